@@ -1,0 +1,56 @@
+# Each target sets up all it needs: a fresh machine wants Python >= 3.11, pip and make.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+UV := $(shell command -v uv || echo $(BIN)/uv)
+
+.PHONY: help
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+# uv comes from the path, or else through pip into the environment itself.
+$(READY): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## make .venv with every dependency at its pinned version
+
+.PHONY: test
+test: $(READY)  ## every test that needs no GPU and no cluster
+	$(PYTEST) -n 2 --dist worksteal
+
+.PHONY: check
+check: $(READY)  ## formatting, lint, types and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(READY)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: demo
+demo: $(READY)  ## simulated A100s and a V100 shared step by step, in under a minute
+	$(BIN)/python -m migctl.demo
+
+.PHONY: bench
+bench: $(READY)  ## latency of a submission and of the command line
+	$(BIN)/python -m tests.bench.embedded
+
+.PHONY: lock
+lock:  ## pin every dependency anew (versions and hashes, no addresses)
+	{ echo "# Every dependency of migctl and its tests, pinned with hashes. Refresh with: make lock"; \
+	  $(UV) pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --universal --no-annotate --no-header --quiet; } > requirements.txt
+
+.PHONY: clean
+clean:  ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -1,0 +1,1 @@
+"""The adapters to people and Kubernetes: command line, API, controller, embedded control plane."""

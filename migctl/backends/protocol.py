@@ -1,0 +1,110 @@
+"""The one protocol of a control plane: list, get, watch, create, patch, delete.
+
+Adapters: embedded (SQLite), remote (HTTP over the socket of `migctl up`), Kubernetes. All pass
+tests/contract. Deleting is asked for, not done at once: an object with finalizers stays, marked
+`deleting`, until the last finalizer is patched away.
+
+ControlPlaneError      what every adapter raises
+├── NotFound           no such object
+├── AlreadyExists      the name is taken
+├── Conflict           the object changed since it was read: read again
+├── Expired            the watch's starting point is too old: list again
+├── Invalid            a field breaks a rule (the text names both)
+├── Forbidden          not this user's to do
+└── Unavailable        the control plane does not answer: try again later
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Generic, Protocol
+
+from migctl.objects import T
+
+
+class ControlPlaneError(Exception):
+    """The text is for people; `hint` says what to do next."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class NotFound(ControlPlaneError):
+    pass
+
+
+class AlreadyExists(ControlPlaneError):
+    pass
+
+
+class Conflict(ControlPlaneError):
+    pass
+
+
+class Expired(ControlPlaneError):
+    pass
+
+
+class Invalid(ControlPlaneError):
+    pass
+
+
+class Forbidden(ControlPlaneError):
+    pass
+
+
+class Unavailable(ControlPlaneError):
+    pass
+
+
+class ChangeType(StrEnum):
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """One change of one object; a DELETED one carries its last state."""
+
+    type: ChangeType
+    object: T
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """Objects of one moment. `version` is where a watch goes on from."""
+
+    items: tuple[T, ...]
+    version: str
+
+
+class ControlPlane(Protocol):
+    """Where objects live. `project` "" names cluster-wide objects; None lists all projects."""
+
+    async def list(self, kind: type[T], project: str | None = None) -> Listing[T]: ...
+
+    async def get(self, kind: type[T], name: str, project: str = "") -> T: ...
+
+    def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
+        """Changes after `since`, oldest first, for as long as the caller iterates. Raises Expired."""
+        ...
+
+    async def create(self, obj: T) -> T:
+        """Store a new object; fills in uid, version and created. Raises AlreadyExists, Invalid."""
+        ...
+
+    async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
+        """Merge `changes` (RFC 7396, JSON keys) into the stored object of obj's kind, name and uid.
+
+        fenced: raise Conflict unless the stored version is obj's. Raises NotFound when the
+        object is gone or another one of the same name took its place.
+        """
+        ...
+
+    async def delete(self, obj: T) -> None:
+        """Ask for obj's deletion (by name and uid). Raises NotFound."""
+        ...

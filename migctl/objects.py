@@ -1,0 +1,332 @@
+"""The objects a control plane stores: what people and controllers read and write.
+
+They travel as JSON with camelCase keys and RFC 3339 times, under apiVersion migctl.dev/v1alpha1.
+Every object is immutable; a change is a patch through the control plane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from nodeagent.contract import NodeReport
+from solver.model.demand import Ask, Fraction, Grant, Memory, MigProfile, WholeGpus
+
+API_VERSION = "migctl.dev/v1alpha1"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
+    """The wire rules all parts share."""
+
+
+class Meta(Record, frozen=True):
+    """Identity and life of an object.
+
+    project     "" for objects of the whole cluster (projects, nodes, plans)
+    version     opaque; changes with every write
+    deleting    when deletion was asked; the object goes when its finalizers are gone
+    """
+
+    name: str
+    project: str = ""
+    uid: str = ""
+    version: str = ""
+    created: datetime | None = None
+    deleting: datetime | None = None
+    finalizers: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
+
+
+class GpuAsk(Record, frozen=True):
+    """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
+
+    fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
+    """
+
+    fraction: float | None = None
+    memory_mib: int | None = None
+    profile: str | None = None
+    devices: int = 1
+
+    def to_ask(self) -> Ask:
+        if self.fraction is not None:
+            return Fraction(self.fraction, self.devices)
+        if self.memory_mib is not None:
+            return Memory(self.memory_mib, self.devices)
+        if self.profile is not None:
+            return MigProfile(self.profile, self.devices)
+        return WholeGpus(self.devices)
+
+
+class ProjectSpec(Record, frozen=True):
+    """Quota in GPUs over all node pools; -1: unlimited."""
+
+    quota: float = 0.0
+    limit: float = -1.0
+    over_quota_weight: float = 2.0
+    priority: int = 0
+    department: str | None = None
+    min_runtime_s: float = 0.0
+
+
+class ProjectStatus(Record, frozen=True):
+    """allocated and non_preemptible are GPUs in the quota currency; requested counts pending ones too."""
+
+    allocated: float = 0.0
+    non_preemptible: float = 0.0
+    requested: float = 0.0
+    fair_share: float = 0.0
+
+
+class Project(Record, frozen=True, tag_field="kind", tag="Project"):
+    PLURAL: ClassVar[str] = "projects"
+    meta: Meta
+    spec: ProjectSpec = ProjectSpec()
+    status: ProjectStatus = ProjectStatus()
+
+
+class WorkloadType(StrEnum):
+    TRAINING = "training"
+    WORKSPACE = "workspace"
+    INFERENCE = "inference"
+    DISTRIBUTED = "distributed"
+
+
+class Phase(StrEnum):
+    """What people read as a workload's status, and a claim's."""
+
+    PENDING = "Pending"
+    INITIALIZING = "Initializing"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    PREEMPTED = "Preempted"
+    TERMINATING = "Terminating"
+    UNKNOWN = "Unknown"
+
+    @property
+    def finished(self) -> bool:
+        return self in (Phase.COMPLETED, Phase.FAILED)
+
+
+class WorkloadSpec(Record, frozen=True):
+    """What was submitted. An empty command runs the built-in quickstart.
+
+    priority       training 50, interactive-preemptible 75, interactive 100, inference 125
+    parallelism    pods that run side by side; completions: pods that must succeed
+                   (None: the workload runs until it is deleted or ends by itself)
+    backoff_limit  failed pods before the workload is Failed
+    directory      where the command starts, on the host, in the embedded mode
+    """
+
+    type: WorkloadType
+    ask: GpuAsk
+    image: str = ""
+    command: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    user: str = ""
+    priority: int = 50
+    preemptible: bool = True
+    parallelism: int = 1
+    completions: int | None = None
+    backoff_limit: int = 6
+    ttl_after_finish_s: float | None = None
+    suspended: bool = False
+    directory: str = ""
+    pools: tuple[str, ...] = ()
+
+
+class WorkloadStatus(Record, frozen=True):
+    """phase and reason as people see them; counts are of pods (claims)."""
+
+    phase: Phase = Phase.PENDING
+    reason: str = ""
+    message: str = ""
+    pending: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+class Workload(Record, frozen=True, tag_field="kind", tag="Workload"):
+    PLURAL: ClassVar[str] = "workloads"
+    meta: Meta
+    spec: WorkloadSpec
+    status: WorkloadStatus = WorkloadStatus()
+
+
+class ClaimSpec(Record, frozen=True):
+    """One pod's wish for GPU shares. `index` is the pod's number in its workload."""
+
+    workload: str
+    workload_uid: str
+    ask: GpuAsk
+    index: int = 0
+    attempt: int = 0
+    priority: int = 50
+    preemptible: bool = True
+    pools: tuple[str, ...] = ()
+
+
+class ClaimStatus(Record, frozen=True):
+    """allocation is the single source of truth for who holds what.
+
+    nomination      room that is being freed for this claim by evictions
+    reason, message why it waits or how it ended; rounded: what was given beyond the wish
+    pid             leader of its process group, in the embedded mode
+    evicted         why it was stopped for somebody else ("" where it was not)
+    """
+
+    phase: Phase = Phase.PENDING
+    reason: str = ""
+    message: str = ""
+    allocation: Grant | None = None
+    allocated: datetime | None = None
+    nomination: Grant | None = None
+    rounded: str = ""
+    devices: tuple[str, ...] = ()
+    pid: int | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    exit_code: int | None = None
+    evicted: str = ""
+
+
+class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
+    PLURAL: ClassVar[str] = "claims"
+    meta: Meta
+    spec: ClaimSpec
+    status: ClaimStatus = ClaimStatus()
+
+
+class NodeSpec(Record, frozen=True):
+    """What an admin decides about a node."""
+
+    pool: str = "default"
+    cordoned: bool = False
+
+
+class NodeStatus(Record, frozen=True):
+    """The agent's live report and when it was made."""
+
+    report: NodeReport | None = None
+    reported: datetime | None = None
+    ready: bool = False
+    message: str = ""
+
+
+class Node(Record, frozen=True, tag_field="kind", tag="GpuNode"):
+    PLURAL: ClassVar[str] = "nodes"
+    meta: Meta
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class StepState(StrEnum):
+    PROPOSED = "Proposed"
+    ACCEPTED = "Accepted"
+    REJECTED = "Rejected"
+    DONE = "Done"
+
+
+class PlanStep(Record, frozen=True):
+    """One step, as applied. `after`: positions of the steps that come before it.
+
+    action  evict, destroy, create or assign; text: the step as a sentence
+    reason  why it was rejected
+    """
+
+    action: str
+    text: str
+    claim: str = ""
+    gpu: str = ""
+    profile: str = ""
+    start: int | None = None
+    after: tuple[int, ...] = ()
+    state: StepState = StepState.PROPOSED
+    reason: str = ""
+
+
+class PlanOutcome(Record, frozen=True):
+    """What a plan means for one pending claim."""
+
+    claim: str
+    name: str
+    placed: bool
+    text: str
+
+
+class PlanSpec(Record, frozen=True):
+    """A decision: its steps, outcomes and certificate (bound and gap as fractions)."""
+
+    steps: tuple[PlanStep, ...] = ()
+    outcomes: tuple[PlanOutcome, ...] = ()
+    method: str = ""
+    value: float = 0.0
+    bound: float = 0.0
+    gap: float = 0.0
+    operations: int = 0
+    operations_bound: int = 0
+    note: str = ""
+    milliseconds: float = 0.0
+
+
+class Plan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
+    PLURAL: ClassVar[str] = "plans"
+    meta: Meta
+    spec: PlanSpec = PlanSpec()
+
+
+class EventSpec(Record, frozen=True):
+    """Something that happened to an object, for people. `about` is "Kind/name"."""
+
+    about: str
+    reason: str
+    message: str
+    warning: bool = False
+
+
+class Event(Record, frozen=True, tag_field="kind", tag="Event"):
+    PLURAL: ClassVar[str] = "events"
+    meta: Meta
+    spec: EventSpec
+
+
+Object = Project | Workload | Claim | Node | Plan | Event
+T = TypeVar("T", Project, Workload, Claim, Node, Plan, Event)
+
+KINDS: Mapping[str, type[Object]] = MappingProxyType(
+    {kind.PLURAL: kind for kind in (Project, Workload, Claim, Node, Plan, Event)}
+)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, MappingProxyType):
+        return dict(value)
+    raise TypeError(f"cannot store a {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def encode(value: Any) -> bytes:
+    """JSON of an object, or of anything made of objects."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes | str, kind: type[T]) -> T:
+    """The object in a JSON text. Raises msgspec.ValidationError with the path of what is wrong."""
+    return msgspec.json.decode(data, type=kind)
+
+
+def to_builtins(value: Any) -> Any:
+    """Dicts, lists and strings as they stand in the JSON."""
+    return msgspec.to_builtins(value, enc_hook=_plain)

@@ -1,0 +1,134 @@
+"""What people ask for, and the shares that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from solver.model.cluster import Backing
+
+
+@dataclass(frozen=True, slots=True)
+class WholeGpus:
+    """Whole GPUs of one node."""
+
+    devices: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fraction:
+    """The same portion (0 < portion < 1) of each of `devices` GPUs of one node."""
+
+    portion: float
+    devices: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The same GPU memory, in MiB, on each of `devices` GPUs of one node."""
+
+    mib: int
+    devices: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MigProfile:
+    """Instances of a named profile, each on a GPU of its own when there are several."""
+
+    profile: str
+    devices: int = 1
+
+
+Ask = WholeGpus | Fraction | Memory | MigProfile
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceShare:
+    """A part of one GPU and what backs it.
+
+    gpu         GPU UUID
+    portion     its part of the GPU in the quota currency (compute slices / the model's slices
+                for MIG, memory for a software share, 1.0 for a whole GPU)
+    memory_mib  what its holder can use
+    profile, start, size   the MIG instance (None and 0 for other backings)
+    """
+
+    gpu: str
+    backing: Backing
+    portion: float
+    memory_mib: int
+    profile: str | None = None
+    start: int | None = None
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a request gets: shares of GPUs of one node."""
+
+    node: str
+    devices: tuple[DeviceShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """Requests that start together or not at all. `size` members must fit.
+
+    domain: node label whose value all members must share (None: anywhere).
+    """
+
+    name: str
+    size: int
+    domain: str | None = None
+    domain_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One pod's wish for GPU shares.
+
+    claim          uid of the claim it speaks for
+    name           what people call it: the workload's name, or workload and pod index
+    priority       training 50, interactive-preemptible 75, interactive 100, inference 125
+    created        seconds; only the order matters
+    pools          node pools in order of preference; empty: any
+    node_selector  labels the node must carry
+    excluded       nodes that refused it a short while ago
+    anti_affinity  requests with the same key go to different nodes
+    nominated      room that is being freed for it: nobody else may have it
+    """
+
+    claim: str
+    name: str
+    project: str
+    ask: Ask
+    priority: int = 50
+    preemptible: bool = True
+    created: float = 0.0
+    workload: str = ""
+    pools: tuple[str, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    excluded: frozenset[str] = frozenset()
+    anti_affinity: str | None = None
+    cpu_milli: int = 0
+    memory_mib: int = 0
+    gang: Gang | None = None
+    nominated: Grant | None = None
+    backing_off_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A request that has its share: allocated, running or on its way out.
+
+    since      when it was granted, seconds
+    releasing  told to stop; its units are not free until the node reports so
+    protected  why it may not be evicted now ("" where it may): a disruption budget, say
+    """
+
+    request: Request
+    grant: Grant
+    since: float = 0.0
+    releasing: bool = False
+    protected: str = ""

@@ -1,0 +1,100 @@
+"""All that a decision may look at, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from solver.model.cluster import Gpu, Node
+from solver.model.demand import Holding, Request
+from solver.model.geometry import GpuModel
+
+UNLIMITED = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a queue may use of one node pool, in GPUs. -1: unlimited.
+
+    quota     its own: never reclaimed from it
+    limit     never above it
+    weight    its part of what others leave unused (0: none)
+    priority  higher takes the surplus first
+    """
+
+    quota: float = 0.0
+    limit: float = UNLIMITED
+    weight: float = 1.0
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A queue of workloads. `quotas` is per node pool; `default` serves the pools it leaves out."""
+
+    name: str
+    default: Quota = Quota()
+    quotas: Mapping[str, Quota] = field(default_factory=lambda: MappingProxyType({}))
+    department: str | None = None
+    created: float = 0.0
+    min_runtime_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Department:
+    """A queue of projects, with quotas like theirs."""
+
+    name: str
+    default: Quota = Quota(quota=UNLIMITED)
+    quotas: Mapping[str, Quota] = field(default_factory=lambda: MappingProxyType({}))
+    created: float = 0.0
+
+
+class Spreading(StrEnum):
+    BINPACK = "binpack"
+    SPREAD = "spread"
+
+
+class MemoryRule(StrEnum):
+    """Which profile serves a memory request when two of the same memory fit.
+
+    proportional   compute in proportion to the memory (2g.10gb before 1g.10gb)
+    least-compute  as little compute as possible
+    """
+
+    PROPORTIONAL = "proportional"
+    LEAST_COMPUTE = "least-compute"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The knobs of a decision.
+
+    evictions    at most this many evictions in one plan
+    spreading    per node pool; a pool left out is packed (binpack)
+    wall_clock_s hard limit of one exact solve; past it the greedy plan stands
+    """
+
+    evictions: int = 64
+    memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
+    spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))
+    wall_clock_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One moment of a cluster. `now` is in the seconds of `created` and `since`.
+
+    models: every model named by a GPU, by id, as the nodes report them.
+    """
+
+    nodes: tuple[Node, ...]
+    gpus: tuple[Gpu, ...]
+    models: Mapping[str, GpuModel]
+    pending: tuple[Request, ...] = ()
+    held: tuple[Holding, ...] = ()
+    projects: tuple[Project, ...] = ()
+    departments: tuple[Department, ...] = ()
+    now: float = 0.0
