@@ -1,0 +1,119 @@
+"""The notations people use for GPU memory, portions and ages, read and written.
+
+Memory is read exactly (decimal, never binary floating point). Reading refuses what it cannot read with a
+sentence that names the rule. Memory is bytes for people and whole MiB inside: MiB = ceil(bytes / 2^20).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+from decimal import Decimal
+
+MIB = 2**20
+SMALLEST_MEMORY = 100 * 10**6
+MOST_GPUS = 10**6
+
+FLAG_UNITS = {
+    "M": 10**6, "Mi": 2**20, "MB": 10**6, "MiB": 2**20,
+    "G": 10**9, "Gi": 2**30, "GB": 10**9, "GiB": 2**30,
+}  # fmt: skip
+QUANTITY_UNITS = {**FLAG_UNITS, "k": 10**3, "Ki": 2**10, "T": 10**12, "Ti": 2**40, "": 1}
+
+_DECIMAL = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
+_NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
+
+
+class BadQuantity(ValueError):
+    """The text is not such a quantity; the message says what one looks like."""
+
+
+def flag_memory(text: str) -> int:
+    """GPU memory as flags take it, `5G` or `512MiB`, in MiB. A unit is required."""
+    return _mib(text, FLAG_UNITS, "a number and a unit (M, Mi, MB, MiB, G, Gi, GB or GiB), for example 5G or 512Mi")
+
+
+def annotation_memory(text: str) -> int:
+    """GPU memory as annotations take it, in MiB: a plain integer is MiB, anything else a quantity with a unit."""
+    if re.fullmatch(r"\d+", text, re.ASCII):
+        return _large_enough(text, int(text) * MIB)
+    return _mib(text, QUANTITY_UNITS, "a number of MiB, or a quantity such as 5G or 512Mi")
+
+
+def _mib(text: str, units: dict[str, int], form: str) -> int:
+    match = _NUMBER_AND_UNIT.fullmatch(text)
+    if match is None or match[2] not in units:
+        raise BadQuantity(f"{text!r} is not an amount of memory: give {form}")
+    return _large_enough(text, math.ceil(Decimal(match[1]) * units[match[2]]))
+
+
+def _large_enough(text: str, size: int) -> int:
+    if size < SMALLEST_MEMORY:
+        raise BadQuantity(f"{text!r} is too little GPU memory: at least 100 MB are needed")
+    return -(-size // MIB)
+
+
+def fraction(text: str) -> float:
+    """A part of one GPU, 0 < x < 1."""
+    value = _number(text)
+    if not 0 < value < 1:
+        raise BadQuantity(f"{text!r} is not a part of a GPU: give a number above 0 and below 1, for example 0.5")
+    return value
+
+
+def fraction_or_gpus(text: str) -> float | int:
+    """A part of one GPU (float, 0 < x < 1) or a number of whole GPUs (int, 1 or more)."""
+    value = _number(text)
+    if 0 < value < 1:
+        return value
+    if 1 <= value <= MOST_GPUS and value == int(value):
+        return int(value)
+    raise BadQuantity(
+        f"{text!r} GPUs cannot be given: ask for a part of one GPU (above 0 and below 1) or for whole ones (1, 2, ...)"
+    )
+
+
+def _number(text: str) -> float:
+    """A plain decimal number; nan for all else, which no comparison accepts."""
+    return float(text) if _DECIMAL.fullmatch(text) else math.nan
+
+
+def portion_text(portion: float) -> str:
+    """A portion of GPUs, rounded to 0.01: `0.50`."""
+    return f"{portion:.2f}"
+
+
+def gpus_text(gpus: float) -> str:
+    """GPUs in the quota currency, exact enough for sevenths: `1.00`, `0.857`."""
+    exact = f"{gpus:.3f}"
+    return exact.removesuffix("0")
+
+
+def memory_text(mib: int) -> str:
+    """`4769 MiB`, as every part of migctl writes GPU memory."""
+    return f"{mib} MiB"
+
+
+_AGES = (
+    (timedelta(minutes=2), (("s", 1),)),
+    (timedelta(minutes=10), (("m", 60), ("s", 1))),
+    (timedelta(hours=3), (("m", 60),)),
+    (timedelta(hours=8), (("h", 3600), ("m", 60))),
+    (timedelta(hours=48), (("h", 3600),)),
+    (timedelta(days=8), (("d", 86400), ("h", 3600))),
+    (timedelta(days=730), (("d", 86400),)),
+    (timedelta.max, (("y", 365 * 86400), ("d", 86400))),
+)
+
+
+def age_text(age: timedelta) -> str:
+    """How long ago, in one or two units as kubectl writes it: `9s`, `3m20s`, `25h`, `4d2h`. Below zero is `0s`."""
+    seconds = max(0, int(age.total_seconds()))
+    units = next(units for limit, units in _AGES if seconds < limit.total_seconds())
+    text = ""
+    for name, size in units:
+        count, seconds = divmod(seconds, size)
+        if count or not text:
+            text += f"{count}{name}"
+    return text
