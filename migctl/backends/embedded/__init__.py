@@ -1,0 +1,1 @@
+"""One machine without Kubernetes: SQLite for objects, process groups for pods."""

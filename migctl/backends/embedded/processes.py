@@ -1,0 +1,151 @@
+"""Workload processes that outlive us: a process group per claim, with its log and its exit code in files.
+
+A tiny shell launcher leads the group. Creating `<claim>.pid` with O_EXCL is the gate that lets a
+claim's command start once, whatever is killed in between; `<claim>.exit` appears by rename when the
+command has ended. Every process of a claim is known by MIGCTL_CLAIM in its environment, so that
+daemons that left the group, and shells that `migctl exec` opened, are found too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+CLAIM_VARIABLE = "MIGCTL_CLAIM"
+KILLED = 128 + signal.SIGKILL
+START_FAILED = 127
+
+# The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
+# The shell's own noclobber makes the pid file the O_EXCL gate.
+LAUNCHER = """
+set -C; echo $$ > "$1.pid" || exit 0; set +C
+trap : TERM INT HUP
+base=$1; shift
+"$@"
+code=$?
+echo $code > "$base.exit.new" && mv "$base.exit.new" "$base.exit"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimProcess:
+    """The process group of one claim. `base`: path of its files without their endings."""
+
+    claim: str
+    base: Path
+
+    @property
+    def log(self) -> Path:
+        """Output of all attempts of this pod, one after another."""
+        return self.base.parent / "log"
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], directory: str) -> int:
+        """Start the command unless it was started before; the launcher's pid. Raises OSError."""
+        self.base.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            launcher = subprocess.Popen(
+                ["/bin/sh", "-c", LAUNCHER, "migctl-launcher", str(self.base), *command],
+                env={**environment, CLAIM_VARIABLE: self.claim},
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return launcher.pid
+
+    def started(self) -> bool:
+        return self.base.with_suffix(".pid").exists()
+
+    def leader(self) -> int | None:
+        """The living launcher's pid, checked to be this claim's and not a reused number."""
+        try:
+            pid = int(self.base.with_suffix(".pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if self.claim in _claims_of([pid]) else None
+
+    def exit_code(self) -> int:
+        """The command's exit code; 137 where the launcher was killed before it could tell."""
+        try:
+            return int(self.base.with_suffix(".exit").read_text())
+        except (FileNotFoundError, ValueError):
+            return KILLED
+
+    async def wait(self, launched: int | None = None) -> int:
+        """The exit code, as soon as the command has ended.
+
+        launched: the launcher just started here. It has come and gone at once where an earlier one,
+        started right before a kill -9, held the gate: then that one is waited for.
+        """
+        if launched is not None:
+            await _gone(launched)
+        leader = self.leader()
+        if leader is not None:
+            await _gone(leader)
+        return self.exit_code()
+
+    async def stop(self, grace_s: float) -> None:
+        """End every process of the claim: TERM to the group, KILL to whatever lives after the grace."""
+        pid = self.leader()
+        if pid is not None:
+            _signal_group(pid, signal.SIGTERM)
+            try:
+                async with asyncio.timeout(grace_s):
+                    await _gone(pid)
+            except TimeoutError:
+                _signal_group(pid, signal.SIGKILL)
+        await asyncio.to_thread(self.sweep)
+
+    def sweep(self) -> None:
+        """Kill what is left of the claim outside its group."""
+        for process in psutil.process_iter():
+            if self.claim in _claims_of([process.pid]):
+                process.kill()
+
+
+def _claims_of(pids: Sequence[int]) -> set[str]:
+    """The claims that these processes belong to, by their environment."""
+    claims = set()
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            if process.status() != psutil.STATUS_ZOMBIE:
+                claims.add(process.environ().get(CLAIM_VARIABLE, ""))
+        except psutil.Error:
+            continue
+    return claims
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return
+
+
+async def _gone(pid: int) -> None:
+    """Wait for a process to end, and reap it where it is our child."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return

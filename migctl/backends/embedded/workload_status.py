@@ -1,0 +1,58 @@
+"""A workload's status, made of its claims': the one word, the reason and the counts people see."""
+
+from __future__ import annotations
+
+from migctl.objects import Claim, Phase, Workload, WorkloadStatus, WorkloadType
+
+
+def indexes(workload: Workload) -> int:
+    """How many pod numbers the workload has."""
+    return workload.spec.completions or workload.spec.parallelism
+
+
+def summary(workload: Workload, claims: list[Claim]) -> WorkloadStatus:
+    """A workload's status, made of its claims'."""
+    phases = [claim.status.phase for claim in claims if claim.meta.deleting is None]
+    stopping = [claim for claim in claims if claim.meta.deleting is not None]
+    failed = sum(phase is Phase.FAILED for phase in phases)
+    succeeded = len({c.spec.index for c in claims if c.status.phase is Phase.COMPLETED})
+    phase, reason, message = _phase(workload, claims, stopping, failed, succeeded)
+    return WorkloadStatus(
+        phase=phase,
+        reason=reason,
+        message=message,
+        pending=sum(p is Phase.PENDING for p in phases),
+        running=sum(p is Phase.RUNNING for p in phases),
+        succeeded=succeeded,
+        failed=failed,
+        started=min((c.status.started for c in claims if c.status.started is not None), default=None)
+        or workload.status.started,
+        finished=workload.status.finished,
+    )
+
+
+def _phase(
+    workload: Workload, claims: list[Claim], stopping: list[Claim], failed: int, succeeded: int
+) -> tuple[Phase, str, str]:
+    if workload.status.phase.finished:
+        return workload.status.phase, workload.status.reason, workload.status.message
+    if workload.spec.suspended:
+        return (Phase.TERMINATING, "", "") if stopping else (Phase.SUSPENDED, "", "")
+    endless = workload.spec.type is WorkloadType.WORKSPACE
+    if not endless and succeeded >= indexes(workload):
+        return Phase.COMPLETED, "", ""
+    if not endless and failed > workload.spec.backoff_limit:
+        last = max((c for c in claims if c.status.phase is Phase.FAILED), key=lambda c: int(c.meta.version))
+        return Phase.FAILED, "BackoffLimitExceeded", f"{failed} failed pods; the last: {last.status.message}"
+    living = [c for c in claims if c.meta.deleting is None and not c.status.phase.finished]
+    if any(c.status.phase is Phase.RUNNING for c in living):
+        return Phase.RUNNING, "", ""
+    if any(c.status.allocation is not None for c in living):
+        return Phase.INITIALIZING, "", ""
+    preempted = next((c for c in stopping if c.status.evicted), None)
+    if preempted is not None:
+        return Phase.PREEMPTED, "Preempted", preempted.status.evicted
+    waiting = next((c for c in living if c.status.reason), None)
+    if waiting is not None:
+        return Phase.PENDING, waiting.status.reason, waiting.status.message
+    return Phase.PENDING, workload.status.reason, workload.status.message

@@ -1,0 +1,162 @@
+"""Workloads into claims: what the Job and StatefulSet controllers do on Kubernetes.
+
+A training of N completions runs up to `parallelism` pods side by side, each index until it has
+succeeded once; a failed pod is tried again, later each time, until `backoff_limit` is passed. A
+workspace is started again whenever it ends. Suspending and deleting take the claims away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
+
+import msgspec
+
+from migctl.backends.embedded.workload_status import indexes, summary
+from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlane, NotFound
+from migctl.clock import Clock
+from migctl.controller.mirror import Mirror
+from migctl.objects import Claim, ClaimSpec, Meta, Phase, Workload, WorkloadType, to_builtins
+
+KEEPS_CLAIMS = "migctl.dev/claims"
+KEEPS_PROCESSES = "migctl.dev/processes"
+FIRST_RETRY = timedelta(seconds=1)
+LAST_RETRY = timedelta(minutes=5)
+
+
+class WorkloadController:
+    """Keeps the claims of every workload as its spec wants them, and its status as its claims are."""
+
+    def __init__(self, control_plane: ControlPlane, mirror: Mirror, clock: Clock) -> None:
+        self._control_plane = control_plane
+        self._mirror = mirror
+        self._clock = clock
+
+    async def run(self) -> None:
+        seen = -1
+        while True:
+            seen = await self._mirror.wait(seen, await self.reconcile())
+
+    async def reconcile(self) -> float | None:
+        """Look at every workload once; seconds until one of them wants to be looked at again."""
+        if not self._mirror.synced:
+            return None
+        claims: dict[str, list[Claim]] = {}
+        for claim in self._mirror.all(Claim):
+            claims.setdefault(claim.spec.workload_uid, []).append(claim)
+        waits = []
+        for workload in self._mirror.all(Workload):
+            try:
+                waits.append(await self._reconcile(workload, claims.pop(workload.meta.uid, [])))
+            except (Conflict, NotFound):
+                await asyncio.sleep(0)
+        for orphans in claims.values():
+            await self._remove(orphans)
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    async def _reconcile(self, workload: Workload, claims: list[Claim]) -> float | None:
+        if workload.meta.deleting is not None:
+            await self._finish_deletion(workload, claims)
+            return None
+        if KEEPS_CLAIMS not in workload.meta.finalizers:
+            keeps = [*workload.meta.finalizers, KEEPS_CLAIMS]
+            await self._absorb(workload, {"meta": {"finalizers": keeps}})
+            workload = self._mirror.get(Workload, workload.meta.name, workload.meta.project) or workload
+        wait = None
+        if workload.spec.suspended:
+            await self._remove(c for c in claims if not c.status.phase.finished)
+        elif not workload.status.phase.finished:
+            wait = await self._fill(workload, claims)
+        await self._write_status(workload, claims)
+        return wait if wait is not None else await self._expire(workload)
+
+    async def _finish_deletion(self, workload: Workload, claims: list[Claim]) -> None:
+        await self._remove(claims)
+        if not claims and KEEPS_CLAIMS in workload.meta.finalizers:
+            rest = [f for f in workload.meta.finalizers if f != KEEPS_CLAIMS]
+            await self._absorb(workload, {"meta": {"finalizers": rest}})
+        elif workload.status.phase is not Phase.TERMINATING:
+            await self._absorb(workload, {"status": {"phase": Phase.TERMINATING}})
+
+    async def _fill(self, workload: Workload, claims: list[Claim]) -> float | None:
+        """Make the claims that are missing; seconds until a failed one may be tried again."""
+        active = {c.spec.index for c in claims if not c.status.phase.finished and c.meta.deleting is None}
+        done = {c.spec.index for c in claims if c.status.phase is Phase.COMPLETED}
+        if workload.spec.type is WorkloadType.WORKSPACE:
+            done = set()
+        missing = [i for i in range(indexes(workload)) if i not in active and i not in done]
+        waits = []
+        for index in missing[: max(0, workload.spec.parallelism - len(active))]:
+            earlier = [c for c in claims if c.spec.index == index]
+            wait = self._back_off(earlier)
+            if wait > 0:
+                waits.append(wait)
+            else:
+                await self._create(workload, index, earlier)
+        return min(waits, default=None)
+
+    def _back_off(self, earlier: list[Claim]) -> float:
+        """Seconds to wait before an index is tried again after its failures, doubling each time."""
+        failed = [c for c in earlier if c.status.phase.finished and c.status.finished is not None]
+        if not failed:
+            return 0.0
+        delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(len(failed) - 1, 16))
+        latest = max(c.status.finished for c in failed if c.status.finished is not None)
+        wait: timedelta = latest + delay - self._clock()
+        return wait.total_seconds()
+
+    async def _create(self, workload: Workload, index: int, earlier: list[Claim]) -> None:
+        attempt = max((c.spec.attempt + 1 for c in earlier), default=0)
+        spec = workload.spec
+        claim = Claim(
+            meta=Meta(
+                name=f"{workload.meta.name}-{index}-{attempt}",
+                project=workload.meta.project,
+                finalizers=(KEEPS_PROCESSES,),
+            ),
+            spec=ClaimSpec(
+                workload=workload.meta.name,
+                workload_uid=workload.meta.uid,
+                ask=spec.ask,
+                index=index,
+                attempt=attempt,
+                priority=spec.priority,
+                preemptible=spec.preemptible,
+                pools=spec.pools,
+            ),
+        )
+        try:
+            await self._mirror.absorb(await self._control_plane.create(claim))
+        except AlreadyExists:
+            return
+
+    async def _remove(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            if claim.meta.deleting is None:
+                try:
+                    await self._control_plane.delete(claim)
+                except NotFound:
+                    continue
+
+    async def _write_status(self, workload: Workload, claims: list[Claim]) -> None:
+        status = summary(workload, claims)
+        if status.phase.finished and status.finished is None:
+            status = msgspec.structs.replace(status, finished=self._clock())
+        if status != workload.status:
+            old, new = to_builtins(workload.status), to_builtins(status)
+            cleared = {key: None for key in old if key not in new}
+            await self._absorb(workload, {"status": {**cleared, **new}})
+
+    async def _expire(self, workload: Workload) -> float | None:
+        """Delete a finished workload whose time to live is over; seconds left of it."""
+        finished, ttl = workload.status.finished, workload.spec.ttl_after_finish_s
+        if finished is None or ttl is None:
+            return None
+        left = (finished + timedelta(seconds=ttl) - self._clock()).total_seconds()
+        if left <= 0:
+            await self._control_plane.delete(workload)
+        return max(left, 0.0)
+
+    async def _absorb(self, workload: Workload, changes: dict[str, object]) -> None:
+        await self._mirror.absorb(await self._control_plane.patch(workload, changes, fenced=True))

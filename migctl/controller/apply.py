@@ -1,0 +1,141 @@
+"""Apply: carry out a plan, one step after another, each checked again on the newest state.
+
+Steps of the plan that touch hardware (destroy, create) are the node agent's: it carries them out
+when it prepares the claim that they make room for, in one transaction per GPU. Here a plan
+becomes words in the control plane: nominations, evictions and allocations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
+from migctl.clock import Clock
+from migctl.controller import observe
+from migctl.controller.mirror import Mirror
+from migctl.objects import Claim, StepState, to_builtins
+from solver.model.cluster import Backing, Gpu, InstanceState
+from solver.model.demand import DeviceShare, Grant
+from solver.model.plan import Assign, Evict, Placed, Plan
+from solver.model.snapshot import Snapshot
+
+Verdict = tuple[StepState, str]
+
+
+class Applier:
+    """The one writer of allocations. Not to be run twice at a time."""
+
+    def __init__(self, control_plane: ControlPlane, mirror: Mirror, clock: Clock) -> None:
+        self._control_plane = control_plane
+        self._mirror = mirror
+        self._clock = clock
+
+    async def apply(self, plan: Plan) -> dict[int, Verdict]:
+        """Carry out what can be; the verdict on every eviction and assignment, by step position."""
+        room = Room(observe.snapshot(self._mirror, self._clock()))
+        names = {claim.meta.uid: claim.meta for claim in self._mirror.all(Claim)}
+
+        def newest(uid: str) -> Claim | None:
+            meta = names.get(uid)
+            found = meta and self._mirror.get(Claim, meta.name, meta.project)
+            return found if found and found.meta.uid == uid else None
+
+        await self._nominate(plan, {uid: claim for uid in plan.outcomes if (claim := newest(uid))})
+        verdicts: dict[int, Verdict] = {}
+        for position, step in enumerate(plan.steps):
+            if isinstance(step, Evict):
+                verdicts[position] = await self._evict(newest(step.claim), newest(step.beneficiary), step)
+            elif isinstance(step, Assign):
+                verdicts[position] = await self._assign(newest(step.claim), step, plan, room)
+        return verdicts
+
+    async def _nominate(self, plan: Plan, claims: Mapping[str, Claim]) -> None:
+        """Mark the room that evictions will free, before the first of them, so that nobody else takes it."""
+        for uid, claim in claims.items():
+            outcome = plan.outcomes[uid]
+            if isinstance(outcome, Placed) and outcome.waits_for and claim.status.nomination != outcome.grant:
+                await self._write(claim, {"nomination": to_builtins(outcome.grant)})
+
+    async def _evict(self, claim: Claim | None, beneficiary: Claim | None, step: Evict) -> Verdict:
+        if claim is None or claim.status.allocation is None:
+            return StepState.REJECTED, "it holds nothing any more"
+        if claim.meta.deleting is not None:
+            return StepState.ACCEPTED, ""
+        if beneficiary is None or not observe.waits(beneficiary):
+            return StepState.REJECTED, "the claim it was for does not wait any more"
+        try:
+            await self._write(claim, {"evicted": step.why, "reason": "Preempted", "message": step.why})
+            await self._control_plane.delete(claim)
+        except ControlPlaneError as error:
+            return StepState.REJECTED, str(error)
+        await self._refresh(claim)
+        return StepState.ACCEPTED, ""
+
+    async def _assign(self, claim: Claim | None, step: Assign, plan: Plan, room: Room) -> Verdict:
+        outcome = plan.outcomes.get(step.claim)
+        if not isinstance(outcome, Placed) or outcome.waits_for:
+            return StepState.PROPOSED, "after the evictions"
+        if claim is None or not observe.waits(claim):
+            return StepState.REJECTED, "it does not wait any more"
+        if taken := room.conflict(step.grant):
+            return StepState.REJECTED, taken
+        status = {
+            "allocation": to_builtins(step.grant),
+            "allocated": to_builtins(self._clock()),
+            "nomination": None,
+            "rounded": outcome.rounded,
+            "reason": "Allocated",
+            "message": "",
+        }
+        try:
+            await self._write(claim, status)
+        except ControlPlaneError as error:
+            return StepState.REJECTED, str(error)
+        room.occupy(step.claim, step.grant)
+        return StepState.ACCEPTED, ""
+
+    async def _write(self, claim: Claim, status: Mapping[str, Any]) -> None:
+        await self._mirror.absorb(await self._control_plane.patch(claim, {"status": dict(status)}, fenced=True))
+
+    async def _refresh(self, claim: Claim) -> None:
+        try:
+            await self._mirror.absorb(await self._control_plane.get(Claim, claim.meta.name, claim.meta.project))
+        except NotFound:
+            return
+
+
+class Room:
+    """What is free while a plan is applied: the newest state, and the grants given since."""
+
+    def __init__(self, state: Snapshot) -> None:
+        self._gpus = {gpu.uuid: gpu for gpu in state.gpus}
+        self._ready = {node.name for node in state.nodes if node.ready}
+
+    def conflict(self, grant: Grant) -> str:
+        """Why the grant cannot be given, "" where it can."""
+        if grant.node not in self._ready:
+            return f"node {grant.node} is not ready"
+        return next((why for share in grant.devices if (why := _conflict(self._gpus.get(share.gpu), share))), "")
+
+    def occupy(self, claim: str, grant: Grant) -> None:
+        for share in grant.devices:
+            self._gpus[share.gpu] = observe.occupy(self._gpus[share.gpu], claim, share)
+
+
+def _conflict(gpu: Gpu | None, share: DeviceShare) -> str:
+    if gpu is None:
+        return f"GPU {share.gpu} is gone"
+    if gpu.fenced:
+        return f"GPU {gpu.uuid} is fenced: {gpu.fenced}"
+    if gpu.held_by:
+        return f"GPU {gpu.uuid} is held whole"
+    if share.backing is Backing.MIG:
+        assert share.start is not None
+        mask = ((1 << share.size) - 1) << share.start
+        blocked = any(i.mask & mask and i.state is not InstanceState.IDLE for i in gpu.instances)
+        return f"units {share.start} to {share.start + share.size - 1} of {gpu.uuid} are taken" if blocked else ""
+    if share.backing is Backing.WHOLE:
+        return f"GPU {gpu.uuid} is shared" if gpu.parts or gpu.instances else ""
+    used = sum(part.memory_mib for part in gpu.parts)
+    return f"GPU {gpu.uuid} has no {share.memory_mib} MiB left" if used + share.memory_mib > gpu.memory_mib else ""

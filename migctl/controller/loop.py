@@ -1,0 +1,79 @@
+"""The control loop as a table of contents: observe, decide, apply, publish.
+
+It runs once per change of what it sees. Not synced: no decision. A cycle that changes nothing
+writes nothing, so the loop comes to rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from migctl.backends.protocol import ControlPlane
+from migctl.clock import Clock
+from migctl.controller import observe, publish
+from migctl.controller.apply import Applier, Verdict
+from migctl.controller.mirror import Mirror
+from migctl.objects import StepState
+from solver.model.plan import Assign, Evict, Placed, Plan
+from solver.model.snapshot import Policy, Snapshot
+from solver.quota.accounting import usage
+
+log = structlog.get_logger()
+
+Planner = Callable[[Snapshot, Policy], Plan]
+LOOK_AGAIN_S = 5.0
+
+
+@dataclass
+class Controller:
+    """One decision after another. `planner` is solver.planner.plan but in tests of the loop itself."""
+
+    control_plane: ControlPlane
+    mirror: Mirror
+    clock: Clock
+    planner: Planner
+    policy: Policy = field(default_factory=Policy)
+
+    async def run(self) -> None:
+        """Decide whenever something changed, and now and then, until cancelled."""
+        applier = Applier(self.control_plane, self.mirror, self.clock)
+        seen = -1
+        while True:
+            seen = await self.mirror.wait(seen, LOOK_AGAIN_S)
+            if self.mirror.synced:
+                await self.cycle(applier)
+
+    async def cycle(self, applier: Applier) -> Plan | None:
+        """One decision; None when nothing waits."""
+        state = observe.snapshot(self.mirror, self.clock())
+        plan = None
+        if state.pending:
+            started = time.perf_counter()
+            plan = await asyncio.to_thread(self.planner, state, self.policy)
+            milliseconds = (time.perf_counter() - started) * 1000
+            verdicts = await applier.apply(plan)
+            await self._publish(state, plan, verdicts, milliseconds)
+        await publish.usage(self.control_plane, self.mirror, usage(observe.snapshot(self.mirror, self.clock())))
+        return plan
+
+    async def _publish(self, state: Snapshot, plan: Plan, verdicts: dict[int, Verdict], milliseconds: float) -> None:
+        await publish.reasons(self.control_plane, self.mirror, plan)
+        if any(verdict[0] is StepState.ACCEPTED for verdict in verdicts.values()) and not _repeated(state, plan):
+            await publish.record(self.control_plane, state, plan, verdicts, milliseconds)
+            await publish.events(self.control_plane, state, plan, verdicts)
+            log.info("planned", steps=len(plan.steps), milliseconds=round(milliseconds, 1))
+
+
+def _repeated(state: Snapshot, plan: Plan) -> bool:
+    """Whether the plan only waits for evictions that an earlier plan has asked for."""
+    leaving = {holding.request.claim for holding in state.held if holding.releasing}
+    return not any(
+        (isinstance(step, Evict) and step.claim not in leaving)
+        or (isinstance(step, Assign) and isinstance(o := plan.outcomes.get(step.claim), Placed) and not o.waits_for)
+        for step in plan.steps
+    )

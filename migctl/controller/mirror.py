@@ -1,0 +1,112 @@
+"""A live copy of the control plane's objects, kept by one list and one watch per kind.
+
+`synced` is False until every kind has been listed, and while one has to be listed anew: a
+decision needs all of them. Own writes are put in at once (`absorb`), so that the next decision
+sees them even when their watch events are late; an event older than what is held is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, cast
+
+import structlog
+
+from migctl.backends.protocol import ChangeType, ControlPlane, ControlPlaneError, Expired
+from migctl.objects import Claim, Node, Object, Project, T, Workload
+
+log = structlog.get_logger()
+
+Key = tuple[str, str]
+
+
+class Mirror:
+    """Objects by kind, and a way to wait for their next change."""
+
+    def __init__(
+        self, control_plane: ControlPlane, kinds: Iterable[type[Any]] = (Project, Workload, Claim, Node)
+    ) -> None:
+        self._control_plane = control_plane
+        self._objects: dict[type[Any], dict[Key, Any]] = {kind: {} for kind in kinds}
+        self._listed: set[type[Any]] = set()
+        self._seen: dict[type[Any], int] = dict.fromkeys(self._objects, 0)
+        self._changed = asyncio.Condition()
+        self.generation = 0
+
+    @property
+    def synced(self) -> bool:
+        return self._listed == set(self._objects)
+
+    def all(self, kind: type[T]) -> tuple[T, ...]:
+        return tuple(cast("dict[Key, T]", self._objects[kind]).values())
+
+    def get(self, kind: type[T], name: str, project: str = "") -> T | None:
+        return cast("T | None", self._objects[kind].get((project, name)))
+
+    async def absorb(self, obj: Object) -> None:
+        """Take in an object that a write of ours returned, unless the watch has passed it already."""
+        if int(obj.meta.version) > self._seen[type(obj)] and self._put(obj):
+            await self._notify()
+
+    async def wait(self, seen: int, timeout: float | None = None) -> int:
+        """The generation, as soon as it differs from `seen`, or after `timeout` seconds."""
+        async with self._changed:
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait_for(lambda: self.generation != seen)
+            except TimeoutError:
+                pass
+            return self.generation
+
+    async def run(self) -> None:
+        """Keep the copy until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for kind in self._objects:
+                tasks.create_task(self._follow(kind))
+
+    async def _follow(self, kind: type[Any]) -> None:
+        while True:
+            try:
+                version = await self._relist(kind)
+                async for change in self._control_plane.watch(kind, version):
+                    self._seen[kind] = max(self._seen[kind], int(change.object.meta.version))
+                    if self._drop(change.object) if change.type is ChangeType.DELETED else self._put(change.object):
+                        await self._notify()
+            except Expired:
+                self._listed.discard(kind)
+            except ControlPlaneError as error:
+                self._listed.discard(kind)
+                log.warning("watch interrupted", kind=kind.PLURAL, error=str(error))
+                await asyncio.sleep(1.0)
+
+    async def _relist(self, kind: type[Any]) -> str:
+        listing = await self._control_plane.list(kind)
+        self._objects[kind] = {(obj.meta.project, obj.meta.name): obj for obj in listing.items}
+        self._seen[kind] = int(listing.version)
+        self._listed.add(kind)
+        await self._notify()
+        return listing.version
+
+    def _put(self, obj: Object) -> bool:
+        kept = self._objects[type(obj)]
+        key = (obj.meta.project, obj.meta.name)
+        old = kept.get(key)
+        if old is not None and int(old.meta.version) >= int(obj.meta.version):
+            return False
+        kept[key] = obj
+        return True
+
+    def _drop(self, obj: Object) -> bool:
+        kept = self._objects[type(obj)]
+        key = (obj.meta.project, obj.meta.name)
+        old = kept.get(key)
+        if old is None or (old.meta.uid != obj.meta.uid and int(old.meta.version) > int(obj.meta.version)):
+            return False
+        del kept[key]
+        return True
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self.generation += 1
+            self._changed.notify_all()

@@ -1,0 +1,156 @@
+"""Observe: the frozen snapshot a decision is made from.
+
+What occupies a GPU is the agent's report with the allocations laid over it: a claim that was
+given a place but is not prepared yet occupies it already, and a place stays occupied until the
+agent reports it free, whatever became of the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from migctl.controller.mirror import Mirror
+from migctl.objects import Claim, Node, Phase, Project
+from nodeagent.contract import NodeReport
+from solver.model import cluster
+from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
+from solver.model.demand import DeviceShare, Grant, Holding, Request
+from solver.model.geometry import GpuModel
+from solver.model.snapshot import UNLIMITED, Quota, Snapshot
+from solver.model.snapshot import Project as Queue
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def snapshot(mirror: Mirror, now: datetime) -> Snapshot:
+    """The cluster as the mirror shows it at `now`."""
+    nodes = [node for node in mirror.all(Node) if node.status.report is not None]
+    claims = mirror.all(Claim)
+    granted = [claim for claim in claims if claim.status.allocation is not None]
+    gpus = _occupied([_gpus(node) for node in nodes], granted)
+    held = tuple(_holding(claim) for claim in granted)
+    return Snapshot(
+        nodes=tuple(_node(node) for node in nodes),
+        gpus=gpus,
+        models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
+        pending=tuple(_request(claim, gpus, held) for claim in claims if waits(claim)),
+        held=held,
+        projects=tuple(_queue(project) for project in mirror.all(Project)),
+        now=now.timestamp(),
+    )
+
+
+def waits(claim: Claim) -> bool:
+    """Whether a claim still needs a place."""
+    return claim.status.allocation is None and claim.meta.deleting is None and claim.status.phase is Phase.PENDING
+
+
+def _node(node: Node) -> cluster.Node:
+    return cluster.Node(
+        name=node.meta.name,
+        pool=node.spec.pool,
+        labels=MappingProxyType(dict(node.meta.labels)),
+        ready=node.status.ready and not node.spec.cordoned,
+    )
+
+
+def _gpus(node: Node) -> tuple[Gpu, ...]:
+    report = node.status.report
+    assert report is not None
+    return report.gpus
+
+
+def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
+    return {name: model for report in reports for name, model in report.models.items()}
+
+
+def _occupied(reported: Iterable[tuple[Gpu, ...]], granted: Iterable[Claim]) -> tuple[Gpu, ...]:
+    gpus = {gpu.uuid: gpu for report in reported for gpu in report}
+    for claim in granted:
+        assert claim.status.allocation is not None
+        for share in claim.status.allocation.devices:
+            if share.gpu in gpus:
+                gpus[share.gpu] = occupy(gpus[share.gpu], claim.meta.uid, share)
+    return tuple(gpus.values())
+
+
+def occupy(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
+    """The GPU with the claim's share laid over what the agent reported."""
+    if share.backing is Backing.WHOLE:
+        return replace(gpu, held_by=claim)
+    if share.backing is Backing.MIG:
+        assert share.profile is not None
+        assert share.start is not None
+        mine = Instance(share.profile, share.start, share.size, InstanceState.BUSY, claim)
+        others = [
+            i for i in gpu.instances if not (i.mask & mine.mask and i.state is InstanceState.IDLE) and i.claim != claim
+        ]
+        return replace(gpu, instances=tuple(sorted((*others, mine), key=lambda i: i.start)))
+    part = SharedPart(claim, share.portion, share.memory_mib, share.backing)
+    return replace(gpu, parts=(*(p for p in gpu.parts if p.claim != claim), part))
+
+
+def _request(claim: Claim, gpus: Iterable[Gpu], held: tuple[Holding, ...]) -> Request:
+    nomination = claim.status.nomination
+    if nomination is not None and not _being_freed(nomination, gpus, held):
+        nomination = None
+    return request(claim, nomination)
+
+
+def request(claim: Claim, nomination: Grant | None = None) -> Request:
+    """The claim in the solver's words."""
+    return Request(
+        claim=claim.meta.uid,
+        name=claim.spec.workload,
+        project=claim.meta.project,
+        ask=claim.spec.ask.to_ask(),
+        priority=claim.spec.priority,
+        preemptible=claim.spec.preemptible,
+        created=(claim.meta.created or EPOCH).timestamp(),
+        workload=claim.spec.workload,
+        pools=claim.spec.pools,
+        nominated=nomination,
+    )
+
+
+def _being_freed(nomination: Grant, gpus: Iterable[Gpu], held: tuple[Holding, ...]) -> bool:
+    """Whether everything that still stands on a nominated place is on its way out."""
+    by_uuid = {gpu.uuid: gpu for gpu in gpus}
+    staying = {holding.request.claim for holding in held if not holding.releasing}
+    return all(
+        share.gpu in by_uuid and not staying & set(occupants(by_uuid[share.gpu], share)) for share in nomination.devices
+    )
+
+
+def occupants(gpu: Gpu, share: DeviceShare) -> tuple[str, ...]:
+    """Claims that stand where `share` would stand (for a share without MIG: the GPU's holder only)."""
+    if share.backing is Backing.MIG:
+        assert share.start is not None
+        mask = ((1 << share.size) - 1) << share.start
+        return tuple(i.claim for i in gpu.instances if i.claim and i.mask & mask)
+    whole = (gpu.held_by,) if gpu.held_by else ()
+    return (*whole, *(part.claim for part in gpu.parts)) if share.backing is Backing.WHOLE else whole
+
+
+def _holding(claim: Claim) -> Holding:
+    assert claim.status.allocation is not None
+    return Holding(
+        request=request(claim),
+        grant=claim.status.allocation,
+        since=(claim.status.allocated or EPOCH).timestamp(),
+        releasing=claim.meta.deleting is not None,
+    )
+
+
+def _queue(project: Project) -> Queue:
+    spec = project.spec
+    return Queue(
+        name=project.meta.name,
+        default=Quota(spec.quota, spec.limit if spec.limit >= 0 else UNLIMITED, spec.over_quota_weight, spec.priority),
+        department=spec.department,
+        created=(project.meta.created or EPOCH).timestamp(),
+        min_runtime_s=spec.min_runtime_s,
+    )

@@ -1,0 +1,169 @@
+"""Publish: what a decision meant, written where people look: claims, projects, plans, events.
+
+Only what differs from what stands there is written, so that a quiet cluster writes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from migctl.backends.protocol import Conflict, ControlPlane, NotFound
+from migctl.controller.apply import Verdict
+from migctl.controller.mirror import Mirror
+from migctl.controller.names import Names
+from migctl.objects import (
+    Claim,
+    Event,
+    EventSpec,
+    Meta,
+    Plan,
+    PlanOutcome,
+    PlanSpec,
+    PlanStep,
+    Project,
+    StepState,
+    T,
+)
+from solver.model import plan as decided
+from solver.model.snapshot import Snapshot
+from solver.quota.accounting import Usage
+
+
+async def reasons(control_plane: ControlPlane, mirror: Mirror, plan: decided.Plan) -> None:
+    """Tell every claim without a place why, and every claim that waits for evictions for whom."""
+    for claim in mirror.all(Claim):
+        outcome = plan.outcomes.get(claim.meta.uid)
+        if outcome is None or claim.status.allocation is not None:
+            continue
+        reason, message = _reason(outcome)
+        if reason and (claim.status.reason, claim.status.message) != (reason, message):
+            await _patch(control_plane, mirror, claim, {"reason": reason, "message": message})
+
+
+def _reason(outcome: decided.Outcome) -> tuple[str, str]:
+    if isinstance(outcome, decided.Unplaced):
+        return outcome.code.value, outcome.message
+    if outcome.waits_for:
+        return "freeing-room", f"room is being freed on {outcome.grant.node}: {len(outcome.waits_for)} to stop first"
+    return "", ""
+
+
+async def usage(control_plane: ControlPlane, mirror: Mirror, used: Mapping[str, Usage]) -> None:
+    """Keep each project's figures: allocated, non-preemptible and requested GPUs."""
+    for project in mirror.all(Project):
+        figures = used.get(project.meta.name, Usage())
+        wanted = {
+            "allocated": round(figures.allocated, 3),
+            "nonPreemptible": round(figures.non_preemptible, 3),
+            "requested": round(figures.requested, 3),
+        }
+        shown = project.status
+        if list(wanted.values()) != [shown.allocated, shown.non_preemptible, shown.requested]:
+            await _patch(control_plane, mirror, project, wanted)
+
+
+async def record(
+    control_plane: ControlPlane,
+    state: Snapshot,
+    plan: decided.Plan,
+    verdicts: Mapping[int, Verdict],
+    milliseconds: float,
+) -> Plan:
+    """Store the plan as it was applied, for `plan list` and `plan show`."""
+    names = Names(state)
+    certificate = plan.certificate
+    spec = PlanSpec(
+        steps=tuple(
+            _step(names, step, plan.after.get(i, ()), verdicts.get(i, (StepState.ACCEPTED, "")))
+            for i, step in enumerate(plan.steps)
+        ),
+        outcomes=tuple(
+            PlanOutcome(
+                claim=uid,
+                name=names.claim(uid),
+                placed=isinstance(outcome, decided.Placed),
+                text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else outcome.message,
+            )
+            for uid, outcome in plan.outcomes.items()
+        ),
+        method=certificate.method.value,
+        value=certificate.value,
+        bound=certificate.bound,
+        gap=certificate.gap,
+        operations=certificate.operations,
+        operations_bound=certificate.operations_bound,
+        note=certificate.note,
+        milliseconds=round(milliseconds, 3),
+    )
+    return await control_plane.create(Plan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
+
+
+async def event(
+    control_plane: ControlPlane, about: str, project: str, reason: str, message: str, *, warning: bool = False
+) -> None:
+    """Note something that happened to an object, for people."""
+    await control_plane.create(
+        Event(
+            meta=Meta(name=f"event-{secrets.token_hex(6)}", project=project),
+            spec=EventSpec(about=about, reason=reason, message=message, warning=warning),
+        )
+    )
+
+
+async def events(
+    control_plane: ControlPlane, state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict]
+) -> None:
+    """One event for each eviction and placement that was carried out."""
+    names = Names(state)
+    requests = {r.claim: r for r in (*state.pending, *(holding.request for holding in state.held))}
+    for position, (verdict, _) in verdicts.items():
+        step = plan.steps[position]
+        if verdict is not StepState.ACCEPTED or _claim_of(step) not in requests:
+            continue
+        request = requests[_claim_of(step)]
+        about = f"Workload/{request.workload}"
+        if isinstance(step, decided.Evict):
+            await event(control_plane, about, request.project, "Preempted", step.why, warning=True)
+        elif isinstance(step, decided.Assign):
+            outcome = plan.outcomes.get(step.claim)
+            rounded = outcome.rounded if isinstance(outcome, decided.Placed) else ""
+            message = names.grant(step.grant) + (f"; {rounded}" if rounded else "")
+            await event(control_plane, about, request.project, "Placed", message)
+
+
+def _claim_of(step: decided.Step) -> str:
+    """The claim a step is about, "" for one about a GPU."""
+    return step.claim if isinstance(step, decided.Evict | decided.Assign) else ""
+
+
+def _step(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Verdict) -> PlanStep:
+    state, reason = verdict
+    return PlanStep(
+        action=type(step).__name__.lower(),
+        text=names.step(step),
+        claim=_claim_of(step),
+        gpu=step.gpu if isinstance(step, decided.Create | decided.Destroy) else "",
+        profile=step.profile if isinstance(step, decided.Create | decided.Destroy) else "",
+        start=step.start if isinstance(step, decided.Create | decided.Destroy) else None,
+        after=after,
+        state=state,
+        reason=reason,
+    )
+
+
+async def _patch(control_plane: ControlPlane, mirror: Mirror, obj: T, status: Mapping[str, Any]) -> None:
+    """Write a status that only informs: whoever changed the object meanwhile makes us look again anyway."""
+    try:
+        await mirror.absorb(await control_plane.patch(obj, {"status": dict(status)}, fenced=True))
+    except (Conflict, NotFound):
+        return
+
+
+async def trim(control_plane: ControlPlane, kind: type[T], keep: int) -> None:
+    """Delete the oldest beyond `keep`."""
+    listing = await control_plane.list(kind)
+    oldest_first = sorted(listing.items, key=lambda obj: int(obj.meta.version))
+    for obj in oldest_first[:-keep]:
+        await control_plane.delete(obj)

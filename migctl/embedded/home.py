@@ -1,0 +1,68 @@
+"""Where an embedded control plane keeps its things, and how others find it.
+
+home/migctl.sock    the API (0600)
+     store.db       objects
+     up.json        pid and start of the process that serves them, and what it simulates
+     up.log         its log, when it runs detached
+     agent/         held claims and intents of the node agent
+     simulated.json the simulated GPUs, where there are any
+     runs/          logs and process files of workloads
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_VARIABLE = "MIGCTL_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A folder of one embedded control plane, 0700."""
+
+    path: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        """$MIGCTL_HOME, else migctl under the user's state folder."""
+        chosen = os.environ.get(HOME_VARIABLE)
+        if chosen:
+            return cls(Path(chosen).absolute())
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return cls(Path(state) / "migctl")
+
+    def make(self) -> None:
+        """Create the folders. Raises OSError."""
+        for folder in (self.path, self.agent, self.runs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+
+    @property
+    def socket(self) -> Path:
+        return self.path / "migctl.sock"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store.db"
+
+    @property
+    def up(self) -> Path:
+        return self.path / "up.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "up.log"
+
+    @property
+    def agent(self) -> Path:
+        return self.path / "agent"
+
+    @property
+    def simulated(self) -> Path:
+        return self.path / "simulated.json"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"

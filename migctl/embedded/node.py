@@ -1,0 +1,61 @@
+"""This machine's node object: the agent's newest report, written whenever it differs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
+from migctl.clock import Clock
+from migctl.controller.mirror import Mirror
+from migctl.objects import Meta, Node, to_builtins
+from nodeagent.contract import NodeReport
+
+EVERY_S = 5.0
+
+
+class Reporter(Protocol):
+    def report(self) -> NodeReport: ...
+
+
+class NodePublisher:
+    """Publishes reports, one at a time; what changed meanwhile is in the next one."""
+
+    def __init__(self, control_plane: ControlPlane, mirror: Mirror, agent: Reporter, clock: Clock) -> None:
+        self._control_plane = control_plane
+        self._mirror = mirror
+        self._agent = agent
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._published: NodeReport | None = None
+
+    async def run(self) -> None:
+        """Publish now and then, for what changes without our doing, until cancelled."""
+        while True:
+            await self.publish()
+            await asyncio.sleep(EVERY_S)
+
+    async def publish(self) -> None:
+        """Make the node object say what the agent sees now."""
+        async with self._lock:
+            report = await asyncio.to_thread(self._agent.report)
+            if report == self._published:
+                return
+            node = await self._node(report.node)
+            status = {
+                "report": to_builtins(report),
+                "reported": to_builtins(self._clock()),
+                "ready": True,
+                "message": "",
+            }
+            await self._mirror.absorb(await self._control_plane.patch(node, {"status": status}))
+            self._published = report
+
+    async def _node(self, name: str) -> Node:
+        try:
+            return await self._control_plane.get(Node, name)
+        except NotFound:
+            try:
+                return await self._control_plane.create(Node(meta=Meta(name=name)))
+            except AlreadyExists:
+                return await self._control_plane.get(Node, name)

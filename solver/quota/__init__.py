@@ -1,0 +1,1 @@
+"""What a project may use: accounting, fair share, the order of queues."""
