@@ -1,0 +1,110 @@
+"""Writes decided one after another on top of a state, before they are stored.
+
+Each method is one rule of the protocol: it adds the change it means, or raises and adds none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from migctl.backends.embedded.state import State, missing
+from migctl.backends.merge import merge, plain
+from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
+from migctl.objects import Meta, Object, T, decode, encode
+
+Clock = Callable[[], datetime]
+Uids = Callable[[], str]
+
+
+class Transaction:
+    """Changes that follow each other; `changes` is what must be stored, in order."""
+
+    def __init__(self, state: State, clock: Clock, uids: Uids) -> None:
+        self.changes: list[Change[Any]] = []
+        self._state = state
+        self._clock = clock
+        self._uids = uids
+        self._written: dict[tuple[str, str, str], Object | None] = {}
+
+    def create(self, obj: T) -> T:
+        if not obj.meta.name:
+            raise Invalid("meta.name: an object needs a name")
+        if self._find(type(obj), obj.meta.name, obj.meta.project) is not None:
+            where = f" in project {obj.meta.project!r}" if obj.meta.project else ""
+            raise AlreadyExists(
+                f"{type(obj).__name__.lower()} {obj.meta.name!r} exists already{where}",
+                hint="choose another name, or delete it first",
+            )
+        born = replace(obj.meta, uid=self._uids(), created=self._clock(), deleting=None)
+        return self._add(ChangeType.ADDED, _checked(replace(obj, meta=born)))
+
+    def patch(self, obj: T, changes: Mapping[str, Any], fenced: bool) -> T:
+        stored = self._stored(obj)
+        if fenced and stored.meta.version != obj.meta.version:
+            raise Conflict(
+                f"{type(obj).__name__.lower()} {obj.meta.name!r} was changed since it was read",
+                hint="read it again and repeat the change",
+            )
+        patched = _decoded(encode(merge(msgspec.json.decode(encode(stored)), plain(changes))), type(obj))
+        _check_identity(stored.meta, patched.meta)
+        if patched == stored:
+            return stored
+        if stored.meta.deleting and not patched.meta.finalizers:
+            return self._add(ChangeType.DELETED, patched)
+        return self._add(ChangeType.MODIFIED, patched)
+
+    def delete(self, obj: T) -> None:
+        stored = self._stored(obj)
+        if not stored.meta.finalizers:
+            self._add(ChangeType.DELETED, stored)
+        elif stored.meta.deleting is None:
+            self._add(ChangeType.MODIFIED, replace(stored, meta=replace(stored.meta, deleting=self._clock())))
+
+    def _stored(self, obj: T) -> T:
+        """What is stored of this very object; NotFound when it is gone or has a successor."""
+        stored = self._find(type(obj), obj.meta.name, obj.meta.project)
+        if stored is None or stored.meta.uid != obj.meta.uid:
+            raise missing(type(obj), obj.meta.name, obj.meta.project)
+        return stored
+
+    def _find(self, kind: type[T], name: str, project: str) -> T | None:
+        key = (kind.PLURAL, project, name)
+        found = self._written[key] if key in self._written else self._state.find(*key)
+        return cast("T | None", found)
+
+    def _add(self, change: ChangeType, obj: T) -> T:
+        version = str(self._state.revision + len(self.changes) + 1)
+        written = replace(obj, meta=replace(obj.meta, version=version))
+        key = (written.PLURAL, written.meta.project, written.meta.name)
+        self._written[key] = None if change is ChangeType.DELETED else written
+        self.changes.append(Change(change, written))
+        return written
+
+
+def _check_identity(stored: Meta, patched: Meta) -> None:
+    for field in ("name", "project", "uid", "version", "created", "deleting"):
+        if getattr(stored, field) != getattr(patched, field):
+            raise Invalid(f"meta.{field}: cannot be changed", hint="only finalizers and labels of meta can be patched")
+    if stored.deleting and set(patched.finalizers) - set(stored.finalizers):
+        raise Invalid("meta.finalizers: none can be added to an object that is being deleted")
+
+
+def _checked(obj: T) -> T:
+    """The object as it reads back, so that nothing is stored that cannot be read."""
+    try:
+        text = encode(obj)
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"this is no JSON: {error}") from None
+    return _decoded(text, type(obj))
+
+
+def _decoded(text: bytes, kind: type[T]) -> T:
+    try:
+        return decode(text, kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{kind.__name__.lower()}: {error}") from None

@@ -1,0 +1,73 @@
+"""JSON merge patches (RFC 7396): how a change to an object travels and how it is applied.
+
+A null removes a key, an object merges key by key, everything else replaces.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from migctl import objects
+from migctl.backends.protocol import Invalid
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """The target with the patch applied; neither is changed."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def difference(before: objects.Object, after: objects.Object) -> dict[str, Any]:
+    """The patch that makes `before` equal to `after`, map entries that went away included."""
+    return _difference(_json(before), _json(after))
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            if nested := _difference(old, value):
+                patch[key] = nested
+        elif key not in before or old != value:
+            patch[key] = value
+    return patch
+
+
+def plain(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A patch as plain JSON values.
+
+    A Record in it stands for all its fields, those at their default included, although JSON
+    leaves them out. Raises Invalid for what is no JSON object.
+    """
+    if not isinstance(changes, Mapping):
+        raise Invalid("a patch must be a JSON object", hint='for example {"spec": {"suspended": true}}')
+    return {str(key): _plain(value) for key, value in changes.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, objects.Record):
+        return {f.encode_name: _plain(getattr(value, f.name)) for f in msgspec.structs.fields(value)}
+    if isinstance(value, Mapping):
+        return plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Invalid(f"a patch must be JSON: {value} is no number there")
+    return _json(value)
+
+
+def _json(value: Any) -> Any:
+    try:
+        return msgspec.json.decode(objects.encode(value))
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"a patch must be JSON: {error}") from None

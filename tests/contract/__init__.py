@@ -1,0 +1,1 @@
+"""The contract of a control plane: every adapter passes these tests."""

@@ -1,0 +1,1 @@
+"""The state file: what survives, what is refused."""
