@@ -159,11 +159,3 @@ async def _patch(control_plane: ControlPlane, mirror: Mirror, obj: T, status: Ma
         await mirror.absorb(await control_plane.patch(obj, {"status": dict(status)}, fenced=True))
     except (Conflict, NotFound):
         return
-
-
-async def trim(control_plane: ControlPlane, kind: type[T], keep: int) -> None:
-    """Delete the oldest beyond `keep`."""
-    listing = await control_plane.list(kind)
-    oldest_first = sorted(listing.items, key=lambda obj: int(obj.meta.version))
-    for obj in oldest_first[:-keep]:
-        await control_plane.delete(obj)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ START_FAILED = 127
 LAUNCHER = """
 set -C; echo $$ > "$1.pid" || exit 0; set +C
 trap : TERM INT HUP
-base=$1; shift
+base=$1; cd "$2"; shift 2
 "$@"
 code=$?
 echo $code > "$base.exit.new" && mv "$base.exit.new" "$base.exit"
@@ -48,18 +47,21 @@ class ClaimProcess:
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], directory: str) -> int:
         """Start the command unless it was started before; the launcher's pid. Raises OSError."""
+        if not os.path.isdir(directory):
+            raise NotADirectoryError(f"there is no directory {directory}")
         self.base.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            launcher = subprocess.Popen(
-                ["/bin/sh", "-c", LAUNCHER, "migctl-launcher", str(self.base), *command],
-                env={**environment, CLAIM_VARIABLE: self.claim},
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            return os.posix_spawn(
+                "/bin/sh",
+                ["/bin/sh", "-c", LAUNCHER, "migctl-launcher", str(self.base), directory, *command],
+                {**environment, CLAIM_VARIABLE: self.claim},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                    (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+                ],
+                setsid=True,
             )
-        return launcher.pid
 
     def started(self) -> bool:
         return self.base.with_suffix(".pid").exists()
