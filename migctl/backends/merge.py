@@ -13,6 +13,7 @@ import msgspec
 
 from migctl import objects
 from migctl.backends.protocol import Invalid
+from migctl.objects import T
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -26,6 +27,23 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge(merged.get(key), value)
     return merged
+
+
+def merged(stored: T, changes: Mapping[str, Any]) -> T:
+    """The object with the changes merged in. Raises Invalid where that breaks its form."""
+    return decoded(msgspec.json.encode(merge(_json(stored), plain(changes))), type(stored))
+
+
+def decoded(text: bytes, kind: type[T]) -> T:
+    """The object in a JSON text. Raises Invalid, naming the field."""
+    try:
+        return objects.decode(text, kind)
+    except msgspec.ValidationError as error:
+        rule, _, path = str(error).partition(" - at ")
+        field = path.strip("`").removeprefix("$").removeprefix(".")
+        raise Invalid(f"{field}: {rule}" if field else rule, field=field) from None
+    except msgspec.DecodeError as error:
+        raise Invalid(f"this is no JSON: {error}") from None
 
 
 def difference(before: objects.Object, after: objects.Object) -> dict[str, Any]:

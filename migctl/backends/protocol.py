@@ -49,7 +49,11 @@ class Expired(ControlPlaneError):
 
 
 class Invalid(ControlPlaneError):
-    pass
+    """`field`: the JSON path of the field that breaks the rule, "spec.ask.fraction" ("" for the whole object)."""
+
+    def __init__(self, message: str, hint: str = "", field: str = "") -> None:
+        super().__init__(message, hint)
+        self.field = field
 
 
 class Forbidden(ControlPlaneError):

@@ -8,7 +8,9 @@ from migctl.objects import GpuAsk, Meta, Node, Project, Workload, WorkloadSpec, 
 def workload(name: str = "frac05", project: str = "team-a", finalizers: tuple[str, ...] = ()) -> Workload:
     return Workload(
         meta=Meta(name=name, project=project, finalizers=finalizers, labels={"user": "ana", "tier": "gold"}),
-        spec=WorkloadSpec(type=WorkloadType.TRAINING, ask=GpuAsk(fraction=0.5), command=("sleep", "infinity")),
+        spec=WorkloadSpec(
+            type=WorkloadType.TRAINING, ask=GpuAsk(fraction=0.5), user="ana", command=("sleep", "infinity")
+        ),
     )
 
 

@@ -73,9 +73,10 @@ async def test_a_list_moves_on_with_every_write(control_plane: ControlPlane) -> 
     assert (await control_plane.list(Node)).version != before.version
 
 
-async def test_an_object_without_a_name_is_refused(control_plane: ControlPlane) -> None:
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
+async def test_a_name_that_cannot_stand_in_a_path_is_refused(control_plane: ControlPlane, name: str) -> None:
     with pytest.raises(Invalid, match=r"meta\.name"):
-        await control_plane.create(Node(meta=Meta(name="")))
+        await control_plane.create(samples.node(name))
     assert (await control_plane.list(Node)).items == ()
 
 
@@ -86,17 +87,30 @@ async def test_a_value_of_the_wrong_type_is_refused(control_plane: ControlPlane)
     assert (await control_plane.list(Workload)).items == ()
 
 
-@pytest.mark.parametrize("text", ["zażółć gęślą jaźń", "训练", "a\nb\t\"c\" \\ 'd'", "🦊", "\u0000"])
+@pytest.mark.parametrize("text", ["zażółć gęślą jaźń", "训练", "a\nb\t\"c\" \\ 'd'", "🦊", "\0", "\u2028\x85\x1e"])
 async def test_any_text_reads_back_as_written(control_plane: ControlPlane, text: str) -> None:
-    sample = samples.workload()
-    spec = replace(sample.spec, command=("echo", text), environment={"TEXT": text})
-    created = await control_plane.create(replace(sample, spec=spec))
-    assert (await control_plane.get(Workload, created.meta.name, "team-a")).spec == spec
+    created = await control_plane.create(samples.node("n"))
+    start = created.meta.version
+    patched = await control_plane.patch(created, {"meta": {"labels": {"text": text}}, "status": {"message": text}})
+    assert (patched.meta.labels, patched.status.message) == ({"text": text}, text)
+    assert await control_plane.get(Node, "n") == patched
+    assert (await control_plane.list(Node)).items == (patched,)
+    assert (await anext(control_plane.watch(Node, start))).object == patched
 
 
-@pytest.mark.parametrize("name", ["gpu-1.example.org", "żółw", "a b", "100%", "a/b?c#d"])
+async def test_text_that_is_no_unicode_is_refused(control_plane: ControlPlane) -> None:
+    with pytest.raises(Invalid):
+        await control_plane.create(Node(meta=Meta(name="n", labels={"half": "\ud800"})))
+    created = await control_plane.create(samples.node("n"))
+    with pytest.raises(Invalid):
+        await control_plane.patch(created, {"status": {"message": "\ud800"}})
+    assert (await control_plane.list(Node)).items == (created,)
+
+
+@pytest.mark.parametrize("name", ["gpu-1.example.org", "żółw", "a b", "100%", "a%2Fb", "b?c#d&e=f", "watch"])
 async def test_any_name_finds_its_object(control_plane: ControlPlane, name: str) -> None:
     created = await control_plane.create(samples.node(name))
     assert await control_plane.get(Node, name) == created
-    await control_plane.delete(created)
+    patched = await control_plane.patch(created, {"status": {"ready": True}})
+    await control_plane.delete(patched)
     assert (await control_plane.list(Node)).items == ()

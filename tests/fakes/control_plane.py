@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from migctl.backends.embedded.state import LOG_LENGTH, State
-from migctl.backends.embedded.transaction import Clock, Transaction
+from migctl.backends.embedded.transaction import Transaction
 from migctl.backends.protocol import Change, Listing
+from migctl.clock import Clock
 from migctl.objects import T
 
 

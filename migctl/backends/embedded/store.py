@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from migctl.backends.embedded.database import Database
 from migctl.backends.embedded.state import LOG_LENGTH, State
-from migctl.backends.embedded.transaction import Clock, Transaction, Uids
+from migctl.backends.embedded.transaction import Transaction, Uids
 from migctl.backends.protocol import Change, Listing, Unavailable
+from migctl.clock import Clock, system_clock
 from migctl.objects import T
 
 R = TypeVar("R")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def random_uid() -> str:
@@ -62,7 +58,9 @@ class SqliteControlPlane:
     keep  how many changes a watch may be behind, at least
     """
 
-    def __init__(self, path: Path, clock: Clock = utc_now, uids: Uids = random_uid, keep: int = LOG_LENGTH) -> None:
+    def __init__(
+        self, path: Path, clock: Clock = system_clock, uids: Uids = random_uid, keep: int = LOG_LENGTH
+    ) -> None:
         self._clock = clock
         self._uids = uids
         self._database = Database(path, birth=int(clock().timestamp() * 1000))

@@ -6,18 +6,16 @@ Each method is one rule of the protocol: it adds the change it means, or raises 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, cast
 
-import msgspec
 from msgspec.structs import replace
 
 from migctl.backends.embedded.state import State, missing
-from migctl.backends.merge import merge, plain
+from migctl.backends.merge import decoded, merged
 from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
-from migctl.objects import Meta, Object, T, decode, encode
+from migctl.clock import Clock
+from migctl.objects import Meta, Object, T, encode
 
-Clock = Callable[[], datetime]
 Uids = Callable[[], str]
 
 
@@ -32,8 +30,8 @@ class Transaction:
         self._written: dict[tuple[str, str, str], Object | None] = {}
 
     def create(self, obj: T) -> T:
-        if not obj.meta.name:
-            raise Invalid("meta.name: an object needs a name")
+        _check_segment("meta.name", obj.meta.name or "/")
+        _check_segment("meta.project", obj.meta.project)
         if self._find(type(obj), obj.meta.name, obj.meta.project) is not None:
             where = f" in project {obj.meta.project!r}" if obj.meta.project else ""
             raise AlreadyExists(
@@ -50,7 +48,7 @@ class Transaction:
                 f"{type(obj).__name__.lower()} {obj.meta.name!r} was changed since it was read",
                 hint="read it again and repeat the change",
             )
-        patched = _decoded(encode(merge(msgspec.json.decode(encode(stored)), plain(changes))), type(obj))
+        patched = merged(stored, changes)
         _check_identity(stored.meta, patched.meta)
         if patched == stored:
             return stored
@@ -86,12 +84,22 @@ class Transaction:
         return written
 
 
+def _check_segment(field: str, name: str) -> None:
+    """Ensures that the name can stand in a URL's path."""
+    if "/" in name or name in (".", ".."):
+        raise Invalid(f"{field}: a name is not empty, '.' or '..' and holds no '/'", field=field)
+
+
 def _check_identity(stored: Meta, patched: Meta) -> None:
     for field in ("name", "project", "uid", "version", "created", "deleting"):
         if getattr(stored, field) != getattr(patched, field):
-            raise Invalid(f"meta.{field}: cannot be changed", hint="only finalizers and labels of meta can be patched")
+            raise Invalid(
+                f"meta.{field}: cannot be changed",
+                hint="only finalizers and labels of meta can be patched",
+                field=f"meta.{field}",
+            )
     if stored.deleting and set(patched.finalizers) - set(stored.finalizers):
-        raise Invalid("meta.finalizers: none can be added to an object that is being deleted")
+        raise Invalid("meta.finalizers: none can be added to what is being deleted", field="meta.finalizers")
 
 
 def _checked(obj: T) -> T:
@@ -100,11 +108,4 @@ def _checked(obj: T) -> T:
         text = encode(obj)
     except (TypeError, ValueError) as error:
         raise Invalid(f"this is no JSON: {error}") from None
-    return _decoded(text, type(obj))
-
-
-def _decoded(text: bytes, kind: type[T]) -> T:
-    try:
-        return decode(text, kind)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"{kind.__name__.lower()}: {error}") from None
+    return decoded(text, type(obj))

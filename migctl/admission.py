@@ -1,0 +1,199 @@
+"""What may be submitted: the rules that a workload or a project must keep before it is stored.
+
+Pure. Every refusal names the field and the rule, and says what to do instead.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+import msgspec
+from msgspec.structs import replace
+
+from migctl.backends.protocol import Conflict, Invalid, NotFound
+from migctl.objects import GpuAsk, Project, Workload, WorkloadSpec, WorkloadType
+from migctl.quantities import MIB, SMALLEST_MEMORY
+from solver.model.geometry import GpuModel
+
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+MOST_PODS = 10_000
+MOST_DEVICES = 1024
+CHANGEABLE = ("suspended", "parallelism", "backoff_limit", "ttl_after_finish_s")
+"""Fields of a workload's spec that may change once it is submitted."""
+
+UNLIMITED = -1.0
+
+
+def check(workload: Workload, projects: Collection[Project], models: Collection[GpuModel]) -> None:
+    """Raises Invalid or NotFound (its project) unless the workload may be submitted.
+
+    projects  those there are; models: of the cluster's GPUs, empty while no node has reported
+    """
+    _name(workload.meta.name)
+    _project(workload.meta.project, projects)
+    _ask(workload.spec.ask)
+    if workload.spec.ask.profile is not None and models:
+        _profile(workload.spec.ask.profile, models)
+    _pods(workload.spec)
+    _process(workload.spec)
+
+
+def check_change(before: Workload, after: Workload) -> None:
+    """Raises Invalid where a submitted workload would become another one."""
+    fields = msgspec.structs.fields(WorkloadSpec)
+    for field in fields:
+        if field.name not in CHANGEABLE and getattr(before.spec, field.name) != getattr(after.spec, field.name):
+            changeable = ", ".join(f.encode_name for f in fields if f.name in CHANGEABLE)
+            raise _invalid(
+                f"spec.{field.encode_name}",
+                "cannot be changed after the submission",
+                hint=f"delete {before.meta.name} and submit it anew; what can be changed: {changeable}",
+            )
+    if before.spec != after.spec:
+        _pods(after.spec)
+
+
+def check_project(project: Project) -> None:
+    """Raises Invalid unless the project may be stored."""
+    _name(project.meta.name)
+    spec = project.spec
+    for field, value in (("quota", spec.quota), ("limit", spec.limit)):
+        if value != UNLIMITED and not 0 <= value < math.inf:
+            raise _invalid(f"spec.{field}", f"{value:g} GPUs: must be 0 or more", hint="-1 means unlimited")
+    if UNLIMITED != spec.limit < spec.quota:
+        raise _invalid(
+            "spec.limit", f"{spec.limit:g} GPUs: must not be below the quota of {spec.quota:g}", hint="-1: no limit"
+        )
+    for field, number in (("overQuotaWeight", spec.over_quota_weight), ("minRuntimeS", spec.min_runtime_s)):
+        if not 0 <= number < math.inf:
+            raise _invalid(f"spec.{field}", f"{number:g}: must be 0 or more")
+    if spec.department is not None and not NAME.fullmatch(spec.department):
+        raise _bad_name("spec.department", spec.department)
+
+
+def check_removal(project: Project, workloads: Collection[Workload]) -> None:
+    """Raises Conflict unless the project may be deleted: `workloads` are those it has."""
+    if workloads:
+        names = sorted(workload.meta.name for workload in workloads)
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise Conflict(
+            f"project {project.meta.name!r} still has {len(names)} workload(s): {shown}",
+            hint=f"delete them first: migctl delete -p {project.meta.name} {names[0]}",
+        )
+
+
+def ranked(spec: WorkloadSpec) -> WorkloadSpec:
+    """The spec with the priority that its type has; inference is never preemptible."""
+    match spec.type:
+        case WorkloadType.TRAINING | WorkloadType.DISTRIBUTED:
+            return replace(spec, priority=50)
+        case WorkloadType.WORKSPACE:
+            return replace(spec, priority=75 if spec.preemptible else 100)
+        case WorkloadType.INFERENCE:
+            return replace(spec, priority=125, preemptible=False)
+
+
+def _name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise _bad_name("meta.name", name)
+
+
+def _bad_name(field: str, name: str) -> Invalid:
+    return _invalid(
+        field,
+        f"{name!r} is no name: lower-case letters, digits and '-', at most 63, '-' neither first nor last",
+        hint="for example team-a",
+    )
+
+
+def _project(name: str, projects: Collection[Project]) -> None:
+    known = sorted(project.meta.name for project in projects)
+    listed = f"projects: {', '.join(known)}" if known else "there is none yet: migctl project create NAME --quota 1"
+    if not name:
+        raise _invalid("meta.project", "a workload needs a project", hint=listed)
+    found = next((project for project in projects if project.meta.name == name), None)
+    if found is None:
+        raise NotFound(f"meta.project: no project is called {name!r}", hint=listed)
+    if found.meta.deleting is not None:
+        raise _invalid("meta.project", f"{name!r} is being deleted", hint=listed)
+
+
+def _ask(ask: GpuAsk) -> None:
+    given = [
+        name
+        for name, value in (("a fraction", ask.fraction), ("memory", ask.memory_mib), ("a MIG profile", ask.profile))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise _invalid("spec.ask", f"{' and '.join(given)} exclude each other", hint="ask for one of them")
+    if ask.fraction is not None and not 0 < ask.fraction < 1:
+        raise _invalid(
+            "spec.ask.fraction",
+            f"{ask.fraction:g} is not above 0 and below 1",
+            hint="whole GPUs are asked for without a fraction, by their number",
+        )
+    if ask.memory_mib is not None and ask.memory_mib * MIB < SMALLEST_MEMORY:
+        raise _invalid("spec.ask.memoryMib", f"{ask.memory_mib} MiB is less than 100 MB", hint="for example 5G")
+    _between("spec.ask.devices", ask.devices, 1, MOST_DEVICES)
+
+
+def _profile(wanted: str, models: Iterable[GpuModel]) -> None:
+    valid = {profile.name: None for model in models for profile in model.profiles}
+    if wanted in valid:
+        return
+    if not valid:
+        raise _invalid(
+            "spec.ask.profile", f"{wanted!r}: no GPU of this cluster has MIG", hint="ask for memory or a fraction"
+        )
+    close = get_close_matches(wanted, valid, n=1)
+    raise _invalid(
+        "spec.ask.profile",
+        f"no GPU of this cluster has a MIG profile {wanted!r}; there are {', '.join(valid)}",
+        hint=f"did you mean {close[0]}?" if close else "migctl gpus shows what there is",
+    )
+
+
+def _pods(spec: WorkloadSpec) -> None:
+    _between("spec.parallelism", spec.parallelism, 1, MOST_PODS)
+    if spec.completions is not None:
+        _between("spec.completions", spec.completions, 1, MOST_PODS)
+    if spec.backoff_limit < 0:
+        raise _invalid("spec.backoffLimit", f"{spec.backoff_limit}: must be 0 or more")
+    ttl = spec.ttl_after_finish_s
+    if ttl is not None and not 0 <= ttl < math.inf:
+        raise _invalid("spec.ttlAfterFinishS", f"{ttl:g} seconds: must be 0 or more")
+
+
+def _process(spec: WorkloadSpec) -> None:
+    """What the operating system takes as variables, arguments and a directory."""
+    for variable, value in spec.environment.items():
+        if not VARIABLE.fullmatch(variable):
+            raise _invalid(
+                "spec.environment",
+                f"{variable!r} is no variable: letters, digits and '_', no digit first",
+                hint="give NAME=VALUE",
+            )
+        _no_null(f"spec.environment.{variable}", value)
+    for position, word in enumerate(spec.command):
+        _no_null(f"spec.command[{position}]", word)
+    _no_null("spec.directory", spec.directory)
+    if spec.directory and not spec.directory.startswith("/"):
+        raise _invalid("spec.directory", f"{spec.directory!r} does not begin with '/'", hint="give the whole path")
+
+
+def _no_null(field: str, text: str) -> None:
+    if "\0" in text:
+        raise _invalid(field, "must not hold a null character")
+
+
+def _between(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise _invalid(field, f"{value}: must be between {least} and {most}")
+
+
+def _invalid(field: str, rule: str, hint: str = "") -> Invalid:
+    return Invalid(f"{field}: {rule}", hint, field)

@@ -1,0 +1,30 @@
+"""What the API needs of whatever runs the workloads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import msgspec
+
+from migctl.objects import Workload
+
+
+class ExecEnvironment(msgspec.Struct, frozen=True, rename="camel"):
+    """How a command is run beside a workload: all its variables, and where it starts."""
+
+    environment: dict[str, str]
+    directory: str
+
+
+class Runtime(Protocol):
+    """Runs workloads. The calls raise NotFound where there is nothing to read or to join."""
+
+    async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+        """The output of the workload's newest attempts, in pieces: the last `tail` lines of it, or all.
+
+        follow: go on with what is written until the workload ends or the iterator is closed.
+        """
+        ...
+
+    async def exec_environment(self, workload: Workload) -> ExecEnvironment: ...

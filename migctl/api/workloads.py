@@ -1,0 +1,32 @@
+"""What a workload has beside its object: its output, and the environment of commands run beside it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from migctl.api.runtime import Runtime
+from migctl.api.streams import streamed
+from migctl.api.wire import JSON, OBJECTS
+from migctl.backends.protocol import ControlPlane
+from migctl.objects import Workload, encode
+
+
+def workload_routes(control_plane: ControlPlane, runtime: Runtime, closing: asyncio.Event) -> APIRouter:
+    routes = APIRouter(prefix=f"{OBJECTS}/workloads/{{name}}")
+
+    @routes.get("/log")
+    async def log(
+        name: str, project: str, follow: bool = False, tail: int | None = Query(default=None, ge=0)
+    ) -> StreamingResponse:
+        workload = await control_plane.get(Workload, name, project)
+        return streamed(await runtime.logs(workload, follow, tail), closing, "application/octet-stream")
+
+    @routes.get("/exec-environment")
+    async def exec_environment(name: str, project: str) -> Response:
+        workload = await control_plane.get(Workload, name, project)
+        return Response(encode(await runtime.exec_environment(workload)), media_type=JSON)
+
+    return routes
