@@ -7,7 +7,7 @@ Occupied units travel as an int bit mask, bit i for unit i.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -113,10 +113,11 @@ def legal(model: GpuModel, layout: Iterable[Placement]) -> bool:
         if count[profile.name] > profile.max_count:
             return False
         chosen.append(profile)
-    return _media_fit(model, chosen)
+    return media_fit(model, chosen)
 
 
-def _media_fit(model: GpuModel, chosen: list[Profile]) -> bool:
+def media_fit(model: GpuModel, chosen: Collection[Profile]) -> bool:
+    """Whether the media engines suffice for instances of these profiles on one GPU."""
     variants = [p.variant for p in chosen]
     if sum(v.startswith("+me") for v in variants) > 1:
         return False

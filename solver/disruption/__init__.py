@@ -1,0 +1,1 @@
+"""Who may have to make room for whom, and the cheapest way to do it."""

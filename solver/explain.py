@@ -1,0 +1,173 @@
+"""Why a request has no place, for people: a code, a sentence with the numbers, the smallest set of blockers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from solver.disruption.windows import cheapest
+from solver.model.cluster import Backing, Gpu
+from solver.model.demand import Ask, Fraction, Memory, MigProfile, Request, WholeGpus
+from solver.model.plan import Blockers, Code, Unplaced
+from solver.model.snapshot import Policy, Snapshot
+from solver.packing.occupancy import Board, Cluster, Host
+from solver.packing.online import best_seats, board_options
+from solver.packing.tables import size_text
+
+
+def ask_text(ask: Ask) -> str:
+    """An ask as people say it: "2 x 0.5 GPU"."""
+    if isinstance(ask, WholeGpus):
+        return f"{ask.devices} whole GPU{'s' if ask.devices > 1 else ''}"
+    if isinstance(ask, Fraction):
+        one = f"{ask.portion:g} GPU"
+    else:
+        one = f"{size_text(ask.mib)} of GPU memory" if isinstance(ask, Memory) else ask.profile
+    return one if ask.devices == 1 else f"{ask.devices} x {one}"
+
+
+def explain(snapshot: Snapshot, before: Cluster, cluster: Cluster, request: Request, policy: Policy) -> Unplaced:
+    """The reason. `before` is the snapshot as it is; in `cluster` the plan's own grants are taken."""
+    hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
+    if reason := _nowhere(snapshot, cluster, request, policy, hosts):
+        return reason
+    if best_seats(before, request, policy):
+        return _no_room(cluster, request, policy, Code.BEHIND_OTHERS, "requests ahead of it take the room: ")
+    return _no_room(cluster, request, policy, None, "")
+
+
+def _nowhere(
+    snapshot: Snapshot, cluster: Cluster, request: Request, policy: Policy, hosts: list[Host]
+) -> Unplaced | None:
+    """The reason where no GPU it may use could serve it even if it were empty."""
+    pools = sorted({node.pool for node in snapshot.nodes})
+    unknown = [pool for pool in request.pools if pool not in pools]
+    if request.pools and len(unknown) == len(request.pools):
+        text = f"no node is in pool {', '.join(unknown)}; pools: {', '.join(pools) or 'none'}"
+        return Unplaced(Code.NO_SUCH_POOL, text)
+    if isinstance(request.ask, MigProfile) and (reason := _profile_unknown(snapshot, request.ask.profile)):
+        return reason
+    if not hosts:
+        return Unplaced(Code.NO_MATCHING_NODE, _no_node(cluster, request))
+    able = [sum(bool(board_options(board, request, policy)) for board in host.boards) for host in hosts]
+    if max(able, default=0) < request.ask.devices:
+        return Unplaced(Code.TOO_BIG, _too_big(request, hosts, max(able, default=0)))
+    return None
+
+
+def _profile_unknown(snapshot: Snapshot, profile: str) -> Unplaced | None:
+    models = {m.id: m for m in snapshot.models.values() if m.profiles}
+    if any(m.profile(profile) for m in models.values()):
+        return None
+    valid = "; ".join(f"{m.id}: {', '.join(p.name for p in m.profiles)}" for m in models.values())
+    return Unplaced(Code.NO_SUCH_PROFILE, f"no GPU here has the profile {profile!r}; {valid or 'no GPU here has MIG'}")
+
+
+def _no_node(cluster: Cluster, request: Request) -> str:
+    reasons = []
+    for host in cluster.hosts.values():
+        node = host.node
+        if not node.ready:
+            reasons.append(f"{node.name} is not ready")
+        elif node.name in request.excluded:
+            reasons.append(f"{node.name} refused it a short while ago")
+        elif request.pools and node.pool not in request.pools:
+            reasons.append(f"{node.name} is in pool {node.pool}")
+        else:
+            reasons.append(f"{node.name} has not the labels it asks for")
+    return f"no node may run it: {_listed(reasons) or 'there is no node'}"
+
+
+def _too_big(request: Request, hosts: list[Host], able: int) -> str:
+    gpus = [board.gpu for host in hosts for board in host.boards]
+    usable = [gpu for gpu in gpus if not gpu.fenced]
+    if not usable:
+        return "every GPU it may use is fenced: " + _listed(f"{_gpu(g)}: {g.fenced}" for g in gpus)
+    if able:
+        return f"{ask_text(request.ask)} on one node: the best node has {able} GPUs that could serve it"
+    if isinstance(request.ask, MigProfile):
+        return f"no GPU in MIG mode has the profile {request.ask.profile}; software shares cannot stand in for it"
+    if isinstance(request.ask, WholeGpus):
+        return "every GPU it may use is in MIG mode and serves instances only; ask for the largest MIG profile"
+    return f"{ask_text(request.ask)} is more than any GPU has: the largest has {max(g.memory_mib for g in usable)} MiB"
+
+
+def _no_room(cluster: Cluster, request: Request, policy: Policy, code: Code | None, prefix: str) -> Unplaced:
+    window = cheapest(cluster, request, policy, lambda claim: True)
+    if window is None:
+        return Unplaced(code or Code.NO_FREE_GPU, prefix + _fixed(cluster, request, policy))
+    if not window.gone:
+        text = f"{ask_text(request.ask)} has a free place on {window.seats[0].board.host.node.name}, but not the CPU, "
+        return Unplaced(code or Code.NO_FREE_GPU, prefix + text + "memory or distance from its neighbours it needs")
+    seat = window.seats[0]
+    start = f" at {seat.share.start}" if seat.share.backing is Backing.MIG else ""
+    names = _listed(_claim_text(cluster, claim) for claim in sorted(window.gone))
+    what = seat.share.profile or ask_text(request.ask)
+    wanted = f"{what}{start} on GPU {_gpu(seat.board.gpu)}"
+    text = f"{_free_text(cluster, request, policy)}; the nearest place is {wanted}, held by {names}"
+    blockers = Blockers(seat.board.gpu.uuid, seat.share.profile, seat.share.start, tuple(sorted(window.gone)))
+    return Unplaced(code or _room_code(cluster, request, policy), prefix + text, blockers)
+
+
+def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
+    """NO_LEGAL_START where some GPU has units enough, only not in one legal place."""
+    for board, size in _sizes(cluster, request, policy):
+        if board.table and board.table.model.units - board.mask.bit_count() >= size:
+            return Code.NO_LEGAL_START
+    return Code.NO_FREE_GPU
+
+
+def _free_text(cluster: Cluster, request: Request, policy: Policy) -> str:
+    mig = [(board, size) for board, size in _sizes(cluster, request, policy) if board.table]
+    if not mig:
+        return f"no GPU has {ask_text(request.ask)} free"
+    board, size = max(mig, key=lambda m: _free_units(m[0]) - m[1])
+    starts = _starts(board, request, policy)
+    return (
+        f"no free start for {ask_text(request.ask)}: GPU {_gpu(board.gpu)} has {_free_units(board)} free units, "
+        f"it takes {size} together at {starts}"
+    )
+
+
+def _free_units(board: Board) -> int:
+    return board.table.model.units - board.mask.bit_count() if board.table else 0
+
+
+def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple[Board, int]]:
+    for host in cluster.hosts.values():
+        for board in host.boards if host.allowed(request) else ():
+            for _, option in board_options(board, request, policy)[:1]:
+                yield board, option.profile.size if option.profile else 0
+
+
+def _starts(board: Board, request: Request, policy: Policy) -> str:
+    profile = board_options(board, request, policy)[0][1].profile
+    return " or ".join(str(start) for start in profile.starts) if profile else ""
+
+
+def _fixed(cluster: Cluster, request: Request, policy: Policy) -> str:
+    others = [
+        f"{_gpu(board.gpu)}: {o.text}"
+        for board, _ in _sizes(cluster, request, policy)
+        for o in board.occupants
+        if o.claim is None
+    ]
+    return f"{ask_text(request.ask)} is blocked by what migctl may not touch: {_listed(others)}"
+
+
+def _claim_text(cluster: Cluster, claim: str) -> str:
+    holding = cluster.held.get(claim)
+    if holding is None:
+        return claim
+    share = next((s.profile for s in holding.grant.devices if s.profile), None)
+    leaving = ", stopping" if claim in cluster.leaving else ""
+    return f"{holding.request.name} ({share or ask_text(holding.request.ask)}{leaving})"
+
+
+def _gpu(gpu: Gpu) -> str:
+    return f"{gpu.node}/{gpu.index}"
+
+
+def _listed(parts: Iterable[str], most: int = 4) -> str:
+    texts = list(parts)
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

@@ -1,0 +1,221 @@
+"""A working copy of a snapshot: what is taken, what is idle and what a plan has given out so far.
+
+`Cluster.of(snapshot)` is the only place that reads occupation out of a snapshot. A board is a GPU
+at work in a plan, a host a node. What a claim holds is laid over what its node reports: an
+allocation that is not prepared yet occupies its place already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+from solver.model.cluster import Backing, Gpu, InstanceState, Node
+from solver.model.demand import DeviceShare, Grant, Holding, Request
+from solver.model.geometry import Placement
+from solver.model.snapshot import Snapshot
+from solver.packing.tables import MILLIONTHS, Slot, Table, millionths, table
+
+
+@dataclass(frozen=True, slots=True)
+class Occupant:
+    """Something on a GPU that is neither idle nor free. `claim` None: foreign, quarantined or nobody's.
+
+    A MIG instance has a profile, a start and a mask; a share without MIG has millionths and MiB.
+    """
+
+    claim: str | None
+    profile: str | None = None
+    start: int | None = None
+    mask: int = 0
+    millionths: int = 0
+    memory_mib: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"{self.profile}@{self.start}" if self.profile else "whole GPU"
+
+
+@dataclass(slots=True, eq=False)
+class Board:
+    """One GPU. `mask` covers the units of all occupants; `idle` are instances that may be reused or destroyed."""
+
+    gpu: Gpu
+    host: Host
+    table: Table | None
+    occupants: list[Occupant] = field(default_factory=list)
+    idle: list[Placement] = field(default_factory=list)
+    mask: int = 0
+    millionths: int = 0
+    memory_mib: int = 0
+
+    @property
+    def used(self) -> float:
+        """The part of the GPU that is taken, 0 to 1."""
+        units = self.table.model.units if self.table else 0
+        return self.mask.bit_count() / units if units else self.millionths / MILLIONTHS
+
+    def add(self, occupant: Occupant) -> None:
+        self.occupants.append(occupant)
+        self.mask |= occupant.mask
+        self.millionths += occupant.millionths
+        self.memory_mib += occupant.memory_mib
+        self.idle = [i for i in self.idle if not self.mask_of(i) & occupant.mask]
+
+    def mask_of(self, instance: Placement) -> int:
+        profile = self.table.model.profile(instance.profile) if self.table else None
+        return profile.mask(instance.start) if profile else 0
+
+    def without(self, claims: frozenset[str] | set[str]) -> list[Occupant]:
+        """The occupants that stay when these claims have gone."""
+        return [o for o in self.occupants if o.claim is None or o.claim not in claims]
+
+    def in_the_way(self, slot: Slot, kept: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
+        """The fewest idle instances to destroy so that `slot` is legal beside `kept`; None: it never is."""
+        assert self.table is not None
+        if any(o.mask & slot.mask for o in kept):
+            return None
+        hit = [i for i in idle if self.mask_of(i) & slot.mask]
+        spared = [i for i in idle if i not in hit]
+        names = (slot.profile.name, *(o.profile for o in kept if o.profile))
+        for count in range(len(spared) + 1):
+            for gone in combinations(spared, count):
+                left = (i.profile for i in spared if i not in gone)
+                if self.table.beside((*names, *left)):
+                    return (*hit, *gone)
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class Host:
+    """One node, with the host resources that are still free (None: not counted)."""
+
+    node: Node
+    boards: list[Board] = field(default_factory=list)
+    cpu_milli: int | None = None
+    memory_mib: int | None = None
+    keys: tuple[str, ...] = ()
+
+    @property
+    def used(self) -> float:
+        return sum(board.used for board in self.boards)
+
+    def allowed(self, request: Request) -> bool:
+        """Whether the node may run the request at all, whatever runs there now."""
+        return (
+            self.node.ready
+            and self.node.name not in request.excluded
+            and (not request.pools or self.node.pool in request.pools)
+            and all(self.node.labels.get(key) == value for key, value in request.node_selector.items())
+        )
+
+    def has_room(self, request: Request, freed: Iterable[Request] = ()) -> bool:
+        """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have gone."""
+        gone = tuple(freed)
+        cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in gone)
+        memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in gone)
+        keys = list(self.keys)
+        for other in gone:
+            if other.anti_affinity in keys:
+                keys.remove(other.anti_affinity)
+        return (
+            (cpu is None or request.cpu_milli <= cpu)
+            and (memory is None or request.memory_mib <= memory)
+            and request.anti_affinity not in keys
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A place for one device of a request, and what must happen to the GPU before it is taken."""
+
+    board: Board
+    share: DeviceShare
+    destroys: tuple[Placement, ...] = ()
+    creates: bool = False
+
+
+class Cluster:
+    """Every host and board, who holds what, and who is leaving (told to stop, or evicted by the plan)."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.hosts = {node.name: Host(node, [], node.cpu_milli, node.memory_mib) for node in snapshot.nodes}
+        self.boards = {
+            gpu.uuid: _board(gpu, host, snapshot) for gpu in snapshot.gpus if (host := self.hosts.get(gpu.node))
+        }
+        self.held = {holding.request.claim: holding for holding in snapshot.held}
+        self.leaving = {holding.request.claim for holding in snapshot.held if holding.releasing}
+        self._undo: list[tuple[Board | Host | Cluster, dict[str, Any]]] = []
+        for holding in snapshot.held:
+            self._lay(holding)
+
+    def _lay(self, holding: Holding) -> None:
+        """Put a held grant over what the node reports, and its affinity key on the host."""
+        for share in holding.grant.devices:
+            board = self.boards.get(share.gpu)
+            if board and not any(o.claim == holding.request.claim for o in board.occupants):
+                board.add(occupant_of(holding.request.claim, share, board))
+        host = self.hosts.get(holding.grant.node)
+        if host and holding.request.anti_affinity is not None:
+            host.keys = (*host.keys, holding.request.anti_affinity)
+
+    def take(self, request: Request, seats: Iterable[Seat], evicts: Iterable[str] = ()) -> Grant:
+        """Give the seats out: nobody after this one may have their room."""
+        chosen = tuple(seats)
+        for seat in chosen:
+            self._remember(seat.board, "occupants", "idle", "mask", "millionths", "memory_mib")
+            seat.board.idle = [i for i in seat.board.idle if i not in seat.destroys]
+            seat.board.occupants = list(seat.board.occupants)
+            seat.board.add(occupant_of(request.claim, seat.share, seat.board))
+        host = chosen[0].board.host
+        self._remember(host, "cpu_milli", "memory_mib", "keys")
+        host.cpu_milli = None if host.cpu_milli is None else host.cpu_milli - request.cpu_milli
+        host.memory_mib = None if host.memory_mib is None else host.memory_mib - request.memory_mib
+        host.keys = (*host.keys, request.anti_affinity) if request.anti_affinity is not None else host.keys
+        self._remember(self, "leaving")
+        self.leaving = self.leaving | set(evicts)
+        return Grant(host.node.name, tuple(seat.share for seat in chosen))
+
+    def _remember(self, thing: Board | Host | Cluster, *names: str) -> None:
+        self._undo.append((thing, {name: getattr(thing, name) for name in names}))
+
+    def mark(self) -> int:
+        """A moment to go back to with `undo`."""
+        return len(self._undo)
+
+    def undo(self, mark: int) -> None:
+        """Take back all that was given out since `mark`."""
+        while len(self._undo) > mark:
+            thing, before = self._undo.pop()
+            for name, value in before.items():
+                setattr(thing, name, value)
+
+
+def _board(gpu: Gpu, host: Host, snapshot: Snapshot) -> Board:
+    model = snapshot.models.get(gpu.model)
+    board = Board(gpu, host, table(model) if gpu.mig and model else None)
+    host.boards.append(board)
+    for instance in gpu.instances:
+        claim = instance.claim if instance.state is InstanceState.BUSY else None
+        known = board.table is not None and instance.profile in board.table.by_profile
+        if instance.state is InstanceState.IDLE and known:
+            board.idle.append(Placement(instance.profile, instance.start))
+        else:
+            board.add(Occupant(claim, instance.profile, instance.start, instance.mask))
+    for part in gpu.parts:
+        board.add(Occupant(part.claim, None, None, 0, millionths(part.portion), part.memory_mib))
+    if gpu.held_by:
+        board.add(Occupant(gpu.held_by, None, None, 0, MILLIONTHS, gpu.memory_mib))
+    return board
+
+
+def occupant_of(claim: str, share: DeviceShare, board: Board) -> Occupant:
+    """What the share takes of its GPU."""
+    if share.backing is Backing.MIG:
+        assert share.start is not None
+        return Occupant(claim, share.profile, share.start, ((1 << share.size) - 1) << share.start)
+    if share.backing is Backing.WHOLE:
+        return Occupant(claim, None, None, 0, MILLIONTHS, board.gpu.memory_mib)
+    return Occupant(claim, None, None, 0, millionths(share.portion), share.memory_mib)

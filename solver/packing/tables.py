@@ -1,0 +1,154 @@
+"""What one GPU model allows, looked up instead of computed: slots, options for an ask, room left.
+
+A slot is a profile at one of its legal starts. `Table.room(mask)` counts the slots that are still
+free, the score by which a place is chosen: the more left, the better.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from solver.model.cluster import Backing, Gpu
+from solver.model.demand import Ask, DeviceShare, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.geometry import GpuModel, Profile, media_fit
+from solver.model.snapshot import MemoryRule
+
+MILLIONTHS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A profile at a legal start."""
+
+    profile: Profile
+    start: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to serve one device of an ask. `profile` is None for shares without MIG."""
+
+    backing: Backing
+    portion: float
+    memory_mib: int
+    profile: Profile | None = None
+
+    def share(self, gpu: Gpu, start: int | None = None) -> DeviceShare:
+        if self.profile is None:
+            return DeviceShare(gpu.uuid, self.backing, self.portion, self.memory_mib)
+        return DeviceShare(
+            gpu.uuid, self.backing, self.portion, self.memory_mib, self.profile.name, start, self.profile.size
+        )
+
+
+class Table:
+    """The slots of one GPU model. Made once per model: `table(model)`."""
+
+    def __init__(self, model: GpuModel) -> None:
+        self.model = model
+        self.slots = tuple(Slot(p, start, p.mask(start)) for p in model.profiles for start in p.starts)
+        self.by_profile = {
+            p.name: tuple(slot for slot in self.slots if slot.profile is p) for p in model.profiles if p.starts
+        }
+        self._room: dict[int, int] = {}
+        self._beside: dict[tuple[str, ...], bool] = {}
+
+    def room(self, mask: int) -> int:
+        """How many slots are free when the units of `mask` are taken."""
+        if mask not in self._room:
+            self._room[mask] = sum(not slot.mask & mask for slot in self.slots)
+        return self._room[mask]
+
+    def beside(self, names: tuple[str, ...]) -> bool:
+        """Whether instances of these profiles may share one GPU (media engines, counts), units apart.
+
+        Names the model does not know (a foreign instance's) do not count.
+        """
+        key = tuple(sorted(names))
+        if key not in self._beside:
+            known = [p for name in key if (p := self.model.profile(name))]
+            self._beside[key] = media_fit(self.model, known) and all(key.count(p.name) <= p.max_count for p in known)
+        return self._beside[key]
+
+    def weight(self, profile: Profile) -> float:
+        """An instance's part of the GPU: the mean of its part of the SMs and of the memory."""
+        full = max((p.multiprocessors or 0 for p in self.model.profiles), default=0)
+        compute = profile.multiprocessors / full if profile.multiprocessors and full else self._slices(profile)
+        memory = (profile.memory_mib or 0) / self.model.memory_mib or profile.size / self.model.units
+        return (compute + memory) / 2
+
+    def _slices(self, profile: Profile) -> float:
+        return profile.slices / self.model.slices
+
+    def mig_options(self, ask: Ask, rule: MemoryRule) -> tuple[Option, ...]:
+        """Profiles that serve one device of the ask, best first."""
+        return tuple(self._option(p) for p in _profiles_for(self.model, ask, rule))
+
+    def _option(self, profile: Profile) -> Option:
+        usable = profile.memory_mib or self.model.memory_mib * profile.size // self.model.units
+        return Option(Backing.MIG, self._slices(profile), usable, profile)
+
+
+@cache
+def table(model: GpuModel) -> Table:
+    return Table(model)
+
+
+@lru_cache(maxsize=4096)
+def _profiles_for(model: GpuModel, ask: Ask, rule: MemoryRule) -> tuple[Profile, ...]:
+    if isinstance(ask, MigProfile):
+        named = model.profile(ask.profile)
+        return (named,) if named and named.starts else ()
+    plain = [p for p in model.profiles if p.starts and not p.variant]
+    if isinstance(ask, Fraction):
+        units = math.ceil(round(ask.portion * model.units, 6))
+        big_enough = [p for p in plain if p.size >= units]
+    elif isinstance(ask, Memory):
+        big_enough = [p for p in plain if p.memory_mib is not None and p.memory_mib >= ask.mib]
+    else:
+        return ()
+    smallest = min((p.size for p in big_enough), default=0)
+    return tuple(sorted((p for p in big_enough if p.size == smallest), key=lambda p: _preference(model, p, rule)))
+
+
+def _preference(model: GpuModel, profile: Profile, rule: MemoryRule) -> tuple[float, int]:
+    if rule is MemoryRule.LEAST_COMPUTE:
+        return 0.0, profile.slices
+    return abs(profile.slices - profile.size / model.units * model.slices), profile.slices
+
+
+def plain_option(ask: Ask, memory_mib: int) -> Option | None:
+    """How a GPU without MIG, of this memory, serves one device of the ask; None where it cannot."""
+    if isinstance(ask, WholeGpus):
+        return Option(Backing.WHOLE, 1.0, memory_mib)
+    if isinstance(ask, Fraction):
+        return Option(Backing.SOFTWARE, ask.portion, math.floor(round(ask.portion * memory_mib, 6)))
+    if isinstance(ask, Memory) and ask.mib <= memory_mib:
+        return Option(Backing.SOFTWARE, ask.mib / memory_mib, ask.mib)
+    return None
+
+
+def millionths(portion: float) -> int:
+    """Portions are added and compared in millionths of a GPU, so that ten tenths are one."""
+    return round(portion * MILLIONTHS)
+
+
+def rounding(ask: Ask, share: DeviceShare) -> str:
+    """What was given beyond the wish, "" where it is exact: "10 GB -> 2g.10gb (9856 MiB)"."""
+    if share.profile is None or isinstance(ask, WholeGpus | MigProfile):
+        return ""
+    if isinstance(ask, Memory) and ask.mib == share.memory_mib:
+        return ""
+    wish = size_text(ask.mib) if isinstance(ask, Memory) else f"{ask.portion:g} GPU"
+    return f"{wish} -> {share.profile} ({share.memory_mib} MiB)"
+
+
+def size_text(mib: int) -> str:
+    """Memory as people wrote it: 9537 MiB is what "10GB" comes to."""
+    gigabytes = round(mib * 2**20 / 1e9)
+    if mib % 1024 == 0:
+        return f"{mib // 1024} GiB"
+    return f"{gigabytes} GB" if gigabytes and math.ceil(gigabytes * 1e9 / 2**20) == mib else f"{mib} MiB"

@@ -1,0 +1,116 @@
+"""MIG decisions on one or two GPUs: roundings, reuse, what is planned around."""
+
+from __future__ import annotations
+
+import pytest
+
+from solver.model.demand import Ask, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.plan import Code, Create, Destroy
+from solver.model.snapshot import MemoryRule, Policy
+from tests.solver.scenarios import a100, cluster, decide, holds, instance, place, refusal, request, starts
+
+TEN_GB = Memory(9537)
+
+
+@pytest.mark.parametrize(
+    ("ask", "profile", "text"),
+    [
+        (TEN_GB, "2g.10gb", "10 GB -> 2g.10gb (9856 MiB)"),
+        (Memory(4769), "1g.5gb", "5 GB -> 1g.5gb (4864 MiB)"),
+        (Memory(5120), "2g.10gb", "5 GiB -> 2g.10gb (9856 MiB)"),
+        (Fraction(0.5), "3g.20gb", "0.5 GPU -> 3g.20gb (19968 MiB)"),
+        (Fraction(0.1), "1g.5gb", "0.1 GPU -> 1g.5gb (4864 MiB)"),
+        (Fraction(0.6), "7g.40gb", "0.6 GPU -> 7g.40gb (40192 MiB)"),
+        (MigProfile("4g.20gb"), "4g.20gb", ""),
+        (Memory(9856), "2g.10gb", ""),
+    ],
+)
+def test_wishes_become_the_smallest_profile(ask: Ask, profile: str, text: str) -> None:
+    made = decide(cluster(a100(), pending=(request("a", ask),)))
+    assert place(made, "a").grant.devices[0].profile == profile
+    assert place(made, "a").rounded == text
+
+
+def test_least_compute_prefers_the_smaller_of_equal_memory() -> None:
+    made = decide(cluster(a100(), pending=(request("a", TEN_GB),)), Policy(memory_rule=MemoryRule.LEAST_COMPUTE))
+    assert place(made, "a").grant.devices[0].profile == "1g.10gb"
+
+
+def test_a_memory_request_and_two_profiles_fill_the_three_starts() -> None:
+    wishes = (request("a", TEN_GB), request("b", MigProfile("2g.10gb")), request("c", MigProfile("2g.10gb")))
+    made = decide(cluster(a100(), pending=wishes))
+    assert sorted(starts(made, "a", "b", "c")) == [("2g.10gb", 0), ("2g.10gb", 2), ("2g.10gb", 4)]
+
+
+def test_an_idle_instance_is_reused() -> None:
+    card = a100("g0", "n0", 0, instance("2g.10gb", 2))
+    made = decide(cluster(card, pending=(request("a", MigProfile("2g.10gb")),)))
+    assert starts(made, "a") == [("2g.10gb", 2)]
+    assert not any(isinstance(step, Create | Destroy) for step in made.steps)
+
+
+def test_idle_instances_are_spared_while_there_is_room() -> None:
+    card = a100("g0", "n0", 0, instance("2g.10gb", 0), instance("1g.5gb", 2))
+    made = decide(cluster(card, pending=(request("a", MigProfile("3g.20gb")),)))
+    assert starts(made, "a") == [("3g.20gb", 4)]
+    assert not any(isinstance(step, Destroy) for step in made.steps)
+
+
+def test_the_fewest_idle_instances_are_destroyed() -> None:
+    idle = [instance("1g.5gb", s) for s in (0, 1, 2)]
+    made = decide(cluster(a100("g0", "n0", 0, *idle, instance("2g.10gb", 4)), pending=(request("a", Fraction(0.5)),)))
+    assert [s for s in made.steps if isinstance(s, Destroy)] == [Destroy("g0", "2g.10gb", 4)]
+
+
+def test_an_idle_media_instance_elsewhere_goes_when_its_engines_are_needed() -> None:
+    card = a100("g0", "n0", 0, instance("1g.5gb+me", 0), instance("1g.5gb", 1, "foreign"))
+    wishes = (request("a", MigProfile("1g.5gb+me")), request("b", MigProfile("1g.5gb+me")))
+    made = decide(cluster(card, pending=wishes))
+    assert starts(made, "a") == [("1g.5gb+me", 0)]
+    assert refusal(made, "b").code is Code.BEHIND_OTHERS
+    taken = a100("g0", "n0", 0, instance("1g.5gb+me", 0, "busy", "x"))
+    made = decide(cluster(taken, pending=(request("a", MigProfile("1g.5gb+me")),)))
+    assert refusal(made, "a").blockers is not None
+
+
+def test_foreign_and_quarantined_instances_are_planned_around() -> None:
+    card = a100("g0", "n0", 0, instance("3g.20gb", 4, "foreign"), instance("1g.5gb", 0, "quarantined"))
+    made = decide(cluster(card, pending=(request("a", MigProfile("2g.10gb")), request("b", MigProfile("3g.20gb")))))
+    assert starts(made, "a") == [("2g.10gb", 2)]
+    assert "may not touch" in refusal(made, "b").message
+
+
+def test_an_allocation_not_yet_prepared_occupies_its_place() -> None:
+    card = a100()
+    first = request("a", MigProfile("3g.20gb"))
+    made = decide(cluster(card, held=(holds(first, card, 4),), pending=(request("b", MigProfile("3g.20gb")),)))
+    assert starts(made, "b") == [("3g.20gb", 0)]
+
+
+def test_several_devices_stand_on_several_gpus_of_one_node() -> None:
+    made = decide(cluster(a100("g0"), a100("g1", index=1), pending=(request("a", Fraction(0.5, 2)),)))
+    assert {share.gpu for share in place(made, "a").grant.devices} == {"g0", "g1"}
+
+
+def test_whole_gpus_and_mig_mode() -> None:
+    made = decide(cluster(a100(), pending=(request("a", WholeGpus()),)))
+    assert refusal(made, "a").code is Code.TOO_BIG
+    assert "MIG mode" in refusal(made, "a").message
+
+
+def test_an_unknown_profile_names_the_valid_ones() -> None:
+    made = decide(cluster(a100(), pending=(request("a", MigProfile("5g.30gb")),)))
+    assert refusal(made, "a").code is Code.NO_SUCH_PROFILE
+    assert "3g.20gb" in refusal(made, "a").message
+
+
+def test_enough_units_and_no_legal_start() -> None:
+    card = a100("g0", "n0", 0, instance("1g.5gb", 1, "busy", "x"), instance("1g.5gb", 5, "busy", "y"))
+    held = tuple(holds(request(c, MigProfile("1g.5gb")), card, s) for c, s in (("x", 1), ("y", 5)))
+    made = decide(cluster(card, held=held, pending=(request("a", MigProfile("3g.20gb")),)))
+    reason = refusal(made, "a")
+    assert reason.code is Code.NO_LEGAL_START
+    assert reason.blockers is not None
+    assert len(reason.blockers.claims) == 1
+    assert "6 free units" in reason.message
+    assert "0 or 4" in reason.message

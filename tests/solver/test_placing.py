@@ -1,0 +1,169 @@
+"""Software shares, whole GPUs, nodes, quota and gangs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from solver.model.cluster import Backing, Node
+from solver.model.demand import Ask, Fraction, Gang, Memory, MigProfile, WholeGpus
+from solver.model.plan import Code
+from solver.model.snapshot import Policy, Project, Quota, Spreading
+from tests.solver.scenarios import (
+    a100,
+    carried_out,
+    cluster,
+    decide,
+    gpu,
+    instance,
+    interactive,
+    place,
+    refusal,
+    request,
+    shares,
+)
+
+
+class TestWithoutMig:
+    @pytest.mark.parametrize(
+        ("model", "ask", "mib"),
+        [("v100", Fraction(0.5), 8080), ("a10", Fraction(0.3), 6908), ("v100", Memory(4769), 4769)],
+    )
+    def test_memory_seen(self, model: str, ask: Ask, mib: int) -> None:
+        share = place(decide(cluster(gpu(model), pending=(request("a", ask),))), "a").grant.devices[0]
+        assert (share.backing, share.memory_mib) == (Backing.SOFTWARE, mib)
+
+    def test_two_halves_share_a_gpu_and_a_third_waits_with_the_names(self) -> None:
+        wishes = tuple(request(name, Fraction(0.5), created=i) for i, name in enumerate(("one", "two", "three")))
+        before = cluster(gpu("v100"), pending=wishes)
+        made = decide(before)
+        assert place(made, "one").grant.devices[0].gpu == place(made, "two").grant.devices[0].gpu
+        after = refusal(decide(carried_out(before, made)), "three")
+        assert after.code is Code.NO_FREE_GPU
+        assert after.blockers is not None
+
+    def test_ten_tenths_are_one(self) -> None:
+        made = decide(cluster(gpu("v100"), pending=tuple(request(f"c{i}", Fraction(0.1)) for i in range(10))))
+        assert all(place(made, f"c{i}") for i in range(10))
+
+    @pytest.mark.parametrize(("spreading", "gpus"), [(Spreading.BINPACK, 1), (Spreading.SPREAD, 2)])
+    def test_packing_and_spreading(self, spreading: Spreading, gpus: int) -> None:
+        wishes = (request("a", Fraction(0.4)), request("b", Fraction(0.4)))
+        two = cluster(gpu("v100", "g0", "n0"), gpu("v100", "g1", "n1"), pending=wishes)
+        made = decide(two, Policy(spreading={"default": spreading}))
+        assert len({place(made, c).grant.devices[0].gpu for c in "ab"}) == gpus
+
+    def test_mig_is_preferred_and_software_stands_in(self) -> None:
+        wishes = (request("a", Fraction(0.5)), request("b", Memory(9537)))
+        two = cluster(gpu("v100", "v", "n0"), a100("g", "n1"), pending=wishes)
+        assert {place(decide(two), c).grant.devices[0].backing for c in "ab"} == {Backing.MIG}
+        full = a100("g", "n1", 0, instance("7g.40gb", 0, "busy", "x"))
+        made = decide(replace(two, gpus=(two.gpus[0], full)))
+        assert place(made, "a").grant.devices[0].backing is Backing.SOFTWARE
+
+    def test_a_profile_is_never_replaced_by_software(self) -> None:
+        made = decide(cluster(gpu("v100", "v"), pending=(request("a", MigProfile("2g.10gb")),)))
+        assert refusal(made, "a").code is Code.NO_SUCH_PROFILE
+
+    def test_whole_gpus_need_empty_ones_on_one_node(self) -> None:
+        four = [gpu("v100", f"g{i}", f"n{i // 2}", i % 2) for i in range(4)]
+        held = shares(request("x", Fraction(0.2)), four[0], 0.2)
+        made = decide(cluster(*four, held=(held,), pending=(request("a", WholeGpus(2)), request("b", WholeGpus(2)))))
+        assert place(made, "a").grant.node == "n1"
+        assert refusal(made, "b").blockers is not None
+
+
+class TestNodes:
+    def test_selectors_pools_exclusions_and_readiness(self) -> None:
+        gpus = [gpu("v100", f"g{i}", f"n{i}") for i in range(4)]
+        west = {"zone": "west"}
+        nodes = [
+            Node("n0", "blue", ready=False),
+            Node("n1", "blue"),
+            Node("n2", "blue", west),
+            Node("n3", "cyan", west),
+        ]
+        wish = request("a", WholeGpus(), pools=("blue",), node_selector=west)
+        assert place(decide(cluster(*gpus, nodes=nodes, pending=(wish,))), "a").grant.node == "n2"
+        made = decide(cluster(*gpus, nodes=nodes, pending=(replace(wish, excluded=frozenset({"n2"})),)))
+        assert refusal(made, "a").code is Code.NO_MATCHING_NODE
+        made = decide(cluster(*gpus, nodes=nodes, pending=(replace(wish, pools=("red",)),)))
+        assert refusal(made, "a").code is Code.NO_SUCH_POOL
+
+    def test_pools_are_taken_in_order_of_preference(self) -> None:
+        gpus = [gpu("v100", f"g{i}", f"n{i}") for i in range(2)]
+        nodes = [Node("n0", "blue"), Node("n1", "green")]
+        made = decide(cluster(*gpus, nodes=nodes, pending=(request("a", Fraction(0.5), pools=("green", "blue")),)))
+        assert place(made, "a").grant.node == "n1"
+
+    def test_fenced_gpus_get_nothing_new(self) -> None:
+        fenced = replace(gpu("v100"), fenced="its state cannot be explained")
+        made = decide(cluster(fenced, pending=(request("a", Fraction(0.5)),)))
+        assert "its state cannot be explained" in refusal(made, "a").message
+
+    def test_host_cpu_and_affinity_count(self) -> None:
+        gpus = [gpu("v100", f"g{i}", f"n{i}") for i in range(2)]
+        nodes = [Node("n0", cpu_milli=1000), Node("n1", cpu_milli=4000)]
+        wishes = tuple(request(c, Fraction(0.1), cpu_milli=900, anti_affinity="k") for c in "abc")
+        made = decide(cluster(*gpus, nodes=nodes, pending=wishes))
+        assert {place(made, c).grant.node for c in "ab"} == {"n0", "n1"}
+        assert refusal(made, "c").code is Code.BEHIND_OTHERS
+
+
+class TestQuota:
+    def test_non_preemptible_work_stays_inside_the_quota(self) -> None:
+        team = Project("team-a", Quota(quota=1.0))
+        wishes = tuple(interactive(f"w{p}", Fraction(p)) for p in (0.5, 0.3))
+        before = cluster(gpu("v100"), gpu("v100", "g1", index=1), projects=[team], pending=wishes)
+        after = carried_out(before, decide(before))
+        firm = decide(replace(after, pending=(interactive("x", Fraction(0.3)),)))
+        assert refusal(firm, "x").code is Code.NON_PREEMPTIBLE_OVER_QUOTA
+        assert all(number in refusal(firm, "x").message for number in ("1.00", "0.80", "0.30"))
+        soft = decide(replace(after, pending=(request("x", Fraction(0.3), priority=75),)))
+        assert place(soft, "x")
+
+    def test_limits_and_unknown_projects(self) -> None:
+        team = Project("team-a", Quota(quota=1.0, limit=1.0))
+        wishes = (request("a", WholeGpus()), request("b", WholeGpus()), request("c", WholeGpus(), "nobody"))
+        made = decide(cluster(gpu("v100"), gpu("v100", "g1", index=1), projects=[team], pending=wishes))
+        assert refusal(made, "b").code is Code.OVER_LIMIT
+        assert refusal(made, "c").code is Code.UNKNOWN_PROJECT
+
+    def test_what_has_no_room_does_not_use_up_the_limit(self) -> None:
+        team = Project("team-a", Quota(quota=1.0, limit=2.0))
+        wishes = (request("a", WholeGpus(2), created=0.0), request("b", Fraction(0.5), created=1.0))
+        made = decide(cluster(gpu("v100"), projects=[team], pending=wishes))
+        assert refusal(made, "a").code is Code.TOO_BIG
+        assert place(made, "b")
+
+    def test_backing_off(self) -> None:
+        made = decide(cluster(gpu("v100"), now=5.0, pending=(request("a", WholeGpus(), backing_off_until=9.0),)))
+        assert refusal(made, "a").code is Code.BACKING_OFF
+
+    def test_behind_others(self) -> None:
+        wishes = (request("a", WholeGpus(), created=0.0), request("b", WholeGpus(), created=1.0))
+        made = decide(cluster(gpu("v100"), pending=wishes))
+        assert refusal(made, "b").code is Code.BEHIND_OTHERS
+
+
+class TestGangs:
+    def test_all_or_nothing(self) -> None:
+        two = [gpu("v100", f"g{i}", f"n{i}") for i in range(2)]
+        members = tuple(request(f"m{i}", WholeGpus(), gang=Gang("mpi", 3)) for i in range(3))
+        made = decide(cluster(*two, pending=members))
+        assert {refusal(made, m.claim).code for m in members} == {Code.GANG_DOES_NOT_FIT}
+        made = decide(cluster(*two, gpu("v100", "g2", "n2"), pending=members))
+        assert all(place(made, m.claim) for m in members)
+
+    def test_one_domain(self) -> None:
+        gpus = [gpu("v100", f"g{i}", f"n{i}") for i in range(5)]
+        nodes = [Node(f"n{i}", labels={"rack": "a" if i < 2 else "b"}) for i in range(5)]
+        gang = Gang("mpi", 3, domain="rack")
+        members = tuple(request(f"m{i}", WholeGpus(), gang=gang) for i in range(3))
+        made = decide(cluster(*gpus, nodes=nodes, pending=members))
+        assert {place(made, m.claim).grant.node for m in members} == {"n2", "n3", "n4"}
+        small = cluster(*gpus[:4], nodes=nodes[:4], pending=members)
+        assert refusal(decide(small), "m0").code is Code.GANG_DOES_NOT_FIT
+        preferred = tuple(replace(m, gang=replace(gang, domain_required=False)) for m in members)
+        assert place(decide(replace(small, pending=preferred)), "m0")
