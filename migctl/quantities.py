@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import timedelta
 from decimal import Decimal
 
 MIB = 2**20
@@ -21,6 +20,7 @@ FLAG_UNITS = {
 }  # fmt: skip
 QUANTITY_UNITS = {**FLAG_UNITS, "k": 10**3, "Ki": 2**10, "T": 10**12, "Ti": 2**40, "": 1}
 
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 _DECIMAL = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
@@ -79,6 +79,14 @@ def _number(text: str) -> float:
     return float(text) if _DECIMAL.fullmatch(text) else math.nan
 
 
+def duration(text: str) -> float:
+    """Seconds in `90`, `90s`, `5m`, `1h30m` or `2d`."""
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise BadQuantity(f"{text!r} is not a duration: give seconds, or for example 90s, 5m, 1h30m or 2d")
+    return sum(float(count or 0) * size for count, size in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+
+
 def portion_text(portion: float) -> str:
     """A portion of GPUs, rounded to 0.01: `0.50`."""
     return f"{portion:.2f}"
@@ -96,24 +104,24 @@ def memory_text(mib: int) -> str:
 
 
 _AGES = (
-    (timedelta(minutes=2), (("s", 1),)),
-    (timedelta(minutes=10), (("m", 60), ("s", 1))),
-    (timedelta(hours=3), (("m", 60),)),
-    (timedelta(hours=8), (("h", 3600), ("m", 60))),
-    (timedelta(hours=48), (("h", 3600),)),
-    (timedelta(days=8), (("d", 86400), ("h", 3600))),
-    (timedelta(days=730), (("d", 86400),)),
-    (timedelta.max, (("y", 365 * 86400), ("d", 86400))),
+    (2 * 60, (("s", 1),)),
+    (10 * 60, (("m", 60), ("s", 1))),
+    (3 * 3600, (("m", 60),)),
+    (8 * 3600, (("h", 3600), ("m", 60))),
+    (48 * 3600, (("h", 3600),)),
+    (8 * 86400, (("d", 86400), ("h", 3600))),
+    (730 * 86400, (("d", 86400),)),
+    (math.inf, (("y", 365 * 86400), ("d", 86400))),
 )
 
 
-def age_text(age: timedelta) -> str:
-    """How long ago, in one or two units as kubectl writes it: `9s`, `3m20s`, `25h`, `4d2h`. Below zero is `0s`."""
-    seconds = max(0, int(age.total_seconds()))
-    units = next(units for limit, units in _AGES if seconds < limit.total_seconds())
+def age_text(seconds: float) -> str:
+    """So many seconds ago, in one or two units as kubectl writes it: `9s`, `3m20s`, `4d2h`. Below zero is `0s`."""
+    rest = max(0, int(seconds))
+    units = next(units for limit, units in _AGES if rest < limit)
     text = ""
     for name, size in units:
-        count, seconds = divmod(seconds, size)
+        count, rest = divmod(rest, size)
         if count or not text:
             text += f"{count}{name}"
     return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -113,14 +112,14 @@ def test_quota_currency(gpus: float, text: str) -> None:
     ],
 )  # fmt: skip
 def test_ages_read_as_in_kubectl(seconds: int, text: str) -> None:
-    assert quantities.age_text(timedelta(seconds=seconds)) == text
+    assert quantities.age_text(seconds) == text
 
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "y": 365 * 86400}
 
 
-@given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=36500)))
-def test_an_age_is_short_and_not_off_by_more_than_its_last_unit(age: timedelta) -> None:
+@given(st.floats(0, 36500 * 86400))
+def test_an_age_is_short_and_never_ahead(age: float) -> None:
     text = quantities.age_text(age)
     parts, number = [], ""
     for letter in text:
@@ -131,5 +130,5 @@ def test_an_age_is_short_and_not_off_by_more_than_its_last_unit(age: timedelta) 
             number = ""
     shown = sum(count * size for count, size in parts)
     assert 1 <= len(parts) <= 2
-    assert shown <= age.total_seconds()
-    assert age.total_seconds() - shown < max(60.0, math.ceil(age.total_seconds() / 2))
+    assert shown <= age
+    assert age - shown < max(60.0, math.ceil(age / 2))

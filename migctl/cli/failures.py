@@ -1,0 +1,98 @@
+"""Exit codes, and an error as three lines: what happened, why, what to do next.
+
+error: no workload 'frac05' in project team-a
+cause: it may have been deleted
+hint: migctl list jobs -p team-a
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import typer
+
+
+class ExitCode(IntEnum):
+    """What scripts may rely on."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    UNSCHEDULABLE = 5
+    FORBIDDEN = 6
+    TIMEOUT = 124
+    INTERRUPTED = 130
+
+
+class Failure(Exception):
+    """What ends a command. The text is for people."""
+
+    def __init__(self, message: str, *, cause: str = "", hint: str = "", code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cause = cause
+        self.hint = hint
+        self.code = code
+
+    def lines(self) -> str:
+        parts = (("error", self.message), ("cause", self.cause), ("hint", self.hint))
+        return "".join(f"{name}: {text}\n" for name, text in parts if text)
+
+
+def usage(message: str, hint: str = "") -> Failure:
+    """The command was called in a way that it cannot be."""
+    return Failure(message, hint=hint, code=ExitCode.USAGE)
+
+
+def not_found(message: str, hint: str = "") -> Failure:
+    return Failure(message, hint=hint, code=ExitCode.NOT_FOUND)
+
+
+def translate(error: Exception) -> Failure | None:
+    """The failure that an expected error means; None for a defect of ours."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, typer.TyperException):
+        return _misuse(error)
+    if isinstance(error, typer.Abort):
+        return Failure("stopped before anything was done")
+    return _refusal(error) or _system(error)
+
+
+def _misuse(error: typer.TyperException) -> Failure:
+    context = getattr(error, "ctx", None)
+    hint = f"{context.command_path} --help" if context is not None else ""
+    return Failure(_sentence(error.format_message()), hint=hint, code=ExitCode(error.exit_code))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")
+
+
+def _refusal(error: Exception) -> Failure | None:
+    from migctl.backends import protocol
+    from migctl.quantities import BadQuantity
+
+    codes: dict[type[Exception], ExitCode] = {
+        protocol.NotFound: ExitCode.NOT_FOUND,
+        protocol.AlreadyExists: ExitCode.CONFLICT,
+        protocol.Conflict: ExitCode.CONFLICT,
+        protocol.Expired: ExitCode.CONFLICT,
+        protocol.Invalid: ExitCode.USAGE,
+        protocol.Forbidden: ExitCode.FORBIDDEN,
+        protocol.ControlPlaneError: ExitCode.FAILED,
+        BadQuantity: ExitCode.USAGE,
+    }
+    code = next((code for kind, code in codes.items() if isinstance(error, kind)), None)
+    if code is None:
+        return None
+    return Failure(str(error), hint=getattr(error, "hint", ""), code=code)
+
+
+def _system(error: Exception) -> Failure | None:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return Failure(f"{where}{error.strerror}")
+    return None

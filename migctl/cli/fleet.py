@@ -1,0 +1,93 @@
+"""Every GPU and who holds what of it, put together from nodes' reports and claims' allocations.
+
+Allocations say who holds what; reports say what is there. A share that is allocated and not yet reported is
+starting; an instance that is reported busy by a claim that is gone is leaving.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from migctl.backends.protocol import ControlPlane
+from migctl.cli.workloads.jobs import holds
+from migctl.objects import Claim, Node
+from solver.model.cluster import Gpu
+from solver.model.demand import DeviceShare
+from solver.model.geometry import GpuModel
+
+
+@dataclass(frozen=True)
+class Held:
+    """A share of one GPU and the claim that holds it."""
+
+    claim: Claim
+    share: DeviceShare
+
+
+@dataclass(frozen=True)
+class SeenGpu:
+    """One GPU: as its node reports it, and what was allocated on it."""
+
+    node: Node
+    gpu: Gpu
+    model: GpuModel
+    held: tuple[Held, ...]
+
+    @property
+    def name(self) -> str:
+        """`node/index`, accepted wherever a GPU is named."""
+        return f"{self.gpu.node}/{self.gpu.index}"
+
+    @property
+    def used(self) -> float:
+        """What is allocated of it, in GPUs of the quota currency."""
+        return sum(held.share.portion for held in self.held)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Nodes by name and GPUs by node and index."""
+
+    nodes: tuple[Node, ...]
+    gpus: tuple[SeenGpu, ...]
+    claims: Mapping[str, Claim]
+
+    def gpu_name(self, uuid: str) -> str:
+        """`node/index` of a GPU; its UUID where no node reports it."""
+        return next((seen.name for seen in self.gpus if seen.gpu.uuid == uuid), uuid)
+
+    def on(self, node: str) -> list[SeenGpu]:
+        return [seen for seen in self.gpus if seen.gpu.node == node]
+
+    def holder(self, uid: str | None) -> str:
+        """The name of the workload behind a claim's uid, "" where it is gone."""
+        claim = self.claims.get(uid or "")
+        return claim.spec.workload if claim else ""
+
+
+async def read(control: ControlPlane) -> Fleet:
+    nodes, claims = await asyncio.gather(control.list(Node), control.list(Claim))
+    return build(nodes.items, claims.items)
+
+
+def build(nodes: Iterable[Node], claims: Iterable[Claim]) -> Fleet:
+    """The fleet that these objects describe."""
+    claims = tuple(claims)
+    held: dict[str, list[Held]] = defaultdict(list)
+    for claim in claims:
+        if claim.status.allocation and holds(claim):
+            for share in claim.status.allocation.devices:
+                held[share.gpu].append(Held(claim, share))
+    ordered = tuple(sorted(nodes, key=lambda node: node.meta.name))
+    gpus = (seen for node in ordered for seen in _gpus(node, held))
+    return Fleet(ordered, tuple(gpus), {claim.meta.uid: claim for claim in claims})
+
+
+def _gpus(node: Node, held: Mapping[str, list[Held]]) -> Iterator[SeenGpu]:
+    report = node.status.report
+    if report is not None:
+        for gpu in sorted(report.gpus, key=lambda gpu: gpu.index):
+            yield SeenGpu(node, gpu, report.models[gpu.model], tuple(held.get(gpu.uuid, ())))

@@ -1,0 +1,136 @@
+"""Command groups whose commands load when they run, and commands that take words after `--`.
+
+Importing every command costs more than running one. A lazy group knows its commands' names and summaries, so
+that help and completion need no imports; a test holds the summaries to the commands' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+AFTER_DASHES = "migctl.after_dashes"
+
+APP_SETTINGS: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """Where a command is, "module:function" or "module:app", and its summary."""
+
+    target: str
+    summary: str
+    words: bool = False
+    hidden: bool = False
+
+    def load(self, name: str) -> Any:
+        module, attribute = self.target.split(":")
+        loaded = getattr(import_module(module), attribute)
+        return typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _alone(name, loaded, self.words))
+
+
+def _alone(name: str, function: Callable[..., Any], words: bool) -> typer.Typer:
+    app = typer.Typer(add_completion=False, **APP_SETTINGS)
+    app.command(name, cls=WordsCommand if words else None, context_settings=APP_SETTINGS["context_settings"])(function)
+    return app
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """The commands of a table, each made at its first use."""
+
+    def __init__(self, table: dict[str, Lazy]) -> None:
+        self._table = table
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._table[name].load(name)
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+class PatientGroup(TyperGroup):
+    """A group that shows its help when it is called without a command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
+class LazyGroup(PatientGroup):
+    """A group whose commands come from a table, by heading."""
+
+    table: ClassVar[dict[str, dict[str, Lazy]]]
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Loaded({name: lazy for part in self.table.values() for name, lazy in part.items()})
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(len(name) for name in self.commands)
+        for heading, part in self.table.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(name.ljust(width), lazy.summary) for name, lazy in part.items() if not lazy.hidden]
+                )
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        from typer._click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=lazy.summary)
+            for part in self.table.values()
+            for name, lazy in part.items()
+            if name.startswith(incomplete) and not lazy.hidden
+        ]
+        return names or super(TyperGroup, self).shell_complete(ctx, incomplete)
+
+
+class WordsCommand(TyperCommand):
+    """A command that keeps the words after `--` apart, for the program they are meant for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            cut = args.index("--")
+            ctx.meta[AFTER_DASHES] = tuple(args[cut + 1 :])
+            args = args[:cut]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- COMMAND...]"]
+
+
+class ShellCommand(WordsCommand):
+    """One that takes a program's words without `--` too: then its own options come before the first word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.allow_interspersed_args = "--" in args
+        return super().parse_args(ctx, args)
+
+
+def after_dashes(context: typer.Context) -> tuple[str, ...]:
+    """The words after `--`."""
+    words: tuple[str, ...] = context.meta.get(AFTER_DASHES, ())
+    return words

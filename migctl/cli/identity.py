@@ -1,0 +1,62 @@
+"""`whoami`, `login`, `logout`, `version` and `config`: who is asking, and with what settings.
+
+Without Kubernetes the control plane is reached through a Unix socket that only its owner can open: the system
+vouches for who is at the other end, so there is nothing to log in to.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migctl.cli import options, projects, session
+from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+
+PEER = "the socket of migctl up is yours alone: the system vouches for you"
+
+
+def whoami(context: typer.Context) -> None:
+    """Show who you are to the control plane, and your default project."""
+    asked = session.of(context)
+    peer = asked.run(lambda control: control.whoami())
+    print(f"User:    {peer.user} (uid {peer.uid})")
+    print(f"Project: {asked.setting('project', None) or '(none; migctl project set NAME)'}")
+    print(f"Login:   {PEER}")
+
+
+def login(context: typer.Context) -> None:
+    """Say how you are known to the control plane."""
+    asked = session.of(context)
+    peer = asked.run(lambda control: control.whoami())
+    print(f"You are {peer.user}; no login is needed: {PEER}.")
+
+
+def logout(context: typer.Context) -> None:
+    """Say that there is nothing to forget."""
+    print(f"There is nothing to log out of: {PEER}.")
+
+
+def version(
+    context: typer.Context,
+    short: Annotated[bool, typer.Option("--short", help="The number alone.")] = False,
+) -> None:
+    """Show the version of migctl."""
+    from importlib.metadata import version
+
+    number = version("migctl")
+    print(number if short else f"migctl {number}")
+
+
+config = typer.Typer(cls=PatientGroup, help="Settings of this user.", **APP_SETTINGS)
+config.command("project")(projects.set_default)
+
+
+@config.command("view")
+def show(context: typer.Context, output: options.Output = None) -> None:
+    """Show the config file: where it is and what it says."""
+    import msgspec
+
+    asked = session.of(context)
+    print(f"# {asked.config_path}")
+    print(msgspec.json.format(msgspec.json.encode(asked.config)).decode())

@@ -1,0 +1,110 @@
+"""The entry point of `migctl` and `kubectl-migctl`: runs a command and answers with an exit code.
+
+Nothing is imported here that only some commands need: `--help` and completion are quick.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
+
+from migctl.cli import failures
+from migctl.cli.failures import ExitCode
+from migctl.cli.grammar import APP_SETTINGS, Lazy, LazyGroup
+
+if TYPE_CHECKING:
+    from migctl.cli.session import World
+
+
+class Commands(LazyGroup):
+    """Both grammars' first words."""
+
+    table: ClassVar[dict[str, dict[str, Lazy]]] = {
+        "Workloads": {
+            "submit": Lazy("migctl.cli.verbs:submit", "Submit a job, or an interactive one.", words=True),
+            "list": Lazy("migctl.cli.verbs:list_", "List jobs, nodes or projects."),
+            "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
+            "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
+            "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
+            "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
+        },
+        "Workloads, noun first": {
+            "training": Lazy("migctl.cli.workloads.nouns:training", "Trainings: preemptible, run to their end."),
+            "workspace": Lazy("migctl.cli.workloads.nouns:workspace", "Workspaces: interactive, run until deleted."),
+            "inference": Lazy("migctl.cli.workloads.nouns:inference", "Inference: serves, never preempted."),
+            "workload": Lazy("migctl.cli.workloads.nouns:workload", "Workloads of every type."),
+        },
+        "Cluster": {
+            "project": Lazy("migctl.cli.projects:app", "Projects: queues with quota."),
+            "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
+            "whoami": Lazy("migctl.cli.identity:whoami", "Who you are to the control plane."),
+            "login": Lazy("migctl.cli.identity:login", "How you are known to the control plane."),
+            "logout": Lazy("migctl.cli.identity:logout", "Forget who you are, where that is possible."),
+            "version": Lazy("migctl.cli.identity:version", "The version of migctl."),
+            "node": Lazy("migctl.cli.nodes:app", "Nodes and their GPUs."),
+        },
+    }
+
+
+@dataclass
+class Start:
+    """What a run begins with; `debug` is what its flag said. Without a world, the real one is made when needed."""
+
+    world: World | None
+    debug: bool = False
+
+
+app = typer.Typer(name="migctl", cls=Commands, **APP_SETTINGS)
+
+
+@app.callback()
+def before_command(
+    context: typer.Context,
+    project: Annotated[
+        str | None, typer.Option("-p", "--project", "-n", "--namespace", metavar="PROJECT", help="The project.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FORMAT", help="table, wide, json, yaml or name.")
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="MIGCTL_DEBUG", help="Show where an error comes from.")
+    ] = False,
+) -> None:
+    """Share NVIDIA GPUs: fractions, memory and MIG profiles, planned around running work."""
+    from migctl.cli import world
+    from migctl.cli.session import Session
+
+    start = context.obj
+    start.debug = debug
+    context.obj = Session(start.world or world.real(), project, output)
+
+
+def run(arguments: Sequence[str], world: World | None = None) -> int:
+    """The exit code of one command line. What went wrong is on stderr."""
+    start = Start(world)
+    try:
+        outcome = typer.main.get_command(app).main(list(arguments), "migctl", standalone_mode=False, obj=start)
+        return outcome if isinstance(outcome, int) else ExitCode.OK
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except Exception as error:
+        if start.debug:
+            traceback.print_exception(error)
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    failure = failures.translate(error) or failures.Failure(
+        f"this is a defect of migctl: {type(error).__name__}: {error}", hint="see where, with: migctl --debug ..."
+    )
+    sys.stderr.write(failure.lines())
+    return failure.code
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""`node list` and `list nodes`: the machines, their GPUs and what is allocated of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import typer
+
+from migctl import quantities
+from migctl.cli import fleet, options, session
+from migctl.cli.fleet import SeenGpu
+from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+from migctl.cli.output import watching
+from migctl.cli.output.listings import Listed, View, view
+from migctl.cli.output.tables import Column, age_column
+from migctl.cli.output.watching import Listing
+from migctl.cli.selectors import selector
+from migctl.cli.session import Control, Session
+from migctl.objects import Claim, Node
+
+
+@dataclass(frozen=True)
+class Row:
+    """A node and its GPUs."""
+
+    node: Node
+    gpus: tuple[SeenGpu, ...]
+
+    @property
+    def status(self) -> str:
+        ready = "Ready" if self.node.status.ready else "NotReady"
+        return f"{ready},Cordoned" if self.node.spec.cordoned else ready
+
+    @property
+    def allocated(self) -> float:
+        return sum(seen.used for seen in self.gpus)
+
+    @property
+    def types(self) -> str:
+        """The GPU models, with their number where there are several."""
+        counts = Counter(seen.model.id for seen in self.gpus)
+        return ", ".join(model if len(counts) == 1 else f"{count} x {model}" for model, count in sorted(counts.items()))
+
+    @property
+    def mig(self) -> str:
+        on = sum(seen.gpu.mig for seen in self.gpus)
+        return {0: "off", len(self.gpus): "on"}.get(on, f"{on}/{len(self.gpus)}")
+
+    @property
+    def driver(self) -> str:
+        report = self.node.status.report
+        if report is None:
+            return ""
+        return f"{report.driver} (simulated)" if report.simulated else report.driver
+
+
+def table(now: Callable[[], datetime]) -> Listed[Row]:
+    return Listed(
+        "GpuNode",
+        (
+            Column("NAME", lambda row: row.node.meta.name),
+            Column("STATUS", lambda row: row.status, style=lambda row: "" if row.node.status.ready else "red"),
+            Column("POOL", lambda row: row.node.spec.pool),
+            Column("GPU TYPE", lambda row: row.types),
+            Column("MIG", lambda row: row.mig),
+            Column("GPUs", lambda row: str(len(row.gpus)), key=lambda row: len(row.gpus)),
+            Column("ALLOCATED", lambda row: quantities.portion_text(row.allocated), key=lambda row: row.allocated),
+            age_column(lambda row: row.node.meta.created, now),
+            Column("DRIVER", lambda row: row.driver, wide=True),
+            Column("MESSAGE", lambda row: row.node.status.message, wide=True),
+        ),
+        lambda row: row.node,
+    )
+
+
+def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
+    """Write every node that the label selector chooses."""
+    matches = selector(labels)
+
+    async def written(control: Control) -> None:
+        async def read() -> list[Row]:
+            seen = await fleet.read(control)
+            return [Row(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
+
+        listing = Listing(table(asked.world.now), shown, read, empty="no nodes")
+        await watching.write(control, (Node, Claim), listing, watch)
+
+    asked.run(written)
+
+
+def list_nodes(
+    context: typer.Context,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    labels: options.Selector = None,
+    watch: options.Watch = False,
+) -> None:
+    """List nodes, their GPUs and what is allocated."""
+    asked = session.of(context)
+    write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
+
+
+app = typer.Typer(cls=PatientGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
+app.callback()(lambda: None)
+app.command("list")(list_nodes)

@@ -1,0 +1,50 @@
+"""Options that many commands share, as types: each means the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from migctl.cli.output.formats import Format
+
+Project = Annotated[
+    str | None, typer.Option("-p", "--project", "-n", "--namespace", metavar="PROJECT", help="The project.")
+]
+AllProjects = Annotated[bool, typer.Option("-A", "--all-projects", help="All projects.")]
+Output = Annotated[Format | None, typer.Option("-o", "--output", help="How to write it.", case_sensitive=False)]
+NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Leave out the header line.")]
+SortBy = Annotated[str | None, typer.Option("--sort-by", metavar="COLUMN", help="Sort by this column.")]
+Selector = Annotated[
+    str | None,
+    typer.Option("-l", "--selector", metavar="LABELS", help="Only these labels: a=b, a!=b, a, !a; joined by commas."),
+]
+Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing changes.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")]
+Names = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("-e", "--environment", metavar="NAME=VALUE", help="Environment variable; repeatable."),
+]
+Parallelism = Annotated[int | None, typer.Option("--parallelism", min=1, metavar="N", help="Pods side by side.")]
+Completions = Annotated[int | None, typer.Option("--completions", min=1, metavar="N", help="Pods that must succeed.")]
+BackoffLimit = Annotated[
+    int | None, typer.Option("--backoff-limit", min=0, metavar="N", help="Failed pods before the job is Failed.")
+]
+Ttl = Annotated[
+    str | None, typer.Option("--ttl-after-finish", metavar="TIME", help="Delete it this long after its end: 90s, 2h.")
+]
+Suspended = Annotated[bool, typer.Option("--suspend", help="Create it suspended.")]
+Pools = Annotated[
+    list[str] | None, typer.Option("--node-pools", metavar="POOLS", help="Node pools, in order of preference.")
+]
+Image = Annotated[str, typer.Option("-i", "--image", metavar="IMAGE", help="Container image.")]
+MigProfile = Annotated[
+    str | None, typer.Option("--mig-profile", metavar="PROFILE", help="Exactly this MIG profile: 2g.10gb.")
+]
+Preemptible = Annotated[bool, typer.Option("--preemptible", help="May go over quota, and may be preempted.")]
+Command = Annotated[
+    bool, typer.Option("--command", help="The words after -- replace the image's entry point.", hidden=True)
+]

@@ -1,0 +1,48 @@
+"""The -o formats, and the ones that machines read: JSON and YAML with apiVersion and kind, and names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from migctl.objects import API_VERSION, Object, to_builtins
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+    @property
+    def for_people(self) -> bool:
+        return self in (Format.TABLE, Format.WIDE)
+
+
+def document(obj: Object) -> dict[str, Any]:
+    """An object as it is written, apiVersion and kind first."""
+    body = to_builtins(obj)
+    return {"apiVersion": API_VERSION, "kind": body.pop("kind"), **body}
+
+
+def listing(kind: str, objects: Sequence[Object]) -> dict[str, Any]:
+    return {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": [document(obj) for obj in objects]}
+
+
+def name(obj: Object) -> str:
+    """`workload/frac05`, what -o name prints and a noun-taking command accepts."""
+    return f"{type(obj).__name__.lower()}/{obj.meta.name}"
+
+
+def write(body: Mapping[str, Any], format: Format) -> None:
+    """One JSON or YAML document on stdout."""
+    if format is Format.YAML:
+        import yaml
+
+        yaml.safe_dump(body, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=False)
+        return
+    sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,74 @@
+"""A list of things, written as -o says: a table for people, documents or names for machines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from migctl.cli.failures import usage
+from migctl.cli.output import formats, tables
+from migctl.cli.output.formats import Format
+from migctl.cli.session import Session
+from migctl.objects import Object
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True)
+class View:
+    """How a list is to be written."""
+
+    format: Format
+    headers: bool = True
+    sort_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Listed(Generic[Row]):
+    """A kind of thing that is listed: its columns, and the object behind a row."""
+
+    kind: str
+    columns: Sequence[tables.Column[Row]]
+    object: Callable[[Row], Object]
+
+
+def view(session: Session, output: Format | None, headers: bool = True, sort_by: str | None = None) -> View:
+    """The view that flags and settings ask for."""
+    name = session.setting("output", output) or Format.TABLE
+    try:
+        return View(Format(name.lower()), headers, sort_by)
+    except ValueError:
+        raise usage(f"no output is called {name!r}", hint=f"one of {', '.join(Format)}") from None
+
+
+def write(rows: Sequence[Row], listed: Listed[Row], view: View, *, title: str = "", empty: str = "") -> None:
+    """Write rows on stdout; an empty table says so on stderr."""
+    ordered = tables.sort(rows, listed.columns, view.sort_by)
+    objects = [listed.object(row) for row in ordered]
+    if view.format is Format.NAME:
+        sys.stdout.writelines(f"{formats.name(obj)}\n" for obj in objects)
+    elif not view.format.for_people:
+        formats.write(formats.listing(listed.kind, objects), view.format)
+    elif not ordered and empty:
+        print(empty, file=sys.stderr)
+    else:
+        _table(ordered, listed, view, title)
+
+
+def _table(rows: Sequence[Row], listed: Listed[Row], view: View, title: str) -> None:
+    if title and view.headers:
+        print(title)
+    columns = tables.shown(listed.columns, view.format is Format.WIDE)
+    tables.show(tables.table(rows, columns, headers=view.headers))
+
+
+def write_one(obj: Object, view: View, text: Callable[[], None]) -> None:
+    """Write one object as -o says; `text` writes it for people."""
+    if view.format is Format.NAME:
+        print(formats.name(obj))
+    elif view.format.for_people:
+        text()
+    else:
+        formats.write(formats.document(obj), view.format)

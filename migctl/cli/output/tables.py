@@ -1,0 +1,104 @@
+"""Tables: UPPERCASE headers, no borders, nothing cut short off a terminal.
+
+A Column says how a row's cell reads and sorts; what is drawn, and how wide, is rich's business.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from migctl import quantities
+from migctl.cli.failures import usage
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+Row = TypeVar("Row")
+
+UNBOUNDED = 100_000
+
+
+@dataclass(frozen=True)
+class Column(Generic[Row]):
+    """One column.
+
+    cell   what a row shows
+    key    what it sorts by (its text, where that is right)
+    wide   shown by -o wide only
+    style  colour of a row's cell; never the only carrier of a meaning
+    """
+
+    header: str
+    cell: Callable[[Row], str]
+    key: Callable[[Row], Any] | None = None
+    wide: bool = False
+    style: Callable[[Row], str] | None = None
+
+    def sort_key(self, row: Row) -> Any:
+        return self.key(row) if self.key else self.cell(row)
+
+
+def console(stderr: bool = False) -> Console:
+    """The terminal, or a file of unlimited width. Colour only on terminals, and never with NO_COLOR."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else UNBOUNDED
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def sort(rows: Sequence[Row], columns: Iterable[Column[Row]], by: str | None) -> list[Row]:
+    """Rows by the named column (in any case), or as they came. Equal ones keep their order."""
+    if by is None:
+        return list(rows)
+    chosen = {column.header.lower(): column for column in columns}.get(by.lower())
+    if chosen is None:
+        names = ", ".join(repr(column.header) for column in columns)
+        raise usage(f"no column is called {by!r}", hint=f"columns: {names}")
+    return sorted(rows, key=chosen.sort_key)
+
+
+def shown(columns: Iterable[Column[Row]], wide: bool) -> list[Column[Row]]:
+    return [column for column in columns if wide or not column.wide]
+
+
+def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, headers: bool = True) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=headers, header_style="bold")
+    for position, column in enumerate(columns):
+        drawn.add_column(column.header, no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(column.cell(row), style=column.style(row) if column.style else "") for column in columns))
+    return drawn
+
+
+def show(*drawn: RenderableType) -> None:
+    """Draw on stdout, without blanks at the ends of lines."""
+    terminal = console()
+    with terminal.capture() as capture:
+        terminal.print(*drawn, sep="\n", soft_wrap=False)
+    print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
+
+
+def age_of(created: datetime | None, now: Callable[[], datetime]) -> str:
+    """How old something is, "" where that is not known."""
+    return "" if created is None else quantities.age_text((now() - created).total_seconds())
+
+
+def age_column(
+    created: Callable[[Row], datetime | None], now: Callable[[], datetime], *, wide: bool = False
+) -> Column[Row]:
+    """AGE, which sorts the youngest first."""
+
+    def key(row: Row) -> float:
+        moment = created(row)
+        return -moment.timestamp() if moment else 0.0
+
+    return Column("AGE", lambda row: age_of(created(row), now), key=key, wide=wide)

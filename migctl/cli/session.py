@@ -1,0 +1,163 @@
+"""What a command needs from outside: the control plane, settings, the clock, the streams.
+
+A World is made once by the entry point (tests bring their own); a Session is a World plus what the words
+before the command said. Commands are plain functions: `run` gives their coroutine a connected control plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import typer
+
+from migctl.api.runtime import ExecEnvironment
+from migctl.api.wire import Peer
+from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.cli import settings
+from migctl.cli.failures import Failure, not_found, usage
+from migctl.objects import Project, WorkloadType
+
+R = TypeVar("R")
+
+
+class Runtime(Protocol):
+    """What a control plane offers that is not an object."""
+
+    def logs(self, project: str, workload: str, follow: bool = False, tail: int | None = None) -> AsyncIterator[bytes]:
+        """What the workload wrote, in pieces; with follow, until it ends."""
+        ...
+
+    async def exec_environment(self, project: str, workload: str) -> ExecEnvironment: ...
+
+    async def whoami(self) -> Peer: ...
+
+
+class Control(ControlPlane, Runtime, Protocol):
+    """All that a command can reach."""
+
+
+@dataclass(frozen=True)
+class World:
+    """What the command line takes from outside.
+
+    connect     opens the control plane of the environment
+    execute     replaces this process: arguments, environment, directory
+    random_name a name for a workload that was given none
+    """
+
+    environ: Mapping[str, str]
+    user: str
+    directory: str
+    now: Callable[[], datetime]
+    connect: Callable[[Mapping[str, str]], AbstractAsyncContextManager[Control]]
+    execute: Callable[[Sequence[str], Mapping[str, str], str], None]
+    random_name: Callable[[], str]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A World and what the words before the command said.
+
+    project, output  from -p and -o, None where not given
+    noun             the type that a noun-first command is about
+    """
+
+    world: World
+    project: str | None = None
+    output: str | None = None
+    noun: WorkloadType | None = None
+
+    @cached_property
+    def config_path(self) -> Path:
+        return settings.config_path(self.world.environ)
+
+    @cached_property
+    def config(self) -> settings.Config:
+        return settings.load(self.config_path)
+
+    def keep(self, **changes: Any) -> None:
+        """Change the config file."""
+        import msgspec
+
+        settings.save(self.config_path, msgspec.structs.replace(settings.load(self.config_path), **changes))
+
+    def setting(self, name: str, flag: str | None) -> str | None:
+        """The value of `project` or `output`: flag, MIGCTL_*, config file, or None."""
+        return (
+            flag
+            or getattr(self, name)
+            or self.world.environ.get(f"MIGCTL_{name.upper()}")
+            or getattr(self.config, name)
+        )
+
+    def run(self, work: Callable[[Control], Awaitable[R]]) -> R:
+        """The result of `work`, done with a connected control plane."""
+
+        async def connected() -> R:
+            async with self.world.connect(self.world.environ) as control:
+                return await work(control)
+
+        return asyncio.run(connected())
+
+    async def choose_project(self, control: Control, flag: str | None) -> str:
+        """The project a command is about, which exists. With none chosen, the only one there is."""
+        wanted = self.setting("project", flag)
+        if wanted is not None:
+            await require_project(control, wanted)
+            return wanted
+        names = await project_names(control)
+        if len(names) == 1:
+            return names[0]
+        if not names:
+            raise not_found("there is no project yet", hint="migctl project create NAME --quota 1")
+        raise usage("no project is chosen", hint=f"add -p, or migctl project set NAME; projects: {', '.join(names)}")
+
+
+def of(context: typer.Context) -> Session:
+    """The session of a running command."""
+    session = context.obj
+    assert isinstance(session, Session)
+    return session
+
+
+def about(context: typer.Context, noun: WorkloadType) -> None:
+    """Let the commands below a noun see it."""
+    context.obj = replace(of(context), noun=noun)
+
+
+async def project_names(control: ControlPlane) -> list[str]:
+    return sorted(project.meta.name for project in (await control.list(Project)).items)
+
+
+async def require_project(control: ControlPlane, name: str) -> Project:
+    """The project, or a failure that lists those there are."""
+    try:
+        return await control.get(Project, name)
+    except NotFound:
+        names = await project_names(control)
+    known = f"projects: {', '.join(names)}" if names else "there is none yet: migctl project create NAME --quota 1"
+    raise not_found(f"no project is called {name!r}", hint=known)
+
+
+def note(text: str) -> None:
+    """Tell a person something that is not the command's data."""
+    print(text, file=sys.stderr)
+
+
+def tell_once(session: Session, key: str, text: str) -> None:
+    """A note that is shown the first time only. Where that cannot be remembered it is shown again."""
+    if key in session.config.told:
+        return
+    note(text)
+    try:
+        session.keep(told=(*session.config.told, key))
+    except (OSError, Failure):
+        return

@@ -1,0 +1,1 @@
+"""Commands about workloads: submit, list, describe, logs, exec, suspend, resume, delete, why, wait."""

@@ -1,0 +1,161 @@
+"""`describe`: a workload, its pods with what they were given and why, and what happened to it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+
+from migctl import quantities
+from migctl.backends.protocol import ControlPlane
+from migctl.cli import fleet, options, session
+from migctl.cli.fleet import Fleet
+from migctl.cli.output import formats, tables
+from migctl.cli.output.formats import Format
+from migctl.cli.output.listings import view
+from migctl.cli.output.tables import Column
+from migctl.cli.session import Control, Session
+from migctl.cli.workloads.jobs import Job, find_job, one_name, request_text
+from migctl.objects import API_VERSION, Claim, Event
+from solver.model.cluster import Backing
+from solver.model.demand import DeviceShare
+
+
+@dataclass(frozen=True)
+class Description:
+    """All there is to say about a workload."""
+
+    job: Job
+    events: tuple[Event, ...]
+    fleet: Fleet
+
+
+def describe(
+    context: typer.Context,
+    names: options.Names,
+    project: options.Project = None,
+    output: options.Output = None,
+) -> None:
+    """Show everything about a workload: request, pods, shares, events."""
+    asked = session.of(context)
+    shown = view(asked, output)
+    name = one_name(names)
+
+    async def read(control: Control) -> Description:
+        chosen = await asked.choose_project(control, project)
+        return await describe_job(control, await find_job(control, chosen, name, asked.noun))
+
+    description = asked.run(read)
+    if shown.format is Format.NAME:
+        print(formats.name(description.job.workload))
+    elif shown.format.for_people:
+        _write(description, asked)
+    else:
+        formats.write(document(description), shown.format)
+
+
+async def describe_job(control: ControlPlane, job: Job) -> Description:
+    events, seen = await asyncio.gather(control.list(Event, job.project), fleet.read(control))
+    about = {f"Workload/{job.name}", *(f"Claim/{pod.meta.name}" for pod in job.pods)}
+    chosen = sorted((e for e in events.items if e.spec.about in about), key=_when)
+    return Description(job, tuple(chosen), seen)
+
+
+def _when(event: Event) -> float:
+    return event.meta.created.timestamp() if event.meta.created else 0.0
+
+
+def document(description: Description) -> dict[str, Any]:
+    """The description for machines."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "WorkloadDescription",
+        "workload": formats.document(description.job.workload),
+        "pods": [formats.document(pod) for pod in description.job.pods],
+        "events": [formats.document(event) for event in description.events],
+    }
+
+
+def _write(description: Description, asked: Session) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 3, 0, 0))
+    for name, value in _facts(description.job, asked):
+        if value:
+            facts.add_row(f"{name}:", value)
+    tables.show(facts)
+    pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
+    for title, drawn in (
+        ("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else "none yet"),
+        ("Events", tables.table(description.events, _event_columns(asked)) if description.events else "none"),
+    ):
+        tables.show(f"{title}:", Padding(drawn, (0, 0, 0, 2)))
+
+
+def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
+    spec, status = job.workload.spec, job.workload.status
+    preemption = "preemptible" if spec.preemptible else "non-preemptible"
+    yield "Name", job.name
+    yield "Project", job.project
+    yield "Type", f"{spec.type} ({preemption}, priority {spec.priority})"
+    yield "Status", job.phase.value + (f" ({status.reason})" if status.reason else "")
+    yield "Message", status.message
+    yield "User", spec.user
+    yield "Image", spec.image
+    yield "Command", shlex.join(spec.command) or "the built-in quickstart"
+    yield "Directory", spec.directory
+    yield "Environment", " ".join(f"{name}={value}" for name, value in spec.environment.items())
+    yield "Node pools", ", ".join(spec.pools)
+    yield "Created", _moment(job, asked)
+    yield "Requested", request_text(spec.ask)
+    yield "Allocated", f"{quantities.portion_text(job.allocated)} GPUs"
+    yield "Parallelism", str(spec.parallelism) if spec.parallelism > 1 else ""
+    yield "Completions", f"{status.succeeded} of {spec.completions}" if spec.completions else ""
+    yield "Failed pods", f"{status.failed} (at most {spec.backoff_limit})" if status.failed else ""
+
+
+def _moment(job: Job, asked: Session) -> str:
+    created = job.workload.meta.created
+    return f"{created:%Y-%m-%d %H:%M:%S %Z} ({tables.age_of(created, asked.world.now)} ago)" if created else ""
+
+
+Pod = tuple[Claim, DeviceShare | None]
+
+
+def _shares(pod: Claim) -> tuple[DeviceShare | None, ...]:
+    return pod.status.allocation.devices if pod.status.allocation else (None,)
+
+
+def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
+    return [
+        Column("POD", lambda row: row[0].meta.name),
+        Column("STATUS", lambda row: row[0].status.phase.value),
+        Column("GPU", lambda row: seen.gpu_name(row[1].gpu) if row[1] else "-"),
+        Column("SHARE", lambda row: share_text(row[1]) if row[1] else "-"),
+        Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
+        Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
+        Column("GIVEN", lambda row: row[0].status.rounded),
+        Column("MESSAGE", lambda row: row[0].status.evicted or row[0].status.message or row[0].status.reason),
+    ]
+
+
+def share_text(share: DeviceShare) -> str:
+    """A share and its backing: `mig 2g.10gb at 4`, `software`, `whole`."""
+    if share.backing is Backing.MIG:
+        return f"mig {share.profile} at {share.start}"
+    return share.backing.value
+
+
+def _event_columns(asked: Session) -> list[Column[Event]]:
+    return [
+        Column("AGE", lambda event: tables.age_of(event.meta.created, asked.world.now)),
+        Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal"),
+        Column("REASON", lambda event: event.spec.reason),
+        Column("ABOUT", lambda event: event.spec.about),
+        Column("MESSAGE", lambda event: event.spec.message),
+    ]

@@ -1,0 +1,152 @@
+"""A workload and its pods (claims), read together, and how people read them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from migctl import quantities
+from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.cli.failures import not_found, usage
+from migctl.objects import Claim, GpuAsk, Phase, Workload, WorkloadType
+
+NOUNS = ("job", "jobs", "workload", "workloads", *WorkloadType)
+
+V1_TYPES = {
+    WorkloadType.TRAINING: "Train",
+    WorkloadType.WORKSPACE: "Interactive",
+    WorkloadType.INFERENCE: "Inference",
+    WorkloadType.DISTRIBUTED: "Distributed",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A workload and its pods, by index; attempts that are over come before the one that is not."""
+
+    workload: Workload
+    pods: tuple[Claim, ...]
+
+    @property
+    def name(self) -> str:
+        return self.workload.meta.name
+
+    @property
+    def project(self) -> str:
+        return self.workload.meta.project
+
+    @property
+    def phase(self) -> Phase:
+        return Phase.TERMINATING if self.workload.meta.deleting else self.workload.status.phase
+
+    @property
+    def nodes(self) -> str:
+        """The nodes its pods are on."""
+        return ",".join(
+            sorted({pod.status.allocation.node for pod in self.pods if pod.status.allocation and holds(pod)})
+        )
+
+    @property
+    def allocated(self) -> float:
+        """What it holds, in GPUs of the quota currency."""
+        return sum(allocated(pod) for pod in self.pods)
+
+    @property
+    def reason(self) -> str:
+        """Why it is in its phase, as a sentence or at least a word."""
+        status = self.workload.status
+        return status.message or status.reason
+
+
+def holds(pod: Claim) -> bool:
+    """Whether a pod has its share now."""
+    return pod.status.allocation is not None and not pod.status.phase.finished
+
+
+def allocated(pod: Claim) -> float:
+    """What a pod holds, in GPUs of the quota currency."""
+    if pod.status.allocation is None or not holds(pod):
+        return 0.0
+    return sum(share.portion for share in pod.status.allocation.devices)
+
+
+def ask_text(ask: GpuAsk, pods: int = 1) -> str:
+    """What was asked for, in its own terms: `0.50`, `2.00`, `4769 MiB`, `2 x 2g.10gb`."""
+    count = ask.devices * pods
+    if ask.memory_mib is None and ask.profile is None:
+        return quantities.portion_text((1.0 if ask.fraction is None else ask.fraction) * count)
+    thing = ask.profile or quantities.memory_text(ask.memory_mib or 0)
+    return thing if count == 1 else f"{count} x {thing}"
+
+
+def request_text(ask: GpuAsk) -> str:
+    """What was asked for, as a phrase: `0.50 GPU`, `2 GPUs`, `5120 MiB on each of 2 GPUs`."""
+    if ask.fraction is None and ask.memory_mib is None and ask.profile is None:
+        return "1 GPU" if ask.devices == 1 else f"{ask.devices} GPUs"
+    one = ask_text(msgspec.structs.replace(ask, devices=1)) + (" GPU" if ask.fraction is not None else "")
+    return one if ask.devices == 1 else f"{one.removesuffix(' GPU')} on each of {ask.devices} GPUs"
+
+
+def gpus_cell(job: Job) -> str:
+    """`Allocated (Requested)`: nothing is allocated any more to what is over."""
+    held = "-" if job.phase.finished else quantities.portion_text(job.allocated)
+    return f"{held} ({ask_text(job.workload.spec.ask, job.workload.spec.parallelism)})"
+
+
+def names_only(words: list[str]) -> list[str]:
+    """Names, less the noun that the verb-first grammar allows before them: `job NAME...`."""
+    return words[1:] if len(words) > 1 and words[0] in NOUNS else words
+
+
+def one_name(words: list[str]) -> str:
+    """The name in `NAME` or `job NAME`."""
+    names = names_only(words)
+    if len(names) != 1:
+        raise usage(f"one workload at a time, not {len(names)}: {', '.join(names)}")
+    return names[0]
+
+
+async def jobs(
+    control: ControlPlane, project: str | None, keep: Callable[[Workload], bool] = lambda _: True
+) -> list[Job]:
+    """Every kept workload of a project (None: of all), oldest first, with its pods."""
+    workloads, claims = await asyncio.gather(control.list(Workload, project), control.list(Claim, project))
+    pods: dict[str, list[Claim]] = defaultdict(list)
+    for claim in claims.items:
+        pods[claim.spec.workload_uid].append(claim)
+    chosen = [workload for workload in workloads.items if keep(workload)]
+    return sorted((joined(w, pods[w.meta.uid]) for w in chosen), key=lambda job: (job.project, _created(job), job.name))
+
+
+def joined(workload: Workload, claims: Sequence[Claim]) -> Job:
+    return Job(workload, tuple(sorted(claims, key=lambda pod: (pod.spec.index, pod.spec.attempt))))
+
+
+def _created(job: Job) -> float:
+    return job.workload.meta.created.timestamp() if job.workload.meta.created else 0.0
+
+
+async def find(control: ControlPlane, project: str, name: str, noun: WorkloadType | None = None) -> Workload:
+    """The workload, or a failure that says where to look. `noun`: the type it must have."""
+    short = name.rpartition("/")[2]
+    try:
+        workload = await control.get(Workload, short, project)
+    except NotFound:
+        raise not_found(f"no workload {short!r} in project {project}", hint=f"migctl list -p {project}") from None
+    if noun is not None and workload.spec.type is not noun:
+        raise not_found(
+            f"no {noun} {short!r} in project {project}",
+            hint=f"it is a {workload.spec.type}: use migctl {workload.spec.type}",
+        )
+    return workload
+
+
+async def find_job(control: ControlPlane, project: str, name: str, noun: WorkloadType | None = None) -> Job:
+    """The workload and its pods."""
+    workload = await find(control, project, name, noun)
+    claims = (await control.list(Claim, project)).items
+    return joined(workload, [claim for claim in claims if claim.spec.workload_uid == workload.meta.uid])

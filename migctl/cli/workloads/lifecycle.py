@@ -1,0 +1,79 @@
+"""`delete`, `suspend` and `resume`: what ends, stops and starts workloads again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from migctl.cli import options, session
+from migctl.cli.failures import Failure, usage
+from migctl.cli.session import Control
+from migctl.cli.workloads.jobs import find, names_only
+from migctl.objects import Workload
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="Every workload of the project.")]
+
+
+def delete(
+    context: typer.Context, names: Names = None, all_of_them: All = False, project: options.Project = None
+) -> None:
+    """Delete workloads; their shares are free for others at once."""
+
+    async def deleted(control: Control, workload: Workload) -> str:
+        await control.delete(workload)
+        return "deleted"
+
+    _each(context, names, all_of_them, project, deleted)
+
+
+def suspend(
+    context: typer.Context, names: Names = None, all_of_them: All = False, project: options.Project = None
+) -> None:
+    """Stop workloads and free their GPUs; `resume` starts them again."""
+    _each(context, names, all_of_them, project, _switch(True, "suspended"))
+
+
+def resume(
+    context: typer.Context, names: Names = None, all_of_them: All = False, project: options.Project = None
+) -> None:
+    """Start suspended workloads again."""
+    _each(context, names, all_of_them, project, _switch(False, "resumed"))
+
+
+Act = Callable[[Control, Workload], Awaitable[str]]
+
+
+def _switch(suspended: bool, word: str) -> Act:
+    async def switched(control: Control, workload: Workload) -> str:
+        if workload.status.phase.finished:
+            raise Failure(f"workload {workload.meta.name} is {workload.status.phase}: it cannot be {word}")
+        if workload.spec.suspended == suspended:
+            return f"was {word} already" if suspended else "was not suspended"
+        await control.patch(workload, {"spec": {"suspended": suspended}})
+        return word
+
+    return switched
+
+
+def _each(context: typer.Context, names: list[str] | None, every: bool, project: str | None, act: Act) -> None:
+    """Act on all the named workloads, or on none where one of them does not exist."""
+    asked = session.of(context)
+    if bool(names) == every:
+        raise usage("which workloads?", hint=f"{context.command_path} NAME..., or --all")
+
+    async def acted(control: Control) -> list[tuple[str, str]]:
+        chosen = await asked.choose_project(control, project)
+        if every:
+            known = (await control.list(Workload, chosen)).items
+            workloads = [w for w in known if asked.noun in (None, w.spec.type)]
+        else:
+            wanted = dict.fromkeys(names_only(names or []))
+            workloads = list(await asyncio.gather(*(find(control, chosen, name, asked.noun) for name in wanted)))
+        return [(workload.meta.name, await act(control, workload)) for workload in workloads]
+
+    for name, done in asked.run(acted):
+        print(f"workload {name} {done}")

@@ -1,0 +1,125 @@
+"""`list jobs` and `workload list`: the two tables of workloads that people know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import typer
+
+from migctl import quantities
+from migctl.cli import options, session
+from migctl.cli.output import watching
+from migctl.cli.output.listings import Listed, View, view
+from migctl.cli.output.tables import Column, age_column
+from migctl.cli.output.watching import Listing
+from migctl.cli.selectors import selector
+from migctl.cli.session import Control, Session
+from migctl.cli.workloads.jobs import V1_TYPES, Job, gpus_cell, jobs
+from migctl.objects import Claim, Phase, Workload
+
+STYLES = {
+    Phase.RUNNING: "green",
+    Phase.PENDING: "yellow",
+    Phase.INITIALIZING: "cyan",
+    Phase.FAILED: "red",
+    Phase.PREEMPTED: "magenta",
+}
+
+
+def phase_style(job: Job) -> str:
+    return STYLES.get(job.phase, "")
+
+
+def v1(now: Callable[[], datetime]) -> Listed[Job]:
+    """The verb-first grammar's table."""
+    return Listed(
+        "Workload",
+        (
+            Column("NAME", lambda job: job.name),
+            Column("STATUS", lambda job: job.phase.value, style=phase_style),
+            age_column(_created, now),
+            Column("NODE", lambda job: job.nodes),
+            Column("IMAGE", lambda job: job.workload.spec.image),
+            Column("TYPE", lambda job: V1_TYPES[job.workload.spec.type]),
+            Column("PROJECT", lambda job: job.project),
+            Column("USER", lambda job: job.workload.spec.user),
+            Column("GPUs Allocated (Requested)", gpus_cell, key=lambda job: job.allocated),
+            Column("PODs Running (Pending)", _pods, key=lambda job: job.workload.status.running),
+            Column("SERVICE URL(S)", lambda job: ""),
+            Column("REASON", lambda job: job.reason, wide=True),
+        ),
+        lambda job: job.workload,
+    )
+
+
+def v2(now: Callable[[], datetime]) -> Listed[Job]:
+    """The noun-first grammar's table."""
+    return Listed(
+        "Workload",
+        (
+            Column("WORKLOAD", lambda job: job.name),
+            Column("TYPE", lambda job: job.workload.spec.type.capitalize()),
+            Column("STATUS", lambda job: job.phase.value, style=phase_style),
+            Column("PROJECT", lambda job: job.project),
+            Column("RUNNING/REQ. PODS", _running, key=lambda job: job.workload.status.running),
+            Column("GPU ALLOC.", lambda job: quantities.portion_text(job.allocated), key=lambda job: job.allocated),
+            age_column(_created, now, wide=True),
+            Column("NODE", lambda job: job.nodes, wide=True),
+            Column("REASON", lambda job: job.reason, wide=True),
+        ),
+        lambda job: job.workload,
+    )
+
+
+def _created(job: Job) -> datetime | None:
+    return job.workload.meta.created
+
+
+def _pods(job: Job) -> str:
+    return f"{job.workload.status.running} ({job.workload.status.pending})"
+
+
+def _running(job: Job) -> str:
+    return f"{job.workload.status.running}/{job.workload.spec.parallelism}"
+
+
+def write(
+    asked: Session,
+    table: Listed[Job],
+    view: View,
+    project: str | None,
+    all_projects: bool,
+    labels: str | None,
+    watch: bool,
+) -> None:
+    """Write the workloads of one project, or of all."""
+    matches = selector(labels)
+
+    def wanted(workload: Workload) -> bool:
+        return matches(workload.meta.labels) and asked.noun in (None, workload.spec.type)
+
+    async def written(control: Control) -> None:
+        chosen = None if all_projects else await asked.choose_project(control, project)
+        title = f"Showing jobs for project {chosen}" if chosen else ""
+        empty = f"no workloads in project {chosen}" if chosen else "no workloads"
+        listing = Listing(table, view, lambda: jobs(control, chosen, wanted), title, empty)
+        await watching.write(control, (Workload, Claim), listing, watch)
+
+    asked.run(written)
+
+
+def list_workloads(
+    context: typer.Context,
+    project: options.Project = None,
+    all_projects: options.AllProjects = False,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    labels: options.Selector = None,
+    watch: options.Watch = False,
+) -> None:
+    """List workloads and what they hold."""
+    asked = session.of(context)
+    shown = view(asked, output, not no_headers, sort_by)
+    write(asked, v2(asked.world.now), shown, project, all_projects, labels, watch)

@@ -1,0 +1,40 @@
+"""The real World: this process's environment, clock and terminal, and the control plane that `migctl up` runs."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from migctl.cli.session import Control, World
+
+
+def real() -> World:
+    return World(
+        environ=os.environ,
+        user=getpass.getuser(),
+        directory=os.getcwd(),
+        now=lambda: datetime.now(UTC),
+        connect=connect,
+        execute=execute,
+        random_name=lambda: f"job-{secrets.token_hex(2)}",
+    )
+
+
+@asynccontextmanager
+async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
+    """The control plane behind this user's socket."""
+    from migctl.backends.remote import RemoteControlPlane
+    from migctl.embedded.home import Home
+
+    async with RemoteControlPlane(Home.default().socket) as control:
+        yield control
+
+
+def execute(command: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
+    """Become the command. Raises OSError where there is no such program or directory."""
+    os.chdir(directory)
+    os.execvpe(command[0], list(command), dict(environment))

@@ -1,0 +1,118 @@
+"""The command line in this process, on a control plane in memory with a small cluster in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from migctl.api.admitting import AdmittingControlPlane
+from migctl.api.runtime import ExecEnvironment
+from migctl.api.wire import Peer
+from migctl.cli.main import run
+from migctl.cli.session import Control, World
+from migctl.objects import Meta, Project, ProjectSpec
+from tests.fakes.control_plane import ManualClock, MemoryControlPlane
+
+R = TypeVar("R")
+
+
+class Cluster(AdmittingControlPlane):
+    """A control plane in memory behind admission, and what a runtime adds: logs, environments, the peer."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(MemoryControlPlane(clock))
+        self.written: dict[tuple[str, str], list[bytes]] = {}
+        self.environments: dict[tuple[str, str], ExecEnvironment] = {}
+
+    async def logs(
+        self, project: str, workload: str, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[bytes]:
+        lines = self.written.get((project, workload), [])
+        for line in lines if tail is None else lines[len(lines) - tail :]:
+            yield line
+
+    async def exec_environment(self, project: str, workload: str) -> ExecEnvironment:
+        return self.environments[project, workload]
+
+    async def whoami(self) -> Peer:
+        return Peer("ada", 1000, 1000, 4711)
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+@dataclass
+class Cli:
+    """Runs command lines as the scripts do."""
+
+    cluster: Cluster
+    clock: ManualClock
+    home: Path
+    capture: pytest.CaptureFixture[str]
+    environ: dict[str, str] = field(default_factory=dict)
+    executed: list[tuple[Sequence[str], Mapping[str, str], str]] = field(default_factory=list)
+    names: Iterator[str] = field(default_factory=lambda: (f"job-{number:04x}" for number in range(0x1A2B, 0xFFFF)))
+
+    def __call__(self, *words: str) -> Result:
+        self.capture.readouterr()
+        code = run(words, self._world())
+        captured = self.capture.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    def ok(self, *words: str) -> Result:
+        result = self(*words)
+        assert result.code == 0, result
+        return result
+
+    def do(self, work: Callable[[Cluster], Awaitable[R]]) -> R:
+        """What a test does behind the command line's back."""
+
+        async def done() -> R:
+            return await work(self.cluster)
+
+        return asyncio.run(done())
+
+    def _world(self) -> World:
+        @asynccontextmanager
+        async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
+            yield self.cluster
+
+        return World(
+            environ={"HOME": str(self.home), **self.environ},
+            user="ada",
+            directory="/home/ada/work",
+            now=self.clock,
+            connect=connect,
+            execute=lambda *call: self.executed.append(call),
+            random_name=lambda: next(self.names),
+        )
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """A command line for a cluster that has nothing yet."""
+    clock = ManualClock()
+    return Cli(Cluster(clock), clock, tmp_path, capsys)
+
+
+@pytest.fixture
+def team(cli: Cli) -> Cli:
+    """The same with projects team-a, the default, and team-b."""
+    for name in ("team-a", "team-b"):
+        cli.do(lambda cluster, name=name: cluster.create(Project(meta=Meta(name=name), spec=ProjectSpec(quota=1.0))))  # type: ignore[misc]
+    cli.environ["MIGCTL_PROJECT"] = "team-a"
+    return cli
