@@ -1,0 +1,1 @@
+"""The API through its socket, and the rules of admission."""

@@ -1,0 +1,1 @@
+"""Figures printed as BENCH lines."""
