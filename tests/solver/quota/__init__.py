@@ -1,0 +1,1 @@
+"""Tests of quotas, fair shares and the order of queues."""
