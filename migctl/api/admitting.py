@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -10,20 +10,18 @@ from msgspec.structs import replace
 
 from migctl import admission
 from migctl.backends.merge import merged
-from migctl.backends.protocol import Change, ControlPlane, Listing
+from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
 from migctl.objects import Node, Project, T, Workload
 from solver.model.geometry import GpuModel
 
 
 class AdmittingControlPlane:
-    """A ControlPlane before another one. Writes of workloads and projects wait for each other.
-
-    So the rules hold between them too: no workload comes into a project that is going.
-    """
+    """A ControlPlane before another one, which all users' writes go through."""
 
     def __init__(self, behind: ControlPlane) -> None:
         self._behind = behind
-        self._turn = asyncio.Lock()
+        self._arriving: Counter[str] = Counter()
+        self._leaving: set[str] = set()
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
         return await self._behind.list(kind, project)
@@ -36,8 +34,7 @@ class AdmittingControlPlane:
 
     async def create(self, obj: T) -> T:
         if isinstance(obj, Workload):
-            async with self._turn:
-                return await self._submit(obj)
+            return await self._submit(obj)
         if isinstance(obj, Project):
             admission.check_project(obj)
         return await self._behind.create(obj)
@@ -45,21 +42,44 @@ class AdmittingControlPlane:
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
         if not isinstance(obj, Workload | Project):
             return await self._behind.patch(obj, changes, fenced=fenced)
-        async with self._turn:
+        while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
             _check_change(stored, merged(stored, changes))
-            return await self._behind.patch(obj, changes, fenced=fenced)
+            checked = obj if fenced or stored.meta.uid != obj.meta.uid else stored
+            try:
+                return await self._behind.patch(checked, changes, fenced=True)
+            except Conflict:
+                if fenced:
+                    raise
 
     async def delete(self, obj: T) -> None:
-        async with self._turn:
-            if isinstance(obj, Project):
-                admission.check_removal(obj, (await self._behind.list(Workload, obj.meta.name)).items)
+        if isinstance(obj, Project):
+            await self._remove(obj)
+        else:
             await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
-        projects = (await self._behind.list(Project)).items
-        admission.check(workload, projects, await self._models())
-        return await self._behind.create(replace(workload, spec=admission.ranked(workload.spec)))
+        """Many at once; `arriving` and `leaving` keep a workload out of a project that is going."""
+        project = workload.meta.project
+        if project in self._leaving:
+            raise Conflict(f"project {project!r} is being deleted", hint="choose another project")
+        self._arriving[project] += 1
+        try:
+            admission.check(workload, (await self._behind.list(Project)).items, await self._models())
+            return await self._behind.create(replace(workload, spec=admission.ranked(workload.spec)))
+        finally:
+            self._arriving[project] -= 1
+
+    async def _remove(self, project: Project) -> None:
+        name = project.meta.name
+        if self._arriving[name]:
+            raise Conflict(f"a workload is just being submitted to project {name!r}", hint="try again in a moment")
+        self._leaving.add(name)
+        try:
+            admission.check_removal(project, (await self._behind.list(Workload, name)).items)
+            await self._behind.delete(project)
+        finally:
+            self._leaving.discard(name)
 
     async def _models(self) -> tuple[GpuModel, ...]:
         """The GPU models that nodes have reported."""

@@ -37,6 +37,7 @@ async def serving(app: FastAPI, path: Path) -> AsyncIterator[None]:
             access_log=False,
             date_header=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=LAST_ANSWERS_S,
         )

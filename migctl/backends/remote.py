@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote
@@ -19,12 +20,15 @@ from migctl.backends.protocol import Change, ChangeType, Forbidden, Invalid, Lis
 from migctl.objects import T, Workload, decode, encode
 
 if TYPE_CHECKING:
+    import asyncio
+
     import httpx
 
 R = TypeVar("R")
 
 ANSWER_S = 60.0
-MOST_CONNECTIONS = 64
+CALLS_AT_ONCE = 16
+"""More wait here: the client library's own queue costs the square of its length."""
 
 
 class RemoteControlPlane:
@@ -99,11 +103,12 @@ class RemoteControlPlane:
 
     async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
         """The body of a good answer. Raises the error that another one stands for."""
-        with self._explaining():
-            response = await self._client().request(method, url, params=params, content=body)
-        if response.is_success:
-            return response.content
-        raise _refusal(response.content)
+        async with self._turns:
+            with self._explaining():
+                response = await self._client().request(method, url, params=params, content=body)
+        if not response.is_success:
+            raise _refusal(response.content)
+        return response.content
 
     async def _stream(
         self, url: str, params: Mapping[str, str], silence_s: float | None
@@ -118,16 +123,20 @@ class RemoteControlPlane:
                 async for piece in response.aiter_bytes():
                     yield piece
 
+    @cached_property
+    def _turns(self) -> asyncio.Semaphore:
+        import asyncio
+
+        return asyncio.Semaphore(CALLS_AT_ONCE)
+
     def _client(self) -> httpx.AsyncClient:
         if self._opened is None:
             import httpx
 
             self._opened = httpx.AsyncClient(
                 base_url="http://migctl",
-                transport=httpx.AsyncHTTPTransport(
-                    uds=os.fspath(self._path), limits=httpx.Limits(max_connections=MOST_CONNECTIONS)
-                ),
-                timeout=httpx.Timeout(ANSWER_S, pool=None),
+                transport=httpx.AsyncHTTPTransport(uds=os.fspath(self._path), limits=httpx.Limits()),
+                timeout=ANSWER_S,
             )
         return self._opened
 
