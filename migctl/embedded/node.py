@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from msgspec.structs import replace
+
+from migctl.backends.merge import difference
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
-from migctl.objects import Meta, Node, to_builtins
+from migctl.objects import Meta, Node, NodeStatus
 from nodeagent.contract import NodeReport
 
 EVERY_S = 5.0
@@ -42,13 +45,9 @@ class NodePublisher:
             if report == self._published:
                 return
             node = await self._node(report.node)
-            status = {
-                "report": to_builtins(report),
-                "reported": to_builtins(self._clock()),
-                "ready": True,
-                "message": "",
-            }
-            await self._mirror.absorb(await self._control_plane.patch(node, {"status": status}))
+            status = NodeStatus(report=report, reported=self._clock(), ready=True)
+            changes = difference(node, replace(node, status=status))
+            await self._mirror.absorb(await self._control_plane.patch(node, changes))
             self._published = report
 
     async def _node(self, name: str) -> Node:
