@@ -105,7 +105,8 @@ class ControlPlane(Protocol):
         """Merge `changes` (RFC 7396, JSON keys) into the stored object of obj's kind, name and uid.
 
         fenced: raise Conflict unless the stored version is obj's. Raises NotFound when the
-        object is gone or another one of the same name took its place.
+        object is gone or another one of the same name took its place. A Record in `changes`
+        stands for all its fields; entries of maps go only by null, see merge.difference.
         """
         ...
 
