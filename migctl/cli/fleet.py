@@ -77,13 +77,18 @@ def build(nodes: Iterable[Node], claims: Iterable[Claim]) -> Fleet:
     """The fleet that these objects describe."""
     claims = tuple(claims)
     held: dict[str, list[Held]] = defaultdict(list)
-    for claim in claims:
+    for claim in sorted(claims, key=_since):
         if claim.status.allocation and holds(claim):
             for share in claim.status.allocation.devices:
                 held[share.gpu].append(Held(claim, share))
     ordered = tuple(sorted(nodes, key=lambda node: node.meta.name))
     gpus = (seen for node in ordered for seen in _gpus(node, held))
     return Fleet(ordered, tuple(gpus), {claim.meta.uid: claim for claim in claims})
+
+
+def _since(claim: Claim) -> tuple[float, str]:
+    """When it was given its share: the older stay where they are on a map."""
+    return claim.status.allocated.timestamp() if claim.status.allocated else 0.0, claim.meta.uid
 
 
 def _gpus(node: Node, held: Mapping[str, list[Held]]) -> Iterator[SeenGpu]:

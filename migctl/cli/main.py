@@ -46,6 +46,7 @@ class Commands(LazyGroup):
             "login": Lazy("migctl.cli.identity:login", "How you are known to the control plane."),
             "logout": Lazy("migctl.cli.identity:logout", "Forget who you are, where that is possible."),
             "version": Lazy("migctl.cli.identity:version", "The version of migctl."),
+            "gpus": Lazy("migctl.cli.gpus.command:gpus", "Show a map of every GPU, live with -w."),
             "node": Lazy("migctl.cli.nodes:app", "Nodes and their GPUs."),
         },
     }

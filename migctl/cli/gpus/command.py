@@ -1,0 +1,172 @@
+"""`gpus`: the map for people (live with -w), for machines (JSON, YAML, names) and for documents (SVG)."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from migctl.cli import fleet, options, session
+from migctl.cli.failures import not_found, usage
+from migctl.cli.fleet import Fleet, SeenGpu
+from migctl.cli.gpus.blocks import Block, State, blocks, free
+from migctl.cli.output import formats, tables, watching
+from migctl.cli.session import Control
+from migctl.objects import API_VERSION, Claim, Node
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+REDRAW_S = 1.0
+NARROW = 80
+
+
+class MapFormat(StrEnum):
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+    SVG = "svg"
+
+
+def gpus(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NODE|NODE/INDEX|UUID]...", help="Only these.", show_default=False)
+    ] = None,
+    output: Annotated[
+        MapFormat | None, typer.Option("-o", "--output", help="How to write it; wide: with UUIDs.")
+    ] = None,
+    watch: options.Watch = False,
+) -> None:
+    """Show a map of every GPU: instances, who holds them, what is idle and what is free."""
+    asked = session.of(context)
+    chosen = asked.setting("output", output) or MapFormat.TABLE
+    if chosen not in list(MapFormat):
+        raise usage(f"no output is called {chosen!r}", hint=f"one of {', '.join(MapFormat)}")
+    format = MapFormat(chosen)
+
+    async def shown(control: Control) -> None:
+        async def look() -> bool:
+            seen = await fleet.read(control)
+            _write(select(seen, names or ()), seen, format)
+            return True
+
+        if watch and format in (MapFormat.TABLE, MapFormat.WIDE) and sys.stdout.isatty():
+            await _live(control, names or (), format)
+        elif watch:
+            await watching.follow(control, (Node, Claim), look)
+        else:
+            await look()
+
+    asked.run(shown)
+
+
+def select(seen: Fleet, names: Sequence[str]) -> list[SeenGpu]:
+    """The GPUs meant by node, node/index, GPU UUID or MIG UUID; all without names."""
+    chosen = []
+    for name in names:
+        found = [gpu for gpu in seen.gpus if name in _called(gpu)]
+        if not found:
+            known = ", ".join(gpu.name for gpu in seen.gpus)
+            raise not_found(f"no GPU or node is called {name!r}", hint=f"GPUs: {known or 'none'}")
+        chosen += found
+    return list(dict.fromkeys(chosen)) if names else list(seen.gpus)
+
+
+def _called(seen: SeenGpu) -> set[str | None]:
+    return {seen.gpu.node, seen.name, seen.gpu.uuid, *(instance.uuid for instance in seen.gpu.instances)}
+
+
+def _write(row: Sequence[SeenGpu], seen: Fleet, format: MapFormat) -> None:
+    if format in (MapFormat.JSON, MapFormat.YAML):
+        formats.write(document(row, seen), formats.Format(format))
+    elif format is MapFormat.NAME:
+        print(*(f"gpu/{gpu.name}" for gpu in row), sep="\n")
+    elif format is MapFormat.SVG:
+        print(svg(row, seen))
+    elif not row:
+        session.note("no GPUs: no node has reported any")
+    else:
+        terminal = tables.console()
+        width = terminal.width if sys.stdout.isatty() else NARROW
+        tables.show(_picture(row, seen, width, format is MapFormat.WIDE))
+
+
+def _picture(row: Sequence[SeenGpu], seen: Fleet, width: int, details: bool) -> Group:
+    from rich.console import Group
+
+    from migctl.cli.gpus import picture
+
+    return Group(*picture.lines(row, seen, width, details))
+
+
+async def _live(control: Control, names: Sequence[str], format: MapFormat) -> None:
+    from rich.live import Live
+
+    terminal = tables.console()
+    with Live(console=terminal, auto_refresh=False, screen=True) as live:
+
+        async def draw() -> bool:
+            seen = await fleet.read(control)
+            row = select(seen, names)
+            live.update(_picture(row, seen, terminal.width, format is MapFormat.WIDE), refresh=True)
+            return True
+
+        await watching.follow(control, (Node, Claim), draw, every=REDRAW_S)
+
+
+def svg(row: Sequence[SeenGpu], seen: Fleet) -> str:
+    """The map as an SVG picture that needs no font from elsewhere."""
+    from rich._export_format import CONSOLE_SVG_FORMAT
+    from rich.console import Console
+
+    recorder = Console(record=True, width=NARROW + 1, file=io.StringIO(), force_terminal=True, highlight=False)
+    recorder.print(_picture(row, seen, NARROW, False))
+    form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return recorder.export_svg(title="migctl gpus", code_format=form, unique_id="migctl")
+
+
+def document(row: Sequence[SeenGpu], seen: Fleet) -> dict[str, Any]:
+    """The map for machines."""
+    return {"apiVersion": API_VERSION, "kind": "GpuMap", "gpus": [_gpu(gpu, seen) for gpu in row]}
+
+
+def _gpu(seen: SeenGpu, whole: Fleet) -> dict[str, Any]:
+    gpu = seen.gpu
+    return {
+        "gpu": seen.name,
+        "uuid": gpu.uuid,
+        "node": gpu.node,
+        "index": gpu.index,
+        "model": seen.model.id,
+        "memoryMib": gpu.memory_mib,
+        "mig": gpu.mig,
+        "units": seen.model.units if gpu.mig else 0,
+        "used": round(seen.used, 3),
+        "free": round(free(seen), 3),
+        "fenced": gpu.fenced,
+        "ready": seen.node.status.ready,
+        "blocks": [_block(block) for block in blocks(seen, whole)],
+    }
+
+
+def _block(block: Block) -> dict[str, Any]:
+    """A block without what does not apply to it."""
+    facts = {
+        "state": block.state.value,
+        "size": block.size,
+        "title": block.title if block.state is not State.FREE else "",
+        "workload": block.holder,
+        "project": block.project,
+        "start": block.start,
+        "uuid": block.uuid,
+        "whole": block.whole,
+    }
+    return {name: value for name, value in facts.items() if value not in ("", None, False)}
