@@ -256,12 +256,16 @@ class PlanStep(Record, frozen=True):
 
 
 class PlanOutcome(Record, frozen=True):
-    """What a plan means for one pending claim."""
+    """What a plan means for one pending claim.
+
+    blockers  uids of the claims whose going would free the nearest place
+    """
 
     claim: str
     name: str
     placed: bool
     text: str
+    blockers: tuple[str, ...] = ()
 
 
 class PlanSpec(Record, frozen=True):

@@ -26,31 +26,35 @@ _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
 
 class BadQuantity(ValueError):
-    """The text is not such a quantity; the message says what one looks like."""
+    """The text is not such a quantity; the message says what one looks like, `hint` gives an example."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def flag_memory(text: str) -> int:
     """GPU memory as flags take it, `5G` or `512MiB`, in MiB. A unit is required."""
-    return _mib(text, FLAG_UNITS, "a number and a unit (M, Mi, MB, MiB, G, Gi, GB or GiB), for example 5G or 512Mi")
+    return _mib(text, FLAG_UNITS, "a number and a unit: M, Mi, MB, MiB, G, Gi, GB or GiB")
 
 
 def annotation_memory(text: str) -> int:
     """GPU memory as annotations take it, in MiB: a plain integer is MiB, anything else a quantity with a unit."""
     if re.fullmatch(r"\d+", text, re.ASCII):
         return _large_enough(text, int(text) * MIB)
-    return _mib(text, QUANTITY_UNITS, "a number of MiB, or a quantity such as 5G or 512Mi")
+    return _mib(text, QUANTITY_UNITS, "a number of MiB, or a number and a unit")
 
 
 def _mib(text: str, units: dict[str, int], form: str) -> int:
     match = _NUMBER_AND_UNIT.fullmatch(text)
     if match is None or match[2] not in units:
-        raise BadQuantity(f"{text!r} is not an amount of memory: give {form}")
+        raise BadQuantity(f"{text!r} is not an amount of memory: give {form}", "for example 5G or 512Mi")
     return _large_enough(text, math.ceil(Decimal(match[1]) * units[match[2]]))
 
 
 def _large_enough(text: str, size: int) -> int:
     if size < SMALLEST_MEMORY:
-        raise BadQuantity(f"{text!r} is too little GPU memory: at least 100 MB are needed")
+        raise BadQuantity(f"{text!r} is too little GPU memory: at least 100 MB are needed", "for example 5G or 512Mi")
     return -(-size // MIB)
 
 
@@ -58,7 +62,7 @@ def fraction(text: str) -> float:
     """A part of one GPU, 0 < x < 1."""
     value = _number(text)
     if not 0 < value < 1:
-        raise BadQuantity(f"{text!r} is not a part of a GPU: give a number above 0 and below 1, for example 0.5")
+        raise BadQuantity(f"{text!r} is not a part of a GPU: give a number above 0 and below 1", "for example 0.5")
     return value
 
 
@@ -70,7 +74,8 @@ def fraction_or_gpus(text: str) -> float | int:
     if 1 <= value <= MOST_GPUS and value == int(value):
         return int(value)
     raise BadQuantity(
-        f"{text!r} GPUs cannot be given: ask for a part of one GPU (above 0 and below 1) or for whole ones (1, 2, ...)"
+        f"{text!r} GPUs cannot be given: ask for a part of one GPU (above 0 and below 1) or for whole ones (1, 2, ...)",
+        "for example 0.5 or 2",
     )
 
 
@@ -83,7 +88,9 @@ def duration(text: str) -> float:
     """Seconds in `90`, `90s`, `5m`, `1h30m` or `2d`."""
     match = _DURATION.fullmatch(text)
     if not text or match is None:
-        raise BadQuantity(f"{text!r} is not a duration: give seconds, or for example 90s, 5m, 1h30m or 2d")
+        raise BadQuantity(
+            f"{text!r} is not a duration: give seconds, or a number and s, m, h or d", "for example 90s or 1h30m"
+        )
     return sum(float(count or 0) * size for count, size in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
 
 

@@ -29,19 +29,18 @@ class Lazy:
 
     target: str
     summary: str
-    words: bool = False
+    made_with: type[TyperCommand] = TyperCommand
     hidden: bool = False
 
     def load(self, name: str) -> Any:
         module, attribute = self.target.split(":")
         loaded = getattr(import_module(module), attribute)
-        return typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else _alone(name, loaded, self.words))
+        return typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else self._alone(name, loaded))
 
-
-def _alone(name: str, function: Callable[..., Any], words: bool) -> typer.Typer:
-    app = typer.Typer(add_completion=False, **APP_SETTINGS)
-    app.command(name, cls=WordsCommand if words else None, context_settings=APP_SETTINGS["context_settings"])(function)
-    return app
+    def _alone(self, name: str, function: Callable[..., Any]) -> typer.Typer:
+        app = typer.Typer(add_completion=False, **APP_SETTINGS)
+        app.command(name, cls=self.made_with)(function)
+        return app
 
 
 class _Loaded(MutableMapping[str, Any]):

@@ -15,7 +15,7 @@ import typer
 
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
-from migctl.cli.grammar import APP_SETTINGS, Lazy, LazyGroup
+from migctl.cli.grammar import APP_SETTINGS, Lazy, LazyGroup, ShellCommand, WordsCommand
 
 if TYPE_CHECKING:
     from migctl.cli.session import World
@@ -26,12 +26,17 @@ class Commands(LazyGroup):
 
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
-            "submit": Lazy("migctl.cli.verbs:submit", "Submit a job, or an interactive one.", words=True),
+            "submit": Lazy("migctl.cli.verbs:submit", "Submit a job, or an interactive one.", WordsCommand),
             "list": Lazy("migctl.cli.verbs:list_", "List jobs, nodes or projects."),
             "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
-            "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
+            "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
+            "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
+            "exec": Lazy("migctl.cli.workloads.shell:exec_", "Run a command beside a workload.", ShellCommand),
+            "bash": Lazy("migctl.cli.workloads.shell:bash", "Open a shell beside a workload."),
+            "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until a workload runs, ends or is gone."),
             "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
             "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
+            "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
         },
         "Workloads, noun first": {
             "training": Lazy("migctl.cli.workloads.nouns:training", "Trainings: preemptible, run to their end."),
@@ -39,15 +44,24 @@ class Commands(LazyGroup):
             "inference": Lazy("migctl.cli.workloads.nouns:inference", "Inference: serves, never preempted."),
             "workload": Lazy("migctl.cli.workloads.nouns:workload", "Workloads of every type."),
         },
-        "Cluster": {
-            "project": Lazy("migctl.cli.projects:app", "Projects: queues with quota."),
-            "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
-            "whoami": Lazy("migctl.cli.identity:whoami", "Who you are to the control plane."),
-            "login": Lazy("migctl.cli.identity:login", "How you are known to the control plane."),
-            "logout": Lazy("migctl.cli.identity:logout", "Forget who you are, where that is possible."),
-            "version": Lazy("migctl.cli.identity:version", "The version of migctl."),
+        "GPUs and plans": {
             "gpus": Lazy("migctl.cli.gpus.command:gpus", "Show a map of every GPU, live with -w."),
             "node": Lazy("migctl.cli.nodes:app", "Nodes and their GPUs."),
+            "plan": Lazy("migctl.cli.plans:app", "Plans: what was decided, and why."),
+            "top": Lazy("migctl.cli.top:top", "Rank jobs or nodes by what they use."),
+            "events": Lazy("migctl.cli.events:events", "Show what happened."),
+        },
+        "Projects and people": {
+            "project": Lazy("migctl.cli.projects:app", "Projects: queues with quota."),
+            "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
+            "whoami": Lazy("migctl.cli.identity:whoami", "Show who you are to the control plane."),
+            "login": Lazy("migctl.cli.identity:login", "Say how you are known to the control plane."),
+            "logout": Lazy("migctl.cli.identity:logout", "Say that there is nothing to forget."),
+        },
+        "This machine": {
+            "up": Lazy("migctl.cli.daemon:up", "Share this machine's GPUs, or simulated ones."),
+            "down": Lazy("migctl.cli.daemon:down", "Stop sharing."),
+            "version": Lazy("migctl.cli.identity:version", "Show the version of migctl."),
         },
     }
 

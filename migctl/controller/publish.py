@@ -85,6 +85,7 @@ async def record(
                 name=names.claim(uid),
                 placed=isinstance(outcome, decided.Placed),
                 text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else outcome.message,
+                blockers=_blockers(outcome),
             )
             for uid, outcome in plan.outcomes.items()
         ),
@@ -98,6 +99,12 @@ async def record(
         milliseconds=round(milliseconds, 3),
     )
     return await control_plane.create(Plan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
+
+
+def _blockers(outcome: decided.Outcome) -> tuple[str, ...]:
+    if isinstance(outcome, decided.Unplaced) and outcome.blockers is not None:
+        return outcome.blockers.claims
+    return ()
 
 
 async def event(

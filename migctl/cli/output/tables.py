@@ -79,6 +79,25 @@ def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, headers: bool 
     return drawn
 
 
+def facts(*pairs: tuple[str, str]) -> None:
+    """`Name:  value` lines on stdout; facts that are empty are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 3, 0, 0))
+    for name, value in pairs:
+        if value:
+            grid.add_row(f"{name}:", Text(value))
+    show(grid)
+
+
+def section(title: str, drawn: RenderableType) -> None:
+    """A title and something below it, on stdout."""
+    from rich.padding import Padding
+
+    show(f"{title}:", Padding(drawn, (0, 0, 0, 2)))
+
+
 def show(*drawn: RenderableType) -> None:
     """Draw on stdout, without blanks at the ends of lines."""
     terminal = console()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from migctl.backends.protocol import ControlPlane, ControlPlaneError, Expired
+from migctl.backends.protocol import ControlPlane, Expired
 from migctl.cli.output import formats, listings, tables
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import Listed, View
@@ -42,8 +42,8 @@ async def follow(
                 changed.clear()
             for watcher in watchers:
                 watcher.cancel()
-    except* ControlPlaneError as group_of_errors:
-        raise group_of_errors.exceptions[0] from None
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _signal(control: ControlPlane, kind: Any, version: str, changed: asyncio.Event) -> None:

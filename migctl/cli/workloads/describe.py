@@ -12,7 +12,7 @@ import typer
 
 from migctl import quantities
 from migctl.backends.protocol import ControlPlane
-from migctl.cli import fleet, options, session
+from migctl.cli import events, fleet, options, session
 from migctl.cli.fleet import Fleet
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
@@ -59,14 +59,10 @@ def describe(
 
 
 async def describe_job(control: ControlPlane, job: Job) -> Description:
-    events, seen = await asyncio.gather(control.list(Event, job.project), fleet.read(control))
+    every, seen = await asyncio.gather(control.list(Event, job.project), fleet.read(control))
     about = {f"Workload/{job.name}", *(f"Claim/{pod.meta.name}" for pod in job.pods)}
-    chosen = sorted((e for e in events.items if e.spec.about in about), key=_when)
+    chosen = sorted((e for e in every.items if e.spec.about in about), key=events.when)
     return Description(job, tuple(chosen), seen)
-
-
-def _when(event: Event) -> float:
-    return event.meta.created.timestamp() if event.meta.created else 0.0
 
 
 def document(description: Description) -> dict[str, Any]:
@@ -81,20 +77,11 @@ def document(description: Description) -> dict[str, Any]:
 
 
 def _write(description: Description, asked: Session) -> None:
-    from rich.padding import Padding
-    from rich.table import Table
-
-    facts = Table.grid(padding=(0, 3, 0, 0))
-    for name, value in _facts(description.job, asked):
-        if value:
-            facts.add_row(f"{name}:", value)
-    tables.show(facts)
+    tables.facts(*_facts(description.job, asked))
     pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
-    for title, drawn in (
-        ("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else "none yet"),
-        ("Events", tables.table(description.events, _event_columns(asked)) if description.events else "none"),
-    ):
-        tables.show(f"{title}:", Padding(drawn, (0, 0, 0, 2)))
+    tables.section("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else "none yet")
+    columns = [column for column in events.table(asked).columns if column.header != "PROJECT"]
+    tables.section("Events", tables.table(description.events, columns) if description.events else "none")
 
 
 def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
@@ -149,13 +136,3 @@ def share_text(share: DeviceShare) -> str:
     if share.backing is Backing.MIG:
         return f"mig {share.profile} at {share.start}"
     return share.backing.value
-
-
-def _event_columns(asked: Session) -> list[Column[Event]]:
-    return [
-        Column("AGE", lambda event: tables.age_of(event.meta.created, asked.world.now)),
-        Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal"),
-        Column("REASON", lambda event: event.spec.reason),
-        Column("ABOUT", lambda event: event.spec.about),
-        Column("MESSAGE", lambda event: event.spec.message),
-    ]

@@ -9,9 +9,10 @@ import typer
 
 from migctl.cli import options, session
 from migctl.cli.failures import usage
-from migctl.cli.grammar import APP_SETTINGS, PatientGroup, WordsCommand, after_dashes
+from migctl.cli.grammar import APP_SETTINGS, PatientGroup, ShellCommand, WordsCommand, after_dashes
 from migctl.cli.output.listings import view
-from migctl.cli.workloads import describe, lifecycle, listing
+from migctl.cli.workloads import describe, lifecycle, listing, shell, wait, why
+from migctl.cli.workloads import output as outputs
 from migctl.cli.workloads import submit as submitting
 from migctl.objects import WorkloadType
 
@@ -102,6 +103,11 @@ def _noun(type: WorkloadType | None, help: str) -> typer.Typer:
         app.command("submit", cls=WordsCommand)(submit)
     app.command("list")(listing.list_workloads)
     app.command("describe")(describe.describe)
+    app.command("why")(why.why)
+    app.command("logs")(outputs.logs)
+    app.command("exec", cls=ShellCommand)(shell.exec_)
+    app.command("bash")(shell.bash)
+    app.command("wait")(wait.wait)
     app.command("suspend")(lifecycle.suspend)
     app.command("resume")(lifecycle.resume)
     app.command("delete")(lifecycle.delete)

@@ -1,0 +1,73 @@
+"""`up` and `down`: the control plane of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from migctl import quantities
+from migctl.cli import session
+from migctl.cli.failures import ExitCode, Failure
+from migctl.cli.output import watching
+from migctl.cli.session import Control
+from migctl.embedded.home import Home
+from migctl.objects import Claim, Workload
+
+
+def up(
+    simulate: Annotated[
+        str | None, typer.Option("--simulate", metavar="GPUS", help="Simulated GPUs instead: a100-40gb=2,v100=1.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("-d", "--detach", help="Come back when it is ready; it goes on.")] = False,
+) -> None:
+    """Share this machine's GPUs, or simulated ones."""
+    daemon = import_module("migctl.embedded.daemon")
+
+    home = Home.default()
+    try:
+        pid = daemon.start(home, simulate, detach=detach)
+    except daemon.AlreadyUp as error:
+        raise Failure(str(error), hint=error.hint, code=ExitCode.CONFLICT) from error
+    if detach:
+        print(f"migctl is up: pid {pid}, {home.path}")
+        session.note("next: migctl gpus, or migctl submit -g 0.5")
+
+
+def down(
+    context: typer.Context,
+    workloads: Annotated[bool, typer.Option("--workloads", help="Delete all workloads first.")] = False,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="TIME", help="With --workloads: how long they may take to end.")
+    ] = "60s",
+) -> None:
+    """Stop sharing. Workloads go on, and `up` finds them again, unless --workloads deletes them."""
+    daemon = import_module("migctl.embedded.daemon")
+
+    if workloads:
+        _delete_all(context, quantities.duration(timeout))
+    daemon.stop(Home.default())
+    print("migctl is down" + ("" if workloads else "; workloads go on, and migctl up finds them again"))
+
+
+def _delete_all(context: typer.Context, seconds: float) -> None:
+    async def deleted(control: Control) -> None:
+        for workload in (await control.list(Workload)).items:
+            await control.delete(workload)
+
+        async def look() -> bool:
+            return bool((await control.list(Workload)).items or (await control.list(Claim)).items)
+
+        async with asyncio.timeout(seconds):
+            await watching.follow(control, (Workload, Claim), look)
+
+    try:
+        session.of(context).run(deleted)
+    except TimeoutError:
+        raise Failure(
+            f"workloads still run after {seconds:g} seconds; migctl was not stopped",
+            hint="migctl list -A",
+            code=ExitCode.TIMEOUT,
+        ) from None

@@ -1,0 +1,71 @@
+"""`events`: what happened, the oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from migctl.cli import options, session
+from migctl.cli.output import watching
+from migctl.cli.output.listings import Listed, view
+from migctl.cli.output.tables import Column, age_column
+from migctl.cli.output.watching import Listing
+from migctl.cli.session import Control, Session
+from migctl.objects import Event
+
+
+def when(event: Event) -> tuple[float, str]:
+    """When it happened; those of one moment keep one order."""
+    return event.meta.created.timestamp() if event.meta.created else 0.0, event.meta.version.zfill(20)
+
+
+def table(asked: Session) -> Listed[Event]:
+    return Listed(
+        "Event",
+        (
+            age_column(lambda event: event.meta.created, asked.world.now),
+            Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style),
+            Column("REASON", lambda event: event.spec.reason),
+            Column("PROJECT", lambda event: event.meta.project),
+            Column("ABOUT", lambda event: event.spec.about),
+            Column("MESSAGE", lambda event: event.spec.message),
+        ),
+        lambda event: event,
+    )
+
+
+def _style(event: Event) -> str:
+    return "yellow" if event.spec.warning else ""
+
+
+def events(
+    context: typer.Context,
+    about: Annotated[str | None, typer.Option("--for", metavar="NAME", help="Only those about this workload.")] = None,
+    project: options.Project = None,
+    all_projects: options.AllProjects = False,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    watch: options.Watch = False,
+) -> None:
+    """Show what happened: placements, evictions, failures."""
+    asked = session.of(context)
+    shown = view(asked, output, not no_headers, sort_by)
+
+    async def written(control: Control) -> None:
+        chosen = None if all_projects else await asked.choose_project(control, project)
+
+        async def read() -> Sequence[Event]:
+            found = (await control.list(Event, chosen)).items
+            return sorted((e for e in found if about is None or _name(e) == about), key=when)
+
+        empty = f"no events in project {chosen}" if chosen else "no events"
+        await watching.write(control, (Event,), Listing(table(asked), shown, read, empty=empty), watch)
+
+    asked.run(written)
+
+
+def _name(event: Event) -> str:
+    return event.spec.about.rpartition("/")[2]

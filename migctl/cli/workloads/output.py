@@ -1,0 +1,33 @@
+"""`logs`: what a workload wrote, as bytes and as it comes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from migctl.cli import options, session
+from migctl.cli.session import Control
+from migctl.cli.workloads.jobs import find, one_name
+
+
+def logs(
+    context: typer.Context,
+    names: options.Names,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the workload ends.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, metavar="N", help="Only the last N lines.")] = None,
+    project: options.Project = None,
+) -> None:
+    """Show what a workload wrote."""
+    asked = session.of(context)
+    name = one_name(names)
+
+    async def copied(control: Control) -> None:
+        chosen = await asked.choose_project(control, project)
+        workload = await find(control, chosen, name, asked.noun)
+        async for piece in control.logs(chosen, workload.meta.name, follow, tail):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+
+    asked.run(copied)

@@ -1,0 +1,95 @@
+"""`wait`: until a workload is in a state, is deleted, or the time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from migctl import quantities
+from migctl.backends.protocol import NotFound
+from migctl.cli import options, session
+from migctl.cli.failures import ExitCode, Failure, usage
+from migctl.cli.output import watching
+from migctl.cli.session import Control
+from migctl.cli.workloads.jobs import find, one_name
+from migctl.objects import Phase, Workload
+
+DELETED = "delete"
+
+
+def wait(
+    context: typer.Context,
+    names: options.Names,
+    wanted: Annotated[
+        str, typer.Option("--for", metavar="CONDITION", help="condition=Running, Completed, ...; or delete.")
+    ] = "condition=Running",
+    timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="At most so long: 30s, 10m.")] = "30s",
+    project: options.Project = None,
+) -> None:
+    """Wait until a workload is running, completed, deleted, ...; exit code 124 when it takes too long."""
+    asked = session.of(context)
+    name, condition, seconds = one_name(names), _condition(wanted), quantities.duration(timeout)
+    last: list[Workload] = []
+
+    async def waited(control: Control) -> None:
+        chosen = await asked.choose_project(control, project)
+        workload = await find(control, chosen, name, asked.noun)
+
+        async def look() -> bool:
+            try:
+                last[:] = [await control.get(Workload, workload.meta.name, chosen)]
+            except NotFound:
+                return _gone(name, condition)
+            return not _reached(last[0], condition)
+
+        if await look():
+            async with asyncio.timeout(seconds):
+                await watching.follow(control, (Workload,), look)
+
+    try:
+        asked.run(waited)
+    except TimeoutError:
+        raise _too_late(name, wanted, timeout, last) from None
+    print(f"workload {name} is {'gone' if condition is None else condition}")
+
+
+def _condition(wanted: str) -> Phase | None:
+    """The phase to wait for; None for the deletion."""
+    if wanted == DELETED:
+        return None
+    kind, _, value = wanted.rpartition("=")
+    phases = {phase.lower(): phase for phase in Phase}
+    aliases = {"ready": Phase.RUNNING, "complete": Phase.COMPLETED}
+    found = phases.get(value.lower()) or aliases.get(value.lower())
+    if found is None or kind not in ("condition", "phase", ""):
+        raise usage(f"--for={wanted} is nothing to wait for", hint=f"delete, or condition= one of {', '.join(Phase)}")
+    return found
+
+
+def _gone(name: str, condition: Phase | None) -> bool:
+    if condition is None:
+        return False
+    raise Failure(f"workload {name} was deleted before it was {condition}", code=ExitCode.NOT_FOUND)
+
+
+def _reached(workload: Workload, condition: Phase | None) -> bool:
+    phase = workload.status.phase
+    if condition is not None and phase is not condition and phase.finished:
+        raise Failure(
+            f"workload {workload.meta.name} is {phase} and will not be {condition}",
+            cause=workload.status.message or workload.status.reason,
+            hint=f"migctl logs {workload.meta.name} -p {workload.meta.project}",
+        )
+    return phase is condition
+
+
+def _too_late(name: str, wanted: str, timeout: str, last: list[Workload]) -> Failure:
+    status = last[0].status if last else None
+    return Failure(
+        f"workload {name} did not reach {wanted} within {timeout}",
+        cause=f"it is {status.phase}: {status.message or status.reason or 'no reason is given'}" if status else "",
+        hint=f"migctl why {name}",
+        code=ExitCode.TIMEOUT,
+    )

@@ -1,0 +1,157 @@
+"""`why`: the reason for a workload's state, what the newest plan says of it, and who is in its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import typer
+
+from migctl.cli import fleet, options, plans, session
+from migctl.cli.fleet import Fleet
+from migctl.cli.output import formats, tables
+from migctl.cli.output.listings import view
+from migctl.cli.output.tables import Column
+from migctl.cli.session import Control, Session
+from migctl.cli.workloads.describe import share_text
+from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
+from migctl.objects import API_VERSION, Claim, Phase, Plan, PlanOutcome, Workload
+from solver.model.demand import DeviceShare
+
+NEXT = {
+    Phase.SUSPENDED: "migctl resume {name}",
+    Phase.FAILED: "migctl logs {name}",
+    Phase.COMPLETED: "migctl logs {name}",
+    Phase.PENDING: "migctl gpus shows what is free and what is held",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A workload, the newest plan that speaks of its pods, and what that says."""
+
+    job: Job
+    plan: Plan | None
+    outcomes: tuple[PlanOutcome, ...]
+    fleet: Fleet
+    workloads: dict[str, Workload]
+
+    @property
+    def blockers(self) -> list[Claim]:
+        """The claims whose going would free the nearest place, each once."""
+        uids = dict.fromkeys(uid for outcome in self.outcomes for uid in outcome.blockers)
+        return [claim for uid in uids if (claim := self.fleet.claims.get(uid)) and holds(claim)]
+
+
+def why(
+    context: typer.Context, names: options.Names, project: options.Project = None, output: options.Output = None
+) -> None:
+    """Explain why a workload waits, was preempted, failed or runs where it does."""
+    asked = session.of(context)
+    name = one_name(names)
+    shown = view(asked, output)
+
+    async def read(control: Control) -> Answer:
+        chosen = await asked.choose_project(control, project)
+        return await answer(control, await find_job(control, chosen, name, asked.noun))
+
+    found = asked.run(read)
+    if shown.format is formats.Format.NAME:
+        print(formats.name(found.job.workload))
+    elif shown.format.for_people:
+        _write(found, asked)
+    else:
+        formats.write(document(found), shown.format)
+
+
+async def answer(control: Control, job: Job) -> Answer:
+    newest, seen, workloads = await asyncio.gather(
+        plans.newest_first(control), fleet.read(control), control.list(Workload)
+    )
+    waiting = {pod.meta.uid for pod in job.pods if pod.status.allocation is None}
+    plan = next((plan for plan in newest if any(o.claim in waiting for o in plan.spec.outcomes)), None)
+    outcomes = tuple(o for o in plan.spec.outcomes if o.claim in waiting) if plan else ()
+    return Answer(job, plan, outcomes, seen, {workload.meta.uid: workload for workload in workloads.items})
+
+
+def _write(found: Answer, asked: Session) -> None:
+    job = found.job
+    print(f"{job.name} is {job.phase}" + _since(job, asked) + f"; it asks for {request_text(job.workload.spec.ask)}")
+    reasons = _reasons(job, found.outcomes)
+    for reason, pods in reasons.items():
+        print(f"  {reason}" + (f" ({pods} pods)" if pods > 1 else ""))
+    if not reasons and job.phase is Phase.PENDING:
+        print("  no plan has looked at it yet")
+    if found.plan is not None:
+        made = tables.age_of(found.plan.meta.created, asked.world.now)
+        print(f"Decided by {found.plan.meta.name} {made} ago ({plans.certificate(found.plan.spec)})")
+    held = [(pod, share) for pod in job.pods if holds(pod) for share in _shares(pod)]
+    if held:
+        tables.section("Holds", tables.table(held, _share_columns(found)))
+    if found.blockers:
+        rows = [(claim, share) for claim in found.blockers for share in _shares(claim)]
+        tables.section("In the way", tables.table(rows, _share_columns(found)))
+    if hint := NEXT.get(job.phase):
+        session.note("next: " + hint.format(name=job.name))
+
+
+def _since(job: Job, asked: Session) -> str:
+    started = job.workload.status.started if job.phase is Phase.RUNNING else job.workload.meta.created
+    return f" (for {tables.age_of(started, asked.world.now)})" if started else ""
+
+
+def _reasons(job: Job, outcomes: Iterable[PlanOutcome]) -> Counter[str]:
+    """Reasons as sentences, with how many pods each is of."""
+    said = Counter(_reason(pod) for pod in job.pods if not holds(pod) and _reason(pod))
+    if not said and job.reason:
+        said[job.reason] = 1
+    return said or Counter(outcome.text for outcome in outcomes)
+
+
+def _reason(pod: Claim) -> str:
+    status = pod.status
+    text = status.evicted or status.message
+    return f"{status.reason}: {text}" if status.reason and text else status.reason or text
+
+
+def _shares(pod: Claim) -> tuple[DeviceShare, ...]:
+    return pod.status.allocation.devices if pod.status.allocation else ()
+
+
+def _share_columns(found: Answer) -> list[Column[tuple[Claim, DeviceShare]]]:
+    def preemptible(row: tuple[Claim, DeviceShare]) -> str:
+        return "preemptible" if row[0].spec.preemptible else "non-preemptible"
+
+    return [
+        Column("WORKLOAD", lambda row: f"{row[0].meta.project}/{row[0].spec.workload}"),
+        Column("USER", lambda row: _user(found, row[0])),
+        Column("GPU", lambda row: found.fleet.gpu_name(row[1].gpu)),
+        Column("SHARE", lambda row: share_text(row[1])),
+        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}"),
+        Column("GIVEN", lambda row: row[0].status.rounded),
+    ]
+
+
+def _user(found: Answer, claim: Claim) -> str:
+    workload = found.workloads.get(claim.spec.workload_uid)
+    return workload.spec.user if workload else ""
+
+
+def document(found: Answer) -> dict[str, object]:
+    """The answer for machines."""
+    job = found.job
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "WorkloadExplanation",
+        "workload": job.name,
+        "project": job.project,
+        "phase": job.phase.value,
+        "reasons": list(_reasons(job, found.outcomes)),
+        "plan": found.plan.meta.name if found.plan else None,
+        "blockers": [
+            {"workload": claim.spec.workload, "project": claim.meta.project, "claim": claim.meta.uid}
+            for claim in found.blockers
+        ],
+    }
