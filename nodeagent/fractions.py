@@ -1,0 +1,77 @@
+"""Software shares of a GPU without MIG: who has how much, and the limits file per claim.
+
+The file is what the limit is enforced from and what `nvidia-smi` shows inside the workload:
+`{"claim": uid, "devices": {GPU UUID: {"memory_mib": n, "portion": x}}}`. The records are the truth;
+the files are made again from them at start.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from nodeagent import records
+from nodeagent.contract import Busy, Unsupported
+from nodeagent.durable import replace
+from nodeagent.gpu import ManagedGpu
+from nodeagent.intents import NotRecorded
+from nodeagent.records import Hold
+from solver.model.cluster import Backing
+from solver.model.demand import DeviceShare
+
+
+def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices: int) -> str:
+    """Hold a whole GPU or a part of it. Returns the GPU's UUID. Raises Busy where it is taken."""
+    if share.backing is Backing.DRIVER_LIMIT:
+        raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit a process's memory: use a software share")
+    others = [h for h in gpu.record.holds.values() if h.claim != claim]
+    for other in others:
+        if Backing.WHOLE in (share.backing, other.share.backing):
+            raise Busy(f"GPU {gpu.uuid} is still held by {other.name}: try again when it has stopped")
+    taken = sum(h.share.memory_mib for h in others)
+    if taken + share.memory_mib > gpu.board.memory_mib:
+        raise Busy(
+            f"GPU {gpu.uuid} has {gpu.board.memory_mib - taken} MiB free of {gpu.board.memory_mib}, "
+            f"{share.memory_mib} MiB are needed: try again when {others[0].name if others else 'another'} has stopped"
+        )
+    gpu.journal.append(records.hold(Hold(claim, name, share, gpu.uuid, devices)))
+    return gpu.uuid
+
+
+class LimitsFiles:
+    """One file per claim with software shares, in a directory of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, claim: str) -> Path:
+        return self._directory / f"{claim}.json"
+
+    def write(self, claim: str, holds: Iterable[Hold]) -> Path | None:
+        """None where the claim has no software share. Raises NotRecorded."""
+        devices = {
+            h.share.gpu: {"memory_mib": h.share.memory_mib, "portion": h.share.portion}
+            for h in holds
+            if h.share.backing is Backing.SOFTWARE
+        }
+        if not devices:
+            return None
+        text = json.dumps({"claim": claim, "devices": devices})
+        try:
+            if not self.path(claim).exists() or self.path(claim).read_text(encoding="utf-8") != text:
+                replace(self.path(claim), text.encode(), mode=0o644)
+        except OSError as e:
+            raise NotRecorded(f"cannot write {self.path(claim)}: {e.strerror}; free some space") from e
+        return self.path(claim)
+
+    def remove(self, claim: str) -> None:
+        self.path(claim).unlink(missing_ok=True)
+
+    def keep_only(self, claims: Iterable[str]) -> None:
+        """Remove the files of claims that are held no more."""
+        kept = {self.path(claim) for claim in claims}
+        for path in self._directory.iterdir():
+            if path not in kept:
+                path.unlink()

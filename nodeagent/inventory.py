@@ -1,0 +1,98 @@
+"""What a GPU looks like from outside: its layout, holders and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from nodeagent.contract import GpuProcess
+from nodeagent.gpu import ManagedGpu
+from nodeagent.mig import owns
+from nodeagent.nvml import HardwareInstance, Nvml
+from nodeagent.records import Hold, Owned
+from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
+
+ClaimOf = Callable[[int], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One GPU at one moment."""
+
+    gpu: Gpu
+    processes: tuple[GpuProcess, ...] = ()
+
+
+def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf) -> Sight:
+    """Read the hardware and tell it with the record. Needs the GPU's turn. Raises NvmlError."""
+    mode = nvml.mig_mode(gpu.uuid)
+    mig = mode is not None and mode.current
+    present = nvml.instances(gpu.board) if mig else ()
+    processes = tuple(_process(gpu, p.pid, p.memory_mib, p.gi, present, claim_of) for p in nvml.processes(gpu.uuid))
+    occupied = {p.instance for p in processes}
+    instances = [_instance(gpu, i, occupied) for i in present]
+    seen = {i.uuid for i in present}
+    instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
+    return Sight(_gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start))), processes)
+
+
+def unseen(gpu: ManagedGpu, node: str, why: str) -> Sight:
+    """A GPU that the driver does not show: fenced, with what its record holds."""
+    mig = bool(gpu.record.owned)
+    instances = tuple(_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG)
+    return Sight(replace(_gpu(gpu, node, mig, instances), fenced=why))
+
+
+def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...]) -> Gpu:
+    holds = gpu.record.holds.values()
+    return Gpu(
+        uuid=gpu.uuid,
+        node=node,
+        index=gpu.board.index,
+        model=gpu.model.id,
+        memory_mib=gpu.board.memory_mib,
+        mig=mig,
+        instances=instances,
+        parts=tuple(
+            SharedPart(h.claim, h.share.portion, h.share.memory_mib, h.share.backing)
+            for h in holds
+            if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+        ),
+        held_by=next((h.claim for h in holds if h.share.backing is Backing.WHOLE), None),
+        fenced=gpu.fence,
+    )
+
+
+def _instance(gpu: ManagedGpu, i: HardwareInstance, occupied: set[str | None]) -> Instance:
+    owned = next((o for o in gpu.record.owned.values() if owns(o, i)), None)
+    holder = None if owned is None else gpu.record.holder(owned.place)
+    state = _state(gpu, owned, holder, i.uuid in occupied)
+    return Instance(i.profile, i.start, i.size, state, holder.claim if holder else None, i.uuid)
+
+
+def _state(gpu: ManagedGpu, owned: Owned | None, holder: Hold | None, has_process: bool) -> InstanceState:
+    """An unheld instance with a process is busy until the process is gone."""
+    if owned is None:
+        return InstanceState.FOREIGN
+    if owned.place in gpu.record.quarantined:
+        return InstanceState.QUARANTINED
+    return InstanceState.BUSY if holder is not None or has_process else InstanceState.IDLE
+
+
+def _lost(hold: Hold) -> Instance:
+    """A held instance that is not there: its place stays taken until the claim is unprepared."""
+    share = hold.share
+    return Instance(share.profile or "", share.start or 0, share.size, InstanceState.BUSY, hold.claim, None)
+
+
+def _process(
+    gpu: ManagedGpu,
+    pid: int,
+    memory_mib: int,
+    gi: int | None,
+    present: tuple[HardwareInstance, ...],
+    claim_of: ClaimOf,
+) -> GpuProcess:
+    instance = next((i.uuid for i in present if i.gi == gi), None)
+    holder = next((h.claim for h in gpu.record.holds.values() if instance is not None and h.uuid == instance), None)
+    return GpuProcess(gpu.uuid, pid, memory_mib, holder or claim_of(pid), instance)

@@ -1,0 +1,1 @@
+"""The C functions by family; importing a module registers its functions."""

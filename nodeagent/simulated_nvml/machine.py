@@ -1,0 +1,124 @@
+"""What the C functions work on: the hardware, the handles given out, and what the caller may see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nodeagent.simulated_nvml import processes
+from nodeagent.simulated_nvml.handles import ComputeInstance, Device, GpuInstance, Handles, MigDevice
+from nodeagent.simulated_nvml.hardware import Code, Hardware, Record, Refused
+
+Call = Callable[..., None]
+CALLS: dict[str, Call] = {}
+
+
+def call(*names: str) -> Callable[[Call], Call]:
+    """Register a function under the C names it answers to."""
+
+    def register(function: Call) -> Call:
+        for name in names:
+            CALLS[name] = function
+        return function
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a process sees: the devices named (None: all) and, on shared GPUs, its limits in MiB.
+
+    claim  whose processes it may see on a GPU where it has a limit
+    """
+
+    visible: frozenset[str] | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    claim: str = ""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> View:
+        """As NVIDIA's container runtime and the fraction limit would make it."""
+        names = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
+        visible = None if names in ("", "all") else frozenset(n.strip() for n in names.split(",")) - {"none", "void"}
+        limits = environment.get("MIGCTL_LIMITS_FILE", "")
+        return cls(visible, _limits(Path(limits)) if limits else {}, environment.get("MIGCTL_CLAIM", ""))
+
+
+def _limits(path: Path) -> Mapping[str, int]:
+    devices = json.loads(path.read_text(encoding="utf-8"))["devices"]
+    return {uuid: device["memory_mib"] for uuid, device in devices.items()}
+
+
+class Machine:
+    """One loaded library: state, handles and view."""
+
+    def __init__(self, hardware: Hardware, view: View) -> None:
+        self.hardware = hardware
+        self.view = view
+        self.handles = Handles()
+
+    def gpus(self) -> list[tuple[int, Record]]:
+        """Visible GPUs with their minor numbers. A GPU is visible when one of its instances is."""
+        everything = list(enumerate(self.hardware.now["gpus"]))
+        if self.view.visible is None:
+            return everything
+        return [(n, g) for n, g in everything if g["uuid"] in self.view.visible or self.mig_devices(g)]
+
+    def mig_devices(self, gpu: Record) -> list[MigDevice]:
+        """Visible MIG devices in the order of their instances."""
+        found = [
+            MigDevice(gpu["uuid"], instance["gi"], compute["ci"], compute["uuid"])
+            for instance in sorted(gpu["instances"], key=lambda i: i["gi"])
+            for compute in instance["compute"]
+        ]
+        visible = self.view.visible
+        return [d for d in found if visible is None or d.uuid in visible or d.gpu in visible]
+
+    def device(self, handle: Any) -> Device | MigDevice:
+        target = self.handles.target(handle)
+        if not isinstance(target, Device | MigDevice):
+            raise Refused(Code.INVALID_ARGUMENT)
+        if isinstance(target, MigDevice) and target not in self.mig_devices(self.hardware.gpu(target.gpu)):
+            raise Refused(Code.INVALID_ARGUMENT)
+        return target
+
+    def gpu(self, handle: Any) -> Record:
+        """The whole GPU of a device handle; a MIG device's handle is refused."""
+        target = self.device(handle)
+        if isinstance(target, MigDevice):
+            raise Refused(Code.INVALID_ARGUMENT)
+        return self.hardware.gpu(target.gpu)
+
+    def parent(self, handle: Any) -> tuple[Record, Record | None]:
+        """The GPU of a device handle and, for a MIG device, its GPU instance."""
+        target = self.device(handle)
+        gpu = self.hardware.gpu(target.gpu)
+        if isinstance(target, Device):
+            return gpu, None
+        return gpu, self.hardware.instance(target.gpu, target.gi)
+
+    def gpu_instance(self, handle: Any) -> tuple[str, Record]:
+        """GPU UUID and record of a GPU instance handle."""
+        target = self.handles.target(handle)
+        if not isinstance(target, GpuInstance):
+            raise Refused(Code.INVALID_ARGUMENT)
+        instance = self.hardware.instance(target.gpu, target.gi)
+        if instance["serial"] != target.serial:
+            raise Refused(Code.INVALID_ARGUMENT)
+        return target.gpu, instance
+
+    def compute_instance(self, handle: Any) -> ComputeInstance:
+        target = self.handles.target(handle)
+        if not isinstance(target, ComputeInstance):
+            raise Refused(Code.INVALID_ARGUMENT)
+        instance = self.hardware.instance(target.gpu, target.gi)
+        if target.uuid not in {c["uuid"] for c in instance["compute"]}:
+            raise Refused(Code.INVALID_ARGUMENT)
+        return target
+
+    def capacity_mib(self, gpu: Record, instance: Record | None) -> int:
+        total = processes.capacity_mib(gpu, instance)
+        return total if instance else min(total, self.view.limits.get(gpu["uuid"], total))

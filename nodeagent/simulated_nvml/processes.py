@@ -1,0 +1,77 @@
+"""Who holds memory on a simulated GPU: a process is its pid and its start time.
+
+A pid that ended, is a zombie or was given to another process holds nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from nodeagent.simulated_nvml.state import State, StateFile
+
+
+class OutOfMemory(Exception):
+    """The device has less left than the program wants."""
+
+
+class NoSuchDevice(Exception):
+    """No GPU or MIG device has this UUID."""
+
+
+def start_time(pid: int) -> int | None:
+    """When a live process began, in clock ticks since boot; None where there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def living(gpu: dict[str, Any]) -> list[dict[str, Any]]:
+    """The GPU's processes that are still there."""
+    return [p for p in gpu["processes"] if start_time(p["pid"]) == p["start"]]
+
+
+def locate(state: State, uuid: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The GPU of a GPU or MIG UUID, and the GPU instance of a MIG one."""
+    for gpu in state["gpus"]:
+        if gpu["uuid"] == uuid:
+            return gpu, None
+        for instance in gpu["instances"]:
+            if any(compute["uuid"] == uuid for compute in instance["compute"]):
+                return gpu, instance
+    raise NoSuchDevice(f"no device {uuid}")
+
+
+def capacity_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
+    total: int = gpu["memory_mib"] if instance is None else instance["memory_mib"]
+    return total
+
+
+def used_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
+    inside = [p for p in living(gpu) if instance is None or p["gi"] == instance["gi"]]
+    return sum(p["mib"] for p in inside)
+
+
+def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None, claim: str = "") -> int:
+    """Give a process `mib` MiB (None: all that is left) of a device; returns how much it has.
+
+    A second call of the same process on the same device replaces the first.
+    """
+    pid = os.getpid() if pid is None else pid
+    start = start_time(pid)
+    if start is None:
+        raise ProcessLookupError(f"no process {pid}")
+    with file.change() as state:
+        gpu, instance = locate(state, uuid)
+        gi = None if instance is None else instance["gi"]
+        gpu["processes"] = [p for p in living(gpu) if (p["pid"], p["gi"]) != (pid, gi)]
+        free = capacity_mib(gpu, instance) - used_mib(gpu, instance)
+        wanted = free if mib is None else mib
+        if wanted > free:
+            raise OutOfMemory(f"{wanted} MiB wanted, {free} MiB free on {uuid}")
+        gpu["processes"].append({"pid": pid, "start": start, "mib": wanted, "gi": gi, "claim": claim})
+        return wanted

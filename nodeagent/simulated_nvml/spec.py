@@ -1,0 +1,109 @@
+"""`a100-40gb=2,v100=1` -> simulated GPUs in a state file.
+
+One part per model: its name (or the beginning of it), options after colons, `=` how many.
+MIG is on where the model has it; `a100-40gb:nomig=1` leaves it off.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nodeagent.simulated_nvml import state
+from nodeagent.simulated_nvml.boards import BOARDS, mig_mode_survives_reboot, simulatable
+from solver.model.catalog import UnknownModel, find, models
+from solver.model.geometry import GpuModel
+
+_NAMESPACE = uuid.UUID("6d6967c7-6c00-5000-8000-73696d756c61")
+_MOST_GPUS = 64
+DRIVER = "580.159.04"
+CUDA = 13000
+
+
+class BadSpec(ValueError):
+    """The text names no machine. The message says what would."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedGpu:
+    model: GpuModel
+    mig: bool
+
+
+def parse(text: str) -> tuple[SimulatedGpu, ...]:
+    """The GPUs a spec asks for, in its order. Raises BadSpec."""
+    gpus: list[SimulatedGpu] = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, count = part.partition("=")
+        gpus += [_gpu(name)] * _count(part, count)
+    if not gpus:
+        raise BadSpec("no GPUs to simulate; write for example a100-40gb=2,v100=1")
+    if len(gpus) > _MOST_GPUS:
+        raise BadSpec(f"{len(gpus)} GPUs are too many to simulate on one node (at most {_MOST_GPUS})")
+    return tuple(gpus)
+
+
+def _count(part: str, count: str) -> int:
+    if not count and "=" not in part:
+        return 1
+    if not count.isdecimal() or int(count) == 0:
+        raise BadSpec(f"{part!r}: {count!r} is no number of GPUs; write for example {part.split('=')[0]}=2")
+    return int(count)
+
+
+def _gpu(text: str) -> SimulatedGpu:
+    name, *options = text.strip().split(":")
+    known = ", ".join(sorted(m.lower() for m, model in models().items() if simulatable(model)))
+    try:
+        model = find(name)
+    except UnknownModel as e:
+        raise BadSpec(f"no GPU model is called {name!r}; known: {known}") from e
+    if not simulatable(model):
+        raise BadSpec(f"{model.id} cannot be simulated: its placements are not published; known: {known}")
+    wrong = set(options) - {"nomig"}
+    if wrong:
+        raise BadSpec(f"{text!r}: unknown option {min(wrong)!r}; the only one is nomig")
+    return SimulatedGpu(model, mig=bool(model.profiles) and "nomig" not in options)
+
+
+def create(path: Path, spec: str, *, seed: str = "", create_s: float = 0.0, destroy_s: float = 0.0) -> None:
+    """Write a new machine to `path`.
+
+    seed                 nodes with different seeds have different GPU UUIDs
+    create_s, destroy_s  driver latencies in seconds (measured on hardware: 0.35 and 0.6)
+    """
+    gpus = parse(spec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state.write(
+        path,
+        {
+            "format": state.FORMAT,
+            "spec": spec,
+            "driver": DRIVER,
+            "cuda": CUDA,
+            "host_boot_id": state.host_boot_id(),
+            "boots": 1,
+            "created_instances": 0,
+            "create_s": create_s,
+            "destroy_s": destroy_s,
+            "gpus": [_board(seed, index, gpu) for index, gpu in enumerate(gpus)],
+        },
+    )
+
+
+def _board(seed: str, index: int, gpu: SimulatedGpu) -> dict[str, Any]:
+    return {
+        "uuid": f"GPU-{uuid.uuid5(_NAMESPACE, f'{seed}/{index}/{gpu.model.id}')}",
+        "model": gpu.model.id,
+        "name": BOARDS[gpu.model.id].name,
+        "memory_mib": gpu.model.memory_mib,
+        "bus": 0x07 + index * 8,
+        "mig": gpu.mig,
+        "mig_pending": gpu.mig,
+        "mig_survives_reboot": mig_mode_survives_reboot(gpu.model),
+        "instances": [],
+        "processes": [],
+        "events": [],
+    }

@@ -1,0 +1,35 @@
+"""Open the agent of this machine: over the real driver, or over simulated GPUs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from nodeagent import environment
+from nodeagent.agent import Agent
+from nodeagent.nvml import Nvml
+
+
+def open_agent(node: str, state_dir: Path, *, simulated: Path | None = None) -> Agent:
+    """The agent of `node`, settled and ready.
+
+    simulated  state file of a simulated machine (nodeagent.simulated_nvml.spec.create makes one);
+               None: the real driver, or LibraryMissing where there is none
+    """
+    if simulated is None:
+        return Agent(Nvml(), state_dir, node)
+    from nodeagent.simulated_nvml.library import SimulatedNvml
+
+    library = SimulatedNvml(simulated)
+    settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir))}
+    return Agent(Nvml(library), state_dir, node, boot_id=library.boot_id, settings=settings)
+
+
+def _commands(state_dir: Path) -> Path:
+    """A directory with the `nvidia-smi` of simulated GPUs."""
+    directory = state_dir / "bin"
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    script = directory / "nvidia-smi"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nodeagent.simulated_nvml.smi "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
+    return directory
