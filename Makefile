@@ -45,6 +45,10 @@ demo: $(READY)  ## simulated A100s and a V100 shared step by step, in under a mi
 bench: $(READY)  ## latency of a submission and of the command line
 	$(BIN)/python -m tests.bench.embedded
 
+.PHONY: manifests
+manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
+	$(BIN)/python -m deploy.crds
+
 .PHONY: lock
 lock:  ## pin every dependency anew (versions and hashes, no addresses)
 	{ echo "# Every dependency of migctl and its tests, pinned with hashes. Refresh with: make lock"; \

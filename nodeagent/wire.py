@@ -34,7 +34,7 @@ class NotOurs(ValueError):
 
 
 def report_to_json(report: NodeReport) -> dict[str, Any]:
-    json: dict[str, Any] = _rename(msgspec.to_builtins(report, enc_hook=_plain), _to_camel)
+    json: dict[str, Any] = _rename(msgspec.to_builtins(report, enc_hook=_plain), camel_case)
     return json
 
 
@@ -111,7 +111,7 @@ def device_name(index: int, share: DeviceShare) -> str:
 
 
 def _share_to_json(share: DeviceShare) -> dict[str, Any]:
-    fields = _rename(msgspec.to_builtins(share), _to_camel)
+    fields = _rename(msgspec.to_builtins(share), camel_case)
     return {key: value for key, value in fields.items() if value is not None}
 
 
@@ -130,7 +130,7 @@ def _rename(value: Any, name: Callable[[str], str]) -> Any:
     return value
 
 
-def _to_camel(key: str) -> str:
+def camel_case(key: str) -> str:
     return _SNAKE.sub(lambda match: match[1].upper(), key)
 
 
