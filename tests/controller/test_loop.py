@@ -1,0 +1,252 @@
+"""The control loop on the real planner: what it writes, when it writes nothing, and what it never does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from migctl.controller import observe
+from migctl.controller.apply import Applier
+from migctl.controller.loop import Controller
+from migctl.controller.mirror import Mirror
+from migctl.objects import (
+    Claim,
+    ClaimSpec,
+    Event,
+    GpuAsk,
+    Meta,
+    Node,
+    Plan,
+    Project,
+    ProjectSpec,
+    StepState,
+    to_builtins,
+)
+from nodeagent.contract import NodeReport
+from solver import planner
+from solver.model.catalog import find
+from solver.model.cluster import Gpu, Instance, InstanceState
+from solver.model.plan import Assign
+from solver.model.snapshot import Policy
+from tests.checker import check
+from tests.fakes.control_plane import ManualClock, MemoryControlPlane
+
+pytestmark = pytest.mark.anyio
+
+A100 = find("a100-40gb")
+V100 = find("v100")
+PROFILE_2G = GpuAsk(profile="2g.10gb")
+
+
+@dataclass
+class Cluster:
+    """One node, a control plane in memory and the controller, driven cycle by cycle."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    control_plane: MemoryControlPlane = field(default_factory=MemoryControlPlane)
+
+    def __post_init__(self) -> None:
+        self.mirror = Mirror(self.control_plane)
+        self.controller = Controller(self.control_plane, self.mirror, self.clock, planner.plan, Policy())
+        self.applier = Applier(self.control_plane, self.mirror, self.clock)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.mirror.run())
+        seen = -1
+        while not self.mirror.synced:
+            seen = await self.mirror.wait(seen)
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def node(self, *gpus: Gpu) -> Node:
+        report = NodeReport("node-a", "boot", 1, gpus, {A100.id: A100, V100.id: V100})
+        node = await self.control_plane.create(Node(meta=Meta(name="node-a")))
+        return await self.control_plane.patch(node, {"status": {"report": to_builtins(report), "ready": True}})
+
+    async def project(self, quota: float = 2.0) -> None:
+        await self.control_plane.create(Project(meta=Meta(name="team-a"), spec=ProjectSpec(quota=quota)))
+
+    async def claim(self, name: str, ask: GpuAsk, **spec: Any) -> Claim:
+        made = ClaimSpec(workload=name, workload_uid=name, ask=ask, **spec)
+        return await self.control_plane.create(
+            Claim(meta=Meta(name=f"{name}-0-0", project="team-a", finalizers=("processes",)), spec=made)
+        )
+
+    async def settle(self) -> None:
+        """Let watch events arrive, then decide until nothing changes any more."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+            before = await self.version()
+            await asyncio.sleep(0.001)
+            await self.controller.cycle(self.applier)
+            if await self.version() == before:
+                return
+        raise AssertionError("the loop does not come to rest")
+
+    async def version(self) -> str:
+        """The store's newest revision: it moves with every write of any kind."""
+        return (await self.control_plane.list(Event)).version
+
+    async def places(self) -> dict[str, tuple[str | None, int | None]]:
+        return {
+            c.spec.workload: (c.status.allocation.devices[0].profile, c.status.allocation.devices[0].start)
+            for c in (await self.control_plane.list(Claim)).items
+            if c.status.allocation is not None
+        }
+
+    async def get(self, name: str) -> Claim:
+        return await self.control_plane.get(Claim, f"{name}-0-0", "team-a")
+
+
+def a100(*instances: Instance) -> Gpu:
+    return Gpu("GPU-a", "node-a", 0, A100.id, A100.memory_mib, mig=True, instances=instances)
+
+
+def v100() -> Gpu:
+    return Gpu("GPU-v", "node-a", 1, V100.id, V100.memory_mib)
+
+
+async def three_trainings(cluster: Cluster) -> None:
+    await cluster.node(a100())
+    await cluster.project()
+    for name in ("a", "b", "c"):
+        await cluster.claim(name, PROFILE_2G)
+
+
+async def test_three_claims_get_their_places_and_a_plan_says_so() -> None:
+    cluster = Cluster()
+    await three_trainings(cluster)
+    async with cluster.watching():
+        await cluster.settle()
+        assert sorted((await cluster.places()).values()) == [("2g.10gb", 0), ("2g.10gb", 2), ("2g.10gb", 4)]
+        plans = (await cluster.control_plane.list(Plan)).items
+        steps = [step for plan in plans for step in plan.spec.steps]
+        assert sum(step.action == "assign" and step.state is StepState.ACCEPTED for step in steps) == 3
+        assert any("assign team-a/a to node-a/0 2g.10gb@" in step.text for step in steps)
+        project = await cluster.control_plane.get(Project, "team-a")
+        assert project.status.allocated == pytest.approx(6 / 7, abs=0.001)
+
+
+async def test_a_quiet_cluster_writes_nothing() -> None:
+    cluster = Cluster()
+    await three_trainings(cluster)
+    await cluster.claim("d", GpuAsk(profile="7g.40gb"))
+    async with cluster.watching():
+        await cluster.settle()
+        before = await cluster.version()
+        for _ in range(3):
+            await cluster.controller.cycle(cluster.applier)
+        assert await cluster.version() == before
+
+
+async def test_a_claim_that_waits_is_told_why() -> None:
+    cluster = Cluster()
+    await cluster.node(v100())
+    await cluster.project()
+    await cluster.claim("picky", GpuAsk(profile="3g.20gb"))
+    async with cluster.watching():
+        await cluster.settle()
+        claim = await cluster.get("picky")
+        assert (claim.status.allocation, bool(claim.status.reason)) == (None, True)
+        assert "3g.20gb" in claim.status.message
+
+
+async def test_room_is_nominated_then_evicted_then_given() -> None:
+    """F4: an interactive 3g.20gb takes the units of exactly one training, at start 4."""
+    cluster = Cluster()
+    await three_trainings(cluster)
+    async with cluster.watching():
+        await cluster.settle()
+        places = await cluster.places()
+        victim = next(name for name, place in places.items() if place[1] == 4)
+        await cluster.claim("desk", GpuAsk(profile="3g.20gb"), priority=100, preemptible=False)
+        await cluster.settle()
+        desk, leaving = await cluster.get("desk"), await cluster.get(victim)
+        assert desk.status.allocation is None
+        assert desk.status.nomination is not None
+        assert leaving.meta.deleting is not None
+        assert "desk" in leaving.status.evicted
+        await cluster.claim("late", PROFILE_2G)
+        await cluster.settle()
+        assert "late" not in await cluster.places()
+        await cluster.control_plane.patch(leaving, {"meta": {"finalizers": []}})
+        await cluster.settle()
+        assert (await cluster.places())["desk"] == ("3g.20gb", 4)
+        assert (await cluster.get("desk")).status.nomination is None
+
+
+async def test_a_controller_that_died_between_nomination_and_eviction_goes_on() -> None:
+    cluster = Cluster()
+    await three_trainings(cluster)
+    async with cluster.watching():
+        await cluster.settle()
+        desk = await cluster.claim("desk", GpuAsk(profile="3g.20gb"), priority=100, preemptible=False)
+        await asyncio.sleep(0.001)
+        plan = planner.plan(observe.snapshot(cluster.mirror, cluster.clock()), Policy())
+        grant = next(step.grant for step in plan.steps if isinstance(step, Assign))
+        await cluster.control_plane.patch(desk, {"status": {"nomination": to_builtins(grant)}})
+        await cluster.settle()
+        leaving = [c for c in (await cluster.control_plane.list(Claim)).items if c.meta.deleting is not None]
+        assert len(leaving) == 1
+
+
+async def test_a_place_stays_taken_until_the_agent_reports_it_free() -> None:
+    busy = Instance("7g.40gb", 0, 8, InstanceState.BUSY, "gone", "MIG-1")
+    cluster = Cluster()
+    node = await cluster.node(a100(busy))
+    await cluster.project()
+    await cluster.claim("a", PROFILE_2G)
+    async with cluster.watching():
+        await cluster.settle()
+        assert await cluster.places() == {}
+        free = to_builtins(NodeReport("node-a", "boot", 2, (a100(),), {A100.id: A100}))
+        await cluster.control_plane.patch(node, {"status": {"report": free}})
+        await cluster.settle()
+        assert list(await cluster.places()) == ["a"]
+
+
+async def test_an_assignment_is_refused_when_its_room_was_taken_meanwhile() -> None:
+    cluster = Cluster()
+    await cluster.node(a100())
+    await cluster.project()
+    await cluster.claim("a", GpuAsk(profile="7g.40gb"))
+    async with cluster.watching():
+        await asyncio.sleep(0.001)
+        state = observe.snapshot(cluster.mirror, cluster.clock())
+        plan = planner.plan(state, Policy())
+        check(state, plan)
+        thief = await cluster.claim("thief", PROFILE_2G)
+        grant = next(step.grant for step in plan.steps if isinstance(step, Assign))
+        await cluster.control_plane.patch(thief, {"status": {"allocation": to_builtins(grant)}})
+        await asyncio.sleep(0.001)
+        verdicts = await cluster.applier.apply(plan)
+        assert [state for state, _ in verdicts.values()] == [StepState.REJECTED]
+        assert [reason for _, reason in verdicts.values()] == ["units 0 to 7 of GPU-a are taken"]
+        assert list(await cluster.places()) == ["thief"]
+
+
+async def test_a_decision_sees_its_own_writes_before_the_watch_tells_of_them() -> None:
+    cluster = Cluster()
+    await cluster.node(a100())
+    await cluster.project()
+    await cluster.claim("a", GpuAsk(profile="7g.40gb"))
+    async with cluster.watching():
+        await asyncio.sleep(0.001)
+        await cluster.controller.cycle(cluster.applier)
+        seen = observe.snapshot(cluster.mirror, cluster.clock())
+        assert [holding.request.name for holding in seen.held] == ["a"]
+        assert seen.pending == ()
+
+
+async def test_nothing_is_decided_before_everything_is_known() -> None:
+    cluster = Cluster()
+    assert not cluster.mirror.synced
+    async with cluster.watching():
+        assert cluster.mirror.synced
