@@ -22,12 +22,13 @@ KILLED = 128 + signal.SIGKILL
 START_FAILED = 127
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
-# The shell's own noclobber makes the pid file the O_EXCL gate.
+# The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
 LAUNCHER = """
 set -C; echo $$ > "$1.pid" || exit 0; set +C
 trap : TERM INT HUP
 base=$1; cd "$2"; shift 2
-"$@"
+exec 3>&2 2>/dev/null
+"$@" 2>&3 3>&-
 code=$?
 echo $code > "$base.exit.new" && mv "$base.exit.new" "$base.exit"
 """

@@ -28,6 +28,7 @@ from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
 from migctl.objects import Claim, Phase, Workload, to_builtins
 from nodeagent.contract import Advice, AgentError, Allocation, NodeReport, Prepared
+from nodeagent.environment import PATH_PREFIX
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -267,7 +268,9 @@ def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[st
     }
     devices = dict(prepared.environment)
     path = os.pathsep.join(
-        part for part in (devices.pop("PATH", ""), workload.spec.environment.get("PATH", os.environ["PATH"])) if part
+        part
+        for part in (devices.pop(PATH_PREFIX, ""), workload.spec.environment.get("PATH", os.environ["PATH"]))
+        if part
     )
     return {**os.environ, **workload.spec.environment, **devices, **own, "PATH": path}
 
