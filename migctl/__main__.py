@@ -1,0 +1,5 @@
+"""`python -m migctl`: the command line."""
+
+from migctl.cli.main import main
+
+main()

@@ -1,0 +1,31 @@
+"""The detached `migctl up`: says on an inherited pipe that it is ready, or why it could not start."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import structlog
+
+from migctl.backends.protocol import ControlPlaneError
+from migctl.embedded import daemon
+from migctl.embedded.home import Home
+
+
+def main(answer: int, simulate: str | None) -> int:
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    def ready() -> None:
+        os.write(answer, daemon.READY)
+        os.close(answer)
+
+    try:
+        daemon.run_here(Home.default(), simulate, ready)
+    except ControlPlaneError as error:
+        os.write(answer, f"{error}\n{error.hint}".encode())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))

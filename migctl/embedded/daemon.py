@@ -1,0 +1,122 @@
+"""Starting and stopping `migctl up`: in the foreground, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from migctl.backends.protocol import ControlPlaneError
+from migctl.embedded.home import HOME_VARIABLE, Home
+
+STOP_TIMEOUT_S = 30.0
+READY = b"ready\n"
+
+
+class AlreadyUp(ControlPlaneError):
+    """A control plane serves this home already."""
+
+
+class CouldNotStart(ControlPlaneError):
+    """It ended before it was ready."""
+
+
+class NotUp(ControlPlaneError):
+    """No control plane serves this home."""
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """A running `migctl up`. `started`: psutil's create time, which tells a reused pid apart."""
+
+    pid: int
+    started: float
+
+    @classmethod
+    def of(cls, home: Home) -> Up | None:
+        """The one that serves this home now."""
+        try:
+            up = cls(**json.loads(home.up.read_text()))
+            process = psutil.Process(up.pid)
+            alive = process.create_time() == up.started and process.status() != psutil.STATUS_ZOMBIE
+        except (FileNotFoundError, ValueError, TypeError, psutil.Error):
+            return None
+        return up if alive else None
+
+    @classmethod
+    def here(cls) -> Up:
+        return cls(os.getpid(), psutil.Process().create_time())
+
+    def write(self, home: Home) -> None:
+        new = home.up.with_suffix(".new")
+        new.write_text(json.dumps({"pid": self.pid, "started": self.started}))
+        new.replace(home.up)
+
+
+def start(home: Home, simulate: str | None = None, detach: bool = False) -> int:
+    """Serve this home; the pid that does. Returns when it is ready (detached) or has ended.
+
+    Raises AlreadyUp, CouldNotStart, NoGpus, and what the store and the socket raise.
+    """
+    running = Up.of(home)
+    if running is not None:
+        raise AlreadyUp(f"migctl is up already (pid {running.pid}, {home.path})", "migctl down stops it")
+    home.make()
+    if detach:
+        return _start_detached(home, simulate)
+    run_here(home, simulate, lambda: print(f"migctl is up: {home.path}", file=sys.stderr, flush=True))
+    return os.getpid()
+
+
+def _start_detached(home: Home, simulate: str | None) -> int:
+    reading, writing = os.pipe()
+    arguments = [sys.executable, "-m", "migctl.embedded", str(writing), *([simulate] if simulate else [])]
+    with home.log.open("ab") as log, os.fdopen(reading, "rb") as answer:
+        process = subprocess.Popen(
+            arguments,
+            env={**os.environ, HOME_VARIABLE: str(home.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+        os.close(writing)
+        said = answer.read()
+    if said == READY:
+        return process.pid
+    process.wait()
+    why, _, hint = said.decode().partition("\n")
+    raise CouldNotStart(why or f"migctl up ended with code {process.returncode}", hint or f"its log: {home.log}")
+
+
+def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:
+    """Serve in this process until SIGTERM or SIGINT."""
+    from migctl.embedded import hardware, up
+
+    agent = hardware.open_hardware(home, simulate)
+    Up.here().write(home)
+    try:
+        asyncio.run(up.serve(home, agent, ready))
+    finally:
+        home.up.unlink(missing_ok=True)
+
+
+def stop(home: Home) -> None:
+    """Stop the control plane; workloads keep running. Raises NotUp."""
+    running = Up.of(home)
+    if running is None:
+        raise NotUp(f"migctl is not up ({home.path})", "migctl up")
+    process = psutil.Process(running.pid)
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except psutil.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,54 @@
+"""Which GPUs an embedded control plane serves: simulated ones, or the machine's own."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from migctl.backends.protocol import ControlPlaneError
+from migctl.embedded.home import Home
+from nodeagent.agent import Agent, StateInUse
+from nodeagent.nvml import LibraryMissing
+from nodeagent.simulated_nvml import spec
+from nodeagent.start import open_agent
+
+
+class NoGpus(ControlPlaneError):
+    """There is nothing to serve, or not what was asked for."""
+
+
+def open_hardware(home: Home, simulate: str | None) -> Agent:
+    """The agent over the GPUs that `simulate` describes, over those this home simulates already, or over real ones.
+
+    Raises NoGpus.
+    """
+    if simulate is not None:
+        _simulate(home, simulate)
+    try:
+        return open_agent(
+            socket.gethostname(), home.agent, simulated=home.simulated if home.simulated.exists() else None
+        )
+    except LibraryMissing as error:
+        raise NoGpus(
+            f"no NVIDIA driver: {error}", "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
+        ) from error
+    except StateInUse as error:
+        raise NoGpus(
+            str(error), "another process works on this home: migctl down, or choose another MIGCTL_HOME"
+        ) from error
+
+
+def _simulate(home: Home, wanted: str) -> None:
+    """Make the simulated machine, unless it is there as wanted."""
+    if not home.simulated.exists():
+        try:
+            spec.create(home.simulated, wanted)
+        except spec.BadSpec as error:
+            raise NoGpus(f"--simulate: {error}", "for example --simulate a100-40gb=2,v100=1") from error
+        return
+    there = json.loads(home.simulated.read_text())["spec"]
+    if spec.parse(there) != spec.parse(wanted):
+        raise NoGpus(
+            f"{home.path} simulates {there} already, with its instances and workloads",
+            f"leave --simulate out, choose another MIGCTL_HOME, or remove {home.path} for a new start",
+        )

@@ -1,0 +1,69 @@
+"""What the API needs of running workloads beside their objects: logs, and the environment for `exec`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from migctl.api.runtime import ExecEnvironment
+from migctl.backends.embedded import logs
+from migctl.backends.embedded.processes import CLAIM_VARIABLE
+from migctl.backends.embedded.runner import Runner, environment
+from migctl.backends.protocol import Conflict
+from migctl.controller.mirror import Mirror
+from migctl.objects import Claim, Phase, Workload
+from nodeagent.contract import Allocation
+
+
+class EmbeddedRuntime:
+    """Logs and exec environments of this machine's workloads."""
+
+    def __init__(self, mirror: Mirror, runner: Runner) -> None:
+        self._mirror = mirror
+        self._runner = runner
+
+    async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+        """Each pod's output in the order of the pods; with follow, until the workload has ended."""
+        return self._read(workload, follow, tail)
+
+    async def _read(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+        folder = self._runner.runs / workload.meta.uid
+        pods = sorted((p for p in folder.glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
+        for log in [pod / "log" for pod in pods] or [folder / "0" / "log"]:
+            async for block in logs.read(log, tail, lambda: follow and self._alive(workload)):
+                yield block
+
+    async def exec_environment(self, workload: Workload) -> ExecEnvironment:
+        """The environment of the workload's first running pod. Raises Conflict where none runs."""
+        claim = next((c for c in self._claims(workload) if c.status.phase is Phase.RUNNING), None)
+        if claim is None or claim.status.allocation is None:
+            raise Conflict(
+                f"{workload.meta.name} is {workload.status.phase}, not Running",
+                f"migctl describe {workload.meta.name} -p {workload.meta.project}",
+            )
+        allocation = Allocation(
+            claim.meta.uid,
+            claim.meta.name,
+            claim.meta.project,
+            claim.status.allocation.node,
+            claim.status.allocation.devices,
+        )
+        prepared = await asyncio.to_thread(self._runner.agent.prepare, allocation)
+        return ExecEnvironment(
+            environment={**environment(workload, claim, prepared), CLAIM_VARIABLE: claim.meta.uid},
+            directory=workload.spec.directory or str(Path.home()),
+        )
+
+    def _claims(self, workload: Workload) -> list[Claim]:
+        mine = (c for c in self._mirror.all(Claim) if c.spec.workload_uid == workload.meta.uid)
+        return sorted(mine, key=lambda claim: claim.spec.index)
+
+    def _alive(self, workload: Workload) -> bool:
+        newest = self._mirror.get(Workload, workload.meta.name, workload.meta.project)
+        return (
+            newest is not None
+            and newest.meta.uid == workload.meta.uid
+            and newest.meta.deleting is None
+            and not newest.status.phase.finished
+        )

@@ -1,0 +1,104 @@
+"""`migctl up`: controller, node agent and API in one process, until told to stop.
+
+Every part can be killed at any moment and started again: objects are in the store, devices at the
+agent, processes in the process table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from migctl.api.app import create_app
+from migctl.api.server import serving
+from migctl.backends.embedded.retention import keep_newest
+from migctl.backends.embedded.runner import Runner
+from migctl.backends.embedded.store import SqliteControlPlane
+from migctl.backends.embedded.workloads import WorkloadController
+from migctl.backends.protocol import AlreadyExists, ControlPlane
+from migctl.clock import system_clock
+from migctl.controller.loop import Controller
+from migctl.controller.mirror import Mirror
+from migctl.embedded.home import Home
+from migctl.embedded.node import NodePublisher
+from migctl.embedded.runtime import EmbeddedRuntime
+from migctl.objects import Event, Meta, Plan, Project, ProjectSpec
+from nodeagent.agent import Agent
+from solver import planner
+
+log = structlog.get_logger()
+
+DEFAULT_PROJECT = "default"
+RESTART_S = 1.0
+PLANS = 200
+EVENTS = 1000
+
+
+async def serve(home: Home, agent: Agent, ready: Callable[[], None]) -> None:
+    """Run until SIGTERM or SIGINT. `ready` is called once the API answers and all parts have seen the store."""
+    control_plane = SqliteControlPlane(home.store)
+    try:
+        await _serve(home, control_plane, agent, ready)
+    finally:
+        await control_plane.close()
+
+
+async def _serve(home: Home, control_plane: SqliteControlPlane, agent: Agent, ready: Callable[[], None]) -> None:
+    await _make_default_project(control_plane)
+    mirror = Mirror(control_plane)
+    node = NodePublisher(control_plane, mirror, agent, system_clock)
+    runner = Runner(control_plane, mirror, agent, home.runs, system_clock, node.publish)
+    parts: dict[str, Callable[[], Awaitable[None]]] = {
+        "mirror": mirror.run,
+        "node": node.run,
+        "workloads": WorkloadController(control_plane, mirror, system_clock).run,
+        "runner": runner.run,
+        "controller": Controller(control_plane, mirror, system_clock, planner.plan).run,
+        "plans": lambda: keep_newest(control_plane, Plan, PLANS),
+        "events": lambda: keep_newest(control_plane, Event, EVENTS),
+    }
+    app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced)
+    tasks = [asyncio.create_task(_supervise(name, part)) for name, part in parts.items()]
+    try:
+        async with serving(app, home.socket):
+            await _until_synced(mirror)
+            ready()
+            await _told_to_stop()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _until_synced(mirror: Mirror) -> None:
+    seen = -1
+    while not mirror.synced:
+        seen = await mirror.wait(seen)
+
+
+async def _told_to_stop() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:
+    """Start a part again when it breaks: it finds its place anew, and the other parts go on meanwhile."""
+    while True:
+        try:
+            await part()
+        except Exception:
+            log.exception("a part broke and is started again", part=name)
+            await asyncio.sleep(RESTART_S)
+
+
+async def _make_default_project(control_plane: ControlPlane) -> None:
+    """A machine of one's own needs no quota: a first project without one."""
+    try:
+        await control_plane.create(Project(meta=Meta(name=DEFAULT_PROJECT), spec=ProjectSpec(quota=-1.0)))
+    except AlreadyExists:
+        return
