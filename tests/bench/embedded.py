@@ -1,0 +1,77 @@
+"""`make bench`: how long a person waits.
+
+submit_to_running_ms  from the submission reaching the API to the workload's process running, on
+                      simulated GPUs without driver latency; each workload is deleted before the next
+cli_help_ms           `migctl --help` as a whole process
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from migctl.backends.remote import RemoteControlPlane
+from migctl.embedded import daemon
+from migctl.embedded.home import Home
+from migctl.objects import Claim, GpuAsk, Meta, Phase, Workload, WorkloadSpec, WorkloadType
+
+SUBMISSIONS = 60
+HELPS = 15
+
+
+def percentile(values: list[float], part: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+async def submissions(home: Home) -> list[float]:
+    """Milliseconds of each submission."""
+    control = RemoteControlPlane(home.socket)
+    took = []
+    for number in range(SUBMISSIONS):
+        spec = WorkloadSpec(
+            type=WorkloadType.TRAINING, ask=GpuAsk(profile="1g.5gb"), command=("sleep", "600"), directory=str(home.path)
+        )
+        watch = control.watch(Claim, (await control.list(Claim)).version)
+        started = time.perf_counter()
+        workload = await control.create(Workload(meta=Meta(name=f"bench-{number}", project="default"), spec=spec))
+        async for change in watch:
+            if change.object.spec.workload_uid == workload.meta.uid and change.object.status.phase is Phase.RUNNING:
+                break
+        took.append((time.perf_counter() - started) * 1000)
+        await control.delete(workload)
+        while (await control.list(Claim)).items:
+            await asyncio.sleep(0.02)
+    await control.close()
+    return took
+
+
+def helps() -> list[float]:
+    """Milliseconds of each `migctl --help`."""
+    took = []
+    for _ in range(HELPS):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "migctl", "--help"], check=True, capture_output=True)
+        took.append((time.perf_counter() - started) * 1000)
+    return took
+
+
+def main() -> None:
+    home = Home(Path(tempfile.mkdtemp(prefix="migctl-bench-")))
+    os.environ["MIGCTL_HOME"] = str(home.path)
+    daemon.start(home, "a100-40gb=1", detach=True)
+    try:
+        took = asyncio.run(submissions(home))
+    finally:
+        daemon.stop(home)
+    print(f"BENCH submit_to_running_ms p50={statistics.median(took):.1f} p99={percentile(took, 0.99):.1f}")
+    print(f"BENCH cli_help_ms p50={statistics.median(helps()):.1f}")
+
+
+if __name__ == "__main__":
+    main()
