@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.embedded import Embedded
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def embedded() -> Iterator[Callable[[str], Embedded]]:
     """Starts embedded control planes on given simulated GPUs, and ends them and their workloads."""
     started: list[Embedded] = []

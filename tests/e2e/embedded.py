@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,24 @@ from typing import Any, TypeVar
 
 import psutil
 
+from migctl.backends.remote import RemoteControlPlane
+from migctl.objects import (
+    Claim,
+    GpuAsk,
+    Meta,
+    Node,
+    Phase,
+    Project,
+    ProjectStatus,
+    T,
+    Workload,
+    WorkloadSpec,
+    WorkloadType,
+)
+from nodeagent.contract import NodeReport
+from solver.model.demand import DeviceShare
+
+HOLD = ("--", "sleep", "600")
 R = TypeVar("R")
 PATIENCE_S = 30.0
 
@@ -34,7 +53,7 @@ class Embedded:
     def run(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """`migctl WORDS`, whatever its exit code."""
         return subprocess.run(
-            [sys.executable, "-m", "migctl.cli.main", *words],
+            [sys.executable, "-m", "migctl", *words],
             env=self.environment,
             input=input,
             capture_output=True,
@@ -84,15 +103,81 @@ class Embedded:
             time.sleep(0.05)
         raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s\n{self.ok('list', '-A')}\n{self._log()}")
 
-    def wait(self, name: str, status: str, project: str | None = None) -> None:
-        """Wait until a workload has a status."""
-        selected = ("-p", project) if project else ()
-        self.until(f"{name} {status}", lambda: self.status(name, *selected) == status)
+    def look(self, kind: type[T]) -> tuple[T, ...]:
+        """All objects of a kind, over the socket: what waiting looks at, cheaper than a command."""
+        return asyncio.run(self._read(kind))
 
-    def status(self, name: str, *selected: str) -> str | None:
-        found = [w for w in self.json("list", *selected)["items"] if w["meta"]["name"] == name]
-        return found[0]["status"].get("phase", "Pending") if found else None
+    async def _read(self, kind: type[T]) -> tuple[T, ...]:
+        async with RemoteControlPlane(self.home / "migctl.sock") as control:
+            return (await control.list(kind)).items
+
+    def workload(self, name: str) -> Workload:
+        return next(w for w in self.look(Workload) if w.meta.name == name)
+
+    def names(self) -> list[str]:
+        return sorted(w.meta.name for w in self.look(Workload))
+
+    def status(self, name: str) -> Phase:
+        return self.workload(name).status.phase
+
+    def wait(self, name: str, phase: Phase) -> None:
+        """Wait until a workload is in a phase."""
+        self.until(f"{name} {phase}", lambda: self.status(name) is phase)
+
+    def in_phase(self, phase: Phase) -> list[str]:
+        """Names of the workloads in a phase."""
+        return [w.meta.name for w in self.look(Workload) if w.status.phase is phase]
+
+    def project(self, name: str) -> ProjectStatus:
+        """A project's figures."""
+        return next(p.status for p in self.look(Project) if p.meta.name == name)
+
+    def report(self) -> NodeReport:
+        """What the node's agent sees."""
+        (node,) = self.look(Node)
+        assert node.status.report is not None
+        return node.status.report
+
+    def pods(self, name: str) -> list[Claim]:
+        """A workload's pods, oldest first."""
+        mine = [claim for claim in self.look(Claim) if claim.spec.workload == name]
+        return sorted(mine, key=lambda claim: int(claim.meta.version))
+
+    def running(self, *names: str) -> dict[str, Claim]:
+        """Wait until these workloads run; each one's newest pod."""
+
+        def look() -> dict[str, Claim]:
+            newest = {c.spec.workload: c for c in sorted(self.look(Claim), key=lambda c: int(c.meta.version))}
+            up = all(name in newest and newest[name].status.phase is Phase.RUNNING for name in names)
+            return {name: newest[name] for name in names} if up else {}
+
+        return self.until(f"{', '.join(names)} running", look)
+
+    def submit_many(self, names: list[str], ask: dict[str, Any]) -> None:
+        """Create many trainings at once, as many people's command lines would."""
+
+        async def create() -> None:
+            control = RemoteControlPlane(self.home / "migctl.sock")
+            spec = WorkloadSpec(type=WorkloadType.TRAINING, ask=GpuAsk(**ask), command=("sleep", "600"))
+            await asyncio.gather(
+                *(control.create(Workload(meta=Meta(name=name, project="team-a"), spec=spec)) for name in names)
+            )
+            await control.close()
+
+        asyncio.run(create())
+
+    def delete_all(self) -> None:
+        if names := self.names():
+            self.ok("delete", *names)
+            self.until("everything is deleted", lambda: not self.names())
 
     def _log(self) -> str:
         log = self.home / "up.log"
         return log.read_text()[-4000:] if log.exists() else ""
+
+
+def share(pod: Claim) -> DeviceShare:
+    """The only device of a pod that has its place."""
+    assert pod.status.allocation is not None
+    (device,) = pod.status.allocation.devices
+    return device
