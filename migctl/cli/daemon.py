@@ -23,7 +23,10 @@ def up(
     ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Come back when it is ready; it goes on.")] = False,
 ) -> None:
-    """Share this machine's GPUs, or simulated ones."""
+    """Share this machine's GPUs, or simulated ones.
+
+    Runs until it is interrupted; with --detach, until `migctl down`.
+    """
     daemon = import_module("migctl.embedded.daemon")
 
     home = Home.default()
@@ -43,7 +46,10 @@ def down(
         str, typer.Option("--timeout", metavar="TIME", help="With --workloads: how long they may take to end.")
     ] = "60s",
 ) -> None:
-    """Stop sharing. Workloads go on, and `up` finds them again, unless --workloads deletes them."""
+    """Stop sharing.
+
+    Workloads go on, and `up` finds them again, unless --workloads deletes them first.
+    """
     daemon = import_module("migctl.embedded.daemon")
 
     if workloads:

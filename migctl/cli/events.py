@@ -50,7 +50,10 @@ def events(
     sort_by: options.SortBy = None,
     watch: options.Watch = False,
 ) -> None:
-    """Show what happened: placements, evictions, failures."""
+    """Show what happened.
+
+    Placements, evictions and failures, the oldest first.
+    """
     asked = session.of(context)
     shown = view(asked, output, not no_headers, sort_by)
 

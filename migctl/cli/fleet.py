@@ -88,7 +88,8 @@ def build(nodes: Iterable[Node], claims: Iterable[Claim]) -> Fleet:
 
 def _since(claim: Claim) -> tuple[float, str]:
     """When it was given its share: the older stay where they are on a map."""
-    return claim.status.allocated.timestamp() if claim.status.allocated else 0.0, claim.meta.uid
+    since = claim.status.allocated or claim.meta.created
+    return since.timestamp() if since else 0.0, claim.meta.uid
 
 
 def _gpus(node: Node, held: Mapping[str, list[Held]]) -> Iterator[SeenGpu]:

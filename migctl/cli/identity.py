@@ -17,7 +17,10 @@ PEER = "the socket of migctl up is yours alone: the system vouches for you"
 
 
 def whoami(context: typer.Context) -> None:
-    """Show who you are to the control plane, and your default project."""
+    """Show who you are to the control plane.
+
+    And the project that commands are about without -p.
+    """
     asked = session.of(context)
     peer = asked.run(lambda control: control.whoami())
     print(f"User:    {peer.user} (uid {peer.uid})")

@@ -6,7 +6,6 @@ Nothing is imported here that only some commands need: `--help` and completion a
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -109,6 +108,8 @@ def run(arguments: Sequence[str], world: World | None = None) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:
         if start.debug:
+            import traceback
+
             traceback.print_exception(error)
         return _report(error)
 

@@ -49,7 +49,10 @@ def top(
     sort_by: options.SortBy = None,
     watch: options.Watch = False,
 ) -> None:
-    """Rank jobs or nodes by GPUs allocated; shows GPU memory in use too."""
+    """Rank jobs or nodes by what they use.
+
+    GPUs in the quota currency, GPU memory granted, and GPU memory that processes have in use.
+    """
     asked = session.of(context)
     shown = view(asked, output, not no_headers, sort_by)
 

@@ -73,7 +73,10 @@ def submit(
     dry_run: options.DryRun = False,
     output: options.Output = None,
 ) -> None:
-    """Submit a job, or an interactive one; the words after -- are its command."""
+    """Submit a job, or an interactive one.
+
+    The words after -- are its command; without any it holds its share until it is deleted.
+    """
     asked = session.of(context)
     wish = submitting.Wish(
         name=name,

@@ -65,6 +65,7 @@ class Cli:
     capture: pytest.CaptureFixture[str]
     environ: dict[str, str] = field(default_factory=dict)
     executed: list[tuple[Sequence[str], Mapping[str, str], str]] = field(default_factory=list)
+    failing: BaseException | None = None
     names: Iterator[str] = field(default_factory=lambda: (f"job-{number:04x}" for number in range(0x1A2B, 0xFFFF)))
 
     def __call__(self, *words: str) -> Result:
@@ -89,6 +90,8 @@ class Cli:
     def _world(self) -> World:
         @asynccontextmanager
         async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
+            if self.failing is not None:
+                raise self.failing
             yield self.cluster
 
         return World(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -22,7 +23,7 @@ from migctl.objects import (
     WorkloadStatus,
     WorkloadType,
 )
-from nodeagent.contract import NodeReport
+from nodeagent.contract import GpuProcess, NodeReport
 from solver.model import catalog
 from solver.model.cluster import Backing, Gpu, Instance
 from solver.model.demand import DeviceShare, Grant
@@ -45,9 +46,13 @@ def gpu(node: str, index: int, model: str, instances: tuple[Instance, ...] = (),
     )
 
 
-def node(name: str, *gpus: Gpu, ready: bool = True) -> Node:
+def node(name: str, *gpus: Gpu, ready: bool = True, processes: Mapping[str | None, int] | None = None) -> Node:
+    """A node with these GPUs. processes: MiB in use on the first GPU, by claim (None: nobody's)."""
     models = {gpu.model: catalog.find(gpu.model) for gpu in gpus}
-    report = NodeReport(name, "boot-1", 1, gpus, MappingProxyType(models), driver="580.10", simulated=True)
+    seen = tuple(GpuProcess(gpus[0].uuid, 100, mib, claim) for claim, mib in (processes or {}).items())
+    report = NodeReport(
+        name, "boot-1", 1, gpus, MappingProxyType(models), driver="580.10", simulated=True, processes=seen
+    )
     return Node(meta=Meta(name=name), status=NodeStatus(report=report, ready=ready))
 
 

@@ -45,7 +45,10 @@ def gpus(
     ] = None,
     watch: options.Watch = False,
 ) -> None:
-    """Show a map of every GPU: instances, who holds them, what is idle and what is free."""
+    """Show a map of every GPU, live with -w.
+
+    Instances and shares, who holds them, what is idle and what is free.
+    """
     asked = session.of(context)
     chosen = asked.setting("output", output) or MapFormat.TABLE
     if chosen not in list(MapFormat):
@@ -70,14 +73,11 @@ def gpus(
 
 def select(seen: Fleet, names: Sequence[str]) -> list[SeenGpu]:
     """The GPUs meant by node, node/index, GPU UUID or MIG UUID; all without names."""
-    chosen = []
     for name in names:
-        found = [gpu for gpu in seen.gpus if name in _called(gpu)]
-        if not found:
+        if not any(name in _called(gpu) for gpu in seen.gpus):
             known = ", ".join(gpu.name for gpu in seen.gpus)
             raise not_found(f"no GPU or node is called {name!r}", hint=f"GPUs: {known or 'none'}")
-        chosen += found
-    return list(dict.fromkeys(chosen)) if names else list(seen.gpus)
+    return [gpu for gpu in seen.gpus if not names or not _called(gpu).isdisjoint(names)]
 
 
 def _called(seen: SeenGpu) -> set[str | None]:
@@ -169,4 +169,4 @@ def _block(block: Block) -> dict[str, Any]:
         "uuid": block.uuid,
         "whole": block.whole,
     }
-    return {name: value for name, value in facts.items() if value not in ("", None, False)}
+    return {name: value for name, value in facts.items() if value is not None and value != "" and value is not False}

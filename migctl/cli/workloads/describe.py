@@ -40,7 +40,10 @@ def describe(
     project: options.Project = None,
     output: options.Output = None,
 ) -> None:
-    """Show everything about a workload: request, pods, shares, events."""
+    """Show everything about a workload.
+
+    What was asked for, its pods and the shares they were given, and what happened to it.
+    """
     asked = session.of(context)
     shown = view(asked, output)
     name = one_name(names)

@@ -21,7 +21,10 @@ All = Annotated[bool, typer.Option("--all", help="Every workload of the project.
 def delete(
     context: typer.Context, names: Names = None, all_of_them: All = False, project: options.Project = None
 ) -> None:
-    """Delete workloads; their shares are free for others at once."""
+    """Delete workloads.
+
+    Their shares are free for others as soon as their processes have ended.
+    """
 
     async def deleted(control: Control, workload: Workload) -> str:
         await control.delete(workload)
@@ -33,7 +36,10 @@ def delete(
 def suspend(
     context: typer.Context, names: Names = None, all_of_them: All = False, project: options.Project = None
 ) -> None:
-    """Stop workloads and free their GPUs; `resume` starts them again."""
+    """Stop workloads and free their GPUs.
+
+    `resume` starts them again.
+    """
     _each(context, names, all_of_them, project, _switch(True, "suspended"))
 
 

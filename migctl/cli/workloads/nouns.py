@@ -55,7 +55,10 @@ def submit(
     dry_run: options.DryRun = False,
     output: options.Output = None,
 ) -> None:
-    """Submit one; the words after -- are its command."""
+    """Submit one.
+
+    The words after -- are its command; without any it holds its share until it is deleted.
+    """
     asked = session.of(context)
     assert asked.noun is not None
     _agree(kind, portion, memory, profile)

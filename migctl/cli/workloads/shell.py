@@ -30,7 +30,10 @@ def exec_(
     stdin: Stdin = False,
     tty: Tty = False,
 ) -> None:
-    """Run a command beside a workload, on its GPUs. Options come before NAME, or before `--`."""
+    """Run a command beside a workload.
+
+    It sees the workload's environment and GPUs. Options come before NAME, or before `--`.
+    """
     name, *command = words
     command += after_dashes(context)
     if not command:
@@ -45,7 +48,10 @@ def bash(
     stdin: Stdin = False,
     tty: Tty = False,
 ) -> None:
-    """Open a shell beside a workload, on its GPUs."""
+    """Open a shell beside a workload.
+
+    It sees the workload's environment and GPUs.
+    """
 
     def shell(environment: Mapping[str, str]) -> Sequence[str]:
         path = environment.get("PATH")

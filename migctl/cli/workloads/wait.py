@@ -28,7 +28,10 @@ def wait(
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="At most so long: 30s, 10m.")] = "30s",
     project: options.Project = None,
 ) -> None:
-    """Wait until a workload is running, completed, deleted, ...; exit code 124 when it takes too long."""
+    """Wait until a workload runs, ends or is gone.
+
+    Exit code 124 when it takes too long, 1 when it cannot come any more.
+    """
     asked = session.of(context)
     name, condition, seconds = one_name(names), _condition(wanted), quantities.duration(timeout)
     last: list[Workload] = []

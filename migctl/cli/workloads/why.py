@@ -48,7 +48,10 @@ class Answer:
 def why(
     context: typer.Context, names: options.Names, project: options.Project = None, output: options.Output = None
 ) -> None:
-    """Explain why a workload waits, was preempted, failed or runs where it does."""
+    """Explain why a workload waits, or runs where it does.
+
+    The reason, what the newest plan says of it, and who holds what is in its way.
+    """
     asked = session.of(context)
     name = one_name(names)
     shown = view(asked, output)
