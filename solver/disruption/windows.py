@@ -99,11 +99,10 @@ def _mig(board: Board, option: Option, slot: Slot, may_go: MayGo) -> Iterator[Wi
     for count in range(len(others) + 1):
         for more in combinations(others, count):
             gone = (*blocking, *more)
-            left_idle = [Placement(o.profile, o.start) for o in gone if o.profile and o.start is not None]
-            wanted = Placement(slot.profile.name, slot.start)
+            idle = board.left_behind(gone)
             kept = [o for o in board.occupants if o not in gone]
-            reused = wanted in (*board.idle, *left_idle)
-            destroys = () if reused else board.in_the_way(slot, kept, [*board.idle, *left_idle])
+            reused = Placement(slot.profile.name, slot.start) in idle
+            destroys = () if reused else board.in_the_way(slot, kept, idle)
             if destroys is not None:
                 seat = Seat(board, option.share(board.gpu, slot.start), destroys, not reused)
                 yield Window((seat,), frozenset(o.claim for o in gone if o.claim))

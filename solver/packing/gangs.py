@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from solver.model.demand import Gang, Request
+from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
 from solver.packing.draft import Draft
 from solver.packing.occupancy import Cluster, Host
@@ -20,11 +20,18 @@ def gang_key(request: Request) -> GangKey | None:
 def place_gang(snapshot: Snapshot, draft: Draft, gang: Gang, members: Sequence[Request]) -> None:
     """Place all members that fit, if with those that run already they are enough."""
     key = gang_key(members[0])
-    running = [h for h in snapshot.held if gang_key(h.request) == key and not h.releasing]
+    running = [h.grant.node for h in snapshot.held if gang_key(h.request) == key and not _leaves(draft, h)]
+    placed = [
+        draft.found[r.claim].grant.node for r in snapshot.pending if gang_key(r) == key and r.claim in draft.found
+    ]
     todo = [m for m in members if m.claim not in draft.found]
-    needed = max(0, gang.size - len(running) - (len(members) - len(todo)))
-    nodes = [h.grant.node for h in running] + [draft.found[m.claim].grant.node for m in members if m not in todo]
+    nodes = running + placed
+    needed = max(0, gang.size - len(nodes))
     draft.place_gang(todo, needed, _domains(draft.cluster, gang, nodes))
+
+
+def _leaves(draft: Draft, holding: Holding) -> bool:
+    return holding.request.claim in draft.cluster.leaving
 
 
 def _domains(cluster: Cluster, gang: Gang, nodes: Sequence[str]) -> list[list[Host] | None]:

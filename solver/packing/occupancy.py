@@ -40,13 +40,17 @@ class Occupant:
 
 @dataclass(slots=True, eq=False)
 class Board:
-    """One GPU. `mask` covers the units of all occupants; `idle` are instances that may be reused or destroyed."""
+    """One GPU. `mask` covers the units of all occupants; `idle` are instances that may be reused or destroyed.
+
+    spent: instances of those leaving that a newcomer of this plan takes over or destroys.
+    """
 
     gpu: Gpu
     host: Host
     table: Table | None
     occupants: list[Occupant] = field(default_factory=list)
     idle: list[Placement] = field(default_factory=list)
+    spent: tuple[Placement, ...] = ()
     mask: int = 0
     millionths: int = 0
     memory_mib: int = 0
@@ -68,9 +72,10 @@ class Board:
         profile = self.table.model.profile(instance.profile) if self.table else None
         return profile.mask(instance.start) if profile else 0
 
-    def without(self, claims: frozenset[str] | set[str]) -> list[Occupant]:
-        """The occupants that stay when these claims have gone."""
-        return [o for o in self.occupants if o.claim is None or o.claim not in claims]
+    def left_behind(self, gone: Iterable[Occupant]) -> list[Placement]:
+        """Instances that may be reused or destroyed once these occupants have gone."""
+        places = [Placement(o.profile, o.start) for o in gone if o.profile is not None and o.start is not None]
+        return [*self.idle, *(place for place in places if place not in self.spent)]
 
     def in_the_way(self, slot: Slot, kept: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
         """The fewest idle instances to destroy so that `slot` is legal beside `kept`; None: it never is."""
@@ -136,6 +141,12 @@ class Seat:
     destroys: tuple[Placement, ...] = ()
     creates: bool = False
 
+    @property
+    def instance(self) -> tuple[Placement, ...]:
+        """The MIG instance it stands on, if any."""
+        share = self.share
+        return () if share.profile is None or share.start is None else (Placement(share.profile, share.start),)
+
 
 class Cluster:
     """Every host and board, who holds what, and who is leaving (told to stop, or evicted by the plan)."""
@@ -165,8 +176,9 @@ class Cluster:
         """Give the seats out: nobody after this one may have their room."""
         chosen = tuple(seats)
         for seat in chosen:
-            self._remember(seat.board, "occupants", "idle", "mask", "millionths", "memory_mib")
+            self._remember(seat.board, "occupants", "idle", "spent", "mask", "millionths", "memory_mib")
             seat.board.idle = [i for i in seat.board.idle if i not in seat.destroys]
+            seat.board.spent = (*seat.board.spent, *seat.destroys, *seat.instance)
             seat.board.occupants = list(seat.board.occupants)
             seat.board.add(occupant_of(request.claim, seat.share, seat.board))
         host = chosen[0].board.host
