@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from importlib import import_module
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ from migctl.cli import session
 from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.output import watching
 from migctl.cli.session import Control
+from migctl.cli.workloads.jobs import holds
 from migctl.embedded.home import Home
 from migctl.objects import Claim, Workload
 
@@ -27,13 +27,10 @@ def up(
 
     Runs until it is interrupted; with --detach, until `migctl down`.
     """
-    daemon = import_module("migctl.embedded.daemon")
+    from migctl.embedded import daemon
 
     home = Home.default()
-    try:
-        pid = daemon.start(home, simulate, detach=detach)
-    except daemon.AlreadyUp as error:
-        raise Failure(str(error), hint=error.hint, code=ExitCode.CONFLICT) from error
+    pid = daemon.start(home, simulate, detach=detach)
     if detach:
         print(f"migctl is up: pid {pid}, {home.path}")
         session.note("next: migctl gpus, or migctl submit -g 0.5")
@@ -50,12 +47,25 @@ def down(
 
     Workloads go on, and `up` finds them again, unless --workloads deletes them first.
     """
-    daemon = import_module("migctl.embedded.daemon")
+    from migctl.embedded import daemon
 
+    home = Home.default()
+    going_on = 0
     if workloads:
         _delete_all(context, quantities.duration(timeout))
-    daemon.stop(Home.default())
-    print("migctl is down" + ("" if workloads else "; workloads go on, and migctl up finds them again"))
+    elif daemon.Up.of(home) is not None:
+        going_on = session.of(context).run(_running)
+    daemon.stop(home)
+    who = "1 workload keeps" if going_on == 1 else f"{going_on} workloads keep"
+    stay = f"; {who} running, and migctl up finds them again"
+    print("migctl is down" + (stay if going_on else ""))
+    if going_on:
+        session.note("to end them too: migctl up --detach, then migctl down --workloads")
+
+
+async def _running(control: Control) -> int:
+    """How many workloads hold a share."""
+    return len({claim.spec.workload_uid for claim in (await control.list(Claim)).items if holds(claim)})
 
 
 def _delete_all(context: typer.Context, seconds: float) -> None:

@@ -30,7 +30,7 @@ def table(asked: Session) -> Listed[Event]:
             Column("REASON", lambda event: event.spec.reason),
             Column("PROJECT", lambda event: event.meta.project),
             Column("ABOUT", lambda event: event.spec.about),
-            Column("MESSAGE", lambda event: event.spec.message),
+            Column("MESSAGE", lambda event: event.spec.message, long=True),
         ),
         lambda event: event,
     )

@@ -70,7 +70,7 @@ def table(now: Callable[[], datetime]) -> Listed[Row]:
             Column("ALLOCATED", lambda row: quantities.portion_text(row.allocated), key=lambda row: row.allocated),
             age_column(lambda row: row.node.meta.created, now),
             Column("DRIVER", lambda row: row.driver, wide=True),
-            Column("MESSAGE", lambda row: row.node.status.message, wide=True),
+            Column("MESSAGE", lambda row: row.node.status.message, wide=True, long=True),
         ),
         lambda row: row.node,
     )

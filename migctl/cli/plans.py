@@ -38,6 +38,8 @@ def certificate(spec: PlanSpec) -> str:
     """How good the plan is, as a sentence."""
     if spec.method == Method.OPTIMAL:
         return "optimal: no plan admits more"
+    if spec.bound > 0 and spec.gap <= 0:
+        return f"{spec.method}: as much as any plan can admit"
     if spec.bound > 0:
         return f"{spec.method}: at most {spec.gap:.1%} below the best that any plan can admit"
     return f"{spec.method}: placed as it came, without a bound"
@@ -56,7 +58,7 @@ def _table(asked: Session) -> Listed[Plan]:
             Column("OPERATIONS", lambda plan: str(plan.spec.operations), key=lambda plan: plan.spec.operations),
             Column("GAP", lambda plan: _gap(plan.spec), key=lambda plan: plan.spec.gap),
             Column("MS", lambda plan: f"{plan.spec.milliseconds:.1f}", key=lambda plan: plan.spec.milliseconds),
-            Column("NOTE", lambda plan: plan.spec.note, wide=True),
+            Column("NOTE", lambda plan: plan.spec.note, wide=True, long=True),
         ),
         lambda plan: plan,
     )
@@ -148,10 +150,10 @@ def _write(plan: Plan, asked: Session) -> None:
 def _steps(steps: Sequence[PlanStep]) -> Table:
     columns: list[Column[tuple[int, PlanStep]]] = [
         Column("#", lambda row: str(row[0])),
-        Column("STEP", lambda row: row[1].text),
+        Column("STEP", lambda row: row[1].text, long=True),
         Column("AFTER", lambda row: _numbers(row[1].after)),
         Column("STATE", lambda row: row[1].state.value),
-        Column("REASON", lambda row: row[1].reason),
+        Column("REASON", lambda row: row[1].reason, long=True),
     ]
     return tables.table(enumerate(steps), columns)
 
@@ -164,5 +166,5 @@ def _outcome_columns() -> list[Column[PlanOutcome]]:
     return [
         Column("WORKLOAD", lambda outcome: outcome.name),
         Column("OUTCOME", lambda outcome: "placed" if outcome.placed else "waits"),
-        Column("WHERE OR WHY", lambda outcome: outcome.text),
+        Column("WHERE OR WHY", lambda outcome: outcome.text, long=True),
     ]

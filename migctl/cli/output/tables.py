@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Row = TypeVar("Row")
 
 UNBOUNDED = 100_000
+GAP = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Column(Generic[Row]):
     cell   what a row shows
     key    what it sorts by (its text, where that is right)
     wide   shown by -o wide only
+    long   holds sentences, which wrap where the terminal is narrow
     style  colour of a row's cell; never the only carrier of a meaning
     """
 
@@ -37,6 +39,7 @@ class Column(Generic[Row]):
     cell: Callable[[Row], str]
     key: Callable[[Row], Any] | None = None
     wide: bool = False
+    long: bool = False
     style: Callable[[Row], str] | None = None
 
     def sort_key(self, row: Row) -> Any:
@@ -67,15 +70,25 @@ def shown(columns: Iterable[Column[Row]], wide: bool) -> list[Column[Row]]:
     return [column for column in columns if wide or not column.wide]
 
 
-def table(rows: Iterable[Row], columns: Sequence[Column[Row]], *, headers: bool = True) -> Table:
+def table(
+    rows: Iterable[Row], columns: Sequence[Column[Row]], *, headers: bool = True, width: int | None = None
+) -> Table:
+    """The rows drawn. Where they are wider than `width`, headers break into lines and gaps narrow first."""
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), show_header=headers, header_style="bold")
-    for position, column in enumerate(columns):
-        drawn.add_column(column.header, no_wrap=position == 0, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(column.cell(row), style=column.style(row) if column.style else "") for column in columns))
+    cells = [
+        [Text(column.cell(row), style=column.style(row) if column.style else "") for column in columns] for row in rows
+    ]
+    names = [column.header for column in columns]
+    room = (console().width if width is None else width) - GAP * (len(columns) - 1)
+    tight = sum(max(map(len, column)) for column in zip(names, *cells, strict=True)) > room
+    drawn = Table(box=None, pad_edge=False, padding=(0, GAP - tight, 0, 0), show_header=headers, header_style="bold")
+    for column in columns:
+        header = column.header.replace(" ", "\n") if tight else column.header
+        drawn.add_column(header, no_wrap=not column.long, overflow="fold" if column.long else "ellipsis")
+    for row in cells:
+        drawn.add_row(*row)
     return drawn
 
 

@@ -129,8 +129,10 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
         Column("SHARE", lambda row: share_text(row[1]) if row[1] else "-"),
         Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
         Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
-        Column("GIVEN", lambda row: row[0].status.rounded),
-        Column("MESSAGE", lambda row: row[0].status.evicted or row[0].status.message or row[0].status.reason),
+        Column("GIVEN", lambda row: row[0].status.rounded, long=True),
+        Column(
+            "MESSAGE", lambda row: row[0].status.evicted or row[0].status.message or row[0].status.reason, long=True
+        ),
     ]
 
 

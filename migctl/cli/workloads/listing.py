@@ -47,7 +47,7 @@ def v1(now: Callable[[], datetime]) -> Listed[Job]:
             Column("GPUs Allocated (Requested)", gpus_cell, key=lambda job: job.allocated),
             Column("PODs Running (Pending)", _pods, key=lambda job: job.workload.status.running),
             Column("SERVICE URL(S)", lambda job: ""),
-            Column("REASON", lambda job: job.reason, wide=True),
+            Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
     )
@@ -66,7 +66,7 @@ def v2(now: Callable[[], datetime]) -> Listed[Job]:
             Column("GPU ALLOC.", lambda job: quantities.portion_text(job.allocated), key=lambda job: job.allocated),
             age_column(_created, now, wide=True),
             Column("NODE", lambda job: job.nodes, wide=True),
-            Column("REASON", lambda job: job.reason, wide=True),
+            Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
     )

@@ -76,5 +76,7 @@ def _become(
     try:
         asked.world.execute(words, environment, directory)
     except OSError as error:
-        where = error.filename or words[0]
-        raise Failure(f"{words[0]} cannot be run beside {name}", cause=f"{where}: {error.strerror}") from error
+        raise Failure(
+            f"{words[0]!r} cannot be run beside {name}: {error.strerror}",
+            hint=f"migctl bash {name} shows what there is in {directory} and on its PATH",
+        ) from error

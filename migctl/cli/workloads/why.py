@@ -133,7 +133,7 @@ def _share_columns(found: Answer) -> list[Column[tuple[Claim, DeviceShare]]]:
         Column("GPU", lambda row: found.fleet.gpu_name(row[1].gpu)),
         Column("SHARE", lambda row: share_text(row[1])),
         Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}"),
-        Column("GIVEN", lambda row: row[0].status.rounded),
+        Column("GIVEN", lambda row: row[0].status.rounded, long=True),
     ]
 
 
