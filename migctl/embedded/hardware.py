@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent, StateInUse
+from nodeagent.intents import DamagedJournal
 from nodeagent.nvml import LibraryMissing
 from nodeagent.simulated_nvml import spec
+from nodeagent.simulated_nvml.state import DamagedState, StateFile
 from nodeagent.start import open_agent
 
 
@@ -22,20 +23,22 @@ def open_hardware(home: Home, simulate: str | None) -> Agent:
 
     Raises NoGpus.
     """
-    if simulate is not None:
-        _simulate(home, simulate)
     try:
-        return open_agent(
-            socket.gethostname(), home.agent, simulated=home.simulated if home.simulated.exists() else None
-        )
+        if simulate is not None:
+            _simulate(home, simulate)
+        simulated = home.simulated if home.simulated.exists() else None
+        if simulated is not None:
+            StateFile(simulated).read()  # says in plain words what the driver could only call an unknown error
+        return open_agent(socket.gethostname(), home.agent, simulated=simulated)
     except LibraryMissing as error:
-        raise NoGpus(
-            f"no NVIDIA driver: {error}", "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
-        ) from error
+        hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
+        raise NoGpus(f"no NVIDIA driver: {error}", hint) from error
     except StateInUse as error:
-        raise NoGpus(
-            str(error), "another process works on this home: migctl down, or choose another MIGCTL_HOME"
-        ) from error
+        hint = "another process works on this home: migctl down, or choose another MIGCTL_HOME"
+        raise NoGpus(str(error), hint) from error
+    except (DamagedState, DamagedJournal) as error:
+        hint = f"nothing was changed; restore the file, or move {home.path} away for a new start"
+        raise NoGpus(str(error), hint) from error
 
 
 def _simulate(home: Home, wanted: str) -> None:
@@ -46,7 +49,7 @@ def _simulate(home: Home, wanted: str) -> None:
         except spec.BadSpec as error:
             raise NoGpus(f"--simulate: {error}", "for example --simulate a100-40gb=2,v100=1") from error
         return
-    there = json.loads(home.simulated.read_text())["spec"]
+    there = StateFile(home.simulated).read()["spec"]
     if spec.parse(there) != spec.parse(wanted):
         raise NoGpus(
             f"{home.path} simulates {there} already, with its instances and workloads",
