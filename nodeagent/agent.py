@@ -37,6 +37,7 @@ from nodeagent.nvml import Board, InUse, Lost, NotPermitted, NotSupported, Nvml,
 from nodeagent.records import Hold
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
+from solver.model.geometry import GpuModel
 
 _TURN_S = 40.0  # kubelet gives up on a Prepare after 45 s
 _GLANCE_S = 0.05
@@ -53,6 +54,9 @@ class Agent:
     state_dir  its own directory, 0700; never shared by two agents
     boot_id    names the running boot: instances never survive into another one
     claim_of   uid of the claim that a pid runs for
+
+    Starting raises StateInUse, NvmlError where the driver does not answer, OSError where
+    `state_dir` cannot be used.
     """
 
     def __init__(
@@ -70,34 +74,47 @@ class Agent:
         self._nvml, self._boot_id, self._claim_of, self._clock = nvml, boot_id, claim_of, clock
         self._settings = dict(settings or {})
         self._state_dir = state_dir
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_descriptor = _claim_directory(state_dir)
-        self._starts = _count_start(state_dir)
         self._changes = 0
         self._report_lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
-        self._limits = LimitsFiles(state_dir / "limits")
-        self._driver = nvml.driver_version()
-        self._gpus = {board.uuid: self._managed(board) for board in nvml.boards()}
-        self.recover()
+        self._gpus: dict[str, ManagedGpu] = {}
+        self._missing: dict[int, str] = {}
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_descriptor = _claim_directory(state_dir)
+        try:
+            self._starts = _count_start(state_dir)
+            self._limits = LimitsFiles(state_dir / "limits")
+            self._driver = nvml.driver_version()
+            self._discover()
+            self._settle_all()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Leave everything as it is and let another agent take the directory."""
+        """Leave everything as it is, close NVML and let another agent take the directory."""
         for gpu in self._gpus.values():
             gpu.close()
         os.close(self._lock_descriptor)
+        self._nvml.close()
 
     def recover(self) -> None:
-        """Settle every GPU and clean up after a crash. Called at the start; may be called again."""
+        """What the start does: settle every GPU and clean up after a crash. May be called at any time."""
+        with contextlib.suppress(NvmlError):
+            self._discover()
+        self._settle_all()
+
+    def _settle_all(self) -> None:
         for gpu in self._gpus.values():
             with gpu.turn(_TURN_S), contextlib.suppress(AgentError):
                 self._begin_boot(gpu)
                 self._settle(gpu)
         self._release_incomplete()
         held = self._held()
-        for claim, holds in held.items():
-            self._limits.write(claim, holds)
-        self._limits.keep_only(held)
+        with contextlib.suppress(AgentError):  # a full disk; prepare writes a missing file again
+            for claim, holds in held.items():
+                self._limits.write(claim, holds)
+            self._limits.keep_only(held)
 
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
@@ -137,6 +154,8 @@ class Agent:
     def report(self) -> NodeReport:
         """The node as it is now. A GPU that is being changed is shown as it was before."""
         with self._report_lock:
+            if self._missing:
+                self.recover()
             sights = {gpu.uuid: self._look(gpu) for gpu in self._gpus.values()}
             if {u: s.gpu for u, s in sights.items()} != {u: s.gpu for u, s in self._sights.items()}:
                 self._changes += 1
@@ -151,13 +170,23 @@ class Agent:
                 driver=self._driver,
                 simulated=environment.SIMULATED in self._settings,
                 processes=tuple(p for s in sights.values() for p in s.processes),
-                notes={g.uuid: g.fence for g in self._gpus.values() if g.fence},
+                notes={f"GPU {index}": f"does not answer: {why}" for index, why in self._missing.items()},
             )
 
-    def _managed(self, board: Board) -> ManagedGpu:
+    def _discover(self) -> None:
+        """Take every GPU into care that shows itself; the others are tried again later."""
+        self._missing.clear()
+        for index in range(self._nvml.count()):
+            try:
+                board = self._nvml.board(index)
+                if board.uuid not in self._gpus:
+                    self._gpus[board.uuid] = self._managed(board, self._nvml.model(board))
+            except NvmlError as e:
+                self._missing[index] = str(e)
+
+    def _managed(self, board: Board, model: GpuModel) -> ManagedGpu:
         directory = self._state_dir / "gpus"
         directory.mkdir(exist_ok=True)
-        model = self._nvml.model(board)
         try:
             return ManagedGpu(board, model, Journal(directory / f"{board.uuid}.log"), clock=self._clock)
         except DamagedJournal as e:

@@ -67,11 +67,18 @@ class LimitsFiles:
         return self.path(claim)
 
     def remove(self, claim: str) -> None:
-        self.path(claim).unlink(missing_ok=True)
+        _remove(self.path(claim))
 
     def keep_only(self, claims: Iterable[str]) -> None:
         """Remove the files of claims that are held no more."""
         kept = {self.path(claim) for claim in claims}
         for path in self._directory.iterdir():
             if path not in kept:
-                path.unlink()
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as e:
+        raise NotRecorded(f"cannot remove {path}: {e.strerror}; try again") from e

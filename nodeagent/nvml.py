@@ -18,6 +18,7 @@ instances come and go.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
@@ -151,6 +152,7 @@ def _checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 _copies = itertools.count(1)
+_spare: list[ModuleType] = []
 
 
 def bindings(library: object | None) -> ModuleType:
@@ -163,16 +165,23 @@ def bindings(library: object | None) -> ModuleType:
 
         shared: ModuleType = pynvml
         return shared
-    spec = importlib.util.find_spec("pynvml")
+    copy: Any = _spare.pop() if _spare else _copy()
+    copy._nvmlGetFunctionPointer_cache.clear()
+    copy.nvmlLib = library
+    module: ModuleType = copy
+    return module
+
+
+def _copy() -> ModuleType:
+    found = importlib.util.find_spec("pynvml")
+    assert found is not None
+    assert found.origin is not None
+    spec = importlib.util.spec_from_file_location(f"pynvml_{next(_copies)}", found.origin)
     assert spec is not None
     assert spec.loader is not None
-    spec.name = f"pynvml_{next(_copies)}"
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module
-    source = spec.loader
-    source.name = module.__name__  # type: ignore[attr-defined]
-    source.exec_module(module)
-    module.nvmlLib = library  # type: ignore[attr-defined]
+    sys.modules[module.__name__] = module  # pynvml looks itself up there while it loads
+    spec.loader.exec_module(module)
     return module
 
 
@@ -184,8 +193,8 @@ class Nvml:
 
     def __init__(self, library: object | None = None) -> None:
         self._nvml: Any = bindings(library)
+        self._is_copy = library is not None
         self._devices: dict[str, Any] = {}
-        self._profiles: dict[str, dict[str, int]] = {}
         self._models: dict[str, GpuModel] = {}
         self._lock = threading.Lock()
         self._open()
@@ -194,9 +203,12 @@ class Nvml:
     def _open(self) -> None:
         self._nvml.nvmlInit()
 
-    @_checked
     def close(self) -> None:
-        self._nvml.nvmlShutdown()
+        """Let go of NVML; nothing may be called afterwards."""
+        with contextlib.suppress(self._nvml.NVMLError):
+            self._nvml.nvmlShutdown()
+        if self._is_copy:
+            _spare.append(self._nvml)
 
     @_checked
     def driver_version(self) -> str:
@@ -208,11 +220,16 @@ class Nvml:
         return number // 1000, number % 1000 // 10
 
     @_checked
+    def count(self) -> int:
+        """How many GPUs there are."""
+        return int(self._nvml.nvmlDeviceGetCount())
+
     def boards(self) -> tuple[Board, ...]:
         """Every GPU, in NVML's order."""
-        return tuple(self._board(i) for i in range(self._nvml.nvmlDeviceGetCount()))
+        return tuple(self.board(i) for i in range(self.count()))
 
-    def _board(self, index: int) -> Board:
+    @_checked
+    def board(self, index: int) -> Board:
         n = self._nvml
         device = n.nvmlDeviceGetHandleByIndex(index)
         uuid = str(n.nvmlDeviceGetUUID(device))
@@ -321,11 +338,25 @@ class Nvml:
             for handle in self._gpu_instances(board.uuid, profile):
                 info = self._nvml.nvmlGpuInstanceGetInfo(handle)
                 mine = [m for m in mig if m.gi == info.id]
+                if not mine:
+                    self._refuse_hidden(handle, profile)
                 uuid = mine[0].uuid if len(mine) == 1 and mine[0].whole else None
                 compute = tuple(m.ci for m in mine)
                 place = info.placement
                 found.append(HardwareInstance(info.id, profile.name, place.start, place.size, compute, uuid))
         return tuple(sorted(found, key=lambda i: i.start))
+
+    def _refuse_hidden(self, instance: Any, profile: Profile) -> None:
+        """A GPU instance without a MIG device has no compute instance; else we read while it changed."""
+        n = self._nvml
+        count = ctypes.c_uint(0)
+        array = (n.c_nvmlComputeInstance_t * profile.slices)()
+        kind = n.nvmlGpuInstanceGetComputeInstanceProfileInfo(
+            instance, _COMPUTE_PROFILES[profile.slices], n.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED
+        )
+        n.nvmlGpuInstanceGetComputeInstances(instance, kind.id, array, ctypes.byref(count))
+        if count.value:
+            raise NvmlError("instances changed while they were read: read again")
 
     def _gpu_instances(self, gpu: str, profile: Profile) -> list[Any]:
         n = self._nvml
@@ -341,12 +372,12 @@ class Nvml:
         for index in range(n.nvmlDeviceGetMaxMigDeviceCount(device)):
             try:
                 mig = n.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
-                slices = n.nvmlDeviceGetAttributes_v2(mig)
-                gi, ci = n.nvmlDeviceGetGpuInstanceId(mig), n.nvmlDeviceGetComputeInstanceId(mig)
-                whole = slices.computeInstanceSliceCount == slices.gpuInstanceSliceCount
-                found.append(_MigDevice(gi, ci, str(n.nvmlDeviceGetUUID(mig)), whole))
             except n.NVMLError_NotFound:
                 continue
+            slices = n.nvmlDeviceGetAttributes_v2(mig)
+            gi, ci = n.nvmlDeviceGetGpuInstanceId(mig), n.nvmlDeviceGetComputeInstanceId(mig)
+            whole = slices.computeInstanceSliceCount == slices.gpuInstanceSliceCount
+            found.append(_MigDevice(gi, ci, str(n.nvmlDeviceGetUUID(mig)), whole))
         return found
 
     @_checked

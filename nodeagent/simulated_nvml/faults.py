@@ -14,7 +14,6 @@ import os
 import re
 import signal
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,19 +69,16 @@ class Faults:
     """The faults of one process. Counts begin at its start. Thread-safe.
 
     observe  is told the name of every call, before anything else happens
+    hanging  is set when a call hangs; `released` lets it go on
     """
 
     def __init__(self, faults: Iterable[Fault] = (), observe: Callable[[str], None] | None = None) -> None:
         self._faults = tuple(faults)
         self._observe = observe
         self._seen = [0] * len(self._faults)
-        self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self.hanging = threading.Event()
         self.released = threading.Event()
-
-    def calls(self, name: str) -> int:
-        """How often a function was called so far."""
-        return self._calls[name]
 
     def meet(self, call: str) -> Fault | None:
         """Run into what is set for this call: does not return on a kill, late on a hang."""
@@ -92,6 +88,7 @@ class Faults:
         if fault is None or fault.error is not None:
             return fault
         if fault.hang:
+            self.hanging.set()
             self.released.wait()
             return None
         os.kill(os.getpid(), signal.SIGKILL)
@@ -100,7 +97,6 @@ class Faults:
     def _due(self, call: str) -> Fault | None:
         due = None
         with self._lock:
-            self._calls[call] += 1
             for i, fault in enumerate(self._faults):
                 if fnmatch.fnmatchcase(call, fault.call):
                     self._seen[i] += 1

@@ -313,8 +313,7 @@ def test_gpus_are_prepared_in_parallel_and_one_hanging_stops_no_other(tmp_path: 
         target=agent.prepare, args=(allocation("c1", mig(machine.gpu(0), "1g.5gb", 0)),), daemon=True
     )
     hanging.start()
-    while faults.calls("nvmlDeviceCreateGpuInstanceWithPlacement") == 0:
-        pass
+    assert faults.hanging.wait(timeout=30)
     agent.prepare(allocation("c2", mig(machine.gpu(1), "1g.5gb", 0)))
     report = agent.report()
     assert report.gpus[0].instances == ()

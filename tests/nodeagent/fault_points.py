@@ -1,0 +1,247 @@
+"""A day in an agent's life, interrupted at any point that it passes.
+
+The points are not listed anywhere: a first run without faults tells every driver call and every
+file operation in the agent's directory that it makes, so that a new call is covered at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from nodeagent.agent import Agent
+from nodeagent.contract import AgentError
+from nodeagent.nvml import Nvml
+from nodeagent.records import Record
+from nodeagent.simulated_nvml.faults import Fault, Faults
+from nodeagent.simulated_nvml.hardware import Hardware
+from nodeagent.simulated_nvml.library import SimulatedNvml
+from nodeagent.simulated_nvml.state import StateFile
+from solver.model.catalog import models
+from solver.model.cluster import InstanceState
+from solver.model.geometry import Placement, legal
+from tests.nodeagent.machines import NODE, Machine, allocation, mig, part, whole
+
+FILE_OPERATIONS = ("open", "write", "fsync", "fdatasync", "replace", "unlink", "ftruncate")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The `nth` operation (from 1) called `name` while the agent was at `step`."""
+
+    step: str
+    name: str
+    nth: int
+
+
+@dataclass
+class Injector:
+    """Counts points as they pass and acts at one of them.
+
+    action  "kill", an errno's name for a file operation, or a Fault for a driver call
+    """
+
+    directory: Path
+    at: Point | None = None
+    action: str | Fault = "kill"
+    step: str = ""
+    passed: list[Point] = field(default_factory=list)
+    _counts: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def reach(self, name: str) -> bool:
+        """Whether this is the point to act at. Does not come back when the action is to be killed."""
+        key = (self.step, name)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        point = Point(self.step, name, self._counts[key])
+        self.passed.append(point)
+        if point != self.at:
+            return False
+        if self.action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+    def faults(self) -> Faults:
+        return _PointFaults(self)
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Meet the agent's file operations too."""
+        patches = [mock.patch.object(os, n, self._watched(n, getattr(os, n))) for n in FILE_OPERATIONS]
+        with contextlib.ExitStack() as stack:
+            for patch in patches:
+                stack.enter_context(patch)
+            yield
+
+    def _watched(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(target: Any, *arguments: Any, **named: Any) -> Any:
+            writes = name != "open" or bool(arguments[0] & (os.O_WRONLY | os.O_RDWR))
+            if writes and self._is_the_agents(target) and self.reach(name):
+                code = getattr(errno, str(self.action))
+                raise OSError(code, os.strerror(code))
+            return operation(target, *arguments, **named)
+
+        return watched
+
+    def _is_the_agents(self, target: Any) -> bool:
+        path = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)
+        return str(path).startswith(str(self.directory))
+
+
+class _PointFaults(Faults):
+    """Driver calls as points: the injector says when, its action says what."""
+
+    def __init__(self, injector: Injector) -> None:
+        super().__init__()
+        self._injector = injector
+
+    def meet(self, call: str) -> Fault | None:
+        if not self._injector.reach(call):
+            return None
+        action = self._injector.action
+        assert isinstance(action, Fault)
+        if action.hang:
+            self.hanging.set()
+            self.released.wait()
+            return None
+        return action
+
+
+def set_scene(scene: Path) -> None:
+    """A foreign instance, a busy one with a process of ours, idle ones, on two A100 and a V100."""
+    scene.mkdir(parents=True)
+    machine = Machine(scene, "a100-40gb=2,v100=1")
+    first, second, v100 = (str(g["uuid"]) for g in machine.gpus())
+    hardware = Hardware(machine.state)
+    gi = hardware.create_gpu_instance(first, 19, 6)
+    hardware.create_compute_instance(first, gi, 1)
+    agent = machine.agent()
+    busy = agent.prepare(allocation("busy", mig(first, "2g.10gb", 2))).devices[0].uuid
+    machine.occupy(busy, 100, os.getpid(), "busy")
+    idle = {"i": mig(first, "1g.5gb", 0), "j": mig(first, "1g.5gb", 1), "k": mig(second, "1g.5gb+me", 6)}
+    for claim, share in idle.items():
+        agent.prepare(allocation(claim, share))
+        agent.unprepare(claim)
+    agent.close()
+    foreign = hardware.instance(first, gi)["compute"][0]["uuid"]
+    facts = {"gpus": [first, second, v100], "busy": busy, "foreign": foreign}
+    (scene / "facts.json").write_text(json.dumps(facts))
+
+
+class Day:
+    """What happens after the scene was set at `scene`."""
+
+    def __init__(self, scene: Path) -> None:
+        facts = json.loads((scene / "facts.json").read_text())
+        self.scene = scene
+        self.gpus: list[str] = facts["gpus"]
+        self.busy: str = facts["busy"]
+        self.foreign: str = facts["foreign"]
+
+    def steps(self) -> list[tuple[str, Callable[[Agent], object]]]:
+        first, second, v100 = self.gpus
+        create = allocation("create", mig(first, "1g.5gb", 4))
+        replace = allocation("replace", mig(first, "1g.10gb", 0))
+        reuse = allocation("reuse", mig(second, "1g.5gb+me", 6))
+        pair = allocation("pair", mig(second, "2g.10gb", 0), mig(first, "1g.5gb", 5))
+        media = allocation("media", mig(second, "1g.5gb+me", 4))
+        return [
+            ("create", lambda a: a.prepare(create)),
+            ("replace", lambda a: a.prepare(replace)),
+            ("reuse", lambda a: a.prepare(reuse)),
+            ("pair", lambda a: a.prepare(pair)),
+            ("part", lambda a: a.prepare(allocation("part", part(v100, 8080)))),
+            ("end reuse", lambda a: a.unprepare("reuse")),
+            ("media", lambda a: a.prepare(media)),
+            ("end create", lambda a: a.unprepare("create")),
+            ("end pair", lambda a: a.unprepare("pair")),
+            ("end part", lambda a: a.unprepare("part")),
+            ("whole", lambda a: a.prepare(allocation("whole", whole(v100)))),
+            ("recover", lambda a: a.recover()),
+            ("report", lambda a: a.report()),
+        ]
+
+    def copy(self, to: Path) -> Path:
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(self.scene, to)
+        return to
+
+    def start(self, directory: Path, faults: Faults | None = None) -> Agent:
+        library = SimulatedNvml(directory / "machine.json", faults=faults or Faults())
+        nvml = Nvml(library)
+        return Agent(nvml, directory / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: "busy")
+
+    def live(self, directory: Path, injector: Injector, tell: Callable[[str], None]) -> None:
+        """Go through the day; `tell` hears of each step begun and answered. Refusals are part of life."""
+        with injector.watching():
+            injector.step = "start"
+            agent = self.start(directory, injector.faults())
+            for name, step in self.steps():
+                injector.step = name
+                tell(f"begun {name}")
+                try:
+                    step(agent)
+                except AgentError:
+                    continue
+                tell(f"answered {name}")
+            agent.close()
+
+
+def check(day: Day, directory: Path, told: list[str]) -> None:
+    """Hardware, records and report agree after a new start; nothing was lost, leaked or given twice."""
+    agent = day.start(directory)
+    report = agent.report()
+    gpus = StateFile(directory / "machine.json").read()["gpus"]
+    model = models()["A100-40GB"]
+    held: dict[str, int] = {}
+    for seen, gpu in zip(report.gpus, gpus, strict=True):
+        assert not seen.fenced
+        assert legal(model, [Placement(i["profile"], i["start"]) for i in gpu["instances"]])
+        assert all(len(i["compute"]) == 1 for i in gpu["instances"]), "a half-made instance was left behind"
+        there = {i["compute"][0]["uuid"] for i in gpu["instances"]}
+        assert {i.uuid for i in seen.instances} == there
+        foreign = {i.uuid for i in seen.instances if i.state is InstanceState.FOREIGN}
+        assert foreign == ({day.foreign} if gpu["uuid"] == day.gpus[0] else set())
+        record = _fold(directory / "agent" / "gpus" / f"{gpu['uuid']}.log")
+        assert record.intent is None
+        assert {o.uuid for o in record.owned.values()} == there - foreign
+        for hold in record.holds.values():
+            held[hold.claim] = held.get(hold.claim, 0) + 1
+            assert hold.uuid in there | {gpu["uuid"]}
+        uuids = [h.uuid for h in record.holds.values() if h.place is not None]
+        assert len(set(uuids)) == len(uuids), "one instance was given twice"
+    assert next(i for i in report.gpus[0].instances if i.uuid == day.busy).claim == "busy"
+    assert held.get("pair", 2) == 2
+    assert set(held) == set(report.held)
+    _check_answers(told, set(held))
+    limits = {path.stem for path in (directory / "agent" / "limits").iterdir()}
+    assert limits == set(held) & {"part"}
+    for _, step in day.steps():
+        with contextlib.suppress(AgentError):
+            step(agent)
+    assert set(agent.report().held) == {"busy", "replace", "media", "whole"}
+    agent.close()
+
+
+def _check_answers(told: list[str], held: set[str]) -> None:
+    """Whoever got an answer can rely on it."""
+    for claim in ("create", "replace", "reuse", "pair", "part", "media", "whole"):
+        if f"answered {claim}" in told and f"begun end {claim}" not in told:
+            assert claim in held
+        if f"answered end {claim}" in told:
+            assert claim not in held
+
+
+def _fold(journal: Path) -> Record:
+    record = Record()
+    for line in journal.read_text(encoding="utf-8").splitlines():
+        record.apply(json.loads(line))
+    return record

@@ -1,0 +1,165 @@
+"""Every point of a day, interrupted: killed there, refused there, hanging there.
+
+Reads between two changes are alike, so of each kind of call in a step the first and the last
+stand for all; with MIGCTL_THOROUGH=1 (`make soak`) every single one is met, with more errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodeagent.nvml import NvmlError
+from nodeagent.simulated_nvml.faults import Fault, Faults
+from nodeagent.simulated_nvml.hardware import Code
+from tests.nodeagent.fault_points import FILE_OPERATIONS, Day, Injector, Point, check, set_scene
+from tests.nodeagent.machines import allocation, whole
+
+THOROUGH = bool(os.environ.get("MIGCTL_THOROUGH"))
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
+    scene = tmp_path_factory.mktemp("day") / "scene"
+    set_scene(scene)
+    return Day(scene)
+
+
+@pytest.fixture(scope="module")
+def points(day: Day, tmp_path_factory: pytest.TempPathFactory) -> list[Point]:
+    directory = day.copy(tmp_path_factory.mktemp("whole") / "day")
+    injector = Injector(directory / "agent")
+    told: list[str] = []
+    day.live(directory, injector, told.append)
+    assert [line for line in told if line.startswith("begun")] == [f"begun {name}" for name, _ in day.steps()]
+    assert len(told) == 2 * len(day.steps()), "a step is refused even without a fault"
+    check(day, directory, told)
+    return injector.passed
+
+
+def test_the_day_passes_driver_calls_and_file_writes(points: list[Point]) -> None:
+    names = {p.name for p in points}
+    assert {"nvmlDeviceCreateGpuInstanceWithPlacement", "nvmlGpuInstanceDestroy", "nvmlComputeInstanceDestroy"} <= names
+    assert {"open", "write", "fsync", "fdatasync", "replace", "unlink"} <= names
+
+
+@pytest.fixture(scope="module")
+def victims(day: Day) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.nodeagent.victims", str(day.scene)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@contextlib.contextmanager
+def located(point: Point, action: object = "kill") -> Iterator[None]:
+    """Name the point in whatever fails inside."""
+    try:
+        yield
+    except BaseException as e:
+        e.add_note(f"{action} at {point}")
+        raise
+
+
+def test_killed_at_every_point(day: Day, points: list[Point], victims: subprocess.Popen[str], tmp_path: Path) -> None:
+    assert victims.stdin is not None
+    assert victims.stdout is not None
+    for point in chosen(points):
+        directory = day.copy(tmp_path / "day")
+        job = {"directory": str(directory), "step": point.step, "name": point.name, "nth": point.nth}
+        print(json.dumps(job), file=victims.stdin, flush=True)
+        with located(point):
+            assert int(victims.stdout.readline()) == signal.SIGKILL
+            told = directory / "told"
+            check(day, directory, told.read_text().splitlines() if told.exists() else [])
+
+
+def chosen(points: list[Point]) -> list[Point]:
+    """All points, or the first and the last of each kind of call within a step."""
+    if THOROUGH:
+        return points
+    kinds: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        kinds.setdefault((point.step, point.name), []).append(point)
+    return [p for same in kinds.values() for p in dict.fromkeys((same[0], same[-1]))]
+
+
+def refused(day: Day, directory: Path, point: Point, action: str | Fault) -> None:
+    """Live the day with one refusal; if the agent does not even start, start it again."""
+    injector = Injector(directory / "agent", at=point, action=action)
+    told: list[str] = []
+    with located(point, action):
+        try:
+            day.live(directory, injector, told.append)
+        except (NvmlError, OSError):
+            assert point.step == "start"
+        check(day, directory, told)
+
+
+def test_every_nvml_error_at_every_call_that_changes_hardware(day: Day, points: list[Point], tmp_path: Path) -> None:
+    changes = [p for p in points if "Create" in p.name or "Destroy" in p.name or "Set" in p.name]
+    errors = [code for code in Code if code is not Code.SUCCESS]
+    faults = [Fault("*", error=code) for code in errors]
+    faults += [Fault("*", error=code, after=True) for code in (errors if THOROUGH else (Code.UNKNOWN, Code.TIMEOUT))]
+    for point, fault in itertools.product(changes, faults):
+        refused(day, day.copy(tmp_path / "day"), point, fault)
+
+
+def test_an_error_at_every_kind_of_driver_call(day: Day, points: list[Point], tmp_path: Path) -> None:
+    errors = (Code.NOT_FOUND, Code.UNKNOWN, Code.GPU_IS_LOST) if THOROUGH else (Code.NOT_FOUND,)
+    for point in chosen([p for p in points if p.name.startswith("nvml")]):
+        for code in errors:
+            refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=code))
+
+
+def test_a_full_or_broken_disk_at_every_write(day: Day, points: list[Point], tmp_path: Path) -> None:
+    for point in [p for p in points if p.name in FILE_OPERATIONS]:
+        for error in ("ENOSPC", "EIO"):
+            refused(day, day.copy(tmp_path / "day"), point, error)
+
+
+def test_a_hang_at_any_kind_of_call_stops_no_other_gpu(day: Day, points: list[Point], tmp_path: Path) -> None:
+    """The hanging step's GPUs wait; the others serve; when the driver goes on, so does the step."""
+    on_first = [p for p in points if p.step in ("create", "replace") and p.name.startswith("nvml")]
+    kinds = {p.name: p for p in on_first}
+    for point in kinds.values():
+        directory = day.copy(tmp_path / "day")
+        injector = Injector(directory / "agent", at=point, action=Fault("*", hang=True))
+        faults = injector.faults()
+        with located(point, "hang"):
+            _hang(day, directory, injector, faults)
+
+
+def _hang(day: Day, directory: Path, injector: Injector, faults: Faults) -> None:
+    assert injector.at is not None
+    told: list[str] = []
+    agent = day.start(directory, faults)
+    steps = dict(day.steps())
+    for name in ("create", "replace"):
+        injector.step = name
+        if name == injector.at.step:
+            break
+        steps[name](agent)
+    hanging = threading.Thread(target=steps[injector.at.step], args=(agent,), daemon=True)
+    hanging.start()
+    assert faults.hanging.wait(timeout=30)
+    injector.step = "meanwhile"
+    agent.prepare(allocation("meanwhile", whole(day.gpus[2])))
+    assert agent.report().gpus[2].held_by == "meanwhile"
+    agent.unprepare("meanwhile")
+    faults.released.set()
+    hanging.join(timeout=30)
+    assert injector.at.step in agent.report().held
+    agent.close()
+    check(day, directory, told)
