@@ -91,12 +91,11 @@ class Session:
 
     def setting(self, name: str, flag: str | None) -> str | None:
         """The value of `project` or `output`: flag, MIGCTL_*, config file, or None."""
-        return (
-            flag
-            or getattr(self, name)
-            or self.world.environ.get(f"MIGCTL_{name.upper()}")
-            or getattr(self.config, name)
-        )
+        return flag or getattr(self, name) or self.kept_setting(name)
+
+    def kept_setting(self, name: str) -> str | None:
+        """The value that holds without flags: MIGCTL_*, config file, or None."""
+        return self.world.environ.get(f"MIGCTL_{name.upper()}") or getattr(self.config, name)
 
     def run(self, work: Callable[[Control], Awaitable[R]]) -> R:
         """The result of `work`, done with a connected control plane."""

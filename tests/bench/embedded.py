@@ -2,7 +2,7 @@
 
 submit_to_running_ms  from the submission reaching the API to the workload's process running, on
                       simulated GPUs without driver latency; each workload is deleted before the next
-cli_help_ms           `migctl --help` as a whole process
+cli_*_ms              the command line's own figures, see tests/bench/cli.py
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,9 +18,9 @@ from migctl.backends.remote import RemoteControlPlane
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
 from migctl.objects import Claim, GpuAsk, Meta, Phase, Workload, WorkloadSpec, WorkloadType
+from tests.bench import cli
 
 SUBMISSIONS = 60
-HELPS = 15
 
 
 def percentile(values: list[float], part: float) -> float:
@@ -51,16 +49,6 @@ async def submissions(home: Home) -> list[float]:
     return took
 
 
-def helps() -> list[float]:
-    """Milliseconds of each `migctl --help`."""
-    took = []
-    for _ in range(HELPS):
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "migctl", "--help"], check=True, capture_output=True)
-        took.append((time.perf_counter() - started) * 1000)
-    return took
-
-
 def main() -> None:
     home = Home(Path(tempfile.mkdtemp(prefix="migctl-bench-")))
     os.environ["MIGCTL_HOME"] = str(home.path)
@@ -70,7 +58,7 @@ def main() -> None:
     finally:
         daemon.stop(home)
     print(f"BENCH submit_to_running_ms p50={statistics.median(took):.1f} p99={percentile(took, 0.99):.1f}")
-    print(f"BENCH cli_help_ms p50={statistics.median(helps()):.1f}")
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -188,3 +188,14 @@ def test_sentences_wrap_between_words(busy: Cli) -> None:
         "x     one two three",
         "      four five",
     ]
+
+
+def test_what_no_terminal_can_hold_is_left_to_it_to_wrap(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tables, "console", lambda: Console(width=20))
+    column = [Column[str]("NAME", lambda text: "a" * 30), Column[str]("MESSAGE", lambda text: text, long=True)]
+    tables.show(tables.table(["one two three"], column))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "a" * 30 + "  one two"
+    assert [line.strip() for line in lines[2:]] == ["three"]

@@ -132,3 +132,21 @@ def test_an_age_is_short_and_never_ahead(age: float) -> None:
     assert 1 <= len(parts) <= 2
     assert shown <= age
     assert age - shown < max(60.0, math.ceil(age / 2))
+
+
+@given(st.integers(0, 99), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
+def test_durations_add_up(days: int, hours: int, minutes: int, seconds: int) -> None:
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    assert quantities.duration(f"{days}d{hours}h{minutes}m{seconds}s") == total
+    assert quantities.duration(str(total)) == total
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("0.5s", 0.5), ("5m", 300), ("1h30m", 5400), ("2d", 172800)])
+def test_known_durations(text: str, seconds: float) -> None:
+    assert quantities.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5s", "5 m", "1m1h", "1.5h", "5x", "s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(BadQuantity, match="not a duration"):
+        quantities.duration(text)

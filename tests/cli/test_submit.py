@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -144,3 +146,61 @@ def test_a_dry_run_finds_a_name_that_is_taken(team: Cli) -> None:
 def test_that_the_image_is_only_recorded_is_said_once(team: Cli) -> None:
     assert "image is recorded only" in team.ok("submit", "one", "-g", "1", "-i", "ubuntu").err
     assert "image is recorded only" not in team.ok("submit", "two", "-g", "1", "-i", "ubuntu").err
+
+
+def test_the_next_command_names_the_project_only_where_it_must(team: Cli) -> None:
+    assert team.ok("submit", "one", "-g", "1").err == "next: migctl describe one\n"
+    assert team.ok("submit", "one", "-g", "1", "-p", "team-b").err == "next: migctl describe one -p team-b\n"
+
+
+def test_a_full_disk_keeps_the_config_file_and_stops_no_submission(team: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    team.ok("project", "set", "team-a")
+    file = team.home / ".config/migctl/config.json"
+    before = file.read_text()
+    monkeypatch.setattr(os, "fsync", full)
+    assert "image is recorded only" in team.ok("submit", "one", "-g", "1", "-i", "ubuntu").err
+    result = team("project", "set", "team-b")
+    assert (result.code, result.err) == (1, "error: No space left on device\n")
+    assert file.read_text() == before
+    assert [path.name for path in file.parent.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "ask"),
+    [
+        (["-g", "2"], {"devices": 2}),
+        (["--gpu-devices-request", "1", "--gpu-portion-request", "0.5"], {"fraction": 0.5}),
+        (["--gpu-request-type", "portion", "--gpu-portion-request", "0.5", "-g", "2"], {"fraction": 0.5, "devices": 2}),
+        (["--gpu-request-type", "memory", "--gpu-memory-request", "5G"], {"memoryMib": 4769}),
+        (["--gpu-request-type", "migProfile", "--mig-profile", "2g.10gb"], {"profile": "2g.10gb"}),
+    ],
+)
+def test_the_noun_first_grammar_makes_the_same_objects(team: Cli, flags: list[str], ask: dict[str, object]) -> None:
+    words = ("one", *flags, "-i", "ubuntu", "-o", "json", "--", "sleep", "5")
+    spec = json.loads(team.ok("workspace", "submit", *words).out)["spec"]
+    assert spec["ask"] == ask
+    assert (spec["type"], spec["priority"], spec["preemptible"]) == ("workspace", 100, False)
+    assert spec["command"] == ["sleep", "5"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--gpu-portion-request", "1.2"],
+        ["--gpu-portion-request", "0.5", "--gpu-memory-request", "5G"],
+        ["--gpu-request-type", "memory", "--gpu-portion-request", "0.5"],
+        ["--gpu-request-type", "shares"],
+        [],
+    ],
+)
+def test_the_noun_first_grammar_refuses_the_same(team: Cli, flags: list[str]) -> None:
+    result = team("training", "submit", "one", *flags)
+    assert (result.code, result.out) == (2, "")
+
+
+def test_inference_is_never_preemptible(team: Cli) -> None:
+    spec = json.loads(team.ok("inference", "submit", "one", "-g", "1", "--preemptible", "-o", "json").out)["spec"]
+    assert (spec["type"], spec["priority"], spec["preemptible"]) == ("inference", 125, False)

@@ -112,10 +112,17 @@ def section(title: str, drawn: RenderableType) -> None:
 
 
 def show(*drawn: RenderableType) -> None:
-    """Draw on stdout, without blanks at the ends of lines."""
+    """Draw on stdout, without blanks at the ends of lines.
+
+    What cannot be made as narrow as the terminal is drawn as wide as it is: the terminal wraps it, nothing is lost.
+    """
+    from rich.measure import Measurement
+
     terminal = console()
+    unbounded = terminal.options.update(max_width=UNBOUNDED)
+    terminal.width = max(terminal.width, *(Measurement.get(terminal, unbounded, part).minimum for part in drawn))
     with terminal.capture() as capture:
-        terminal.print(*drawn, sep="\n", soft_wrap=False)
+        terminal.print(*drawn, sep="\n")
     print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
 
 

@@ -136,7 +136,7 @@ def submit(asked: Session, wish: Wish, project: str | None, view: View, dry_run:
     made = asked.run(created)
     write_one(made, view, lambda: print(_summary(made, dry_run)))
     if view.format.for_people:
-        _advise(asked, made, dry_run)
+        _advise(asked, made, project, dry_run)
 
 
 async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_run: bool) -> Workload:
@@ -172,10 +172,11 @@ def _summary(made: Workload, dry_run: bool) -> str:
     return f"{verb} {made.spec.type} {made.meta.name} to project {made.meta.project}: {request_text(made.spec.ask)}"
 
 
-def _advise(asked: Session, made: Workload, dry_run: bool) -> None:
+def _advise(asked: Session, made: Workload, project: str | None, dry_run: bool) -> None:
     if dry_run:
         return
     if made.spec.image:
         session.tell_once(asked, "image", IMAGE_NOTICE)
-    elsewhere = "" if asked.setting("project", None) == made.meta.project else f" -p {made.meta.project}"
+    named = project or asked.project
+    elsewhere = f" -p {named}" if named and named != asked.kept_setting("project") else ""
     session.note(f"next: migctl describe {made.meta.name}{elsewhere}")
