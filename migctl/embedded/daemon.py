@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import psutil
 
-from migctl.backends.protocol import ControlPlaneError
+from migctl.backends.protocol import Conflict, ControlPlaneError
 from migctl.embedded.home import HOME_VARIABLE, Home
 
 STOP_TIMEOUT_S = 30.0
 READY = b"ready\n"
 
 
-class AlreadyUp(ControlPlaneError):
+class AlreadyUp(Conflict):
     """A control plane serves this home already."""
 
 
