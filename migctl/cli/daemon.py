@@ -9,9 +9,9 @@ import typer
 
 from migctl import quantities
 from migctl.cli import session
+from migctl.cli.control import Control
 from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.output import watching
-from migctl.cli.session import Control
 from migctl.cli.workloads.jobs import holds
 from migctl.embedded.home import Home
 from migctl.objects import Claim, Workload

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from migctl.cli import options, session
+from migctl.cli.control import Control
 from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, view
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.objects import Event
 
 

@@ -11,6 +11,7 @@ import typer
 
 from migctl import quantities
 from migctl.cli import fleet, options, session
+from migctl.cli.control import Control
 from migctl.cli.fleet import SeenGpu
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
@@ -18,7 +19,7 @@ from migctl.cli.output.listings import Listed, View, view
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.selectors import selector
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.objects import Claim, Node
 
 

@@ -9,13 +9,14 @@ import typer
 
 from migctl.backends.protocol import ControlPlane, NotFound
 from migctl.cli import options, session
+from migctl.cli.control import Control
 from migctl.cli.failures import not_found
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import tables, watching
 from migctl.cli.output.listings import Listed, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.objects import Plan, PlanOutcome, PlanSpec, PlanStep
 from solver.model.plan import Method
 

@@ -11,6 +11,7 @@ import typer
 from migctl import quantities
 from migctl.backends.protocol import AlreadyExists
 from migctl.cli import options, session
+from migctl.cli.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
@@ -19,7 +20,7 @@ from migctl.cli.output.listings import Listed, View, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.selectors import selector
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 
 UNLIMITED = -1

@@ -2,46 +2,32 @@
 
 A World is made once by the entry point (tests bring their own); a Session is a World plus what the words
 before the command said. Commands are plain functions: `run` gives their coroutine a connected control plane.
+What only running commands need is imported when they run: help and completion come through here too.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from migctl.api.runtime import ExecEnvironment
-from migctl.api.wire import Peer
-from migctl.backends.protocol import ControlPlane, NotFound
-from migctl.cli import settings
 from migctl.cli.failures import Failure, not_found, usage
-from migctl.objects import Project, WorkloadType
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from migctl.backends.protocol import ControlPlane
+    from migctl.cli.control import Control
+    from migctl.cli.settings import Config
+    from migctl.objects import Project
 
 R = TypeVar("R")
-
-
-class Runtime(Protocol):
-    """What a control plane offers that is not an object."""
-
-    def logs(self, project: str, workload: str, follow: bool = False, tail: int | None = None) -> AsyncIterator[bytes]:
-        """What the workload wrote, in pieces; with follow, until it ends."""
-        ...
-
-    async def exec_environment(self, project: str, workload: str) -> ExecEnvironment: ...
-
-    async def whoami(self) -> Peer: ...
-
-
-class Control(ControlPlane, Runtime, Protocol):
-    """All that a command can reach."""
 
 
 @dataclass(frozen=True)
@@ -67,25 +53,31 @@ class Session:
     """A World and what the words before the command said.
 
     project, output  from -p and -o, None where not given
-    noun             the type that a noun-first command is about
+    noun             value of the WorkloadType that a noun-first command is about
     """
 
     world: World
     project: str | None = None
     output: str | None = None
-    noun: WorkloadType | None = None
+    noun: str | None = None
 
     @cached_property
     def config_path(self) -> Path:
+        from migctl.cli import settings
+
         return settings.config_path(self.world.environ)
 
     @cached_property
-    def config(self) -> settings.Config:
+    def config(self) -> Config:
+        from migctl.cli import settings
+
         return settings.load(self.config_path)
 
     def keep(self, **changes: Any) -> None:
         """Change the config file."""
         import msgspec
+
+        from migctl.cli import settings
 
         settings.save(self.config_path, msgspec.structs.replace(settings.load(self.config_path), **changes))
 
@@ -99,6 +91,7 @@ class Session:
 
     def run(self, work: Callable[[Control], Awaitable[R]]) -> R:
         """The result of `work`, done with a connected control plane."""
+        import asyncio
 
         async def connected() -> R:
             async with self.world.connect(self.world.environ) as control:
@@ -127,17 +120,22 @@ def of(context: typer.Context) -> Session:
     return session
 
 
-def about(context: typer.Context, noun: WorkloadType) -> None:
+def about(context: typer.Context, noun: str) -> None:
     """Let the commands below a noun see it."""
     context.obj = replace(of(context), noun=noun)
 
 
 async def project_names(control: ControlPlane) -> list[str]:
+    from migctl.objects import Project
+
     return sorted(project.meta.name for project in (await control.list(Project)).items)
 
 
 async def require_project(control: ControlPlane, name: str) -> Project:
     """The project, or a failure that lists those there are."""
+    from migctl.backends.protocol import NotFound
+    from migctl.objects import Project
+
     try:
         return await control.get(Project, name)
     except NotFound:

@@ -12,13 +12,13 @@ import typer
 
 from migctl import quantities
 from migctl.cli import fleet, options, session
+from migctl.cli.control import Control
 from migctl.cli.fleet import Fleet, SeenGpu
 from migctl.cli.gpus.blocks import free
 from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, view
 from migctl.cli.output.tables import Column
 from migctl.cli.output.watching import Listing
-from migctl.cli.session import Control
 from migctl.cli.workloads.jobs import Job, jobs
 from migctl.objects import Claim, Node, Workload
 

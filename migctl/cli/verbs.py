@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import nodes, options, projects, session
+from migctl.cli import options, session
 from migctl.cli.grammar import after_dashes
-from migctl.cli.output.listings import view
-from migctl.cli.workloads import listing
-from migctl.cli.workloads import submit as submitting
-from migctl.objects import WorkloadType
 
 
 class Noun(StrEnum):
@@ -35,6 +31,10 @@ def list_(
     watch: options.Watch = False,
 ) -> None:
     """List jobs, nodes or projects."""
+    from migctl.cli import nodes, projects
+    from migctl.cli.output.listings import view
+    from migctl.cli.workloads import listing
+
     asked = session.of(context)
     shown = view(asked, output, not no_headers, sort_by)
     if noun is Noun.NODES:
@@ -77,6 +77,10 @@ def submit(
 
     The words after -- are its command; without any it holds its share until it is deleted.
     """
+    from migctl.cli.output.listings import view
+    from migctl.cli.workloads import submit as submitting
+    from migctl.objects import WorkloadType
+
     asked = session.of(context)
     wish = submitting.Wish(
         name=name,

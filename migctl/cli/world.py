@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 import os
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from migctl.cli.session import Control, World
+from migctl.cli.session import World
+
+if TYPE_CHECKING:
+    from migctl.cli.control import Control
 
 
 def real() -> World:
@@ -20,7 +23,7 @@ def real() -> World:
         now=lambda: datetime.now(UTC),
         connect=connect,
         execute=execute,
-        random_name=lambda: f"job-{secrets.token_hex(2)}",
+        random_name=lambda: f"job-{os.urandom(2).hex()}",
     )
 
 

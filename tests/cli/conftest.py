@@ -14,8 +14,9 @@ import pytest
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.runtime import ExecEnvironment
 from migctl.api.wire import Peer
+from migctl.cli.control import Control
 from migctl.cli.main import run
-from migctl.cli.session import Control, World
+from migctl.cli.session import World
 from migctl.objects import Meta, Project, ProjectSpec
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 

@@ -8,16 +8,26 @@ import sys
 import pytest
 
 from migctl.backends.protocol import Conflict, ControlPlaneError, Expired, Forbidden, Invalid, NotFound, Unavailable
+from migctl.cli.grammar import Lazy
 from migctl.cli.main import Commands
+from migctl.cli.workloads.nouns import SubmittedVerbs, Verbs
 from tests.cli.conftest import Cli
 
 LAZY = {name: lazy for part in Commands.table.values() for name, lazy in part.items()}
+BELOW_NOUNS = {name: lazy for part in SubmittedVerbs.table.values() for name, lazy in part.items()}
+SLOW = {"rich", "httpx", "msgspec", "asyncio", "yaml", "solver", "migctl.objects", "pydantic"}
 
 
-@pytest.mark.parametrize("name", LAZY)
-def test_summaries_are_what_the_commands_say_of_themselves(name: str) -> None:
-    command = LAZY[name].load(name)
-    assert LAZY[name].summary == command.get_short_help_str(limit=120)
+@pytest.mark.parametrize(("name", "lazy"), [*LAZY.items(), *BELOW_NOUNS.items()])
+def test_summaries_are_what_the_commands_say_of_themselves(name: str, lazy: Lazy) -> None:
+    assert lazy.summary == lazy.load(name).get_short_help_str(limit=120)
+
+
+@pytest.mark.parametrize("noun", ["training", "workspace", "inference", "workload"])
+def test_a_noun_lists_what_it_can_do(cli: Cli, noun: str) -> None:
+    out = cli.ok(noun).out
+    assert all(f"  {name} " in out for name in Verbs.table["Commands"])
+    assert ("  submit " in out) == (noun != "workload")
 
 
 @pytest.mark.parametrize("words", [[], ["-h"], ["--help"]])
@@ -92,14 +102,16 @@ def imported(program: str) -> set[str]:
     return set(done.stderr.split())
 
 
-def test_help_imports_nothing_that_is_slow() -> None:
-    modules = imported("from migctl.cli.main import run; run(['--help'])")
-    assert modules.isdisjoint({"rich", "httpx", "msgspec", "asyncio", "yaml", "solver", "migctl.objects"})
+@pytest.mark.parametrize("words", [["--help"], ["submit", "--help"], ["list", "-h"], ["training", "submit", "-h"]])
+def test_help_imports_nothing_that_is_slow(words: list[str]) -> None:
+    assert imported(f"from migctl.cli.main import run; run({words})").isdisjoint(SLOW)
 
 
-def test_submit_never_imports_the_solver() -> None:
-    modules = imported("from migctl.cli import verbs")
-    assert modules.isdisjoint({"ortools", "numpy", "networkx", "solver.planner", "fastapi", "rich", "httpx"})
+def test_commands_never_import_the_solver() -> None:
+    modules = imported(
+        "from migctl.cli import daemon, events, nodes, plans, top; from migctl.cli.workloads import why, submit"
+    )
+    assert modules.isdisjoint({"ortools", "numpy", "networkx", "solver.planner", "fastapi", "rich", "httpx", "psutil"})
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migctl.cli import fleet, options, session
+from migctl.cli.control import Control
 from migctl.cli.failures import not_found, usage
 from migctl.cli.fleet import Fleet, SeenGpu
 from migctl.cli.gpus.blocks import Block, State, blocks, free
 from migctl.cli.output import formats, tables, watching
-from migctl.cli.session import Control
 from migctl.objects import API_VERSION, Claim, Node
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from migctl.objects import API_VERSION, Object, to_builtins
+if TYPE_CHECKING:
+    from migctl.objects import Object
 
 
 class Format(StrEnum):
@@ -25,11 +25,15 @@ class Format(StrEnum):
 
 def document(obj: Object) -> dict[str, Any]:
     """An object as it is written, apiVersion and kind first."""
+    from migctl.objects import API_VERSION, to_builtins
+
     body = to_builtins(obj)
     return {"apiVersion": API_VERSION, "kind": body.pop("kind"), **body}
 
 
 def listing(kind: str, objects: Sequence[Object]) -> dict[str, Any]:
+    from migctl.objects import API_VERSION
+
     return {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": [document(obj) for obj in objects]}
 
 
@@ -45,4 +49,6 @@ def write(body: Mapping[str, Any], format: Format) -> None:
 
         yaml.safe_dump(body, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=False)
         return
+    import json
+
     sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False) + "\n")

@@ -13,12 +13,13 @@ import typer
 from migctl import quantities
 from migctl.backends.protocol import ControlPlane
 from migctl.cli import events, fleet, options, session
+from migctl.cli.control import Control
 from migctl.cli.fleet import Fleet
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import Job, find_job, one_name, request_text
 from migctl.objects import API_VERSION, Claim, Event
 from solver.model.cluster import Backing

@@ -130,14 +130,14 @@ def _created(job: Job) -> float:
     return job.workload.meta.created.timestamp() if job.workload.meta.created else 0.0
 
 
-async def find(control: ControlPlane, project: str, name: str, noun: WorkloadType | None = None) -> Workload:
+async def find(control: ControlPlane, project: str, name: str, noun: str | None = None) -> Workload:
     """The workload, or a failure that says where to look. `noun`: the type it must have."""
     short = name.rpartition("/")[2]
     try:
         workload = await control.get(Workload, short, project)
     except NotFound:
         raise not_found(f"no workload {short!r} in project {project}", hint=f"migctl list -p {project}") from None
-    if noun is not None and workload.spec.type is not noun:
+    if noun is not None and workload.spec.type != noun:
         raise not_found(
             f"no {noun} {short!r} in project {project}",
             hint=f"it is a {workload.spec.type}: use migctl {workload.spec.type}",
@@ -145,7 +145,7 @@ async def find(control: ControlPlane, project: str, name: str, noun: WorkloadTyp
     return workload
 
 
-async def find_job(control: ControlPlane, project: str, name: str, noun: WorkloadType | None = None) -> Job:
+async def find_job(control: ControlPlane, project: str, name: str, noun: str | None = None) -> Job:
     """The workload and its pods."""
     workload = await find(control, project, name, noun)
     claims = (await control.list(Claim, project)).items

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from migctl.cli import options, session
+from migctl.cli.control import Control
 from migctl.cli.failures import Failure, usage
-from migctl.cli.session import Control
 from migctl.cli.workloads.jobs import find, names_only
 from migctl.objects import Workload
 

@@ -9,12 +9,13 @@ import typer
 
 from migctl import quantities
 from migctl.cli import options, session
+from migctl.cli.control import Control
 from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, View, view
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.selectors import selector
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import V1_TYPES, Job, gpus_cell, jobs
 from migctl.objects import Claim, Phase, Workload
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
 from migctl.cli import options, session
 from migctl.cli.failures import usage
-from migctl.cli.grammar import APP_SETTINGS, PatientGroup, ShellCommand, WordsCommand, after_dashes
-from migctl.cli.output.listings import view
-from migctl.cli.workloads import describe, lifecycle, listing, shell, wait, why
-from migctl.cli.workloads import output as outputs
-from migctl.cli.workloads import submit as submitting
-from migctl.objects import WorkloadType
+from migctl.cli.grammar import APP_SETTINGS, Lazy, LazyGroup, ShellCommand, WordsCommand, after_dashes
 
 
 class RequestType(StrEnum):
@@ -59,12 +54,16 @@ def submit(
 
     The words after -- are its command; without any it holds its share until it is deleted.
     """
+    from migctl.cli.output.listings import view
+    from migctl.cli.workloads import submit as submitting
+    from migctl.objects import WorkloadType
+
     asked = session.of(context)
     assert asked.noun is not None
     _agree(kind, portion, memory, profile)
     wish = submitting.Wish(
         name=name,
-        type=asked.noun,
+        type=WorkloadType(asked.noun),
         gpus=portion,
         memory=memory,
         profile=profile,
@@ -94,30 +93,48 @@ def _agree(kind: RequestType | None, portion: str | None, memory: str | None, pr
         raise usage(f"--gpu-request-type {kind} without a request of that type", hint=f"add {flags[kind][0]}")
 
 
-def _noun(type: WorkloadType | None, help: str) -> typer.Typer:
-    app = typer.Typer(cls=PatientGroup, help=help, **APP_SETTINGS)
+class Verbs(LazyGroup):
+    """What every noun can do."""
+
+    table: ClassVar[dict[str, dict[str, Lazy]]] = {
+        "Commands": {
+            "list": Lazy("migctl.cli.workloads.listing:list_workloads", "List workloads and what they hold."),
+            "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
+            "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
+            "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
+            "exec": Lazy("migctl.cli.workloads.shell:exec_", "Run a command beside a workload.", ShellCommand),
+            "bash": Lazy("migctl.cli.workloads.shell:bash", "Open a shell beside a workload."),
+            "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until a workload runs, ends or is gone."),
+            "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
+            "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
+            "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
+        },
+    }
+
+
+class SubmittedVerbs(Verbs):
+    """What a noun that can be submitted can do."""
+
+    table: ClassVar[dict[str, dict[str, Lazy]]] = {
+        "Commands": {
+            "submit": Lazy("migctl.cli.workloads.nouns:submit", "Submit one.", WordsCommand),
+            **Verbs.table["Commands"],
+        },
+    }
+
+
+def _noun(name: str | None, help: str) -> typer.Typer:
+    app = typer.Typer(cls=Verbs if name is None else SubmittedVerbs, help=help, **APP_SETTINGS)
 
     def before_command(context: typer.Context) -> None:
-        if type is not None:
-            session.about(context, type)
+        if name is not None:
+            session.about(context, name)
 
     app.callback(help=help)(before_command)
-    if type is not None:
-        app.command("submit", cls=WordsCommand)(submit)
-    app.command("list")(listing.list_workloads)
-    app.command("describe")(describe.describe)
-    app.command("why")(why.why)
-    app.command("logs")(outputs.logs)
-    app.command("exec", cls=ShellCommand)(shell.exec_)
-    app.command("bash")(shell.bash)
-    app.command("wait")(wait.wait)
-    app.command("suspend")(lifecycle.suspend)
-    app.command("resume")(lifecycle.resume)
-    app.command("delete")(lifecycle.delete)
     return app
 
 
-training = _noun(WorkloadType.TRAINING, "Trainings: preemptible, run to their end.")
-workspace = _noun(WorkloadType.WORKSPACE, "Workspaces: interactive, run until deleted.")
-inference = _noun(WorkloadType.INFERENCE, "Inference: serves, never preempted.")
+training = _noun("training", "Trainings: preemptible, run to their end.")
+workspace = _noun("workspace", "Workspaces: interactive, run until deleted.")
+inference = _noun("inference", "Inference: serves, never preempted.")
 workload = _noun(None, "Workloads of every type.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from migctl.cli import options, session
-from migctl.cli.session import Control
+from migctl.cli.control import Control
 from migctl.cli.workloads.jobs import find, one_name
 
 

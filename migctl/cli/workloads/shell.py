@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from migctl.cli import options, session
+from migctl.cli.control import Control
 from migctl.cli.failures import Failure, usage
 from migctl.cli.grammar import after_dashes
-from migctl.cli.session import Control
 from migctl.cli.workloads.jobs import find
 
 SHELLS = ("bash", "sh")

@@ -15,9 +15,10 @@ import msgspec
 from migctl import admission, quantities
 from migctl.backends.protocol import AlreadyExists, NotFound
 from migctl.cli import session
+from migctl.cli.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output.listings import View, write_one
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import request_text
 from migctl.objects import GpuAsk, Meta, Node, Project, Workload, WorkloadSpec, WorkloadType
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import typer
 
 from migctl.cli import fleet, options, plans, session
+from migctl.cli.control import Control
 from migctl.cli.fleet import Fleet
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.cli.session import Control, Session
+from migctl.cli.session import Session
 from migctl.cli.workloads.describe import share_text
 from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
 from migctl.objects import API_VERSION, Claim, Phase, Plan, PlanOutcome, Workload
