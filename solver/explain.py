@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
-from solver.disruption.windows import cheapest
+from solver.disruption.windows import Window
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import Ask, Fraction, Memory, MigProfile, Request, WholeGpus
 from solver.model.plan import Blockers, Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
+from solver.packing.draft import Draft
 from solver.packing.occupancy import Board, Cluster, Host
 from solver.packing.online import best_seats, board_options
+from solver.packing.shapes import shape
 from solver.packing.tables import size_text
 
 
@@ -25,14 +27,40 @@ def ask_text(ask: Ask) -> str:
     return one if ask.devices == 1 else f"{ask.devices} x {one}"
 
 
-def explain(snapshot: Snapshot, before: Cluster, cluster: Cluster, request: Request, policy: Policy) -> Unplaced:
-    """The reason. `before` is the snapshot as it is; in `cluster` the plan's own grants are taken."""
-    hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
-    if reason := _nowhere(snapshot, cluster, request, policy, hosts):
-        return reason
-    if best_seats(before, request, policy):
-        return _no_room(cluster, request, policy, Code.BEHIND_OTHERS, "requests ahead of it take the room: ")
-    return _no_room(cluster, request, policy, None, "")
+class Explainer:
+    """Reasons on the finished draft. Requests of one shape have one reason: it is looked for once."""
+
+    def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
+        self._snapshot = snapshot
+        self._draft = draft
+        self._before = Cluster(snapshot)
+        self._reasons: dict[Hashable, Unplaced] = {}
+        self._were_free: dict[Hashable, bool] = {}
+
+    def explain(self, request: Request) -> Unplaced:
+        """Why there is no room for a request that no rule of quota holds back."""
+        key = shape(request)
+        if key not in self._reasons:
+            self._reasons[key] = self._look(request)
+        return self._reasons[key]
+
+    def was_free(self, request: Request) -> bool:
+        """Whether there was a place for it before the plan."""
+        key = shape(request)
+        if key not in self._were_free:
+            self._were_free[key] = bool(best_seats(self._before, request, self._draft.policy))
+        return self._were_free[key]
+
+    def _look(self, request: Request) -> Unplaced:
+        cluster, policy = self._draft.cluster, self._draft.policy
+        hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
+        if reason := _nowhere(self._snapshot, cluster, request, policy, hosts):
+            return reason
+        nearest = self._draft.search.cheapest(request, self._draft.victims.anyone())
+        if self.was_free(request):
+            prefix = "requests ahead of it take the room: "
+            return _no_room(cluster, request, policy, nearest, Code.BEHIND_OTHERS, prefix)
+        return _no_room(cluster, request, policy, nearest, None, "")
 
 
 def _nowhere(
@@ -91,8 +119,9 @@ def _too_big(request: Request, hosts: list[Host], able: int) -> str:
     return f"{ask_text(request.ask)} is more than any GPU has: the largest has {max(g.memory_mib for g in usable)} MiB"
 
 
-def _no_room(cluster: Cluster, request: Request, policy: Policy, code: Code | None, prefix: str) -> Unplaced:
-    window = cheapest(cluster, request, policy, lambda claim: True)
+def _no_room(
+    cluster: Cluster, request: Request, policy: Policy, window: Window | None, code: Code | None, prefix: str
+) -> Unplaced:
     if window is None:
         return Unplaced(code or Code.NO_FREE_GPU, prefix + _fixed(cluster, request, policy))
     if not window.gone:

@@ -1,15 +1,205 @@
-"""Whom a request may push aside."""
+"""Whom a job may push aside, whom it may move, and what that costs.
+
+    preempt   inside a project: preemptible work of strictly lower priority
+    reclaim   across projects: for a job that stays inside its project's fair share, preemptible work of
+              projects above both their fair share and their quota, down to there and no further;
+              between departments the same holds of the departments too
+    move      any preemptible work, if it gets a new place at once
+
+Nobody is pushed aside before his project's minimum runtime, or while something protects him. With
+a member its whole gang goes, unless enough members are left.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+
 from solver.model.demand import Holding, Request
+from solver.model.snapshot import Snapshot
+from solver.quota.accounting import granted
+from solver.quota.jobs import GangKey, Job, gang_key
+from solver.quota.ledger import EPSILON, Account, Ledger
+
+Claims = frozenset[str]
+Cost = tuple[object, ...]
 
 
-def may_evict(beneficiary: Request, victim: Holding) -> bool:
-    """Inside a project: preemptible work of strictly lower priority that nothing protects."""
-    return (
-        victim.request.project == beneficiary.project
-        and victim.request.preemptible
-        and victim.request.priority < beneficiary.priority
-        and not victim.protected
-    )
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """Whose going a search may count on.
+
+    key      searches of the same key and the same request shape have the same answer
+    may_go   whether this claim may go at all
+    complete those that go when these go (its gang, say); None where they may not go together
+    cost     what it costs that these go: the smaller, the better
+    """
+
+    key: Hashable
+    may_go: Callable[[str], bool]
+    complete: Callable[[Claims], Claims | None]
+    cost: Callable[[Claims], Cost]
+
+
+class Victims:
+    """The holders of one snapshot, and what the plan in the making has decided about them.
+
+    leaving: claims told to stop, or pushed aside by the plan; kept up to date by the caller.
+    """
+
+    def __init__(self, snapshot: Snapshot, ledger: Ledger, leaving: Callable[[], set[str]]) -> None:
+        self.held = {holding.request.claim: holding for holding in snapshot.held}
+        self._ledger = ledger
+        self._leaving = leaving
+        self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
+        for holding in snapshot.held:
+            if (key := gang_key(holding.request)) and not holding.releasing:
+                self._gangs[key].append(holding.request.claim)
+        self._fixed = {claim for claim, holding in self.held.items() if not _movable(holding, snapshot, ledger)}
+
+    def anyone(self) -> Licence:
+        """For explanations: the fewest whose going would help, whether they may be told to or not."""
+        return Licence("anyone", lambda claim: True, lambda gone: gone, self._fewest)
+
+    def movers(self) -> Licence:
+        """For consolidation: work that may be restarted elsewhere."""
+        return Licence(
+            "movers",
+            lambda claim: self.is_leaving(claim) or not self.fixed(claim),
+            self._movers_complete,
+            self._moves,
+        )
+
+    def of(self, job: Job, wants: float) -> Licence:
+        """For a job that takes `wants` GPUs: work that has to give way to it."""
+        chains = {name: self._entitled(job, name, wants) for name in self._ledger.candidates(job.first)}
+        priority = min(request.priority for request in job.requests)
+        project = job.first.project
+        judge = _Judge(self, project, priority, chains)
+        return Licence((project, priority, tuple(chains.items())), judge.may_go, judge.complete, self._losses)
+
+    def closure(self, gone: Claims) -> Claims:
+        """With these, every member of a gang that could not go on without them."""
+        out = self._leaving()
+        everyone = set(gone)
+        for key in {key for c in gone if c in self.held and (key := gang_key(self.held[c].request))}:
+            staying = [c for c in self._gangs[key] if c not in everyone and c not in out]
+            gang = self.held[self._gangs[key][0]].request.gang if self._gangs[key] else None
+            if gang and len(staying) < gang.size:
+                everyone.update(staying)
+        return frozenset(everyone)
+
+    def account(self, claim: str) -> Account | None:
+        holding = self.held[claim]
+        return self._ledger.account(holding.request.project, self._ledger.pool_of.get(holding.grant.node, ""))
+
+    def new(self, gone: Iterable[str]) -> list[Holding]:
+        """Those of `gone` that would have stayed."""
+        out = self._leaving()
+        return [self.held[claim] for claim in gone if claim not in out and claim in self.held]
+
+    def members(self, gang: GangKey | None) -> list[Holding]:
+        """Those of a gang that hold their share, the leaving ones left out."""
+        return [self.held[claim] for claim in self._gangs.get(gang, ())] if gang else []
+
+    def fairly(self, request: Request, pool: str, gpus: float, gone: Claims) -> bool:
+        """Whether those of other projects among `gone` go for no more than the request's fair share."""
+        account = self._ledger.account(request.project, pool)
+        others = {h.request.project for h in self.new(gone)} - {request.project}
+        if account is None or not others:
+            return True
+        inside = account.parent is not None and others <= {member.name for member in account.parent.members}
+        levels = [account] if inside else account.chain
+        return all(level.allocated + gpus <= level.fair_share + EPSILON for level in levels)
+
+    def fixed(self, claim: str) -> bool:
+        """Whether a claim may neither be stopped nor moved now."""
+        return claim in self._fixed or claim not in self.held
+
+    def is_leaving(self, claim: str) -> bool:
+        return claim in self._leaving()
+
+    def _entitled(self, job: Job, pool: str, wants: float) -> tuple[bool, ...]:
+        """For the project and its department: whether the job stays inside the fair share."""
+        account = self._ledger.account(job.first.project, pool)
+        return tuple(a.allocated + wants <= a.fair_share + EPSILON for a in account.chain) if account else (False,)
+
+    def _movers_complete(self, gone: Claims) -> Claims | None:
+        everyone = self.closure(gone)
+        return None if any(self.fixed(holding.request.claim) for holding in self.new(everyone)) else everyone
+
+    def _fewest(self, gone: Claims) -> Cost:
+        out = self._leaving()
+        unknown = sum(claim not in self.held and claim not in out for claim in gone)
+        known = self.new(gone)
+        ranked = sorted(((h.request.priority, -h.since, h.request.claim) for h in known), reverse=True)
+        return (len(known) + unknown, unknown, ranked, len(gone))
+
+    def _losses(self, gone: Claims) -> Cost:
+        """Lowest priority, least over-eviction, fewest pods, newest."""
+        known = self.new(gone)
+        highest = max((h.request.priority for h in known), default=0)
+        newest = sorted(((-h.since, h.request.claim) for h in known), reverse=True)
+        return (highest, round(sum(granted(h.grant) for h in known), 6), len(known), newest, len(gone))
+
+    def _moves(self, gone: Claims) -> Cost:
+        """Fewest pods, then the smallest and the least important, then the newest."""
+        highest, gpus, pods, *rest = self._losses(gone)
+        return (pods, gpus, highest, *rest)
+
+
+class _Judge:
+    """Whether claims have to give way to a project's job of a priority."""
+
+    def __init__(self, victims: Victims, project: str, priority: int, entitled: Mapping[str, tuple[bool, ...]]) -> None:
+        self._victims = victims
+        self._project = project
+        self._priority = priority
+        self._entitled = entitled
+
+    def may_go(self, claim: str) -> bool:
+        if self._victims.is_leaving(claim):
+            return True
+        if self._victims.fixed(claim):
+            return False
+        request = self._victims.held[claim].request
+        if request.project == self._project:
+            return request.priority < self._priority
+        levels = self._reclaimed_from(claim)
+        return levels is not None and all(level.excess > EPSILON for level in levels)
+
+    def complete(self, gone: Claims) -> Claims | None:
+        everyone = self._victims.closure(gone)
+        if not all(self.may_go(claim) for claim in everyone):
+            return None
+        return everyone if self._leaves_their_share(everyone) else None
+
+    def _reclaimed_from(self, claim: str) -> tuple[Account, ...] | None:
+        """The accounts that must be above their share for the claim to go; None where the job is not entitled."""
+        account = self._victims.account(claim)
+        if account is None or account.pool not in self._entitled:
+            return None
+        own = self._entitled[account.pool]
+        sibling = account.parent is not None and any(m.name == self._project for m in account.parent.members)
+        if not own[0] or (not sibling and not all(own)):
+            return None
+        return (account,) if sibling else (*account.chain,)
+
+    def _leaves_their_share(self, everyone: Claims) -> bool:
+        """Every account loses only while it is above its share: without its largest loss it still would be."""
+        losses: defaultdict[Account, defaultdict[Hashable, float]] = defaultdict(lambda: defaultdict(float))
+        for holding in self._victims.new(everyone):
+            request = holding.request
+            if request.project != self._project:
+                for level in self._reclaimed_from(request.claim) or ():
+                    losses[level][gang_key(request) or request.claim] += granted(holding.grant)
+        return all(
+            sum(lost.values()) - max(lost.values()) < account.excess - EPSILON for account, lost in losses.items()
+        )
+
+
+def _movable(holding: Holding, snapshot: Snapshot, ledger: Ledger) -> bool:
+    project = ledger.projects.get(holding.request.project)
+    too_new = project is not None and 0 < project.min_runtime_s > snapshot.now - holding.since
+    return holding.request.preemptible and not holding.protected and not too_new

@@ -1,16 +1,16 @@
-"""Windows: places that open when some claims have gone, cheapest first.
+"""Windows: the places on one node that open when some claims have gone, and what is nominated already.
 
-The same search serves preemption (only legal victims may go) and explanations (anyone may). A
-window costs fewest claims first, then the lowest priorities, then the newest holders. Claims that
-are leaving anyway cost nothing.
+Claims that are leaving anyway cost nothing. A licence says who may go, who goes with whom, and
+what it costs; of equal seats the cheapest window is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
+from solver.disruption.victims import Claims, Cost, Licence
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement
@@ -20,8 +20,8 @@ from solver.packing.online import board_options, fits_plain
 from solver.packing.tables import Option, Slot
 
 MayGo = Callable[[str], bool]
-Cost = tuple[object, ...]
-EXACT_SHARERS = 12
+EXACT_SHARERS = 8
+NOBODY: Claims = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,65 +29,62 @@ class Window:
     """Seats for every device of a request once `gone` (all of them) have left."""
 
     seats: tuple[Seat, ...]
-    gone: frozenset[str]
+    gone: Claims = NOBODY
 
 
-def cheapest(
-    cluster: Cluster, request: Request, policy: Policy, may_go: MayGo, within: Iterable[Host] | None = None
-) -> Window | None:
-    """The cheapest window anywhere the request is allowed; None where no set of `may_go` claims opens one."""
-    found = (
-        window
-        for host in (cluster.hosts.values() if within is None else within)
-        if host.allowed(request)
-        for window in _on_host(cluster, host, request, policy, may_go)
-    )
-    return min(found, key=lambda w: cost(cluster, w.gone), default=None)
-
-
-def cost(cluster: Cluster, gone: frozenset[str]) -> Cost:
-    """What it costs that these claims go: how many, how important, how old."""
-    counted = [cluster.held[c] for c in gone - cluster.leaving if c in cluster.held]
-    unknown = len(gone - cluster.leaving) - len(counted)
-    ranked = sorted(((h.request.priority, -h.since, h.request.claim) for h in counted), reverse=True)
-    return (len(counted) + unknown, unknown, ranked, len(gone))
-
-
-def _on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, may_go: MayGo) -> Iterator[Window]:
-    """The best window of each profile or backing, growing it GPU by GPU for several devices."""
+def on_host(
+    cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence
+) -> tuple[Cost, Window] | None:
+    """The cheapest window on one node, whether it is free now or not, with its cost."""
+    if not host.allowed(request):
+        return None
     groups: dict[tuple[int, str | None, str], list[Window]] = {}
     for board in host.boards:
         for rank, option in board_options(board, request, policy):
-            found = min(_on_board(cluster, board, option, may_go), key=lambda w: cost(cluster, w.gone), default=None)
+            found = min(_on_board(cluster, board, option, licence), key=lambda w: licence.cost(w.gone), default=None)
             if found:
                 groups.setdefault((rank, found.seats[0].share.profile, board.gpu.model), []).append(found)
-    for group in groups.values():
-        window = _join(cluster, group, request.ask.devices)
-        freed = [cluster.held[c].request for c in window.gone if c in cluster.held] if window else []
-        if window and host.has_room(request, freed):
-            yield window
+    joined = [w for group in groups.values() if (w := _join(group, request.ask.devices, licence))]
+    fitting = [w for w in joined if host.has_room(request, freed_on(cluster, host, w.gone))]
+    return min(((licence.cost(w.gone), w) for w in fitting), key=lambda entry: entry[0], default=None)
 
 
-def _join(cluster: Cluster, group: list[Window], devices: int) -> Window | None:
+def freed_on(cluster: Cluster, host: Host, gone: Claims) -> list[Request]:
+    """The requests among `gone` that hold room on this node."""
+    held = (cluster.held[claim] for claim in gone if claim in cluster.held)
+    return [holding.request for holding in held if holding.grant.node == host.node.name]
+
+
+def _join(group: list[Window], devices: int, licence: Licence) -> Window | None:
+    """One window for several devices, grown GPU by GPU: the one next that adds the least."""
     if len(group) < devices:
         return None
-    joined = Window((), frozenset())
-    left = list(group)
-    for _ in range(devices):
-        gone = joined.gone
-        nearest = min(left, key=lambda w: cost(cluster, w.gone | gone))
-        left.remove(nearest)
-        joined = Window((*joined.seats, *nearest.seats), gone | nearest.gone)
+    if devices == 1:
+        return min(group, key=lambda w: licence.cost(w.gone))
+    left = sorted(group, key=lambda w: licence.cost(w.gone))
+    joined = Window(())
+    while len(joined.seats) < devices:
+        options = ((w, licence.complete(joined.gone | w.gone)) for w in left)
+        allowed = [(licence.cost(gone), i) for i, (_, gone) in enumerate(options) if gone is not None]
+        if not allowed:
+            return None
+        nearest = left.pop(min(allowed)[1])
+        joined = Window((*joined.seats, *nearest.seats), licence.complete(joined.gone | nearest.gone) or NOBODY)
     return joined
 
 
-def _on_board(cluster: Cluster, board: Board, option: Option, may_go: MayGo) -> Iterator[Window]:
+def _on_board(cluster: Cluster, board: Board, option: Option, licence: Licence) -> Iterator[Window]:
+    """Every window worth considering on one GPU, with all who go."""
     if option.profile is None:
-        yield from _plain(cluster, board, option, may_go)
-        return
-    assert board.table is not None
-    for slot in board.table.by_profile[option.profile.name]:
-        yield from _mig(board, option, slot, may_go)
+        found = _plain(cluster, board, option, licence.may_go)
+    else:
+        assert board.table is not None
+        slots = board.table.by_profile[option.profile.name]
+        found = (window for slot in slots for window in _mig(board, option, slot, licence.may_go))
+    for window in found:
+        gone = licence.complete(window.gone)
+        if gone is not None:
+            yield Window(window.seats, gone)
 
 
 def _mig(board: Board, option: Option, slot: Slot, may_go: MayGo) -> Iterator[Window]:
@@ -117,20 +114,31 @@ def _media_bound(board: Board, slot: Slot, blocking: list[Occupant]) -> bool:
 
 
 def _plain(cluster: Cluster, board: Board, option: Option, may_go: MayGo) -> Iterator[Window]:
-    """The fewest sharers whose going leaves enough of a GPU without MIG; those leaving anyway go first."""
+    """Sets of sharers, none larger than it must be, whose going leaves enough of a GPU without MIG."""
     movable = [o for o in board.occupants if o.claim is not None and may_go(o.claim)]
     leaving = [o for o in movable if o.claim in cluster.leaving]
     staying = [o for o in movable if o.claim not in cluster.leaving]
-    staying.sort(key=lambda o: (-o.millionths, -o.memory_mib))
-    for count in range(len(staying) + 1):
-        if not _leaves_room(board, option, [*leaving, *staying[:count]]):
-            continue
-        exact = len(staying) <= EXACT_SHARERS
-        for gone in combinations(staying, count) if exact else [tuple(staying[:count])]:
-            if _leaves_room(board, option, [*leaving, *gone]):
-                needed = _without_surplus(board, option, leaving, gone)
-                yield Window((Seat(board, option.share(board.gpu)),), frozenset(o.claim for o in needed if o.claim))
+    for gone in _sufficient(board, option, leaving, staying):
+        needed = _without_surplus(board, option, leaving, gone)
+        yield Window((Seat(board, option.share(board.gpu)),), frozenset(o.claim for o in needed if o.claim))
+
+
+def _sufficient(
+    board: Board, option: Option, leaving: list[Occupant], staying: list[Occupant]
+) -> Iterator[tuple[Occupant, ...]]:
+    """Every smallest set of `staying`; where there are many of them, only the sets of the largest."""
+    if len(staying) > EXACT_SHARERS:
+        largest = sorted(staying, key=lambda o: (-o.millionths, -o.memory_mib))
+        sizes = (n for n in range(len(largest) + 1) if _leaves_room(board, option, [*leaving, *largest[:n]]))
+        yield from (tuple(largest[:n]) for n in islice(sizes, 1))
         return
+    found: list[set[int]] = []
+    for count in range(len(staying) + 1):
+        for chosen in combinations(range(len(staying)), count):
+            gone = tuple(staying[i] for i in chosen)
+            if not any(less <= set(chosen) for less in found) and _leaves_room(board, option, [*leaving, *gone]):
+                found.append(set(chosen))
+                yield gone
 
 
 def _without_surplus(

@@ -44,10 +44,13 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Department:
-    """A queue of projects, with quotas like theirs."""
+    """A queue of projects, with quotas like theirs.
+
+    In a pool where it has none (`default` None), its projects are divided as if they had no department.
+    """
 
     name: str
-    default: Quota = Quota(quota=UNLIMITED)
+    default: Quota | None = None
     quotas: Mapping[str, Quota] = field(default_factory=lambda: MappingProxyType({}))
     created: float = 0.0
 

@@ -1,77 +1,236 @@
-"""A plan in the making: the places found so far and the working copy they were taken from."""
+"""A plan in the making: the places found so far, and the working copies they were taken from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
-from solver.disruption.victims import may_evict
-from solver.disruption.windows import Window, cheapest, of_grant
-from solver.model.demand import Grant, Request
+from solver.disruption.reasons import Reasons
+from solver.disruption.search import Search
+from solver.disruption.victims import Licence, Victims
+from solver.disruption.windows import NOBODY, Window, of_grant
+from solver.model.demand import Grant, Holding, Request
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.occupancy import Cluster, Host
+from solver.packing.gangs import domains
+from solver.packing.occupancy import Cluster, Host, Seat
 from solver.packing.online import best_seats
+from solver.packing.shapes import shape
+from solver.quota.accounting import asked
+from solver.quota.jobs import Job, gang_key
+from solver.quota.ledger import Ledger
+
+MOVES_TRIED = 8
+Domain = Sequence[Host] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A new place for a claim that makes room."""
+
+    request: Request
+    seats: tuple[Seat, ...]
+    grant: Grant
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A request's place: its window, those it makes go now, and all whose going it waits for."""
+    """A request's place: its window, those it makes go now (and why), those of them that are moved.
+
+    waits_for: all whose going it waits for; a gang's members wait for one another's.
+    """
 
     request: Request
     window: Window
     grant: Grant
-    evicts: tuple[str, ...]
+    evicts: Mapping[str, str] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+    waits_for: frozenset[str] = NOBODY
 
-    @property
-    def waits_for(self) -> tuple[str, ...]:
-        return tuple(sorted(self.window.gone))
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What may be done to make room. licence None: nobody is pushed aside."""
+
+    move: bool = False
+    licence: Licence | None = None
 
 
 class Draft:
-    """Places requests one after another; what is given out is gone for those that follow."""
+    """Serves jobs one after another; what is given out is gone for those that follow."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+    def __init__(self, snapshot: Snapshot, policy: Policy, ledger: Ledger) -> None:
         self.cluster = Cluster(snapshot)
         self.policy = policy
+        self.ledger = ledger
+        self.victims = Victims(snapshot, ledger, lambda: self.cluster.leaving)
+        self.search = Search(self.cluster, policy)
         self.found: dict[str, Found] = {}
+        self.beyond_quota: dict[str, float] = {}
+        self._snapshot = snapshot
+        self._reasons = Reasons(ledger)
+        self._hopeless: dict[Hashable, None] = {}
+        self._leaving_before = len(self.cluster.leaving)
 
-    def redeem(self, request: Request) -> bool:
-        """Give a request the room that was nominated for it, unless that is lost."""
-        window = of_grant(self.cluster, request, request.nominated) if request.nominated else None
-        if window:
+    def redeem(self, job: Job) -> bool:
+        """Give a job the room that was nominated for it, unless any of it is lost."""
+        mark = self._mark()
+        for request in job.requests:
+            window = of_grant(self.cluster, request, request.nominated) if request.nominated else None
+            if window is None:
+                self._undo(mark)
+                return False
             self._take(request, window)
-        return window is not None
+        self._join(job)
+        return True
 
-    def place(self, request: Request, within: Sequence[Host] | None = None) -> bool:
-        """Give a request the best free place, else the cheapest one that evictions open."""
-        seats = best_seats(self.cluster, request, self.policy, within)
-        window: Window | None = Window(tuple(seats), frozenset())
-        if not seats:
-            window = cheapest(self.cluster, request, self.policy, lambda claim: self._may_go(request, claim), within)
-        if window is None or self._evictions + len(window.gone - self.cluster.leaving) > self.policy.evictions:
+    def serve(self, job: Job) -> bool:
+        """Place all requests of a job: where it is free, else by moving work, else by pushing it aside."""
+        nodes = self._nodes(job)
+        if job.gang and len(nodes) + len(job.requests) < job.gang.size:
+            return False
+        wants = sum(asked(request.ask, self._snapshot.models) for request in job.requests)
+        licence = self.victims.of(job, wants)
+        room = wants <= self.ledger.free(job.first)
+        ways = [_Means(), *([_Means(True)] if room else []), _Means(room, licence)]
+        places = domains(self.cluster, job.gang, nodes)
+        return any(self._place_all(job, domain, means) for means in ways for domain in places)
+
+    def figures(self, request: Request) -> str:
+        """What its project uses and may use where the request counts, for people."""
+        account = self.ledger.account_for(request)
+        return self._reasons.figures(request.project, account.pool if account else "")
+
+    def _nodes(self, job: Job) -> list[str]:
+        """Where members of the job's gang are, or will be."""
+        key = gang_key(job.first)
+        running = [h.grant.node for h in self.victims.members(key) if h.request.claim not in self.cluster.leaving]
+        return running + [f.grant.node for f in self.found.values() if key and gang_key(f.request) == key]
+
+    def _place_all(self, job: Job, domain: Domain, means: _Means) -> bool:
+        mark = self._mark()
+        for request in job.requests:
+            if not self._place(request, domain, means):
+                self._undo(mark)
+                return False
+        self._join(job)
+        return True
+
+    def _join(self, job: Job) -> None:
+        """Members of a gang wait for all that any of them waits for."""
+        everyone = NOBODY.union(*(self.found[request.claim].window.gone for request in job.requests))
+        for request in job.requests:
+            self.found[request.claim] = replace(self.found[request.claim], waits_for=everyone)
+
+    def _place(self, request: Request, domain: Domain, means: _Means) -> bool:
+        within = self._affordable(request, domain)
+        if seats := self._free(request, within):
+            self._take(request, Window(tuple(seats)))
+            return True
+        if means.move and self._by_moving(request, within):
+            return True
+        window = means.licence and self.search.cheapest(request, means.licence, within)
+        if not window or not self._within_budget(window) or not self._may_have(request, window.seats, window):
             return False
         self._take(request, window)
         return True
 
-    def place_gang(self, members: Sequence[Request], needed: int, domains: Sequence[Sequence[Host] | None]) -> bool:
-        """Place at least `needed` members within the first domain that takes them, or none at all."""
-        for domain in domains:
-            mark, before = self.cluster.mark(), dict(self.found)
-            if sum(self.place(member, domain) for member in members) >= needed:
+    def _affordable(self, request: Request, domain: Domain) -> Domain:
+        """The nodes of the domain in pools where quota and limit leave room for what is asked."""
+        names = self.ledger.candidates(request)
+        least = asked(request.ask, self._snapshot.models)
+        paid = {name for name in names if least <= self.ledger.headroom(request, name)}
+        if len(paid) == len(names):
+            return domain
+        hosts = self.cluster.hosts.values() if domain is None else domain
+        return [host for host in hosts if host.node.pool in paid]
+
+    def _free(self, request: Request, within: Domain) -> list[Seat]:
+        """The best place that is free now."""
+        key = ("free", shape(request), request.project, request.preemptible, _names(within))
+        if key in self._hopeless:
+            return []
+        seats = best_seats(self.cluster, request, self.policy, within)
+        if not seats or not self._may_have(request, seats):
+            self._hopeless[key] = None
+            return []
+        return seats
+
+    def _may_have(self, request: Request, seats: Sequence[Seat], window: Window | None = None) -> bool:
+        """Whether quota and limit, and for reclaimed room the fair share, cover what the seats count for."""
+        gpus = sum(seat.share.portion for seat in seats)
+        pool = seats[0].board.host.node.pool
+        if gpus > self.ledger.headroom(request, pool):
+            self.beyond_quota[request.claim] = gpus
+            return False
+        return window is None or self.victims.fairly(request, pool, gpus, window.gone)
+
+    def _within_budget(self, window: Window) -> bool:
+        evictions = len(self.cluster.leaving) - self._leaving_before
+        return evictions + len(self.victims.new(window.gone)) <= self.policy.evictions
+
+    def _by_moving(self, request: Request, within: Domain) -> bool:
+        """Open a window whose holders all get a new place at once."""
+        key = ("move", shape(request), request.project, request.preemptible, _names(within))
+        if key in self._hopeless:
+            return False
+        for window in islice(self.search.ranked(request, self.victims.movers(), within), MOVES_TRIED):
+            if not self._within_budget(window) or not self._may_have(request, window.seats):
+                continue
+            mark = self._mark()
+            victims = self.victims.new(window.gone)
+            self._take(request, window)
+            moves = self._rehouse(victims)
+            if moves is not None:
+                reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
+                self.found[request.claim] = replace(self.found[request.claim], evicts=reasons, moves=tuple(moves))
                 return True
-            self.cluster.undo(mark)
-            self.found = before
+            self._undo(mark)
+        self._hopeless[key] = None
         return False
 
-    @property
-    def _evictions(self) -> int:
-        return sum(len(found.evicts) for found in self.found.values())
-
-    def _may_go(self, request: Request, claim: str) -> bool:
-        holding = self.cluster.held.get(claim)
-        return holding is not None and (claim in self.cluster.leaving or may_evict(request, holding))
+    def _rehouse(self, victims: Sequence[Holding]) -> list[Move] | None:
+        """A free place for each, or None. A gang's topology holds in the new place too."""
+        moves: list[Move] = []
+        for holding in victims:
+            request, key = holding.request, gang_key(holding.request)
+            settled = [m.grant.node for m in moves if key and gang_key(m.request) == key]
+            places = domains(self.cluster, request.gang, [*self._nodes(Job((request,))), *settled])
+            free = (self._free(request, self._affordable(request, domain)) for domain in places)
+            seats = next((seats for seats in free if seats), None)
+            if seats is None:
+                return None
+            stand_in = replace(request, claim=f"{request.claim} moved")
+            grant = self.cluster.take(stand_in, seats)
+            self.ledger.charge(request, grant)
+            moves.append(Move(request, tuple(seats), grant))
+        return moves
 
     def _take(self, request: Request, window: Window) -> None:
-        evicts = tuple(sorted(window.gone - self.cluster.leaving))
-        grant = self.cluster.take(request, window.seats, evicts)
-        self.found[request.claim] = Found(request, window, grant, evicts)
+        victims = self.victims.new(window.gone)
+        reasons = {v.request.claim: self._reasons.evicted(v, request) for v in victims}
+        for holding in victims:
+            self.ledger.release(holding)
+        grant = self.cluster.take(request, window.seats, reasons)
+        self.ledger.charge(request, grant)
+        self.found[request.claim] = Found(request, window, grant, reasons, waits_for=window.gone)
+
+    def _mark(self) -> tuple[int, ...]:
+        """A moment to go back to. What was hopeless then stays so: a plan in the making only grows."""
+        return self.cluster.mark(), self.ledger.mark(), self.search.mark(), len(self._hopeless), len(self.found)
+
+    def _undo(self, mark: tuple[int, ...]) -> None:
+        cluster, ledger, search, hopeless, found = mark
+        if len(self.found) == found:
+            return
+        self.cluster.undo(cluster)
+        self.ledger.undo(ledger)
+        self.search.undo(search)
+        while len(self._hopeless) > hopeless:
+            self._hopeless.popitem()
+        while len(self.found) > found:
+            self.found.popitem()
+
+
+def _names(within: Iterable[Host] | None) -> Hashable:
+    return None if within is None else tuple(host.node.name for host in within)

@@ -95,13 +95,17 @@ class Board:
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """One node, with the host resources that are still free (None: not counted)."""
+    """One node, with the host resources that are still free (None: not counted).
+
+    stamp: grows with every change on the node.
+    """
 
     node: Node
     boards: list[Board] = field(default_factory=list)
     cpu_milli: int | None = None
     memory_mib: int | None = None
     keys: tuple[str, ...] = ()
+    stamp: int = 0
 
     @property
     def used(self) -> float:
@@ -186,12 +190,26 @@ class Cluster:
         host.cpu_milli = None if host.cpu_milli is None else host.cpu_milli - request.cpu_milli
         host.memory_mib = None if host.memory_mib is None else host.memory_mib - request.memory_mib
         host.keys = (*host.keys, request.anti_affinity) if request.anti_affinity is not None else host.keys
-        self._remember(self, "leaving")
-        self.leaving = self.leaving | set(evicts)
+        self.part(evicts)
         return Grant(host.node.name, tuple(seat.share for seat in chosen))
+
+    def part(self, claims: Iterable[str]) -> None:
+        """Count these claims among those that are leaving."""
+        leave = [claim for claim in claims if claim not in self.leaving]
+        if leave:
+            self._remember(self, "leaving")
+            self.leaving = self.leaving | set(leave)
+            for claim in leave:
+                self._stamp(self.hosts.get(self.held[claim].grant.node))
 
     def _remember(self, thing: Board | Host | Cluster, *names: str) -> None:
         self._undo.append((thing, {name: getattr(thing, name) for name in names}))
+        self._stamp(thing)
+
+    def _stamp(self, thing: Board | Host | Cluster | None) -> None:
+        host = thing.host if isinstance(thing, Board) else thing
+        if isinstance(host, Host):
+            host.stamp += 1
 
     def mark(self) -> int:
         """A moment to go back to with `undo`."""
@@ -203,6 +221,7 @@ class Cluster:
             thing, before = self._undo.pop()
             for name, value in before.items():
                 setattr(thing, name, value)
+            self._stamp(thing)
 
 
 def _board(gpu: Gpu, host: Host, snapshot: Snapshot) -> Board:

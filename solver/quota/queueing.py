@@ -1,81 +1,139 @@
-"""Order and gates: who is served first, and who may not be served now whatever room there is.
+"""Order and gates: whose job is next, and which may not start now whatever room there is.
 
-`admissible` is all that the planner asks of quotas. It counts every request it lets through as
-granted; the planner asks again without those it found no room for.
+The order of queues: below the fair share first; then within quota with their next job; then
+priority; then the lowest share of the pool; then the oldest. Departments come before their projects
+in the comparison. The order is live: every job that was given room moves its queue back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Iterator
 
-from solver.model.demand import Request
 from solver.model.plan import Code, Unplaced
-from solver.model.snapshot import Project, Snapshot
-from solver.quota.accounting import asked, granted
+from solver.model.snapshot import Snapshot
+from solver.quota.accounting import asked
+from solver.quota.jobs import Job, jobs
+from solver.quota.ledger import EPSILON, Account, Ledger
 
-EPSILON = 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """Requests in the order they are to be served, and the reasons of those that are not to be."""
-
-    ordered: tuple[Request, ...]
-    refused: Mapping[str, Unplaced] = field(default_factory=lambda: MappingProxyType({}))
+Rank = tuple[object, ...]
 
 
-@dataclass(slots=True)
-class _Account:
-    project: Project
-    allocated: float = 0.0
-    non_preemptible: float = 0.0
+class Line:
+    """Jobs in the order of their turns. `refused`: why the others get none, by claim."""
 
-    def charge(self, request: Request, gpus: float) -> None:
-        self.allocated += gpus
-        self.non_preemptible += 0.0 if request.preemptible else gpus
+    def __init__(self, snapshot: Snapshot, ledger: Ledger) -> None:
+        self.refused: dict[str, Unplaced] = {}
+        self._snapshot = snapshot
+        self._ledger = ledger
+        self._queues: dict[str, deque[Job]] = {}
+        self._wants: dict[str, float] = {}
+        self._served: set[str] = set()
+        self._enqueue(jobs(snapshot.pending, snapshot))
 
+    def __iter__(self) -> Iterator[Job]:
+        """Each job once, those refused left out. What a job is given must be charged before the next is drawn."""
+        heap = [(self._rank(project), project) for project in self._queues]
+        heapq.heapify(heap)
+        while heap:
+            rank, project = heap[0]
+            now = self._rank(project)
+            if now != rank:
+                heapq.heapreplace(heap, (now, project))
+                continue
+            job = self._queues[project].popleft()
+            if job.first.claim in self._served:
+                pass
+            elif not self._refuse(job, refusal(job, self._ledger, self._gpus(job))):
+                yield job
+            if self._queues[project]:
+                heapq.heapreplace(heap, (self._rank(project), project))
+            else:
+                heapq.heappop(heap)
 
-def admissible(snapshot: Snapshot, without: Collection[str] = ()) -> Admission:
-    """Pending requests by priority, then age, then claim; `without` are claims that get no room anyway."""
-    accounts = {project.name: _Account(project) for project in snapshot.projects}
-    for holding in snapshot.held:
-        if (account := accounts.get(holding.request.project)) and not holding.releasing:
-            account.charge(holding.request, granted(holding.grant))
-    ordered: list[Request] = []
-    refused: dict[str, Unplaced] = {}
-    for request in sorted(snapshot.pending, key=lambda r: (-r.priority, r.created, r.claim)):
-        if request.claim in without:
-            continue
-        reason = _refusal(request, accounts, snapshot)
+    def nominated(self) -> list[Job]:
+        """Jobs for which room is being freed, and that may still have it."""
+        waiting = [job for queue in self._queues.values() for job in queue if job.first.nominated]
+        return [job for job in waiting if not refusal(job, self._ledger, self._gpus(job))]
+
+    def leave(self, job: Job) -> None:
+        """The job has been served out of turn."""
+        self._served.add(job.first.claim)
+
+    def _gpus(self, job: Job) -> float:
+        if job.first.claim not in self._wants:
+            self._wants[job.first.claim] = sum(asked(request.ask, self._snapshot.models) for request in job.requests)
+        return self._wants[job.first.claim]
+
+    def _enqueue(self, waiting: list[Job]) -> None:
+        queues: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in waiting:
+            if not self._refuse(job, _unready(job, self._snapshot, self._ledger)):
+                queues[job.first.project].append(job)
+        self._queues = {name: deque(sorted(queue, key=lambda job: job.order)) for name, queue in queues.items()}
+
+    def _refuse(self, job: Job, reason: Unplaced | None) -> bool:
         if reason:
-            refused[request.claim] = reason
-        else:
-            ordered.append(request)
-            accounts[request.project].charge(request, asked(request.ask, snapshot.models))
-    return Admission(tuple(ordered), MappingProxyType(refused))
+            self.refused |= {request.claim: reason for request in job.requests}
+        return reason is not None
+
+    def _rank(self, project: str) -> Rank:
+        """Comparable: the smaller, the sooner."""
+        job = self._queues[project][0]
+        account = self._ledger.account_for(job.first)
+        if account is None:
+            return (True,)
+        wants = self._gpus(job)
+        total = self._ledger.pools[account.pool].gpus
+        return tuple(part for level in reversed([*account.chain]) for part in _standing(level, wants, total))
 
 
-def _refusal(request: Request, accounts: Mapping[str, _Account], snapshot: Snapshot) -> Unplaced | None:
-    account = accounts.get(request.project)
-    if account is None:
-        known = ", ".join(sorted(accounts)) or "none"
+def _standing(account: Account, wants: float, total: float) -> Rank:
+    quota = account.quota.quota
+    return (
+        account.allocated >= account.fair_share - EPSILON,
+        0 <= quota < account.allocated + wants - EPSILON,
+        -account.quota.priority,
+        account.allocated / total if total else 0.0,
+        account.created,
+        account.name,
+    )
+
+
+def _unready(job: Job, snapshot: Snapshot, ledger: Ledger) -> Unplaced | None:
+    request = job.first
+    if request.project not in ledger.projects:
+        known = ", ".join(sorted(ledger.projects)) or "none"
         return Unplaced(Code.UNKNOWN_PROJECT, f"there is no project {request.project!r}; projects: {known}")
-    if request.backing_off_until is not None and snapshot.now < request.backing_off_until:
-        wait = request.backing_off_until - snapshot.now
+    late = [r.backing_off_until for r in job.requests if r.backing_off_until and r.backing_off_until > snapshot.now]
+    if late:
+        wait = max(late) - snapshot.now
         return Unplaced(Code.BACKING_OFF, f"its start failed again and again; it is tried again in {wait:.0f} s")
-    wants, quota = asked(request.ask, snapshot.models), account.project.default
-    if quota.limit >= 0 and account.allocated + wants > quota.limit + EPSILON:
-        return Unplaced(
-            Code.OVER_LIMIT,
-            f"project {request.project} may use {quota.limit:.2f} GPUs; {account.allocated:.2f} are allocated or "
-            f"planned and this request takes {wants:.2f}",
-        )
-    if not request.preemptible and quota.quota >= 0 and account.non_preemptible + wants > quota.quota + EPSILON:
-        return Unplaced(
-            Code.NON_PREEMPTIBLE_OVER_QUOTA,
-            f"non-preemptible work must stay inside the quota: project {request.project} has {quota.quota:.2f} GPUs, "
-            f"{account.non_preemptible:.2f} are non-preemptible already and this request takes {wants:.2f}",
-        )
+    if job.missing and job.gang:
+        here = job.gang.size - job.missing
+        text = f"gang {job.gang.name} starts with {job.gang.size} members together; {here} of them are here"
+        return Unplaced(Code.GANG_DOES_NOT_FIT, text)
     return None
+
+
+def refusal(job: Job, ledger: Ledger, wants: float) -> Unplaced | None:
+    """Why a job may not have `wants` GPUs in any pool it may use; None where it may."""
+    request = job.first
+    names = ledger.candidates(request)
+    if not names or any(wants <= ledger.headroom(request, name) for name in names):
+        return None
+    account = ledger.account_for(request)
+    assert account is not None
+    barred = next(a for a in account.chain if wants > a.headroom(request.preemptible) + EPSILON)
+    kind = "project" if barred is account else "department"
+    who = f"{kind} {barred.name}" + (f" in node pool {barred.pool}" if len(ledger.pools) > 1 else "")
+    takes = f"gang {job.gang.name} takes" if job.gang and len(job.requests) > 1 else "this request takes"
+    if wants > barred.headroom(True) + EPSILON:
+        text = f"{who} may use {barred.quota.limit:.2f} GPUs and {takes} {wants:.2f} more ({barred.text})"
+        return Unplaced(Code.OVER_LIMIT, text)
+    text = (
+        f"non-preemptible work must stay inside the quota: {takes} {wants:.2f} GPUs, and of {who}'s quota of "
+        f"{barred.quota.quota:.2f} non-preemptible work holds {barred.non_preemptible:.2f} ({barred.text})"
+    )
+    return Unplaced(Code.NON_PREEMPTIBLE_OVER_QUOTA, text)

@@ -7,7 +7,7 @@ import pytest
 from solver.model.demand import Ask, Fraction, Memory, MigProfile, WholeGpus
 from solver.model.plan import Code, Create, Destroy
 from solver.model.snapshot import MemoryRule, Policy
-from tests.solver.scenarios import a100, cluster, decide, holds, instance, place, refusal, request, starts
+from tests.solver.scenarios import a100, cluster, decide, holds, instance, interactive, place, refusal, request, starts
 
 TEN_GB = Memory(9537)
 
@@ -106,7 +106,7 @@ def test_an_unknown_profile_names_the_valid_ones() -> None:
 
 def test_enough_units_and_no_legal_start() -> None:
     card = a100("g0", "n0", 0, instance("1g.5gb", 1, "busy", "x"), instance("1g.5gb", 5, "busy", "y"))
-    held = tuple(holds(request(c, MigProfile("1g.5gb")), card, s) for c, s in (("x", 1), ("y", 5)))
+    held = tuple(holds(interactive(c, MigProfile("1g.5gb")), card, s) for c, s in (("x", 1), ("y", 5)))
     made = decide(cluster(card, held=held, pending=(request("a", MigProfile("3g.20gb")),)))
     reason = refusal(made, "a")
     assert reason.code is Code.NO_LEGAL_START

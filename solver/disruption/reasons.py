@@ -1,0 +1,39 @@
+"""What people are told when their work is stopped: by whom, by which rule, and both projects' figures."""
+
+from __future__ import annotations
+
+from solver.model.demand import Grant, Holding, Request
+from solver.quota.accounting import granted
+from solver.quota.ledger import Ledger
+
+
+class Reasons:
+    """Sentences with the figures of the moment; to be asked before the room changes hands."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def evicted(self, victim: Holding, beneficiary: Request) -> str:
+        held, taker = victim.request, f"{beneficiary.project}/{beneficiary.name}"
+        pool = self._ledger.pool_of.get(victim.grant.node, "")
+        if held.project == beneficiary.project:
+            return (
+                f"preempted for {taker}, whose priority {beneficiary.priority} is above {held.priority}; "
+                f"{self.figures(held.project, pool)}"
+            )
+        return (
+            f"{granted(victim.grant):.2f} GPUs reclaimed for {taker}; "
+            f"{self.figures(held.project, pool)}; {self.figures(beneficiary.project, pool)}"
+        )
+
+    def moved(self, grant: Grant, beneficiary: Request) -> str:
+        return f"moved to node {grant.node} to make room for {beneficiary.project}/{beneficiary.name}"
+
+    def figures(self, project: str, pool: str) -> str:
+        """Both levels' figures: "project a: allocated 3.00, quota 2.00, fair share 2.00"."""
+        account = self._ledger.account(project, pool)
+        if account is None:
+            return f"project {project}"
+        where = f" in node pool {pool}" if len(self._ledger.pools) > 1 else ""
+        above = f"; department {account.parent.name}: {account.parent.text}" if account.parent else ""
+        return f"project {project}{where}: {account.text}{above}"

@@ -1,0 +1,19 @@
+"""What of a request decides where it could go: requests of one shape have the same places."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from solver.model.demand import Request
+
+
+def shape(request: Request) -> Hashable:
+    return (
+        request.ask,
+        request.pools,
+        tuple(sorted(request.node_selector.items())),
+        request.excluded,
+        request.anti_affinity,
+        request.cpu_milli,
+        request.memory_mib,
+    )

@@ -1,0 +1,205 @@
+"""The books of one decision: what queues have, want and are entitled to, per node pool.
+
+A project has an account in every pool. A department has one in every pool where it has a quota of
+its own; it stands above its projects' accounts, and what they are charged it is charged too. A
+department without a quota in a pool is no level there: its projects stand beside the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from solver.model.demand import Grant, Holding, Request
+from solver.model.snapshot import Quota, Snapshot
+from solver.quota.accounting import asked, granted
+from solver.quota.fair_share import Group, Queue, divide_top_down
+from solver.quota.pools import Pool, pools
+
+EPSILON = 1e-6
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """A queue's GPUs in one pool.
+
+    allocated        held, or given out by the plan; those told to stop are not counted any more
+    non_preemptible  the part of it that may not be preempted
+    standing         the part of it that was held before the plan
+    wanted           allocated at the start, and pending
+    """
+
+    name: str
+    pool: str
+    quota: Quota
+    created: float = 0.0
+    parent: Account | None = None
+    allocated: float = 0.0
+    non_preemptible: float = 0.0
+    standing: float = 0.0
+    wanted: float = 0.0
+    fair_share: float = 0.0
+    members: list[Account] = field(default_factory=list)
+
+    @property
+    def chain(self) -> Iterator[Account]:
+        """The account and those above it."""
+        yield self
+        if self.parent:
+            yield self.parent
+
+    @property
+    def excess(self) -> float:
+        """GPUs held above both fair share and quota: what others may reclaim. 0 or less: nothing."""
+        quota = math.inf if self.quota.quota < 0 else self.quota.quota
+        return self.standing - max(quota, self.fair_share)
+
+    def headroom(self, preemptible: bool) -> float:
+        """GPUs that limit and, for work that may not be preempted, quota leave."""
+        limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated
+        firm = math.inf if preemptible or self.quota.quota < 0 else self.quota.quota - self.non_preemptible
+        return min(limit, firm)
+
+    @property
+    def text(self) -> str:
+        """The figures for people."""
+        quota = "unlimited" if self.quota.quota < 0 else f"{self.quota.quota:.2f}"
+        return f"allocated {self.allocated:.2f}, quota {quota}, fair share {self.fair_share:.2f}"
+
+
+class Ledger:
+    """Accounts of all projects in all pools, and of departments. Charges can be taken back (`undo`)."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.pools = pools(snapshot)
+        self.pool_of = {node.name: node.pool for node in snapshot.nodes}
+        self.projects = {project.name: project for project in snapshot.projects}
+        self.departments: dict[tuple[str, str], Account] = {}
+        self.accounts: dict[tuple[str, str], Account] = {}
+        self.pool_for: dict[str, str] = {}
+        self._totals = {name: Account("", name, Quota()) for name in self.pools}
+        self._journal: list[tuple[Account, float, float, float]] = []
+        self._open(snapshot)
+        for holding in snapshot.held:
+            if not holding.releasing:
+                gpus = granted(holding.grant)
+                self._book(holding.request, holding.grant, gpus, gpus)
+        self._count_wants(snapshot)
+        for pool in self.pools.values():
+            self._divide(pool)
+        self._journal.clear()
+
+    def account(self, project: str, pool: str) -> Account | None:
+        return self.accounts.get((project, pool))
+
+    def account_for(self, request: Request) -> Account | None:
+        """The account in the pool where a pending request counts."""
+        names = self.candidates(request)
+        pool = self.pool_for.get(request.claim, names[0] if names else "")
+        return self.accounts.get((request.project, pool))
+
+    def charge(self, request: Request, grant: Grant) -> None:
+        """Count what the plan gives to a request."""
+        self._book(request, grant, granted(grant), 0.0)
+
+    def release(self, holding: Holding) -> None:
+        """Count no more what a claim holds that the plan tells to stop."""
+        gpus = granted(holding.grant)
+        self._book(holding.request, holding.grant, -gpus, -gpus)
+
+    def _book(self, request: Request, grant: Grant, gpus: float, standing: float) -> None:
+        account = self.accounts.get((request.project, self.pool_of.get(grant.node, "")))
+        for level in (*account.chain, self._totals[account.pool]) if account else ():
+            self._journal.append((level, level.allocated, level.non_preemptible, level.standing))
+            level.allocated += gpus
+            level.non_preemptible += 0.0 if request.preemptible else gpus
+            level.standing += standing
+
+    def mark(self) -> int:
+        """A moment to go back to with `undo`."""
+        return len(self._journal)
+
+    def undo(self, mark: int) -> None:
+        while len(self._journal) > mark:
+            account, *figures = self._journal.pop()
+            account.allocated, account.non_preemptible, account.standing = figures
+
+    def headroom(self, request: Request, pool: str) -> float:
+        """GPUs the request may be given in the pool: up to every limit, and if it may not be preempted, quota."""
+        account = self.accounts.get((request.project, pool))
+        return min(a.headroom(request.preemptible) for a in account.chain) + EPSILON if account else 0.0
+
+    def free(self, request: Request) -> float:
+        """GPUs that nobody was given in the pools the request may use, in however small pieces."""
+        return sum(self.pools[name].gpus - self._totals[name].allocated for name in self.candidates(request)) + EPSILON
+
+    def candidates(self, request: Request) -> list[str]:
+        """Pools the request may use, in order of preference."""
+        return [name for name in request.pools if name in self.pools] if request.pools else list(self.pools)
+
+    def _open(self, snapshot: Snapshot) -> None:
+        departments = {department.name: department for department in snapshot.departments}
+        for pool in self.pools:
+            for department in snapshot.departments:
+                if quota := department.quotas.get(pool, department.default):
+                    account = Account(department.name, pool, quota, department.created)
+                    self.departments[department.name, pool] = account
+            for project in snapshot.projects:
+                above = self.departments.get((project.department or "", pool)) if departments else None
+                quota = project.quotas.get(pool, project.default)
+                account = Account(project.name, pool, quota, project.created, above)
+                self.accounts[project.name, pool] = account
+                if above:
+                    above.members.append(account)
+
+    def _count_wants(self, snapshot: Snapshot) -> None:
+        """Each pending request counts in one pool: the first where its project's quota, else the pool, has room.
+
+        What cannot start whatever is free (backing off, or non-preemptible beyond the quota) is no want.
+        """
+        firm: defaultdict[Account, float] = defaultdict(float)
+        free = {pool.name: pool.gpus for pool in self.pools.values()}
+        for account in self.accounts.values():
+            account.wanted = account.allocated
+            firm[account] = account.non_preemptible
+            free[account.pool] -= account.allocated
+        for request in sorted(snapshot.pending, key=lambda r: (-r.priority, r.created, r.claim)):
+            gpus = asked(request.ask, snapshot.models)
+            options = [a for name in self.candidates(request) if (a := self.account(request.project, name))]
+            if not options or _backing_off(request, snapshot):
+                continue
+            chosen = _roomiest(options, gpus, free)
+            self.pool_for[request.claim] = chosen.pool
+            free[chosen.pool] -= gpus
+            if not request.preemptible:
+                if 0 <= chosen.quota.quota < firm[chosen] + gpus - EPSILON:
+                    continue
+                firm[chosen] += gpus
+            chosen.wanted += gpus
+
+    def _divide(self, pool: Pool) -> None:
+        tops = [a for (_, name), a in self.accounts.items() if name == pool.name and a.parent is None]
+        above = [a for (_, name), a in self.departments.items() if name == pool.name]
+        groups = [Group(a.name, a.quota, tuple(map(_queue, a.members)), a.created) for a in above]
+        upper, lower = divide_top_down(pool.gpus, groups, [_queue(a) for a in tops], pool.grain)
+        for account in above:
+            account.fair_share = upper[account.name]
+            account.wanted = sum(member.wanted for member in account.members)
+        for name, share in lower.items():
+            self.accounts[name, pool.name].fair_share = share
+
+
+def _backing_off(request: Request, snapshot: Snapshot) -> bool:
+    return request.backing_off_until is not None and snapshot.now < request.backing_off_until
+
+
+def _roomiest(options: list[Account], gpus: float, free: dict[str, float]) -> Account:
+    inside = (a for a in options if a.quota.quota < 0 or a.wanted + gpus <= a.quota.quota + EPSILON)
+    vacant = (a for a in options if free[a.pool] >= gpus - EPSILON)
+    return next(inside, None) or next(vacant, None) or options[0]
+
+
+def _queue(account: Account) -> Queue:
+    return Queue(account.name, account.wanted, account.quota, account.created)
