@@ -9,6 +9,7 @@ daemons that left the group, and shells that `migctl exec` opened, are found too
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import psutil
 CLAIM_VARIABLE = "MIGCTL_CLAIM"
 KILLED = 128 + signal.SIGKILL
 START_FAILED = 127
+SWEEPS = 10
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
 # The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
@@ -108,10 +110,18 @@ class ClaimProcess:
         await asyncio.to_thread(self.sweep)
 
     def sweep(self) -> None:
-        """Kill what is left of the claim outside its group."""
-        for process in psutil.process_iter():
-            if self.claim in _claims_of([process.pid]):
-                process.kill()
+        """Kill what is left of the claim outside its group, and what that forked meanwhile, until it is gone.
+
+        A process that even KILL does not end (stuck in the driver) is left: the agent sees it on the GPU.
+        """
+        for _ in range(SWEEPS):
+            left = [process for process in psutil.process_iter() if self.claim in _claims_of([process.pid])]
+            if not left:
+                return
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left, timeout=1.0)
 
 
 def _claims_of(pids: Sequence[int]) -> set[str]:
