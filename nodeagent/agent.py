@@ -13,10 +13,10 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from nodeagent import environment, fractions, host, inventory, mig, records
+from nodeagent import environment, fractions, host, inventory, mig, mig_mode, records
 from nodeagent.contract import (
     AgentError,
     Allocation,
@@ -33,6 +33,7 @@ from nodeagent.fractions import LimitsFiles
 from nodeagent.gpu import ManagedGpu
 from nodeagent.intents import DamagedJournal, Journal
 from nodeagent.inventory import ClaimOf, Sight
+from nodeagent.mig_mode import ModeChange
 from nodeagent.nvml import Board, InUse, Lost, NotPermitted, NotSupported, Nvml, NvmlError
 from nodeagent.records import Hold
 from solver.model.cluster import Backing
@@ -109,6 +110,8 @@ class Agent:
             with gpu.turn(_TURN_S), contextlib.suppress(AgentError):
                 self._begin_boot(gpu)
                 self._settle(gpu)
+                with contextlib.suppress(NvmlError):
+                    mig_mode.restore(self._nvml, gpu)
         self._release_incomplete()
         held = self._held()
         with contextlib.suppress(AgentError):  # a full disk; prepare writes a missing file again
@@ -150,6 +153,27 @@ class Agent:
                     self._refuse_living(gpu, hold)
                     gpu.journal.append(records.release(claim))
         self._limits.remove(claim)
+
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
+        """Switch MIG mode of the GPUs named by UUID, or of every one that has MIG.
+
+        One answer per GPU; a GPU that is in use or cannot be switched is refused with the reason.
+        Raises Unsupported where no GPU of the node has MIG, Stale on an unknown UUID.
+        """
+        unknown = set(gpus or ()) - set(self._gpus)
+        if unknown:
+            raise Stale(f"node {self.node} has no GPU {min(unknown)}")
+        named = [g for g in self._gpus.values() if (g.uuid in gpus if gpus is not None else g.model.profiles)]
+        if not named:
+            raise Unsupported(f"no GPU of node {self.node} has MIG")
+        return tuple(self._switch(gpu, on) for gpu in named)
+
+    def _switch(self, gpu: ManagedGpu, on: bool) -> ModeChange:
+        try:
+            with gpu.turn(_TURN_S):
+                return mig_mode.switch(self._nvml, gpu, on)
+        except (NvmlError, AgentError) as e:
+            return mig_mode.explained(gpu, on, e)
 
     def report(self) -> NodeReport:
         """The node as it is now. A GPU that is being changed is shown as it was before."""
@@ -237,6 +261,7 @@ class Agent:
             elif hold is None:
                 fractions.prepare(gpu, claim, name, share, count)
         except NvmlError as e:
+            self._nvml.forget(gpu.uuid)
             self._after_trouble(gpu)
             raise _explained(gpu, e) from e
         except AgentError:
@@ -309,6 +334,7 @@ class Agent:
                 return inventory.unseen(gpu, self.node, f"the driver has not answered for {_STUCK_S:g} s")
             return self._sights.get(gpu.uuid) or inventory.unseen(gpu, self.node, "it is being reconfigured")
         except NvmlError as e:
+            self._nvml.forget(gpu.uuid)
             return inventory.unseen(gpu, self.node, str(e))
 
 

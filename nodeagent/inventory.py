@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from nodeagent.contract import GpuProcess
 from nodeagent.gpu import ManagedGpu
 from nodeagent.mig import owns
+from nodeagent.mig_mode import waits_for_reset
 from nodeagent.nvml import HardwareInstance, Nvml
 from nodeagent.records import Hold, Owned
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
@@ -33,7 +34,8 @@ def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf) -> Sight:
     instances = [_instance(gpu, i, occupied) for i in present]
     seen = {i.uuid for i in present}
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
-    return Sight(_gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start))), processes)
+    shown = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
+    return Sight(replace(shown, fenced=gpu.fence or waits_for_reset(gpu, mode)), processes)
 
 
 def unseen(gpu: ManagedGpu, node: str, why: str) -> Sight:

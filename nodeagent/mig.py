@@ -48,6 +48,19 @@ def prepare(nvml: Nvml, gpu: ManagedGpu, claim: str, name: str, share: DeviceSha
     return made.uuid
 
 
+def clear(nvml: Nvml, gpu: ManagedGpu) -> None:
+    """Destroy every instance of ours; the caller has made sure that all are idle."""
+    idle = list(gpu.record.owned.values())
+    if not idle:
+        return
+    gpu.journal.append(records.intend("", [o.place for o in idle], None))
+    gpu.unsettled = True
+    for owned in idle:
+        _destroy(nvml, gpu, owned)
+    gpu.journal.append(*(records.gone(o.place) for o in idle), records.settled())
+    gpu.unsettled = False
+
+
 def settle(nvml: Nvml, gpu: ManagedGpu) -> tuple[HardwareInstance, ...]:
     """Make hardware and record agree after anything; what is on the GPU then. Idempotent."""
     mode = nvml.mig_mode(gpu.uuid)

@@ -254,6 +254,11 @@ class Nvml:
                 self._devices[gpu] = device
         return device
 
+    def forget(self, gpu: str) -> None:
+        """Look the GPU's handle up anew next time: one from before a reset is dead."""
+        with self._lock:
+            self._devices.pop(gpu, None)
+
     @_checked
     def model(self, board: Board) -> GpuModel:
         """The GPU's model with its live profile table; readable with MIG off."""
@@ -324,6 +329,7 @@ class Nvml:
     def set_mig_mode(self, gpu: str, on: bool) -> MigMode:
         """Ask for a mode; what it is now and will be. Needs an idle GPU and CAP_SYS_ADMIN."""
         status = self._nvml.nvmlDeviceSetMigMode(self._device(gpu), int(on))
+        self.forget(gpu)  # the driver may have reset the GPU
         if status:
             raise _ERRORS.get(status, NvmlError)(f"set mig mode: activation failed (NVML code {status})", status)
         current, pending = self._nvml.nvmlDeviceGetMigMode(self._device(gpu))

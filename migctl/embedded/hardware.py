@@ -8,7 +8,7 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent, StateInUse
 from nodeagent.intents import DamagedJournal
-from nodeagent.nvml import LibraryMissing
+from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
 from nodeagent.start import open_agent
@@ -33,6 +33,9 @@ def open_hardware(home: Home, simulate: str | None) -> Agent:
     except LibraryMissing as error:
         hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
         raise NoGpus(f"no NVIDIA driver: {error}", hint) from error
+    except NvmlError as error:
+        hint = "look at nvidia-smi and dmesg; a driver update needs a reboot"
+        raise NoGpus(f"the NVIDIA driver does not answer: {error}", hint) from error
     except StateInUse as error:
         hint = "another process works on this home: migctl down, or choose another MIGCTL_HOME"
         raise NoGpus(str(error), hint) from error

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class DamagedState(Exception):
     """The file is not a simulated machine. The text says what to do."""
 
 
+@cache
 def host_boot_id() -> str:
     """The running kernel's boot: simulated instances do not survive a reboot of the host either."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

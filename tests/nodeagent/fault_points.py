@@ -19,7 +19,8 @@ from typing import Any
 from unittest import mock
 
 from nodeagent.agent import Agent
-from nodeagent.contract import AgentError
+from nodeagent.contract import AgentError, Busy
+from nodeagent.mig_mode import Outcome
 from nodeagent.nvml import Nvml
 from nodeagent.records import Record
 from nodeagent.simulated_nvml.faults import Fault, Faults
@@ -116,10 +117,10 @@ class _PointFaults(Faults):
 
 
 def set_scene(scene: Path) -> None:
-    """A foreign instance, a busy one with a process of ours, idle ones, on two A100 and a V100."""
+    """A foreign instance, a busy one with a process of ours, idle ones: two A100, a V100, an H100 with MIG off."""
     scene.mkdir(parents=True)
-    machine = Machine(scene, "a100-40gb=2,v100=1")
-    first, second, v100 = (str(g["uuid"]) for g in machine.gpus())
+    machine = Machine(scene, "a100-40gb=2,v100=1,h100:nomig")
+    first, second, v100, h100 = (str(g["uuid"]) for g in machine.gpus())
     hardware = Hardware(machine.state)
     gi = hardware.create_gpu_instance(first, 19, 6)
     hardware.create_compute_instance(first, gi, 1)
@@ -132,7 +133,7 @@ def set_scene(scene: Path) -> None:
         agent.unprepare(claim)
     agent.close()
     foreign = hardware.instance(first, gi)["compute"][0]["uuid"]
-    facts = {"gpus": [first, second, v100], "busy": busy, "foreign": foreign}
+    facts = {"gpus": [first, second, v100, h100], "busy": busy, "foreign": foreign}
     (scene / "facts.json").write_text(json.dumps(facts))
 
 
@@ -147,12 +148,13 @@ class Day:
         self.foreign: str = facts["foreign"]
 
     def steps(self) -> list[tuple[str, Callable[[Agent], object]]]:
-        first, second, v100 = self.gpus
+        first, second, v100, h100 = self.gpus
         create = allocation("create", mig(first, "1g.5gb", 4))
         replace = allocation("replace", mig(first, "1g.10gb", 0))
         reuse = allocation("reuse", mig(second, "1g.5gb+me", 6))
         pair = allocation("pair", mig(second, "2g.10gb", 0), mig(first, "1g.5gb", 5))
         media = allocation("media", mig(second, "1g.5gb+me", 4))
+        hopper = allocation("hopper", mig(h100, "1g.10gb", 0, model="H100-80GB"))
         return [
             ("create", lambda a: a.prepare(create)),
             ("replace", lambda a: a.prepare(replace)),
@@ -165,6 +167,10 @@ class Day:
             ("end pair", lambda a: a.unprepare("pair")),
             ("end part", lambda a: a.unprepare("part")),
             ("whole", lambda a: a.prepare(allocation("whole", whole(v100)))),
+            ("mode on", lambda a: _switch(a, h100, True)),
+            ("hopper", lambda a: a.prepare(hopper)),
+            ("end hopper", lambda a: a.unprepare("hopper")),
+            ("mode off", lambda a: _switch(a, h100, False)),
             ("recover", lambda a: a.recover()),
             ("report", lambda a: a.report()),
         ]
@@ -195,16 +201,21 @@ class Day:
             agent.close()
 
 
+def _switch(agent: Agent, gpu: str, on: bool) -> None:
+    (change,) = agent.set_dynamic_mig(on, [gpu])
+    if change.outcome is not Outcome.DONE:
+        raise Busy(change.reason)
+
+
 def check(day: Day, directory: Path, told: list[str]) -> None:
     """Hardware, records and report agree after a new start; nothing was lost, leaked or given twice."""
     agent = day.start(directory)
     report = agent.report()
     gpus = StateFile(directory / "machine.json").read()["gpus"]
-    model = models()["A100-40GB"]
     held: dict[str, int] = {}
     for seen, gpu in zip(report.gpus, gpus, strict=True):
         assert not seen.fenced
-        assert legal(model, [Placement(i["profile"], i["start"]) for i in gpu["instances"]])
+        assert legal(models()[gpu["model"]], [Placement(i["profile"], i["start"]) for i in gpu["instances"]])
         assert all(len(i["compute"]) == 1 for i in gpu["instances"]), "a half-made instance was left behind"
         there = {i["compute"][0]["uuid"] for i in gpu["instances"]}
         assert {i.uuid for i in seen.instances} == there
@@ -227,13 +238,15 @@ def check(day: Day, directory: Path, told: list[str]) -> None:
     for _, step in day.steps():
         with contextlib.suppress(AgentError):
             step(agent)
-    assert set(agent.report().held) == {"busy", "replace", "media", "whole"}
+    last = agent.report()
+    assert set(last.held) == {"busy", "replace", "media", "whole"}
+    assert (last.gpus[3].mig, last.gpus[3].instances) == (False, ())
     agent.close()
 
 
 def _check_answers(told: list[str], held: set[str]) -> None:
     """Whoever got an answer can rely on it."""
-    for claim in ("create", "replace", "reuse", "pair", "part", "media", "whole"):
+    for claim in ("create", "replace", "reuse", "pair", "part", "media", "whole", "hopper"):
         if f"answered {claim}" in told and f"begun end {claim}" not in told:
             assert claim in held
         if f"answered end {claim}" in told:

@@ -1,7 +1,7 @@
 """Every point of a day, interrupted: killed there, refused there, hanging there.
 
-Reads between two changes are alike, so of each kind of call in a step the first and the last
-stand for all; with MIGCTL_THOROUGH=1 (`make soak`) every single one is met, with more errors.
+Where many points are alike one stands for them; with MIGCTL_THOROUGH=1 (`make soak`) every
+single one is met, with more errors.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,13 @@ from tests.nodeagent.fault_points import FILE_OPERATIONS, Day, Injector, Point, 
 from tests.nodeagent.machines import allocation, whole
 
 THOROUGH = bool(os.environ.get("MIGCTL_THOROUGH"))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder in memory: thousands of fsyncs are not what these tests are about."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,7 @@ def located(point: Point, action: object = "kill") -> Iterator[None]:
 def test_killed_at_every_point(day: Day, points: list[Point], victims: subprocess.Popen[str], tmp_path: Path) -> None:
     assert victims.stdin is not None
     assert victims.stdout is not None
-    for point in chosen(points):
+    for point in deaths(points):
         directory = day.copy(tmp_path / "day")
         job = {"directory": str(directory), "step": point.step, "name": point.name, "nth": point.nth}
         print(json.dumps(job), file=victims.stdin, flush=True)
@@ -85,14 +93,21 @@ def test_killed_at_every_point(day: Day, points: list[Point], victims: subproces
             check(day, directory, told.read_text().splitlines() if told.exists() else [])
 
 
-def chosen(points: list[Point]) -> list[Point]:
-    """All points, or the first and the last of each kind of call within a step."""
+def changes(point: Point) -> bool:
+    """Whether something is different after this point: on the disk or on a GPU."""
+    return point.name in FILE_OPERATIONS or any(word in point.name for word in ("Create", "Destroy", "Set"))
+
+
+def deaths(points: list[Point]) -> list[Point]:
+    """All points, or every change and the first read after it: being killed between reads is all the same."""
     if THOROUGH:
         return points
-    kinds: dict[tuple[str, str], list[Point]] = {}
-    for point in points:
-        kinds.setdefault((point.step, point.name), []).append(point)
-    return [p for same in kinds.values() for p in dict.fromkeys((same[0], same[-1]))]
+    return [p for before, p in itertools.pairwise(points) if changes(before) or changes(p)]
+
+
+def kinds(points: list[Point]) -> list[Point]:
+    """All points, or the first of each kind of call within a step."""
+    return points if THOROUGH else list({(p.step, p.name): p for p in reversed(points)}.values())
 
 
 def refused(day: Day, directory: Path, point: Point, action: str | Fault) -> None:
@@ -108,17 +123,17 @@ def refused(day: Day, directory: Path, point: Point, action: str | Fault) -> Non
 
 
 def test_every_nvml_error_at_every_call_that_changes_hardware(day: Day, points: list[Point], tmp_path: Path) -> None:
-    changes = [p for p in points if "Create" in p.name or "Destroy" in p.name or "Set" in p.name]
+    calls = [p for p in points if p.name.startswith("nvml") and changes(p)]
     errors = [code for code in Code if code is not Code.SUCCESS]
     faults = [Fault("*", error=code) for code in errors]
     faults += [Fault("*", error=code, after=True) for code in (errors if THOROUGH else (Code.UNKNOWN, Code.TIMEOUT))]
-    for point, fault in itertools.product(changes, faults):
+    for point, fault in itertools.product(calls, faults):
         refused(day, day.copy(tmp_path / "day"), point, fault)
 
 
 def test_an_error_at_every_kind_of_driver_call(day: Day, points: list[Point], tmp_path: Path) -> None:
     errors = (Code.NOT_FOUND, Code.UNKNOWN, Code.GPU_IS_LOST) if THOROUGH else (Code.NOT_FOUND,)
-    for point in chosen([p for p in points if p.name.startswith("nvml")]):
+    for point in kinds([p for p in points if p.name.startswith("nvml")]):
         for code in errors:
             refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=code))
 
@@ -132,8 +147,7 @@ def test_a_full_or_broken_disk_at_every_write(day: Day, points: list[Point], tmp
 def test_a_hang_at_any_kind_of_call_stops_no_other_gpu(day: Day, points: list[Point], tmp_path: Path) -> None:
     """The hanging step's GPUs wait; the others serve; when the driver goes on, so does the step."""
     on_first = [p for p in points if p.step in ("create", "replace") and p.name.startswith("nvml")]
-    kinds = {p.name: p for p in on_first}
-    for point in kinds.values():
+    for point in {p.name: p for p in on_first}.values():
         directory = day.copy(tmp_path / "day")
         injector = Injector(directory / "agent", at=point, action=Fault("*", hang=True))
         faults = injector.faults()

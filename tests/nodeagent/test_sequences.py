@@ -52,7 +52,7 @@ class Countdown:
 class Life(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
-        self.directory = tempfile.TemporaryDirectory()
+        self.directory = tempfile.TemporaryDirectory(dir="/dev/shm")
         self.machine = Machine(Path(self.directory.name))
         self.gpu = self.machine.gpu()
         self.countdown = Countdown()

@@ -54,6 +54,14 @@ def test_inside_a_mig_share_there_is_one_mig_device(agent: Agent, machine: Machi
     assert "/ 9856MiB" in re.sub(" +", " ", smi(prepared))
 
 
+def test_a_tenant_does_not_see_its_neighbours_processes(agent: Agent, machine: Machine) -> None:
+    neighbour = agent.prepare(allocation("other", mig(machine.gpu(0), "3g.20gb", 4)))
+    machine.occupy(neighbour.devices[0].uuid, 100, os.getpid(), "other")
+    prepared = agent.prepare(allocation("c1", mig(machine.gpu(0), "2g.10gb", 2)))
+    assert "No running processes found" in smi(prepared)
+    assert f" {os.getpid()} " in smi(neighbour)
+
+
 def test_queries_are_csv(agent: Agent, machine: Machine) -> None:
     prepared = agent.prepare(allocation("c1", part(machine.gpu(1), 8080)))
     assert smi(prepared, "--query-gpu=name,memory.total", "--format=csv") == (

@@ -122,8 +122,9 @@ def bar1_memory(machine: Machine, handle: Any, out: Any) -> None:
 
 
 def _visible_processes(machine: Machine, gpu: Record, instance: Record | None) -> list[Record]:
-    """A process with a memory limit sees its own session only, as the limit's library hides neighbours."""
-    found = [p for p in processes.living(gpu) if instance is None or p["gi"] == instance["gi"]]
+    """A tenant sees its own: on an instance those inside it, under a memory limit those of its claim."""
+    instances = {d.gi for d in machine.mig_devices(gpu)} if instance is None else {instance["gi"]}
+    found = [p for p in processes.living(gpu) if p["gi"] is None or p["gi"] in instances]
     if gpu["uuid"] in machine.view.limits:
         return [p for p in found if p["claim"] == machine.view.claim]
     return found
