@@ -208,10 +208,26 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
 
 
 class NodeSpec(Record, frozen=True):
-    """What an admin decides about a node."""
+    """What an admin decides about a node.
+
+    dynamic_mig  MIG mode of its GPUs; None: as it was found
+    """
 
     pool: str = "default"
     cordoned: bool = False
+    dynamic_mig: bool | None = None
+
+
+class DynamicMig(Record, frozen=True):
+    """What became of a wish for MIG mode.
+
+    outcome  done, pending (waits for a GPU reset) or refused (nothing was changed)
+    message  why it is pending or refused, and what to do
+    """
+
+    wanted: bool
+    outcome: str
+    message: str = ""
 
 
 class NodeStatus(Record, frozen=True):
@@ -221,6 +237,7 @@ class NodeStatus(Record, frozen=True):
     reported: datetime | None = None
     ready: bool = False
     message: str = ""
+    dynamic_mig: DynamicMig | None = None
 
 
 class Node(Record, frozen=True, tag_field="kind", tag="GpuNode"):

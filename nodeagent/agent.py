@@ -157,7 +157,7 @@ class Agent:
     def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         """Switch MIG mode of the GPUs named by UUID, or of every one that has MIG.
 
-        One answer per GPU; a GPU that is in use or cannot be switched is refused with the reason.
+        One answer per GPU. Where one is in use nothing is changed, and the refusals alone are answered.
         Raises Unsupported where no GPU of the node has MIG, Stale on an unknown UUID.
         """
         unknown = set(gpus or ()) - set(self._gpus)
@@ -166,12 +166,19 @@ class Agent:
         named = [g for g in self._gpus.values() if (g.uuid in gpus if gpus is not None else g.model.profiles)]
         if not named:
             raise Unsupported(f"no GPU of node {self.node} has MIG")
-        return tuple(self._switch(gpu, on) for gpu in named)
+        with contextlib.ExitStack() as turns:
+            for gpu in named:
+                turns.enter_context(gpu.turn(_TURN_S))
+            refusals = [self._mode(mig_mode.refusal, gpu, on) for gpu in named]
+            if any(refusals):
+                return tuple(filter(None, refusals))
+            return tuple(filter(None, [self._mode(mig_mode.switch, gpu, on) for gpu in named]))
 
-    def _switch(self, gpu: ManagedGpu, on: bool) -> ModeChange:
+    def _mode(
+        self, act: Callable[[Nvml, ManagedGpu, bool], ModeChange | None], gpu: ManagedGpu, on: bool
+    ) -> ModeChange | None:
         try:
-            with gpu.turn(_TURN_S):
-                return mig_mode.switch(self._nvml, gpu, on)
+            return act(self._nvml, gpu, on)
         except (NvmlError, AgentError) as e:
             return mig_mode.explained(gpu, on, e)
 

@@ -41,16 +41,21 @@ class ModeChange:
     reason: str = ""
 
 
-def switch(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange:
-    """Bring one GPU into a mode. Needs its turn. Raises NvmlError, AgentError with nothing half-done."""
+def refusal(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange | None:
+    """Why a GPU cannot be switched now; None where it can. Needs its turn. Raises NvmlError, AgentError."""
     mode = nvml.mig_mode(gpu.uuid)
     if mode is None:
         return _refused(gpu, on, f"{gpu.board.name} has no MIG")
+    if mode == MigMode(on, on):
+        return None
+    reason = _occupied(nvml, gpu, mig.settle(nvml, gpu))
+    return _refused(gpu, on, reason) if reason else None
+
+
+def switch(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange:
+    """Bring a GPU that nobody uses into a mode. Needs its turn. Raises NvmlError, AgentError with nothing half-done."""
+    mode = nvml.mig_mode(gpu.uuid)
     if mode != MigMode(on, on):
-        present = mig.settle(nvml, gpu)
-        reason = _occupied(nvml, gpu, present)
-        if reason:
-            return _refused(gpu, on, reason)
         mig.clear(nvml, gpu)
         try:
             mode = nvml.set_mig_mode(gpu.uuid, on)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -21,15 +22,19 @@ def open_agent(node: str, state_dir: Path, *, simulated: Path | None = None) -> 
     from nodeagent.simulated_nvml.library import SimulatedNvml
 
     library = SimulatedNvml(simulated)
-    settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir))}
+    settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
     return Agent(Nvml(library), state_dir, node, boot_id=library.boot_id, settings=settings)
 
 
-def _commands(state_dir: Path) -> Path:
-    """A directory with the `nvidia-smi` of simulated GPUs."""
+def _commands(state_dir: Path, simulated: Path) -> Path:
+    """A directory with the `nvidia-smi` of simulated GPUs: inside a workload it shows the workload's, else all."""
     directory = state_dir / "bin"
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     script = directory / "nvidia-smi"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m nodeagent.simulated_nvml.smi "$@"\n', encoding="utf-8")
+    script.write_text(
+        f"#!/bin/sh\n: ${{{environment.SIMULATED}:={shlex.quote(str(simulated))}}}\nexport {environment.SIMULATED}\n"
+        f'exec {shlex.quote(sys.executable)} -m nodeagent.simulated_nvml.smi "$@"\n',
+        encoding="utf-8",
+    )
     script.chmod(0o755)
     return directory

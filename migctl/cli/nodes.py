@@ -1,17 +1,20 @@
-"""`node list` and `list nodes`: the machines, their GPUs and what is allocated of them."""
+"""`node list` and `list nodes`: the machines, their GPUs and what is allocated of them. `node set`: MIG mode."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 import typer
 
 from migctl import quantities
 from migctl.cli import fleet, options, session
 from migctl.cli.control import Control
+from migctl.cli.failures import ExitCode, Failure, not_found, usage
 from migctl.cli.fleet import SeenGpu
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
@@ -20,7 +23,9 @@ from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.selectors import selector
 from migctl.cli.session import Session
-from migctl.objects import Claim, Node
+from migctl.objects import Claim, DynamicMig, Node
+
+SWITCH_S = 30.0  # enabling takes a driver 4 to 6 s per GPU
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,67 @@ def list_nodes(
     write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
 
 
+def set_node(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Which node; the only one by default.")] = None,
+    dynamic_mig: Annotated[
+        str, typer.Option("--dynamic-mig", metavar="on|off", help="MIG mode of the node's GPUs.")
+    ] = "",
+) -> None:
+    """Switch a node's dynamic MIG on or off.
+
+    A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
+    """
+    if dynamic_mig not in ("on", "off"):
+        raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
+    asked = session.of(context)
+    node, answer = asked.run(lambda control: _switch(control, name, dynamic_mig == "on"))
+    if answer.outcome == "refused":
+        raise Failure(
+            f"dynamic MIG of node {node} was not switched {dynamic_mig}", cause=answer.message, code=ExitCode.CONFLICT
+        )
+    print(f"Dynamic MIG of node {node} is {dynamic_mig}" + ("" if answer.outcome == "done" else ": not yet"))
+    if answer.message:
+        session.note(answer.message)
+
+
+async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
+    """Write the wish and wait for the agent's answer; a wish that was refused is taken back."""
+    node = await _node(control, name)
+    await control.patch(node, {"spec": {"dynamicMig": on}})
+    answers: list[DynamicMig] = []
+
+    async def unanswered() -> bool:
+        answer = (await control.get(Node, node.meta.name)).status.dynamic_mig
+        answers[:] = [answer] if answer is not None and answer.wanted == on else []
+        return not answers
+
+    if await unanswered():
+        try:
+            async with asyncio.timeout(SWITCH_S):
+                await watching.follow(control, (Node,), unanswered)
+        except TimeoutError:
+            hint = "migctl node list -o yaml shows what comes of it"
+            raise Failure(
+                f"node {node.meta.name} has not answered in {SWITCH_S:g} s", hint=hint, code=ExitCode.TIMEOUT
+            ) from None
+    if answers[0].outcome == "refused":
+        await control.patch(node, {"spec": {"dynamicMig": node.spec.dynamic_mig}})
+    return node.meta.name, answers[0]
+
+
+async def _node(control: Control, name: str | None) -> Node:
+    nodes = {node.meta.name: node for node in (await control.list(Node)).items}
+    known = f"nodes: {', '.join(sorted(nodes))}"
+    if name is None and len(nodes) != 1:
+        raise usage("there are several nodes: name one", hint=known)
+    found = nodes.get(name or next(iter(nodes)))
+    if found is None:
+        raise not_found(f"no node is called {name!r}", hint=known)
+    return found
+
+
 app = typer.Typer(cls=PatientGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
 app.callback()(lambda: None)
 app.command("list")(list_nodes)
+app.command("set")(set_node)

@@ -11,7 +11,7 @@ from migctl.backends.merge import difference
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
-from migctl.objects import Meta, Node, NodeStatus
+from migctl.objects import Meta, Node
 from nodeagent.contract import NodeReport
 
 EVERY_S = 5.0
@@ -45,7 +45,7 @@ class NodePublisher:
             if report == self._published:
                 return
             node = await self._node(report.node)
-            status = NodeStatus(report=report, reported=self._clock(), ready=True)
+            status = replace(node.status, report=report, reported=self._clock(), ready=True)
             changes = difference(node, replace(node, status=status))
             await self._mirror.absorb(await self._control_plane.patch(node, changes))
             self._published = report

@@ -22,6 +22,7 @@ from migctl.backends.protocol import AlreadyExists, ControlPlane
 from migctl.clock import system_clock
 from migctl.controller.loop import Controller
 from migctl.controller.mirror import Mirror
+from migctl.embedded.dynamic_mig import DynamicMigSwitch
 from migctl.embedded.home import Home
 from migctl.embedded.node import NodePublisher
 from migctl.embedded.runtime import EmbeddedRuntime
@@ -54,6 +55,7 @@ async def _serve(home: Home, control_plane: SqliteControlPlane, agent: Agent, re
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         "node": node.run,
+        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent, node.publish).run,
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, planner.plan).run,

@@ -16,6 +16,7 @@ from typing import Any
 
 from nodeagent import environment
 from nodeagent.nvml import bindings
+from nodeagent.simulated_nvml.hardware import Refused
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import DamagedState
 
@@ -235,19 +236,36 @@ def _cell(smi: Smi, name: str, index: int, device: Any, units: bool) -> str:
     return f"{value} {unit}" if unit and units else str(value)
 
 
+def reset(library: SimulatedNvml, index: int | None) -> str:
+    """Reset a visible GPU, as an admin would. Raises BadQuery where it cannot be."""
+    gpus = library.machine.gpus()
+    if index is None or not 0 <= index < len(gpus):
+        raise BadQuery("--gpu-reset needs -i and the index of a GPU")
+    try:
+        library.machine.hardware.reset(gpus[index][1]["uuid"])
+    except Refused:
+        raise BadQuery(f"GPU {index} is in use: stop its processes first") from None
+    return f"GPU {index} was successfully reset."
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="nvidia-smi", description="Simulated GPUs, as nvidia-smi shows them.")
     parser.add_argument("-L", "--list-gpus", action="store_true", help="one line per GPU and MIG device")
     parser.add_argument("--query-gpu", metavar="PROPERTIES", default="", help="comma-separated properties")
     parser.add_argument("--format", metavar="FORMAT", default="", help="csv[,noheader][,nounits]")
+    parser.add_argument("--gpu-reset", action="store_true", help="reset a GPU that nobody uses; needs -i")
+    parser.add_argument("-i", "--id", type=int, metavar="INDEX", help="the GPU to reset")
     chosen = parser.parse_args(arguments)
     path = os.environ.get(environment.SIMULATED, "")
     if not path:
         print("nvidia-smi: no simulated GPUs here: run it inside a workload of simulated GPUs", file=sys.stderr)
         return 9
     try:
-        smi = Smi(bindings(SimulatedNvml.for_workload(Path(path), os.environ)))
-        print(_chosen(smi, chosen))
+        library = SimulatedNvml.for_workload(Path(path), os.environ)
+        if chosen.gpu_reset:
+            print(reset(library, chosen.id))
+        else:
+            print(_chosen(Smi(bindings(library)), chosen))
     except (DamagedState, BadQuery, OSError) as e:
         print(f"nvidia-smi: {e}", file=sys.stderr)
         return 2

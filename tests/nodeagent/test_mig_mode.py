@@ -114,3 +114,12 @@ def test_only_mig_gpus_are_switched_and_a_node_without_any_says_so(tmp_path: Pat
         plain.set_dynamic_mig(True)
     with pytest.raises(Stale, match="has no GPU nonsense"):
         plain.set_dynamic_mig(True, ["nonsense"])
+
+
+def test_one_gpu_in_use_keeps_the_whole_node_as_it_is(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "h100:nomig=2")
+    agent = machine.agent()
+    agent.prepare(allocation("c1", part(machine.gpu(1), 1000)))
+    (change,) = agent.set_dynamic_mig(True)
+    assert (change.index, change.outcome) == (1, Outcome.REFUSED)
+    assert [g.mig for g in agent.report().gpus] == [False, False]
