@@ -45,6 +45,10 @@ demo: $(READY)  ## simulated A100s and a V100 shared step by step, in under a mi
 bench: $(READY)  ## latency of a submission and of the command line
 	$(BIN)/python -m tests.bench.embedded
 
+.PHONY: bench-quota
+bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaiming, a gang, consolidation
+	$(BIN)/python -m tests.bench.quota
+
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
 	$(BIN)/python -m deploy.crds

@@ -56,7 +56,7 @@ class Explainer:
         hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
         if reason := _nowhere(self._snapshot, cluster, request, policy, hosts):
             return reason
-        nearest = self._draft.search.cheapest(request, self._draft.victims.anyone())
+        nearest = self._draft.search.cheapest(request, self._draft.victims.anyone(), self._draft.everywhere)
         if self.was_free(request):
             prefix = "requests ahead of it take the room: "
             return _no_room(cluster, request, policy, nearest, Code.BEHIND_OTHERS, prefix)

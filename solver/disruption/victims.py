@@ -56,7 +56,18 @@ class Victims:
         for holding in snapshot.held:
             if (key := gang_key(holding.request)) and not holding.releasing:
                 self._gangs[key].append(holding.request.claim)
+        self._accounts = {
+            claim: ledger.account(holding.request.project, ledger.pool_of.get(holding.grant.node, ""))
+            for claim, holding in self.held.items()
+        }
+        self._above: defaultdict[str, list[Account]] = defaultdict(list)
+        for account in ledger.accounts.values():
+            if account.excess > EPSILON:
+                self._above[account.pool].append(account)
         self._fixed = {claim for claim, holding in self.held.items() if not _movable(holding, snapshot, ledger)}
+        self._lowest: dict[str, int] = {}
+        for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
+            self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
     def anyone(self) -> Licence:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
@@ -72,12 +83,19 @@ class Victims:
         )
 
     def of(self, job: Job, wants: float) -> Licence:
-        """For a job that takes `wants` GPUs: work that has to give way to it."""
-        chains = {name: self._entitled(job, name, wants) for name in self._ledger.candidates(job.first)}
+        """For a job that takes `wants` GPUs: work that has to give way to it, and what is leaving anyway."""
+        claims = {name: self._entitlement(job, name, wants) for name in self._ledger.candidates(job.first)}
         priority = min(request.priority for request in job.requests)
-        project = job.first.project
-        judge = _Judge(self, project, priority, chains)
-        return Licence((project, priority, tuple(chains.items())), judge.may_go, judge.complete, self._losses)
+        project = job.first.project if priority > self._lowest.get(job.first.project, priority) else ""
+        reclaims = any(
+            own.project and any(account.excess > EPSILON for account in self._above.get(pool, ()))
+            for pool, own in claims.items()
+        )
+        if not project and not reclaims:
+            return Licence("leaving", self.is_leaving, lambda gone: gone, self._losses)
+        judge = _Judge(self, project, priority, claims)
+        key = (project, priority if project else 0, tuple(claims.items()))
+        return Licence(key, judge.may_go, judge.complete, self._losses)
 
     def closure(self, gone: Claims) -> Claims:
         """With these, every member of a gang that could not go on without them."""
@@ -91,8 +109,8 @@ class Victims:
         return frozenset(everyone)
 
     def account(self, claim: str) -> Account | None:
-        holding = self.held[claim]
-        return self._ledger.account(holding.request.project, self._ledger.pool_of.get(holding.grant.node, ""))
+        """The account that a claim's share is booked on."""
+        return self._accounts[claim]
 
     def new(self, gone: Iterable[str]) -> list[Holding]:
         """Those of `gone` that would have stayed."""
@@ -120,10 +138,12 @@ class Victims:
     def is_leaving(self, claim: str) -> bool:
         return claim in self._leaving()
 
-    def _entitled(self, job: Job, pool: str, wants: float) -> tuple[bool, ...]:
-        """For the project and its department: whether the job stays inside the fair share."""
+    def _entitlement(self, job: Job, pool: str, wants: float) -> _Entitlement:
         account = self._ledger.account(job.first.project, pool)
-        return tuple(a.allocated + wants <= a.fair_share + EPSILON for a in account.chain) if account else (False,)
+        if account is None:
+            return _Entitlement(False, False)
+        own, *above = [level.allocated + wants <= level.fair_share + EPSILON for level in account.chain]
+        return _Entitlement(own, all(above), account.parent)
 
     def _movers_complete(self, gone: Claims) -> Claims | None:
         everyone = self.closure(gone)
@@ -149,10 +169,23 @@ class Victims:
         return (pods, gpus, highest, *rest)
 
 
-class _Judge:
-    """Whether claims have to give way to a project's job of a priority."""
+@dataclass(frozen=True, slots=True)
+class _Entitlement:
+    """Whether a job stays inside its project's and its department's fair share of a pool."""
 
-    def __init__(self, victims: Victims, project: str, priority: int, entitled: Mapping[str, tuple[bool, ...]]) -> None:
+    project: bool
+    above: bool
+    department: Account | None = None
+
+
+class _Judge:
+    """Whether claims have to give way to a job.
+
+    project   where it has work of lower priority than the job's, else ""
+    entitled  what the job may reclaim, by pool
+    """
+
+    def __init__(self, victims: Victims, project: str, priority: int, entitled: Mapping[str, _Entitlement]) -> None:
         self._victims = victims
         self._project = project
         self._priority = priority
@@ -178,13 +211,12 @@ class _Judge:
     def _reclaimed_from(self, claim: str) -> tuple[Account, ...] | None:
         """The accounts that must be above their share for the claim to go; None where the job is not entitled."""
         account = self._victims.account(claim)
-        if account is None or account.pool not in self._entitled:
+        own = self._entitled.get(account.pool) if account else None
+        if account is None or own is None or not own.project:
             return None
-        own = self._entitled[account.pool]
-        sibling = account.parent is not None and any(m.name == self._project for m in account.parent.members)
-        if not own[0] or (not sibling and not all(own)):
-            return None
-        return (account,) if sibling else (*account.chain,)
+        if own.department is not None and own.department is account.parent:
+            return (account,)
+        return (*account.chain,) if own.above else None
 
     def _leaves_their_share(self, everyone: Claims) -> bool:
         """Every account loses only while it is above its share: without its largest loss it still would be."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations
 
 from solver.disruption.victims import Claims, Cost, Licence
 from solver.model.cluster import Backing
@@ -16,8 +16,8 @@ from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement
 from solver.model.snapshot import Policy
 from solver.packing.occupancy import Board, Cluster, Host, Occupant, Seat
-from solver.packing.online import board_options, fits_plain
-from solver.packing.tables import Option, Slot
+from solver.packing.online import board_options
+from solver.packing.tables import MILLIONTHS, Option, Slot, millionths
 
 MayGo = Callable[[str], bool]
 EXACT_SHARERS = 8
@@ -32,21 +32,26 @@ class Window:
     gone: Claims = NOBODY
 
 
-def on_host(
-    cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence
-) -> tuple[Cost, Window] | None:
+Priced = tuple[Cost, Window]
+
+
+def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence) -> Priced | None:
     """The cheapest window on one node, whether it is free now or not, with its cost."""
     if not host.allowed(request):
         return None
-    groups: dict[tuple[int, str | None, str], list[Window]] = {}
+    groups: dict[tuple[int, str | None, str], list[Priced]] = {}
     for board in host.boards:
         for rank, option in board_options(board, request, policy):
-            found = min(_on_board(cluster, board, option, licence), key=lambda w: licence.cost(w.gone), default=None)
+            found = min(_on_board(cluster, board, option, licence), key=_price, default=None)
             if found:
-                groups.setdefault((rank, found.seats[0].share.profile, board.gpu.model), []).append(found)
-    joined = [w for group in groups.values() if (w := _join(group, request.ask.devices, licence))]
-    fitting = [w for w in joined if host.has_room(request, freed_on(cluster, host, w.gone))]
-    return min(((licence.cost(w.gone), w) for w in fitting), key=lambda entry: entry[0], default=None)
+                groups.setdefault((rank, found[1].seats[0].share.profile, board.gpu.model), []).append(found)
+    joined = [priced for group in groups.values() if (priced := _join(group, request.ask.devices, licence))]
+    fitting = [priced for priced in joined if host.has_room(request, freed_on(cluster, host, priced[1].gone))]
+    return min(fitting, key=_price, default=None)
+
+
+def _price(priced: Priced) -> Cost:
+    return priced[0]
 
 
 def freed_on(cluster: Cluster, host: Host, gone: Claims) -> list[Request]:
@@ -55,25 +60,24 @@ def freed_on(cluster: Cluster, host: Host, gone: Claims) -> list[Request]:
     return [holding.request for holding in held if holding.grant.node == host.node.name]
 
 
-def _join(group: list[Window], devices: int, licence: Licence) -> Window | None:
+def _join(group: list[Priced], devices: int, licence: Licence) -> Priced | None:
     """One window for several devices, grown GPU by GPU: the one next that adds the least."""
     if len(group) < devices:
         return None
-    if devices == 1:
-        return min(group, key=lambda w: licence.cost(w.gone))
-    left = sorted(group, key=lambda w: licence.cost(w.gone))
-    joined = Window(())
+    left = sorted(group, key=_price)
+    cost, joined = left.pop(0)
     while len(joined.seats) < devices:
-        options = ((w, licence.complete(joined.gone | w.gone)) for w in left)
-        allowed = [(licence.cost(gone), i) for i, (_, gone) in enumerate(options) if gone is not None]
+        wider = ((i, joined.gone | window.gone) for i, (_, window) in enumerate(left))
+        whole = ((i, joined.gone if gone == joined.gone else licence.complete(gone)) for i, gone in wider)
+        allowed = [(licence.cost(gone), i, gone) for i, gone in whole if gone is not None]
         if not allowed:
             return None
-        nearest = left.pop(min(allowed)[1])
-        joined = Window((*joined.seats, *nearest.seats), licence.complete(joined.gone | nearest.gone) or NOBODY)
-    return joined
+        cost, nearest, gone = min(allowed, key=lambda choice: choice[:2])
+        joined = Window((*joined.seats, *left.pop(nearest)[1].seats), gone)
+    return cost, joined
 
 
-def _on_board(cluster: Cluster, board: Board, option: Option, licence: Licence) -> Iterator[Window]:
+def _on_board(cluster: Cluster, board: Board, option: Option, licence: Licence) -> Iterator[Priced]:
     """Every window worth considering on one GPU, with all who go."""
     if option.profile is None:
         found = _plain(cluster, board, option, licence.may_go)
@@ -82,9 +86,9 @@ def _on_board(cluster: Cluster, board: Board, option: Option, licence: Licence) 
         slots = board.table.by_profile[option.profile.name]
         found = (window for slot in slots for window in _mig(board, option, slot, licence.may_go))
     for window in found:
-        gone = licence.complete(window.gone)
+        gone = licence.complete(window.gone) if window.gone else NOBODY
         if gone is not None:
-            yield Window(window.seats, gone)
+            yield licence.cost(gone), Window(window.seats, gone)
 
 
 def _mig(board: Board, option: Option, slot: Slot, may_go: MayGo) -> Iterator[Window]:
@@ -115,47 +119,64 @@ def _media_bound(board: Board, slot: Slot, blocking: list[Occupant]) -> bool:
 
 def _plain(cluster: Cluster, board: Board, option: Option, may_go: MayGo) -> Iterator[Window]:
     """Sets of sharers, none larger than it must be, whose going leaves enough of a GPU without MIG."""
-    movable = [o for o in board.occupants if o.claim is not None and may_go(o.claim)]
+    lack = _Lack(
+        board.millionths + millionths(option.portion) - MILLIONTHS,
+        board.memory_mib + option.memory_mib - board.gpu.memory_mib,
+    )
+    movable = [o for o in board.occupants if o.claim is not None and may_go(o.claim)] if lack else []
     leaving = [o for o in movable if o.claim in cluster.leaving]
     staying = [o for o in movable if o.claim not in cluster.leaving]
-    for gone in _sufficient(board, option, leaving, staying):
-        needed = _without_surplus(board, option, leaving, gone)
-        yield Window((Seat(board, option.share(board.gpu)),), frozenset(o.claim for o in needed if o.claim))
+    for gone in _sufficient(lack - leaving, staying):
+        needed = _without_surplus(lack - gone, leaving)
+        claims = frozenset(o.claim for o in (*needed, *gone) if o.claim)
+        yield Window((Seat(board, option.share(board.gpu)),), claims)
 
 
-def _sufficient(
-    board: Board, option: Option, leaving: list[Occupant], staying: list[Occupant]
-) -> Iterator[tuple[Occupant, ...]]:
-    """Every smallest set of `staying`; where there are many of them, only the sets of the largest."""
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """What is missing of a GPU without MIG for one more share. False: nothing."""
+
+    millionths: int
+    memory_mib: int
+
+    def __bool__(self) -> bool:
+        return self.millionths > 0 or self.memory_mib > 0
+
+    def __sub__(self, gone: Iterable[Occupant]) -> _Lack:
+        """What is still missing when these have gone."""
+        left = tuple(gone)
+        return _Lack(
+            self.millionths - sum(o.millionths for o in left), self.memory_mib - sum(o.memory_mib for o in left)
+        )
+
+
+def _sufficient(lack: _Lack, staying: list[Occupant]) -> Iterator[tuple[Occupant, ...]]:
+    """Every smallest set of `staying` that ends the lack; where there are many of them, only the largest ones."""
+    if not lack:
+        yield ()
+        return
+    if lack - staying:
+        return
     if len(staying) > EXACT_SHARERS:
         largest = sorted(staying, key=lambda o: (-o.millionths, -o.memory_mib))
-        sizes = (n for n in range(len(largest) + 1) if _leaves_room(board, option, [*leaving, *largest[:n]]))
-        yield from (tuple(largest[:n]) for n in islice(sizes, 1))
+        yield next(tuple(largest[:n]) for n in range(len(largest) + 1) if not lack - largest[:n])
         return
-    found: list[set[int]] = []
-    for count in range(len(staying) + 1):
-        for chosen in combinations(range(len(staying)), count):
-            gone = tuple(staying[i] for i in chosen)
-            if not any(less <= set(chosen) for less in found) and _leaves_room(board, option, [*leaving, *gone]):
-                found.append(set(chosen))
+    found: list[set[Occupant]] = []
+    for count in range(1, len(staying) + 1):
+        for gone in combinations(staying, count):
+            if not any(less <= set(gone) for less in found) and not lack - gone:
+                found.append(set(gone))
                 yield gone
 
 
-def _without_surplus(
-    board: Board, option: Option, leaving: list[Occupant], gone: tuple[Occupant, ...]
-) -> list[Occupant]:
-    """`gone`, and of those leaving only whom it takes."""
+def _without_surplus(lack: _Lack, leaving: list[Occupant]) -> list[Occupant]:
+    """Of those leaving anyway only whom it takes."""
     needed = list(leaving)
     for occupant in leaving:
         fewer = [o for o in needed if o is not occupant]
-        if _leaves_room(board, option, [*fewer, *gone]):
+        if not lack - fewer:
             needed = fewer
-    return [*needed, *gone]
-
-
-def _leaves_room(board: Board, option: Option, gone: Iterable[Occupant]) -> bool:
-    left = [o for o in board.occupants if o not in gone]
-    return fits_plain(sum(o.millionths for o in left), sum(o.memory_mib for o in left), option, board)
+    return needed
 
 
 def of_grant(cluster: Cluster, request: Request, grant: Grant) -> Window | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -12,16 +12,16 @@ from solver.disruption.victims import Licence, Victims
 from solver.disruption.windows import NOBODY, Window, of_grant
 from solver.model.demand import Grant, Holding, Request
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.gangs import domains
-from solver.packing.occupancy import Cluster, Host, Seat
-from solver.packing.online import best_seats
+from solver.packing.gangs import Domain, domains
+from solver.packing.occupancy import Cluster, Seat
+from solver.packing.online import seats_on
+from solver.packing.ranking import Ranking
 from solver.packing.shapes import shape
 from solver.quota.accounting import asked
 from solver.quota.jobs import Job, gang_key
 from solver.quota.ledger import Ledger
 
 MOVES_TRIED = 8
-Domain = Sequence[Host] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,14 @@ class Draft:
         self.policy = policy
         self.ledger = ledger
         self.victims = Victims(snapshot, ledger, lambda: self.cluster.leaving)
-        self.search = Search(self.cluster, policy)
+        self.search = Search(self.cluster, ledger, policy)
+        self.everywhere = Domain((), tuple(self.cluster.hosts.values()))
         self.found: dict[str, Found] = {}
         self.beyond_quota: dict[str, float] = {}
         self._snapshot = snapshot
         self._reasons = Reasons(ledger)
+        self._parts: dict[Hashable, Domain] = {}
+        self._free_places: dict[Hashable, Ranking[list[Seat]]] = {}
         self._hopeless: dict[Hashable, None] = {}
         self._leaving_before = len(self.cluster.leaving)
 
@@ -93,7 +96,7 @@ class Draft:
         licence = self.victims.of(job, wants)
         room = wants <= self.ledger.free(job.first)
         ways = [_Means(), *([_Means(True)] if room else []), _Means(room, licence)]
-        places = domains(self.cluster, job.gang, nodes)
+        places = domains(self.everywhere, job.gang, nodes)
         return any(self._place_all(job, domain, means) for means in ways for domain in places)
 
     def figures(self, request: Request) -> str:
@@ -123,13 +126,13 @@ class Draft:
             self.found[request.claim] = replace(self.found[request.claim], waits_for=everyone)
 
     def _place(self, request: Request, domain: Domain, means: _Means) -> bool:
-        within = self._affordable(request, domain)
-        if seats := self._free(request, within):
+        part = self._affordable(request, domain)
+        if seats := self._free(request, part):
             self._take(request, Window(tuple(seats)))
             return True
-        if means.move and self._by_moving(request, within):
+        if means.move and self._by_moving(request, part):
             return True
-        window = means.licence and self.search.cheapest(request, means.licence, within)
+        window = means.licence and self.search.cheapest(request, means.licence, part)
         if not window or not self._within_budget(window) or not self._may_have(request, window.seats, window):
             return False
         self._take(request, window)
@@ -139,22 +142,23 @@ class Draft:
         """The nodes of the domain in pools where quota and limit leave room for what is asked."""
         names = self.ledger.candidates(request)
         least = asked(request.ask, self._snapshot.models)
-        paid = {name for name in names if least <= self.ledger.headroom(request, name)}
+        paid = tuple(name for name in names if least <= self.ledger.headroom(request, name))
         if len(paid) == len(names):
             return domain
-        hosts = self.cluster.hosts.values() if domain is None else domain
-        return [host for host in hosts if host.node.pool in paid]
+        key = (domain.name, paid)
+        if key not in self._parts:
+            self._parts[key] = Domain(key, tuple(host for host in domain.hosts if host.node.pool in paid))
+        return self._parts[key]
 
-    def _free(self, request: Request, within: Domain) -> list[Seat]:
+    def _free(self, request: Request, domain: Domain) -> list[Seat]:
         """The best place that is free now."""
-        key = ("free", shape(request), request.project, request.preemptible, _names(within))
-        if key in self._hopeless:
-            return []
-        seats = best_seats(self.cluster, request, self.policy, within)
-        if not seats or not self._may_have(request, seats):
-            self._hopeless[key] = None
-            return []
-        return seats
+        key = (shape(request), domain.name)
+        if key not in self._free_places:
+            self._free_places[key] = Ranking(
+                self.cluster, domain.hosts, lambda host: seats_on(host, request, self.policy)
+            )
+        best = self._free_places[key].best()
+        return best[1] if best and self._may_have(request, best[1]) else []
 
     def _may_have(self, request: Request, seats: Sequence[Seat], window: Window | None = None) -> bool:
         """Whether quota and limit, and for reclaimed room the fair share, cover what the seats count for."""
@@ -169,12 +173,12 @@ class Draft:
         evictions = len(self.cluster.leaving) - self._leaving_before
         return evictions + len(self.victims.new(window.gone)) <= self.policy.evictions
 
-    def _by_moving(self, request: Request, within: Domain) -> bool:
+    def _by_moving(self, request: Request, domain: Domain) -> bool:
         """Open a window whose holders all get a new place at once."""
-        key = ("move", shape(request), request.project, request.preemptible, _names(within))
+        key = ("move", shape(request), request.project, request.preemptible, domain.name)
         if key in self._hopeless:
             return False
-        for window in islice(self.search.ranked(request, self.victims.movers(), within), MOVES_TRIED):
+        for window in islice(self.search.ranked(request, self.victims.movers(), domain), MOVES_TRIED):
             if not self._within_budget(window) or not self._may_have(request, window.seats):
                 continue
             mark = self._mark()
@@ -195,7 +199,7 @@ class Draft:
         for holding in victims:
             request, key = holding.request, gang_key(holding.request)
             settled = [m.grant.node for m in moves if key and gang_key(m.request) == key]
-            places = domains(self.cluster, request.gang, [*self._nodes(Job((request,))), *settled])
+            places = domains(self.everywhere, request.gang, [*self._nodes(Job((request,))), *settled])
             free = (self._free(request, self._affordable(request, domain)) for domain in places)
             seats = next((seats for seats in free if seats), None)
             if seats is None:
@@ -217,20 +221,16 @@ class Draft:
 
     def _mark(self) -> tuple[int, ...]:
         """A moment to go back to. What was hopeless then stays so: a plan in the making only grows."""
-        return self.cluster.mark(), self.ledger.mark(), self.search.mark(), len(self._hopeless), len(self.found)
+        return self.cluster.mark(), self.ledger.mark(), len(self._hopeless), len(self.found)
 
     def _undo(self, mark: tuple[int, ...]) -> None:
-        cluster, ledger, search, hopeless, found = mark
+        cluster, ledger, hopeless, found = mark
         if len(self.found) == found:
             return
         self.cluster.undo(cluster)
         self.ledger.undo(ledger)
-        self.search.undo(search)
+        self.search.undo(ledger)
         while len(self._hopeless) > hopeless:
             self._hopeless.popitem()
         while len(self.found) > found:
             self.found.popitem()
-
-
-def _names(within: Iterable[Host] | None) -> Hashable:
-    return None if within is None else tuple(host.node.name for host in within)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
 
 from solver.model.demand import Gang
-from solver.packing.occupancy import Cluster, Host
-
-Domain = Sequence[Host] | None
+from solver.packing.occupancy import Host
 
 
-def domains(cluster: Cluster, gang: Gang | None, nodes: Iterable[str]) -> list[Domain]:
-    """Domains the gang may use, the fullest first; None is anywhere. `nodes`, where members are already, fix it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Domain:
+    """A part of the cluster. `name` tells it from every other part."""
+
+    name: Hashable
+    hosts: tuple[Host, ...]
+
+
+def domains(everywhere: Domain, gang: Gang | None, nodes: Collection[str]) -> list[Domain]:
+    """Parts of the cluster the gang may use, the fullest first. `nodes`, where members are already, fix it."""
     if gang is None or gang.domain is None:
-        return [None]
+        return [everywhere]
     values: dict[str, list[Host]] = {}
-    for host in cluster.hosts.values():
+    for host in everywhere.hosts:
         if (value := host.node.labels.get(gang.domain)) is not None:
             values.setdefault(value, []).append(host)
-    fixed = {cluster.hosts[name].node.labels.get(gang.domain) for name in nodes if name in cluster.hosts}
-    allowed = [hosts for value, hosts in sorted(values.items()) if not fixed or fixed == {value}]
-    fullest_first = sorted(allowed, key=lambda hosts: -sum(host.used for host in hosts))
-    return [*fullest_first] if gang.domain_required else [*fullest_first, None]
+    fixed = {host.node.labels.get(gang.domain) for host in everywhere.hosts if host.node.name in nodes}
+    allowed = [(value, hosts) for value, hosts in sorted(values.items()) if not fixed or fixed == {value}]
+    allowed.sort(key=lambda entry: -sum(host.used for host in entry[1]))
+    found = [Domain((everywhere.name, gang.domain, value), tuple(hosts)) for value, hosts in allowed]
+    return found if gang.domain_required else [*found, everywhere]

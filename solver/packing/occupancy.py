@@ -95,17 +95,13 @@ class Board:
 
 @dataclass(slots=True, eq=False)
 class Host:
-    """One node, with the host resources that are still free (None: not counted).
-
-    stamp: grows with every change on the node.
-    """
+    """One node, with the host resources that are still free (None: not counted)."""
 
     node: Node
     boards: list[Board] = field(default_factory=list)
     cpu_milli: int | None = None
     memory_mib: int | None = None
     keys: tuple[str, ...] = ()
-    stamp: int = 0
 
     @property
     def used(self) -> float:
@@ -153,7 +149,10 @@ class Seat:
 
 
 class Cluster:
-    """Every host and board, who holds what, and who is leaving (told to stop, or evicted by the plan)."""
+    """Every host and board, who holds what, and who is leaving (told to stop, or evicted by the plan).
+
+    changes: names of the nodes on which something changed, one after another.
+    """
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.hosts = {node.name: Host(node, [], node.cpu_milli, node.memory_mib) for node in snapshot.nodes}
@@ -162,6 +161,7 @@ class Cluster:
         }
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self.leaving = {holding.request.claim for holding in snapshot.held if holding.releasing}
+        self.changes: list[str] = []
         self._undo: list[tuple[Board | Host | Cluster, dict[str, Any]]] = []
         for holding in snapshot.held:
             self._lay(holding)
@@ -199,17 +199,18 @@ class Cluster:
         if leave:
             self._remember(self, "leaving")
             self.leaving = self.leaving | set(leave)
-            for claim in leave:
-                self._stamp(self.hosts.get(self.held[claim].grant.node))
+            self._note_leaving(leave)
 
     def _remember(self, thing: Board | Host | Cluster, *names: str) -> None:
         self._undo.append((thing, {name: getattr(thing, name) for name in names}))
-        self._stamp(thing)
+        self._note(thing)
 
-    def _stamp(self, thing: Board | Host | Cluster | None) -> None:
-        host = thing.host if isinstance(thing, Board) else thing
-        if isinstance(host, Host):
-            host.stamp += 1
+    def _note(self, thing: Board | Host | Cluster) -> None:
+        if not isinstance(thing, Cluster):
+            self.changes.append((thing.host if isinstance(thing, Board) else thing).node.name)
+
+    def _note_leaving(self, claims: Iterable[str]) -> None:
+        self.changes += (self.held[claim].grant.node for claim in claims)
 
     def mark(self) -> int:
         """A moment to go back to with `undo`."""
@@ -219,9 +220,11 @@ class Cluster:
         """Take back all that was given out since `mark`."""
         while len(self._undo) > mark:
             thing, before = self._undo.pop()
+            if "leaving" in before:
+                self._note_leaving(self.leaving - before["leaving"])
             for name, value in before.items():
                 setattr(thing, name, value)
-            self._stamp(thing)
+            self._note(thing)
 
 
 def _board(gpu: Gpu, host: Host, snapshot: Snapshot) -> Board:

@@ -24,15 +24,16 @@ def best_seats(cluster: Cluster, request: Request, policy: Policy, within: Itera
     """The best place that is free now for every device of the request, all on one node; [] where there is none."""
     best: tuple[Score, list[Seat]] | None = None
     for host in cluster.hosts.values() if within is None else within:
-        if host.allowed(request) and host.has_room(request):
-            found = _on_host(host, request, policy)
-            if found and (best is None or found[0] < best[0]):
-                best = found
+        found = seats_on(host, request, policy)
+        if found and (best is None or found[0] < best[0]):
+            best = found
     return best[1] if best else []
 
 
-def _on_host(host: Host, request: Request, policy: Policy) -> tuple[Score, list[Seat]] | None:
+def seats_on(host: Host, request: Request, policy: Policy) -> tuple[Score, list[Seat]] | None:
     """The best seats on one node: all devices with the same profile or backing, each on its own GPU."""
+    if not host.allowed(request) or not host.has_room(request):
+        return None
     groups: dict[GroupKey, list[tuple[Score, Seat]]] = {}
     for board in host.boards:
         best: dict[GroupKey, tuple[Score, Seat]] = {}
