@@ -1,0 +1,135 @@
+"""The master program: GPUs take patterns, patterns give items, items serve requests.
+
+GPUs      every class of GPUs takes no more patterns than it has GPUs
+items     no more items are used than the chosen patterns give
+requests  no kind is served more often than it is asked for
+floors    each tier is served at least so well (a shortfall costs `penalty`, so there is always an answer)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver.packing.optimum.linear import INFINITY, Floats, Ints, Program
+from solver.packing.problem import Demand, Options
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Patterns that classes of one block may take: class, pattern and cost, each (X,); count: (C,) GPUs per class.
+
+    complete: every GPU must take a pattern (the empty one is listed where it is wanted).
+    """
+
+    offset: int
+    patterns: Ints
+    count: Floats
+    row: Ints
+    pattern: Ints
+    cost: Floats
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Duals:
+    """What an item, and a unit of each tier's weight, is worth, in the units of the objective."""
+
+    item: Floats
+    tier: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An answer of the master: x per block's columns, y per option, shortfall of each floor."""
+
+    value: float
+    x: list[Floats]
+    y: Floats
+    duals: Duals
+    short: Floats
+
+
+class Master:
+    """One program; `serve` maximises a tier, `save` minimises operations."""
+
+    def __init__(
+        self,
+        columns: Sequence[Columns],
+        demand: Demand,
+        options: Options,
+        item_of: Ints,
+        items: int,
+        given: Floats | None = None,
+        upper: Floats | float = INFINITY,
+    ) -> None:
+        self.columns, self.demand, self.options = columns, demand, options
+        self.program = Program()
+        self.tiers = int(demand.tier.max(initial=-1)) + 1
+        self.worth = demand.weight[options.kind]
+        self._x = [self.program.add_variables(np.zeros(len(c.row))) for c in columns]
+        self._y = self.program.add_variables(np.zeros(len(options.kind)), upper)
+        self._limit_gpus()
+        self._items = self.program.add_rows(-given if given is not None else np.zeros(items), INFINITY)
+        self._balance_items(item_of)
+        self._requests = self.program.add_rows(-INFINITY, demand.count.astype(np.float64))
+        self.program.add_terms(self._requests[options.kind], self._y, 1.0)
+        self._floors: list[Ints] = []
+        self._short: list[tuple[Ints, float]] = []
+
+    def _limit_gpus(self) -> None:
+        """Ensures that every class of GPUs takes no more patterns than it has GPUs."""
+        for c, x in zip(self.columns, self._x, strict=True):
+            rows = self.program.add_rows(c.count if c.complete else -INFINITY, c.count)
+            self.program.add_terms(rows[c.row], x, 1.0)
+
+    def _balance_items(self, item_of: Ints) -> None:
+        """Ensures that no more items are used than the chosen patterns give."""
+        for c, x in zip(self.columns, self._x, strict=True):
+            counts = c.patterns[c.pattern]
+            which, item = np.nonzero(counts)
+            self.program.add_terms(self._items[c.offset + item], x[which], counts[which, item])
+        self.program.add_terms(self._items[item_of], self._y, -1.0)
+
+    def floor(self, tier: int, weight: float, penalty: float | None = None) -> None:
+        """Ensures that a tier is served at least so well; with a penalty, at its price per missing unit."""
+        mine = np.flatnonzero(self.demand.tier[self.options.kind] == tier)
+        row = self.program.add_rows([weight], INFINITY)
+        self.program.add_terms(row[0], self._y[mine], self.worth[mine])
+        if penalty is not None:
+            short = self.program.add_variables([penalty])
+            self.program.add_terms(row, short, 1.0)
+            self._short.append((short, penalty))
+        self._floors.append(row)
+
+    def serve(self, tier: int) -> Served:
+        """The most of a tier's weight."""
+        cost = np.zeros(self.program.variables)
+        mine = self.demand.tier[self.options.kind] == tier
+        cost[self._y[mine]] = self.worth[mine]
+        self.program.set_cost(cost)
+        return self._solve(maximize=True)
+
+    def save(self, liking: float) -> Served:
+        """The fewest operations; an option of rank r costs r x `liking`."""
+        cost = np.zeros(self.program.variables)
+        for c, x in zip(self.columns, self._x, strict=True):
+            cost[x] = c.cost
+        cost[self._y] = self.options.rank * liking
+        for short, penalty in self._short:
+            cost[short] = penalty
+        self.program.set_cost(cost)
+        return self._solve(maximize=False)
+
+    def _solve(self, *, maximize: bool) -> Served:
+        found = self.program.solve(maximize=maximize)
+        floors = np.array([found.duals[row[0]] for row in self._floors])
+        return Served(
+            found.value,
+            [found.x[x] for x in self._x],
+            found.x[self._y],
+            Duals(np.abs(found.duals[self._items]), np.abs(floors)),
+            np.array([found.x[short[0]] for short, _ in self._short]),
+        )

@@ -1,0 +1,159 @@
+"""GPUs that rounding left over, or all of a small cluster, as an integer program.
+
+GPUs      every leftover state takes no more patterns than it has GPUs
+items     what is served beyond the draft comes from these patterns and from what the draft spares
+requests  no kind is served more often than it waits
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from solver.packing.layouts import INFEASIBLE
+from solver.packing.optimum.blocks import Block
+from solver.packing.optimum.linear import INFINITY, Floats, Ints, Program, SolveFailed
+from solver.packing.optimum.prices import Prices, reduced_costs
+from solver.packing.optimum.rounding import Draft, Taken, fitted, tier_weights
+from solver.packing.problem import Problem
+
+CHOICES = 16
+RETRIED = 8
+SETTLE_S = 0.05
+WEIGHT_SCALE = 1_000_000
+WEIGHT_PER_OPERATION = 1000.0
+TIER_SCALE = 20.0
+LIKING = 0.01
+
+
+class Settler:
+    """Improves drafts by small integer programs over GPUs without a pattern and requests not served yet."""
+
+    def __init__(self, problem: Problem, blocks: Sequence[Block], item_of: Ints, prices: Prices) -> None:
+        self._problem, self._blocks, self._item_of, self._prices = problem, blocks, item_of, prices
+
+    def settle(self, draft: Draft, seconds: float = SETTLE_S) -> Draft:
+        """Give the GPUs that are left over the patterns that serve most, and serve with them and with what is spare."""
+        try:
+            return Leftover(self._problem, self._blocks, self._item_of, draft, self._prices).together(seconds)
+        except SolveFailed:
+            return draft
+
+    def retry(self, draft: Draft, offset: int) -> Draft:
+        """The better of the draft and what it becomes when a few of its GPUs may choose again."""
+        freed = fitted(_released(draft.taken, RETRIED, offset), self._blocks, self._item_of, draft.flow)
+        return max(draft, self.settle(freed), key=self.merit)
+
+    def merit(self, draft: Draft) -> tuple[float, ...]:
+        """Comparable: the weight of each tier in order, then fewest operations."""
+        weights = tier_weights(self._problem, draft.flow)
+        spent = sum(int(b.cost[t.state, t.pattern] @ t.count) for b, t in zip(self._blocks, draft.taken, strict=True))
+        return (*np.round(weights, 6).tolist(), -float(spent))
+
+
+def _released(taken: Sequence[Taken], gpus: int, offset: int) -> list[Taken]:
+    """The same without some GPUs, evenly picked from the offset on."""
+    stride = max(1, sum(int(part.count.sum()) for part in taken) // gpus)
+    freed, before = [], offset % stride
+    for part in taken:
+        reach = before + np.cumsum(part.count)
+        freed.append(Taken(part.state, part.pattern, part.count - (reach // stride - (reach - part.count) // stride)))
+        before = int(reach[-1]) if len(reach) else before
+    return freed
+
+
+class Leftover:
+    """GPUs without a pattern and requests that a draft does not serve.
+
+    prices: where given, only the patterns that are worth most are offered.
+    """
+
+    def __init__(
+        self, problem: Problem, blocks: Sequence[Block], item_of: Ints, draft: Draft, prices: Prices | None = None
+    ) -> None:
+        self._problem, self._draft = problem, draft
+        self._program = Program()
+        demand, options = problem.demand, problem.options
+        served = np.bincount(options.kind, weights=draft.flow, minlength=len(demand.count)).astype(np.int64)
+        self._open = np.flatnonzero((demand.count - served)[options.kind] > 0)
+        given = np.concatenate([t.items(b) for t, b in zip(draft.taken, blocks, strict=True)])
+        spare = given - np.bincount(item_of, weights=draft.flow, minlength=len(given)).astype(np.int64)
+        self._items = self._program.add_rows(-spare, INFINITY)
+        self._columns = [self._offer(t, b, prices) for t, b in zip(draft.taken, blocks, strict=True)]
+        self._y = self._serve(item_of, demand.count - served)
+
+    def _offer(self, taken: Taken, block: Block, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
+        """Leftover states and their patterns: state, pattern, variable and cost, each (X,)."""
+        used = np.bincount(taken.state, weights=taken.count, minlength=len(block.count)).astype(np.int64)
+        states = np.flatnonzero(block.count > used)
+        feasible = block.cost[states] < INFEASIBLE
+        if prices is not None:
+            reduced = reduced_costs(block.part(states, block.count[states]), prices)
+            ranks = np.argsort(np.argsort(reduced, axis=1, kind="stable"), axis=1)
+            feasible &= ranks < CHOICES
+        row, pattern = np.nonzero(feasible)
+        x = self._program.add_variables(np.zeros(len(row)))
+        limits = self._program.add_rows(-INFINITY, (block.count - used)[states].astype(np.float64))
+        self._program.add_terms(limits[row], x, 1.0)
+        which, item = np.nonzero(block.patterns[pattern])
+        self._program.add_terms(self._items[block.offset + item], x[which], block.patterns[pattern[which], item])
+        return states[row], pattern, x, block.cost[states[row], pattern].astype(np.float64)
+
+    def _serve(self, item_of: Ints, waiting: Ints) -> Ints:
+        options = self._problem.options
+        kinds, which = np.unique(options.kind[self._open], return_inverse=True)
+        upper = waiting[options.kind[self._open]].astype(np.float64)
+        y = self._program.add_variables(np.zeros(len(self._open)), upper)
+        limits = self._program.add_rows(-INFINITY, waiting[kinds].astype(np.float64))
+        self._program.add_terms(limits[which.ravel()], y, 1.0)
+        self._program.add_terms(self._items[item_of[self._open]], y, -1.0)
+        return y
+
+    def together(self, seconds: float) -> Draft:
+        """Weight, tier before tier, and operations in one objective. Raises SolveFailed."""
+        if not len(self._y):
+            return self._draft
+        demand, kind = self._problem.demand, self._problem.options.kind[self._open]
+        before = TIER_SCALE ** (int(demand.tier.max()) - demand.tier[kind])
+        worth: Floats = np.round(demand.weight[kind] * before * WEIGHT_PER_OPERATION, 2)
+        self._program.set_cost(self._costs(worth - np.multiply(self._problem.options.rank[self._open], LIKING)))
+        return self._read(self._program.solve_integer(seconds, maximize=True).x)
+
+    def in_order(self, seconds: float) -> tuple[Draft, bool]:
+        """Each tier's weight, then operations, one after the other; whether all are optimal. Raises SolveFailed."""
+        demand, kind = self._problem.demand, self._problem.options.kind[self._open]
+        worth = np.round(demand.weight[kind] * WEIGHT_SCALE)
+        proven, best = True, None
+        for tier in np.unique(demand.tier[kind]):
+            mine = demand.tier[kind] == tier
+            cost = np.zeros(self._program.variables)
+            cost[self._y] = np.where(mine, worth, 0.0)
+            self._program.set_cost(cost)
+            best = self._program.solve_integer(seconds, maximize=True)
+            proven &= best.proven
+            floor = self._program.add_rows([best.value], INFINITY)
+            self._program.add_terms(floor[0], self._y[mine], worth[mine])
+        if best is None:
+            return self._draft, True
+        self._program.set_cost(self._costs(np.multiply(self._problem.options.rank[self._open], -LIKING)))
+        best = self._program.solve_integer(seconds, maximize=True)
+        return self._read(best.x), proven and best.proven
+
+    def _costs(self, worth: Floats) -> Floats:
+        """Per variable: what serving is worth, less operations."""
+        cost = np.zeros(self._program.variables)
+        for _, _, x, operations in self._columns:
+            cost[x] = -operations
+        cost[self._y] = worth
+        return cost
+
+    def _read(self, solution: Floats) -> Draft:
+        found = solution.astype(np.int64)
+        taken = [
+            old.joined(Taken(state[found[x] > 0], pattern[found[x] > 0], found[x][found[x] > 0]))
+            for old, (state, pattern, x, _) in zip(self._draft.taken, self._columns, strict=True)
+        ]
+        flow = self._draft.flow.copy()
+        flow[self._open] += found[self._y]
+        return Draft(taken, flow)

@@ -1,0 +1,101 @@
+"""The worker's one question, answered: relax, save operations, round, settle, prove."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from solver.packing.layouts import layouts_of
+from solver.packing.optimum.blocks import Block, blocks_of
+from solver.packing.optimum.linear import Floats, Ints, SolveFailed
+from solver.packing.optimum.operations import fewest_operations
+from solver.packing.optimum.prices import Prices, operations_bound
+from solver.packing.optimum.rounding import NONE, Draft, Taken, rounded_down, tier_weights
+from solver.packing.optimum.settle import Leftover, Settler
+from solver.packing.optimum.weight import WeightOptimum, best_weight
+from solver.packing.problem import Answer, Group, MigGroup, Packing, Problem
+
+EXACT_GPUS = 40
+EXACT_S = 0.5
+GOOD_GAP = 1e-5
+MOST_RETRIES = 40
+RETRY_STEP = 17
+DEARER = (0.0, 5.0, 25.0, 100.0, 400.0, 2000.0)
+
+
+def solve(problem: Problem, has_time: Callable[[], bool]) -> Answer:
+    """The best packing found while `has_time()` says so, and the bounds that prove how good it is."""
+    blocks = blocks_of(problem)
+    offsets = np.array([block.offset for block in blocks], dtype=np.int64)
+    item_of = offsets[problem.options.group] + problem.options.item
+    if sum(int(block.count.sum()) for block in blocks) <= EXACT_GPUS and all(block.complete for block in blocks):
+        draft, proven = _exactly(problem, blocks, item_of)
+        if proven:
+            weight, spent = _account(problem, blocks, draft)
+            return _answer(problem, blocks, draft, weight, float(spent))
+    best = best_weight(problem, blocks, item_of)
+    relaxed = fewest_operations(problem, blocks, item_of, best, has_time)
+    settler = Settler(problem, blocks, item_of, relaxed.met[-1])
+    draft = settler.settle(rounded_down(blocks, item_of, relaxed))
+    for offset in range(0, MOST_RETRIES * RETRY_STEP, RETRY_STEP):
+        achieved = tier_weights(problem, draft.flow)
+        if best.bound(achieved) - achieved.sum() <= GOOD_GAP * achieved.sum() or not has_time():
+            break
+        draft = settler.retry(draft, offset)
+    achieved = tier_weights(problem, draft.flow)
+    proof = _proof(problem, blocks, item_of, best, relaxed.met, achieved)
+    return _answer(problem, blocks, draft, best.bound(achieved), proof)
+
+
+def _exactly(problem: Problem, blocks: Sequence[Block], item_of: Ints) -> tuple[Draft, bool]:
+    """A small cluster solved whole; whether the answer is proven best."""
+    nothing = Draft([NONE] * len(blocks), np.zeros(len(problem.options.kind), dtype=np.int64))
+    try:
+        return Leftover(problem, blocks, item_of, nothing).in_order(EXACT_S)
+    except SolveFailed:
+        return nothing, False
+
+
+def _account(problem: Problem, blocks: Sequence[Block], draft: Draft) -> tuple[float, int]:
+    """Weight served and operations spent."""
+    spent = sum(int(b.cost[t.state, t.pattern] @ t.count) for b, t in zip(blocks, draft.taken, strict=True))
+    return float(tier_weights(problem, draft.flow).sum()), spent
+
+
+def _answer(problem: Problem, blocks: Sequence[Block], draft: Draft, bound: float, operations_bound: float) -> Answer:
+    return Answer(
+        packings=[_packing(g, b, t) for g, b, t in zip(problem.groups, blocks, draft.taken, strict=True)],
+        flow=draft.flow,
+        weight=_account(problem, blocks, draft)[0],
+        weight_bound=bound,
+        operations_bound=operations_bound,
+    )
+
+
+def _proof(
+    problem: Problem,
+    blocks: Sequence[Block],
+    item_of: Ints,
+    best: WeightOptimum,
+    met: Sequence[Prices],
+    achieved: Floats,
+) -> float:
+    """The best bound that the prices met prove, alone or with weight priced higher as well; a whole number."""
+    dearer = Prices(best.item.sum(axis=0), 1.0 + best.price.sum(axis=0))
+    tried = [prices.plus(dearer, times) for prices in met[-2:] for times in DEARER]
+    proven = max(operations_bound(problem, blocks, item_of, prices, achieved) for prices in tried)
+    return float(max(0, math.ceil(proven - 1e-6)))
+
+
+def _packing(group: Group, block: Block, taken: Taken) -> Packing:
+    if not isinstance(group, MigGroup):
+        return Packing(taken.state, block.patterns[taken.pattern], taken.count)
+    table = layouts_of(group.model)
+    layout = np.zeros(len(taken.state), dtype=np.int64)
+    for pattern in np.unique(taken.pattern):
+        mine = taken.pattern == pattern
+        states = taken.state[mine]
+        layout[mine] = table.cheapest(group.open[states], group.idle[states], int(block.origin[pattern]))
+    return Packing(taken.state, layout, taken.count)
