@@ -17,6 +17,7 @@ from migctl.cli.output.listings import Listed, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.session import Session
+from migctl.cli.what_if import what_if
 from migctl.objects import Plan, PlanOutcome, PlanSpec, PlanStep
 from solver.model.plan import Method
 
@@ -169,3 +170,6 @@ def _outcome_columns() -> list[Column[PlanOutcome]]:
         Column("OUTCOME", lambda outcome: "placed" if outcome.placed else "waits"),
         Column("WHERE OR WHY", lambda outcome: outcome.text, long=True),
     ]
+
+
+app.command("what-if")(what_if)

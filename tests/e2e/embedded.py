@@ -111,6 +111,10 @@ class Embedded:
         async with RemoteControlPlane(self.home / "migctl.sock") as control:
             return (await control.list(kind)).items
 
+    def look_at_everything(self) -> tuple[object, ...]:
+        """Workloads, pods and nodes as they are now."""
+        return self.look(Workload), self.look(Claim), self.look(Node)
+
     def workload(self, name: str) -> Workload:
         return next(w for w in self.look(Workload) if w.meta.name == name)
 

@@ -1,0 +1,148 @@
+"""What if: the same planner on an edited snapshot, and what differs.
+
+Edits are pure. What runs on a node that is taken away becomes pending work again, as it would. The
+difference names requests whose outcome changes and GPUs whose layout does; GPUs of nodes that are
+in one snapshot only count as empty in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
+from solver.model.demand import DeviceShare, Grant, Request
+from solver.model.geometry import GpuModel
+from solver.model.plan import Assign, Destroy, Evict, Outcome, Plan
+from solver.model.snapshot import Policy, Snapshot
+from solver.planner import plan
+
+
+@dataclass(frozen=True, slots=True)
+class Edits:
+    """What is imagined: requests and nodes more, nodes less."""
+
+    requests: tuple[Request, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    models: tuple[GpuModel, ...] = ()
+    lost: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A request whose fate differs. None: it is not there, or (`before`, `after`) it keeps what it holds."""
+
+    request: Request
+    before: Outcome | Grant | None
+    after: Outcome | Grant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two decisions side by side. layouts: GPU UUID to what is on it now-planned and then-planned."""
+
+    before: Plan
+    after: Plan
+    snapshot: Snapshot
+    requests: tuple[Changed, ...]
+    evicted: tuple[Evict, ...]
+    layouts: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+
+def edited(snapshot: Snapshot, edits: Edits) -> Snapshot:
+    """The snapshot with the edits carried out."""
+    stay = tuple(holding for holding in snapshot.held if holding.grant.node not in edits.lost)
+    homeless = tuple(holding.request for holding in snapshot.held if holding.grant.node in edits.lost)
+    return replace(
+        snapshot,
+        nodes=(*(node for node in snapshot.nodes if node.name not in edits.lost), *edits.nodes),
+        gpus=(*(gpu for gpu in snapshot.gpus if gpu.node not in edits.lost), *edits.gpus),
+        models=MappingProxyType({**snapshot.models, **{model.id: model for model in edits.models}}),
+        pending=(*snapshot.pending, *homeless, *edits.requests),
+        held=stay,
+    )
+
+
+def compare(snapshot: Snapshot, edits: Edits, policy: Policy | None = None, other: Policy | None = None) -> Difference:
+    """Decide on the snapshot, and on the edited one under the `other` policy (None: the same)."""
+    imagined = edited(snapshot, edits)
+    before, after = plan(snapshot, policy), plan(imagined, other or policy)
+    old, new = layouts(snapshot, before), layouts(imagined, after)
+    return Difference(
+        before=before,
+        after=after,
+        snapshot=imagined,
+        requests=tuple(_changed(snapshot, before, imagined, after)),
+        evicted=tuple(step for step in after.steps if isinstance(step, Evict)),
+        layouts=MappingProxyType(
+            {
+                uuid: (old.get(uuid, ()), new.get(uuid, ()))
+                for uuid in (*old, *(uuid for uuid in new if uuid not in old))
+                if old.get(uuid, ()) != new.get(uuid, ())
+            }
+        ),
+    )
+
+
+def _changed(snapshot: Snapshot, before: Plan, imagined: Snapshot, after: Plan) -> Iterable[Changed]:
+    was, becomes = _fates(snapshot, before), _fates(imagined, after)
+    everybody = {r.claim: r for s in (snapshot, imagined) for r in (*s.pending, *(h.request for h in s.held))}
+    for claim, request in everybody.items():
+        if was.get(claim) != becomes.get(claim):
+            yield Changed(request, was.get(claim), becomes.get(claim))
+
+
+def _fates(snapshot: Snapshot, decided: Plan) -> dict[str, Outcome | Grant | None]:
+    evicted = {step.claim for step in decided.steps if isinstance(step, Evict)}
+    moved = {step.claim: step.grant for step in decided.steps if isinstance(step, Assign)}
+    held = {h.request.claim: h.grant if h.request.claim not in evicted else None for h in snapshot.held}
+    return {**held, **{claim: moved[claim] for claim in evicted if claim in moved}, **decided.outcomes}
+
+
+def layouts(snapshot: Snapshot, decided: Plan) -> dict[str, tuple[str, ...]]:
+    """What is on every GPU once the plan is carried out, as texts in the order of their place."""
+    names = {r.claim: r.name for r in (*snapshot.pending, *(h.request for h in snapshot.held))}
+    gpus = {gpu.uuid: gpu for gpu in snapshot.gpus}
+    for step in decided.steps:
+        if isinstance(step, Evict):
+            gpus = {uuid: _without(gpu, step.claim) for uuid, gpu in gpus.items()}
+        elif isinstance(step, Destroy):
+            gpus[step.gpu] = _destroyed(gpus[step.gpu], step)
+        elif isinstance(step, Assign):
+            for share in step.grant.devices:
+                gpus[share.gpu] = _given(gpus[share.gpu], step.claim, share)
+    return {uuid: _texts(gpu, names) for uuid, gpu in gpus.items()}
+
+
+def _without(gpu: Gpu, claim: str) -> Gpu:
+    idle = tuple(replace(i, state=InstanceState.IDLE, claim=None) if i.claim == claim else i for i in gpu.instances)
+    parts = tuple(part for part in gpu.parts if part.claim != claim)
+    return replace(gpu, instances=idle, parts=parts, held_by=None if gpu.held_by == claim else gpu.held_by)
+
+
+def _destroyed(gpu: Gpu, step: Destroy) -> Gpu:
+    left = tuple(i for i in gpu.instances if (i.profile, i.start) != (step.profile, step.start))
+    return replace(gpu, instances=left)
+
+
+def _given(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
+    if share.backing is Backing.WHOLE:
+        return replace(gpu, held_by=claim)
+    if share.profile is None or share.start is None:
+        return replace(gpu, parts=(*gpu.parts, SharedPart(claim, share.portion, share.memory_mib, share.backing)))
+    mine = Instance(share.profile, share.start, share.size, InstanceState.BUSY, claim)
+    others = tuple(i for i in gpu.instances if not i.mask & mine.mask)
+    return replace(gpu, instances=(*others, mine))
+
+
+def _texts(gpu: Gpu, names: Mapping[str, str]) -> tuple[str, ...]:
+    def holder(claim: str | None) -> str:
+        return names.get(claim or "", claim or "")
+
+    if gpu.held_by:
+        return (f"whole: {holder(gpu.held_by)}",)
+    instances = sorted(gpu.instances, key=lambda i: i.start)
+    shown = [f"{i.profile}@{i.start}: {holder(i.claim) if i.claim else i.state.value}" for i in instances]
+    return (*shown, *(f"{part.memory_mib} MiB: {holder(part.claim)}" for part in gpu.parts))
