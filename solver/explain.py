@@ -44,6 +44,15 @@ class Explainer:
             self._reasons[key] = self._look(request)
         return self._reasons[key]
 
+    def kept(self, request: Request, window: Window) -> Unplaced:
+        """What a request waits for, for which room is kept."""
+        seat = window.seats[0]
+        names = _listed(_claim_text(self._draft.cluster, claim) for claim in sorted(window.gone))
+        kept = f"{ask_text(request.ask)} on node {seat.board.gpu.node} is kept for it"
+        text = f"it has waited long: {kept} until {names} end"
+        blockers = Blockers(seat.board.gpu.uuid, seat.share.profile, seat.share.start, tuple(sorted(window.gone)))
+        return Unplaced(Code.NO_FREE_GPU, text, blockers)
+
     def was_free(self, request: Request) -> bool:
         """Whether there was a place for it before the plan."""
         key = shape(request)

@@ -34,7 +34,7 @@ def plan(snapshot: Snapshot, policy: Policy | None = None) -> Plan:
         if draft.redeem(job):
             line.leave(job)
     for job in line:
-        draft.serve(job)
+        draft.serve(job) or draft.keep(job)
     return _assemble(snapshot, draft, line.refused)
 
 
@@ -61,6 +61,8 @@ def _outcome(draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced]
         barred = refusal(Job((request,)), draft.ledger, gpus)
         if barred:
             return barred
+    if window := draft.kept.get(request.claim):
+        return explainer.kept(request, window)
     reason = explainer.explain(request)
     if reason.code not in (Code.NO_FREE_GPU, Code.NO_LEGAL_START, Code.BEHIND_OTHERS):
         return reason

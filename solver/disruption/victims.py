@@ -73,6 +73,10 @@ class Victims:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
         return Licence("anyone", lambda claim: True, lambda gone: gone, self._fewest)
 
+    def ending(self) -> Licence:
+        """For room that is waited for: the fewest of those that end by themselves."""
+        return Licence("ending", self._ends, lambda gone: gone, self._fewest)
+
     def movers(self) -> Licence:
         """For consolidation: work that may be restarted elsewhere."""
         return Licence(
@@ -144,6 +148,9 @@ class Victims:
             return _Entitlement(False, False)
         own, *above = [level.allocated + wants <= level.fair_share + EPSILON for level in account.chain]
         return _Entitlement(own, all(above), account.parent)
+
+    def _ends(self, claim: str) -> bool:
+        return self.is_leaving(claim) or (claim in self.held and self.held[claim].request.preemptible)
 
     def _movers_complete(self, gone: Claims) -> Claims | None:
         everyone = self.closure(gone)

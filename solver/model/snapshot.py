@@ -76,11 +76,13 @@ class Policy:
     """The knobs of a decision.
 
     evictions    at most this many evictions in one plan
+    patience_s   a job that has waited so long has room kept for it while smaller ones wait behind it
     spreading    per node pool; a pool left out is packed (binpack)
     wall_clock_s hard limit of one exact solve; past it the greedy plan stands
     """
 
     evictions: int = 64
+    patience_s: float = 600.0
     memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
     spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))
     wall_clock_s: float = 2.0

@@ -57,7 +57,12 @@ class _Means:
 
 
 class Draft:
-    """Serves jobs one after another; what is given out is gone for those that follow."""
+    """Serves jobs one after another; what is given out is gone for those that follow.
+
+    found         places, by claim
+    kept          room that is kept for claims that have none yet
+    beyond_quota  GPUs that a free place would have counted for, where quota or limit forbade it
+    """
 
     def __init__(self, snapshot: Snapshot, policy: Policy, ledger: Ledger) -> None:
         self.cluster = Cluster(snapshot)
@@ -68,6 +73,8 @@ class Draft:
         self.everywhere = Domain((), tuple(self.cluster.hosts.values()))
         self.found: dict[str, Found] = {}
         self.beyond_quota: dict[str, float] = {}
+        self.kept: dict[str, Window] = {}
+        self._kept_in: set[str] = set()
         self._snapshot = snapshot
         self._reasons = Reasons(ledger)
         self._parts: dict[Hashable, Domain] = {}
@@ -99,6 +106,33 @@ class Draft:
         places = domains(self.everywhere, job.gang, nodes)
         return any(self._place_all(job, domain, means) for means in ways for domain in places)
 
+    def keep(self, job: Job) -> bool:
+        """Keep the room nearest to being free for a job that has waited long: nobody after it may take that room.
+
+        One job of each pool at a time, and only room that work that ends by itself will leave.
+        """
+        account = self.ledger.account_for(job.first)
+        waited = self._snapshot.now - min(request.created for request in job.requests)
+        if account is None or account.pool in self._kept_in or waited < self.policy.patience_s:
+            return False
+        for domain in domains(self.everywhere, job.gang, self._nodes(job)):
+            if windows := self._keep_all(job, domain):
+                self.kept |= windows
+                self._kept_in.add(account.pool)
+                return True
+        return False
+
+    def _keep_all(self, job: Job, domain: Domain) -> dict[str, Window]:
+        mark, windows = self.cluster.mark(), {}
+        for request in job.requests:
+            window = self.search.cheapest(request, self.victims.ending(), domain)
+            if window is None:
+                self.cluster.undo(mark)
+                return {}
+            self.cluster.take(replace(request, claim=f"{request.claim} kept"), window.seats)
+            windows[request.claim] = window
+        return windows
+
     def figures(self, request: Request) -> str:
         """What its project uses and may use where the request counts, for people."""
         account = self.ledger.account_for(request)
@@ -107,8 +141,10 @@ class Draft:
     def _nodes(self, job: Job) -> list[str]:
         """Where members of the job's gang are, or will be."""
         key = gang_key(job.first)
+        if key is None:
+            return []
         running = [h.grant.node for h in self.victims.members(key) if h.request.claim not in self.cluster.leaving]
-        return running + [f.grant.node for f in self.found.values() if key and gang_key(f.request) == key]
+        return running + [found.grant.node for found in self.found.values() if gang_key(found.request) == key]
 
     def _place_all(self, job: Job, domain: Domain, means: _Means) -> bool:
         mark = self._mark()

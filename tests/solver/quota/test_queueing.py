@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from solver.model.cluster import Node
 from solver.model.demand import Fraction, Gang, Request, WholeGpus
-from solver.model.plan import Code
+from solver.model.plan import Code, Evict
 from solver.model.snapshot import Department, Project, Quota, Snapshot
 from solver.quota.ledger import Ledger
 from solver.quota.queueing import Line
@@ -175,3 +176,41 @@ def test_non_preemptible_demand_beyond_the_quota_takes_no_share_from_others() ->
     ledger = Ledger(queue(*pending, projects=projects))
     shares_ = {name: account.fair_share for (name, _), account in ledger.accounts.items()}
     assert shares_ == {"team-a": 1.0, "team-b": 3.0}
+
+
+def test_room_is_kept_for_what_has_waited_long_and_nobody_behind_it_takes_it() -> None:
+    g = cards(1, 2)
+    projects = [Project("team-a", Quota(0.0)), Project("team-b", Quota(2.0), created=1.0)]
+    held = (replace(whole("a1", g[:1]), protected="a disruption budget"),)
+    big, small = wants("big", 2, created=0.0), wants("small", project="team-a", created=500.0)
+    early = cluster(*g, projects=projects, held=held, pending=(big, small), now=599.0)
+    assert place(decide(early), "small")
+    late = decide(replace(early, now=601.0))
+    assert refusal(late, "small")
+    assert refusal(late, "big").message == (
+        "it has waited long: 2 whole GPUs on node n0 is kept for it until a1 (1 whole GPU) end"
+    )
+    assert place(decide(replace(early, now=601.0, held=())), "big")
+
+
+def test_no_room_is_kept_where_only_endless_work_would_leave_it() -> None:
+    g = cards(1, 2)
+    projects = [Project("team-a", Quota(1.0)), Project("team-b", Quota(1.0), created=1.0)]
+    endless = whole("a1", g[:1])
+    held = (replace(endless, request=replace(endless.request, preemptible=False)),)
+    pending = (wants("big", 2, created=0.0), wants("small", project="team-a", created=500.0))
+    made = decide(cluster(*g, projects=projects, held=held, pending=pending, now=9999.0))
+    assert place(made, "small")
+
+
+def test_a_gang_that_is_broken_up_does_not_grow_in_the_same_plan() -> None:
+    g = cards(1, 4)
+    gang = Gang("gang", 2)
+    projects = [Project("team-a", Quota(0.0), created=0.0), Project("team-b", Quota(4.0), created=1.0)]
+    held = (whole("m0", g[:1], gang=gang), whole("m1", g[1:2], gang=gang))
+    growing = wants("m2", project="team-a", gang=gang, created=0.0)
+    made = decide(
+        cluster(*g, projects=projects, held=held, pending=(growing, *(wants(f"b{i}", created=1.0) for i in range(4))))
+    )
+    assert refusal(made, "m2")
+    assert [step.claim for step in made.steps if isinstance(step, Evict)] == ["m1", "m0"]
