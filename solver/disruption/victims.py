@@ -119,7 +119,7 @@ class Victims:
     def new(self, gone: Iterable[str]) -> list[Holding]:
         """Those of `gone` that would have stayed."""
         out = self._leaving()
-        return [self.held[claim] for claim in gone if claim not in out and claim in self.held]
+        return [self.held[claim] for claim in sorted(gone) if claim not in out and claim in self.held]
 
     def members(self, gang: GangKey | None) -> list[Holding]:
         """Those of a gang that hold their share, the leaving ones left out."""

@@ -213,4 +213,4 @@ def test_a_gang_that_is_broken_up_does_not_grow_in_the_same_plan() -> None:
         cluster(*g, projects=projects, held=held, pending=(growing, *(wants(f"b{i}", created=1.0) for i in range(4))))
     )
     assert refusal(made, "m2")
-    assert [step.claim for step in made.steps if isinstance(step, Evict)] == ["m1", "m0"]
+    assert [step.claim for step in made.steps if isinstance(step, Evict)] == ["m0", "m1"]
