@@ -13,15 +13,15 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nodeagent import environment, fractions, host, inventory, mig, mig_mode, records
+from nodeagent import environment, host, inventory, mig_mode, settling
+from nodeagent.claims import Claims
 from nodeagent.contract import (
     AgentError,
     Allocation,
     Busy,
-    Fenced,
     NodeReport,
     Prepared,
     PreparedDevice,
@@ -29,15 +29,14 @@ from nodeagent.contract import (
     Unsupported,
 )
 from nodeagent.durable import replace
+from nodeagent.events import Event, Observer, What
 from nodeagent.fractions import LimitsFiles
 from nodeagent.gpu import ManagedGpu
 from nodeagent.intents import DamagedJournal, Journal
 from nodeagent.inventory import ClaimOf, Sight
 from nodeagent.mig_mode import ModeChange
-from nodeagent.nvml import Board, InUse, Lost, NotPermitted, NotSupported, Nvml, NvmlError
+from nodeagent.nvml import Board, Nvml, NvmlError
 from nodeagent.records import Hold
-from solver.model.cluster import Backing
-from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel
 
 _TURN_S = 40.0  # kubelet gives up on a Prepare after 45 s
@@ -70,24 +69,28 @@ class Agent:
         claim_of: ClaimOf = host.claim_of,
         clock: Callable[[], float] = time.monotonic,
         settings: Mapping[str, str] | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.node = node
-        self._nvml, self._boot_id, self._claim_of, self._clock = nvml, boot_id, claim_of, clock
+        self._nvml, self._claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._state_dir = state_dir
+        self._observers = observers
         self._changes = 0
         self._report_lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
         self._gpus: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
+        self._claims = Claims(nvml, self._gpus, node, claim_of)
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_descriptor = _claim_directory(state_dir)
         try:
             self._starts = _count_start(state_dir)
             self._limits = LimitsFiles(state_dir / "limits")
             self._driver = nvml.driver_version()
-            self._discover()
-            self._settle_all()
+            self._boot = boot_id()
+            self._begin(self._discover())
+            self._clean_up()
         except BaseException:
             self.close()
             raise
@@ -100,20 +103,22 @@ class Agent:
         self._nvml.close()
 
     def recover(self) -> None:
-        """What the start does: settle every GPU and clean up after a crash. May be called at any time."""
+        """Look for GPUs that did not answer, and settle every one. May be called at any time."""
         with contextlib.suppress(NvmlError):
-            self._discover()
-        self._settle_all()
+            self._begin(self._discover())
+        for gpu in list(self._gpus.values()):
+            with contextlib.suppress(AgentError), gpu.turn(_TURN_S):
+                settling.settle(self._nvml, gpu)
 
-    def _settle_all(self) -> None:
-        for gpu in self._gpus.values():
-            with gpu.turn(_TURN_S), contextlib.suppress(AgentError):
-                self._begin_boot(gpu)
-                self._settle(gpu)
-                with contextlib.suppress(NvmlError):
-                    mig_mode.restore(self._nvml, gpu)
-        self._release_incomplete()
-        held = self._held()
+    def _begin(self, gpus: Iterable[ManagedGpu]) -> None:
+        for gpu in gpus:
+            with contextlib.suppress(AgentError), gpu.turn(_TURN_S):
+                settling.begin(self._nvml, gpu)
+
+    def _clean_up(self) -> None:
+        """What a crash may have left, before anybody calls."""
+        self._claims.release_incomplete()
+        held = self._claims.held()
         with contextlib.suppress(AgentError):  # a full disk; prepare writes a missing file again
             for claim, holds in held.items():
                 self._limits.write(claim, holds)
@@ -124,35 +129,48 @@ class Agent:
 
         Raises Busy, Stale, Unsupported or Fenced; then nothing is held that was not before.
         """
-        gpus = self._gpus_of(allocation)
+        began = self._clock()
+        try:
+            prepared = self._prepare(allocation)
+        except AgentError as e:
+            self.tell(Event(What.REFUSED, claim=allocation.claim, detail=type(e).__name__, text=str(e)))
+            raise
+        self.tell(Event(What.PREPARED, claim=allocation.claim, seconds=self._clock() - began, text=allocation.name))
+        return prepared
+
+    def _prepare(self, allocation: Allocation) -> Prepared:
+        claim, gpus = allocation.claim, self._claims.gpus_of(allocation)
         with contextlib.ExitStack() as turns:
             for gpu in sorted(gpus, key=lambda g: g.board.index):
                 turns.enter_context(gpu.turn(_TURN_S))
-            before = [allocation.claim in gpu.record.holds for gpu in gpus]
+            fresh = [gpu for gpu in gpus if claim not in gpu.record.holds]
             try:
                 for gpu, share in zip(gpus, allocation.devices, strict=True):
-                    self._prepare_device(gpu, share, allocation)
-                holds = [gpu.record.holds[allocation.claim] for gpu in gpus]
-                limits = self._limits.write(allocation.claim, holds)
+                    self._claims.prepare_device(gpu, share, allocation)
+                holds = [gpu.record.holds[claim] for gpu in gpus]
+                limits = self._limits.write(claim, holds)
             except AgentError:
-                self._undo(allocation.claim, [g for g, held in zip(gpus, before, strict=True) if not held])
+                self._claims.release(claim, fresh)
                 raise
-            return self._prepared(allocation.claim, holds, limits)
+            return self._prepared(claim, holds, limits)
 
     def unprepare(self, claim: str) -> None:
         """Let go of all a claim holds; its instances stay, idle. Unknown claims are fine.
 
         Raises Busy while a process of the claim lives on one of its devices.
         """
-        for gpu in self._gpus.values():
-            if claim not in gpu.record.holds:
-                continue
-            with gpu.turn(_TURN_S):
-                hold = gpu.record.holds.get(claim)
-                if hold is not None:
-                    self._refuse_living(gpu, hold)
-                    gpu.journal.append(records.release(claim))
+        began = self._clock()
+        for gpu in list(self._gpus.values()):
+            if claim in gpu.record.holds:
+                with gpu.turn(_TURN_S):
+                    self._claims.let_go(gpu, claim)
         self._limits.remove(claim)
+        self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on to the observers."""
+        for observer in self._observers:
+            observer(event)
 
     def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         """Switch MIG mode of the GPUs named by UUID, or of every one that has MIG.
@@ -163,7 +181,7 @@ class Agent:
         unknown = set(gpus or ()) - set(self._gpus)
         if unknown:
             raise Stale(f"node {self.node} has no GPU {min(unknown)}")
-        named = [g for g in self._gpus.values() if (g.uuid in gpus if gpus is not None else g.model.profiles)]
+        named = [g for g in list(self._gpus.values()) if (g.uuid in gpus if gpus is not None else g.model.profiles)]
         if not named:
             raise Unsupported(f"no GPU of node {self.node} has MIG")
         with contextlib.ExitStack() as turns:
@@ -187,136 +205,45 @@ class Agent:
         with self._report_lock:
             if self._missing:
                 self.recover()
-            sights = {gpu.uuid: self._look(gpu) for gpu in self._gpus.values()}
+            sights = {gpu.uuid: self._look(gpu) for gpu in list(self._gpus.values())}
             if {u: s.gpu for u, s in sights.items()} != {u: s.gpu for u, s in self._sights.items()}:
                 self._changes += 1
             self._sights = sights
             return NodeReport(
                 node=self.node,
-                boot_id=self._boot_id(),
+                boot_id=self._boot,
                 generation=(self._starts << 20) + self._changes,
                 gpus=tuple(s.gpu for s in sights.values()),
-                models={g.model.id: g.model for g in self._gpus.values()},
-                held=tuple(sorted(self._held())),
+                models={g.model.id: g.model for g in list(self._gpus.values())},
+                held=tuple(sorted(self._claims.held())),
                 driver=self._driver,
                 simulated=environment.SIMULATED in self._settings,
                 processes=tuple(p for s in sights.values() for p in s.processes),
                 notes={f"GPU {index}": f"does not answer: {why}" for index, why in self._missing.items()},
             )
 
-    def _discover(self) -> None:
-        """Take every GPU into care that shows itself; the others are tried again later."""
+    def _discover(self) -> list[ManagedGpu]:
+        """Take every new GPU into care that shows itself; the others are tried again later."""
         self._missing.clear()
+        found = []
         for index in range(self._nvml.count()):
             try:
                 board = self._nvml.board(index)
                 if board.uuid not in self._gpus:
-                    self._gpus[board.uuid] = self._managed(board, self._nvml.model(board))
+                    found.append(self._managed(board, self._nvml.model(board)))
             except NvmlError as e:
                 self._missing[index] = str(e)
+        self._gpus.update({gpu.uuid: gpu for gpu in found})
+        return found
 
     def _managed(self, board: Board, model: GpuModel) -> ManagedGpu:
         directory = self._state_dir / "gpus"
         directory.mkdir(exist_ok=True)
         try:
-            return ManagedGpu(board, model, Journal(directory / f"{board.uuid}.log"), clock=self._clock)
+            journal = Journal(directory / f"{board.uuid}.log")
         except DamagedJournal as e:
-            return ManagedGpu(board, model, None, str(e), clock=self._clock)
-
-    def _begin_boot(self, gpu: ManagedGpu) -> None:
-        if gpu.record.boot != self._boot_id():
-            gpu.journal.append(records.boot(self._boot_id()))
-        for place in list(gpu.record.quarantined):
-            if gpu.record.owned[place].uuid:
-                gpu.journal.append(records.cleared(place))
-
-    def _release_incomplete(self) -> None:
-        """A claim that was never answered for: some of its devices were held, then we died."""
-        for claim, holds in self._held().items():
-            if len(holds) < holds[0].devices:
-                self._undo(claim, [g for g in self._gpus.values() if claim in g.record.holds])
-
-    def _held(self) -> dict[str, list[Hold]]:
-        held: dict[str, list[Hold]] = {}
-        for gpu in self._gpus.values():
-            for hold in list(gpu.record.holds.values()):
-                held.setdefault(hold.claim, []).append(hold)
-        return held
-
-    def _gpus_of(self, allocation: Allocation) -> list[ManagedGpu]:
-        if allocation.node != self.node:
-            raise Stale(f"{allocation.name} was allocated on node {allocation.node}, this is {self.node}")
-        uuids = [share.gpu for share in allocation.devices]
-        unknown = [u for u in uuids if u not in self._gpus]
-        if unknown:
-            raise Stale(f"node {self.node} has no GPU {unknown[0]} (any more)")
-        if not uuids or len(set(uuids)) < len(uuids):
-            raise Stale(f"the allocation of {allocation.name} names no GPU, or one GPU twice")
-        return [self._gpus[u] for u in uuids]
-
-    def _prepare_device(self, gpu: ManagedGpu, share: DeviceShare, allocation: Allocation) -> None:
-        hold = gpu.record.holds.get(allocation.claim)
-        if hold is not None and hold.share != share:
-            raise Stale(f"{allocation.name} already holds another share of GPU {gpu.uuid}: unprepare it first")
-        claim, name, count = allocation.claim, allocation.name, len(allocation.devices)
-        try:
-            if gpu.unsettled:
-                self._settle(gpu)
-            mig.refuse_mode(self._nvml, gpu, mig=share.backing is Backing.MIG)
-            if share.backing is Backing.MIG:
-                mig.prepare(self._nvml, gpu, claim, name, share, count)
-            elif hold is None:
-                fractions.prepare(gpu, claim, name, share, count)
-        except NvmlError as e:
-            self._nvml.forget(gpu.uuid)
-            self._after_trouble(gpu)
-            raise _explained(gpu, e) from e
-        except AgentError:
-            self._after_trouble(gpu)
-            raise
-
-    def _after_trouble(self, gpu: ManagedGpu) -> None:
-        if gpu.unsettled:
-            with contextlib.suppress(AgentError):
-                self._settle(gpu)
-
-    def _settle(self, gpu: ManagedGpu) -> None:
-        """Raises Fenced where the GPU's state cannot be explained or repaired; it is tried again later."""
-        _ = gpu.journal
-        try:
-            mig.settle(self._nvml, gpu)
-        except NvmlError as e:
-            gpu.unsettled = True
-            gpu.fence = f"its state cannot be settled: {e}"
-            raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fence}") from e
-        gpu.fence = ""
-
-    def _undo(self, claim: str, gpus: list[ManagedGpu]) -> None:
-        for gpu in gpus:
-            if claim in gpu.record.holds:
-                with contextlib.suppress(AgentError):
-                    gpu.journal.append(records.release(claim))
-
-    def _refuse_living(self, gpu: ManagedGpu, hold: Hold) -> None:
-        try:
-            pids = list(self._processes_of(gpu, hold))
-        except Lost:
-            return  # nothing runs on a GPU that is gone
-        except NvmlError as e:
-            raise Busy(f"cannot tell whether {hold.name} still runs on GPU {gpu.uuid}: {e}") from e
-        if pids:
-            raise Busy(f"{hold.name} still runs on GPU {gpu.uuid} as process {pids[0]}: try again when it has ended")
-
-    def _processes_of(self, gpu: ManagedGpu, hold: Hold) -> Iterator[int]:
-        owned = None if hold.place is None else gpu.record.owned.get(hold.place)
-        for process in self._nvml.processes(gpu.uuid):
-            match hold.share.backing:
-                case Backing.WHOLE:
-                    yield process.pid
-                case Backing.MIG if owned is not None and process.gi == owned.gi:
-                    yield process.pid
-                case Backing.SOFTWARE | Backing.DRIVER_LIMIT if self._claim_of(process.pid) == hold.claim:
-                    yield process.pid
+            return ManagedGpu(board, model, None, self._boot, str(e), clock=self._clock, observer=self.tell)
+        return ManagedGpu(board, model, journal, self._boot, clock=self._clock, observer=self.tell)
 
     def _prepared(self, claim: str, holds: list[Hold], limits: Path | None) -> Prepared:
         uuids = ",".join(h.uuid for h in holds)
@@ -333,7 +260,7 @@ class Agent:
     def _look(self, gpu: ManagedGpu) -> Sight:
         try:
             with gpu.turn(_GLANCE_S):
-                self._after_trouble(gpu)
+                settling.settle_if_needed(self._nvml, gpu)
                 return inventory.look(self._nvml, gpu, self.node, self._claim_of)
         except Busy:
             began = gpu.since
@@ -364,18 +291,3 @@ def _count_start(state_dir: Path) -> int:
         starts = int(time.time())
     replace(path, str(starts).encode())
     return starts
-
-
-def _explained(gpu: ManagedGpu, e: NvmlError) -> AgentError:
-    where = f"GPU {gpu.uuid} ({gpu.board.name})"
-    if gpu.fence:
-        return Fenced(f"{where} is fenced: {gpu.fence}")
-    match e:
-        case NotPermitted():
-            return Unsupported(f"{where}: {e}; the node agent must run as root (CAP_SYS_ADMIN)")
-        case NotSupported():
-            return Unsupported(f"{where}: {e}")
-        case InUse():
-            return Busy(f"{where}: {e}; another program holds the GPU (a monitor such as DCGM?): try again")
-        case _:
-            return Busy(f"{where}: {e}; nothing was changed, try again")

@@ -8,18 +8,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nodeagent.contract import Busy, Fenced
+from nodeagent.events import Event, Observer, What
 from nodeagent.intents import Journal
 from nodeagent.nvml import Board
 from nodeagent.records import Record
-from solver.model.geometry import GpuModel
+from solver.model.geometry import GpuModel, Placement
+
+
+def _nobody(event: Event) -> None:
+    """Told, and told no further."""
 
 
 class ManagedGpu:
     """All of it is read and changed under `turn` only.
 
-    unsettled  the last transaction failed half-way: settle before anything else
-    fence      why nothing new may be placed here ("" where it may)
-    since      when the turn in progress began, by `clock`; None between turns
+    boot        the running boot's name: what the journal says of another one is over
+    unsettled   the last transaction failed half-way: settle before anything else
+    fence       why its state cannot be explained ("" where it can)
+    fault       why the hardware is not to be trusted ("" where it is)
+    since       when the turn in progress began, by `clock`; None between turns
+    idle_since  when each idle instance was let go of, by `clock`; only those since the start
     """
 
     def __init__(
@@ -27,21 +35,42 @@ class ManagedGpu:
         board: Board,
         model: GpuModel,
         journal: Journal | None,
+        boot: str,
         fence: str = "",
+        *,
         clock: Callable[[], float] = time.monotonic,
+        observer: Observer = _nobody,
     ) -> None:
-        self.since: float | None = None
-        self._clock = clock
         self.board = board
         self.model = model
         self._journal = journal
+        self.boot = boot
         self.fence = fence
+        self.fault = ""
         self.unsettled = True
+        self.since: float | None = None
+        self.idle_since: dict[Placement, float] = {}
+        self.clock = clock
+        self._observer = observer
         self._lock = threading.Lock()
 
     @property
     def uuid(self) -> str:
         return self.board.uuid
+
+    @property
+    def closed(self) -> str:
+        """Why nothing new may be placed here ("" where it may)."""
+        return self.fence or self.fault
+
+    def close_off(self, why: str) -> None:
+        """Fence the GPU, or with "" open it again."""
+        if why != self.fence:
+            self.fence = why
+            self.tell(What.FENCED if why else What.UNFENCED, text=why)
+
+    def tell(self, what: What, *, claim: str = "", detail: str = "", seconds: float = 0.0, text: str = "") -> None:
+        self._observer(Event(what, self.uuid, claim, detail, seconds, text))
 
     @property
     def journal(self) -> Journal:
@@ -59,7 +88,7 @@ class ManagedGpu:
         """Wait for one's turn on this GPU. Raises Busy when it does not come in time."""
         if not self._lock.acquire(timeout=seconds):
             raise Busy(f"GPU {self.uuid} is being reconfigured; its turn did not come in {seconds:g} s: try again")
-        self.since = self._clock()
+        self.since = self.clock()
         try:
             yield
         finally:

@@ -35,7 +35,7 @@ def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf) -> Sight:
     seen = {i.uuid for i in present}
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
     shown = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
-    return Sight(replace(shown, fenced=gpu.fence or waits_for_reset(gpu, mode)), processes)
+    return Sight(replace(shown, fenced=gpu.closed or waits_for_reset(gpu, mode)), processes)
 
 
 def unseen(gpu: ManagedGpu, node: str, why: str) -> Sight:
@@ -61,7 +61,7 @@ def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...])
             if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
         ),
         held_by=next((h.claim for h in holds if h.share.backing is Backing.WHOLE), None),
-        fenced=gpu.fence,
+        fenced=gpu.closed,
     )
 
 

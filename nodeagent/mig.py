@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from nodeagent import records
 from nodeagent.contract import Busy, Stale, Unsupported
+from nodeagent.events import What
 from nodeagent.gpu import ManagedGpu
 from nodeagent.nvml import HardwareInstance, InUse, NoRoom, NotFound, Nvml
 from nodeagent.records import Entry, Hold, Owned, Record
@@ -30,6 +31,8 @@ def prepare(nvml: Nvml, gpu: ManagedGpu, claim: str, name: str, share: DeviceSha
         _refuse_unless_free(nvml, gpu, known, claim)
         if claim not in gpu.record.holds:
             gpu.journal.append(records.hold(Hold(claim, name, share, known.uuid, devices)))
+            gpu.idle_since.pop(place, None)
+            gpu.tell(What.REUSED, claim=claim, detail=_at(place))
         return known.uuid
     present = settle(nvml, gpu)
     victims = _in_the_way(nvml, gpu, profile, place, present, claim)
@@ -193,6 +196,7 @@ def _rivals(
 
 def _destroy(nvml: Nvml, gpu: ManagedGpu, owned: Owned) -> None:
     """Compute instance first. In use with no process to be found: quarantined."""
+    began = gpu.clock()
     try:
         nvml.destroy_compute_instance(gpu.uuid, owned.gi, 0)
         nvml.destroy_gpu_instance(gpu.uuid, owned.gi)
@@ -202,15 +206,24 @@ def _destroy(nvml: Nvml, gpu: ManagedGpu, owned: Owned) -> None:
         if pids:
             raise Busy(f"{at} is used by process {pids[0]}: try again when it has ended") from e
         gpu.journal.append(records.quarantine(owned.place, STUCK))
+        gpu.tell(What.QUARANTINED, detail=_at(owned.place), text=STUCK)
         raise Stale(f"{at} is quarantined: {STUCK}") from e
+    gpu.idle_since.pop(owned.place, None)
+    gpu.tell(What.DESTROYED, detail=_at(owned.place), seconds=gpu.clock() - began)
+
+
+def _at(place: Placement) -> str:
+    return f"{place.profile}@{place.start}"
 
 
 def _create(nvml: Nvml, gpu: ManagedGpu, profile: Profile, place: Placement) -> Owned:
+    began = gpu.clock()
     try:
         gi = nvml.create_gpu_instance(gpu.board, profile, place.start)
     except NoRoom as e:
         raise Busy(f"the driver has no room for {place.profile} at {place.start} on GPU {gpu.uuid}: {e}") from e
     uuid = nvml.create_compute_instance(gpu.board, gi, profile)
+    gpu.tell(What.CREATED, detail=_at(place), seconds=gpu.clock() - began)
     return Owned(profile.name, place.start, profile.size, gi, uuid)
 
 

@@ -21,6 +21,8 @@ from solver.model.geometry import GpuModel, Placement, Profile, legal
 
 Record = dict[str, Any]
 
+XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
+
 
 class Code(IntEnum):
     """NVML return codes (nvml.h)."""
@@ -178,6 +180,15 @@ class Hardware:
             if processes.living(gpu):
                 raise Refused(Code.IN_USE)
             gpu.update(instances=[], events=[], mig=gpu["mig_pending"])
+
+
+def fail(state: StateFile, uuid: str, *, xid: int | None = None, **condition: Any) -> None:
+    """Let a GPU log an XID error, or be in a condition: `celsius`, `ecc_uncorrected`, `remap_failed`."""
+    with state.change() as changed:
+        gpu = _gpu(changed, uuid)
+        gpu.update(condition)
+        if xid is not None:
+            gpu["events"].append({"type": XID_EVENT, "data": xid})
 
 
 def _gpu(state: State, uuid: str) -> Record:

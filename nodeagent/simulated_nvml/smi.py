@@ -265,7 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.gpu_reset:
             print(reset(library, chosen.id))
         else:
-            print(_chosen(Smi(bindings(library)), chosen))
+            print(_chosen(Smi(bindings.load(library)), chosen))
     except (DamagedState, BadQuery, OSError) as e:
         print(f"nvidia-smi: {e}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 from nodeagent.simulated_nvml.boards import BOARDS
@@ -12,6 +13,8 @@ from nodeagent.simulated_nvml.machine import Machine, call
 
 _EVENT_SETS = itertools.count(1)
 _IDLE_CELSIUS = 29
+_SLOWDOWN_CELSIUS = 92
+_LOOK_S = 0.1
 
 
 @call("nvmlDeviceGetTemperature")
@@ -22,6 +25,12 @@ def temperature(machine: Machine, handle: Any, sensor: Any, out: Any) -> None:
 @call("nvmlDeviceGetTemperatureV")
 def temperature_versioned(machine: Machine, handle: Any, out: Any) -> None:
     fill(out, temperature=machine.gpu(handle).get("celsius", _IDLE_CELSIUS))
+
+
+@call("nvmlDeviceGetTemperatureThreshold")
+def temperature_threshold(machine: Machine, handle: Any, kind: Any, out: Any) -> None:
+    machine.gpu(handle)
+    put(out, _SLOWDOWN_CELSIUS)
 
 
 @call("nvmlDeviceGetPowerUsage")
@@ -81,9 +90,10 @@ def ecc_errors(machine: Machine, handle: Any, kind: Any, counter: Any, out: Any)
 
 @call("nvmlDeviceGetRemappedRows")
 def remapped_rows(machine: Machine, handle: Any, *out: Any) -> None:
-    machine.gpu(handle)
-    for cell in out:
-        put(cell, 0)
+    """Corrected, uncorrected, pending, failed."""
+    failed = int(machine.gpu(handle).get("remap_failed", False))
+    for cell, number in zip(out, (0, failed, 0, failed), strict=True):
+        put(cell, number)
 
 
 @call("nvmlEventSetCreate")
@@ -112,11 +122,14 @@ def register_events(machine: Machine, handle: Any, types: Any, event_set: Any) -
 def event_set_wait(machine: Machine, handle: Any, out: Any, timeout_ms: Any) -> None:
     """The oldest event of any GPU; one that nobody waits for stays."""
     machine.handles.target(handle)
+    left = value(timeout_ms) / 1000
+    while not any(gpu["events"] for gpu in machine.hardware.now["gpus"]):
+        if left <= 0:
+            raise Refused(Code.TIMEOUT)
+        time.sleep(min(_LOOK_S, left))
+        left -= _LOOK_S
     with machine.hardware.state.change() as state:
-        for gpu in state["gpus"]:
-            if gpu["events"]:
-                event = gpu["events"].pop(0)
-                machine.handles.give_field(Device(gpu["uuid"]), out, "device")
-                fill(out, eventType=event["type"], eventData=event["data"])
-                return
-    raise Refused(Code.TIMEOUT)
+        gpu = next(gpu for gpu in state["gpus"] if gpu["events"])
+        event = gpu["events"].pop(0)
+    machine.handles.give_field(Device(gpu["uuid"]), out, "device")
+    fill(out, eventType=event["type"], eventData=event["data"])

@@ -1,0 +1,51 @@
+"""What happens at the agent, for logs and metrics: told to every observer as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class What(StrEnum):
+    """Kinds of events.
+
+    created, destroyed   a MIG instance; `seconds` in the driver
+    reused               an idle instance was given to a claim
+    prepared, unprepared a claim; `seconds` in all
+    refused              a claim was not prepared
+    settled              something half-done was finished or undone
+    quarantined, fenced  an instance, a GPU; unfenced: it may be used again
+    overstepped          a process used more than its share, or a GPU it has no share of
+    stopped              a process that overstepped was killed
+    faulty               the GPU reported an error; `detail`: its XID, "ecc" or "thermal"
+    """
+
+    CREATED = "created"
+    DESTROYED = "destroyed"
+    REUSED = "reused"
+    PREPARED = "prepared"
+    UNPREPARED = "unprepared"
+    REFUSED = "refused"
+    SETTLED = "settled"
+    QUARANTINED = "quarantined"
+    FENCED = "fenced"
+    UNFENCED = "unfenced"
+    OVERSTEPPED = "overstepped"
+    STOPPED = "stopped"
+    FAULTY = "faulty"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `detail`: profile and start, the reason's kind; `text`: for people."""
+
+    what: What
+    gpu: str = ""
+    claim: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+    text: str = ""
+
+
+Observer = Callable[[Event], None]

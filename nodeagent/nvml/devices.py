@@ -1,0 +1,225 @@
+"""GPUs through NVML: identity, models, processes, readings, errors.
+
+Device handles are cached by UUID, since looking one up can take seconds on a busy driver.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from nodeagent.nvml.bindings import give_back, load
+from nodeagent.nvml.errors import checked
+from nodeagent.nvml.facts import Board, Process, Readings, XidError
+from solver.model.geometry import Engines, GpuModel, Profile
+
+R = TypeVar("R")
+
+_MIB = 1 << 20
+_NO_INSTANCE = 0xFFFFFFFF
+_ARCHITECTURES = {4: "Pascal", 5: "Volta", 6: "Turing", 7: "Ampere", 8: "Ada", 9: "Hopper", 10: "Blackwell"}
+_AMPERE = "Ampere"
+
+
+class Devices:
+    """An open NVML. Thread-safe. Raises LibraryMissing where there is none.
+
+    library  what stands behind pynvml instead of libnvidia-ml.so.1
+    """
+
+    def __init__(self, library: object | None = None) -> None:
+        self._nvml: Any = load(library)
+        self._is_copy = library is not None
+        self._devices: dict[str, Any] = {}
+        self._models: dict[str, GpuModel] = {}
+        self._lock = threading.Lock()
+        self._open()
+
+    @checked
+    def _open(self) -> None:
+        self._nvml.nvmlInit()
+
+    def close(self) -> None:
+        """Let go of NVML; nothing may be called afterwards."""
+        with contextlib.suppress(self._nvml.NVMLError):
+            self._nvml.nvmlShutdown()
+        if self._is_copy:
+            give_back(self._nvml)
+
+    @checked
+    def driver_version(self) -> str:
+        return str(self._nvml.nvmlSystemGetDriverVersion())
+
+    @checked
+    def cuda_version(self) -> tuple[int, int]:
+        number = int(self._nvml.nvmlSystemGetCudaDriverVersion_v2())
+        return number // 1000, number % 1000 // 10
+
+    @checked
+    def count(self) -> int:
+        """How many GPUs there are."""
+        return int(self._nvml.nvmlDeviceGetCount())
+
+    def boards(self) -> tuple[Board, ...]:
+        """Every GPU, in NVML's order."""
+        return tuple(self.board(i) for i in range(self.count()))
+
+    @checked
+    def board(self, index: int) -> Board:
+        n = self._nvml
+        device = n.nvmlDeviceGetHandleByIndex(index)
+        uuid = str(n.nvmlDeviceGetUUID(device))
+        with self._lock:
+            self._devices[uuid] = device
+        return Board(
+            uuid=uuid,
+            index=index,
+            minor=n.nvmlDeviceGetMinorNumber(device),
+            name=str(n.nvmlDeviceGetName(device)),
+            architecture=_ARCHITECTURES.get(n.nvmlDeviceGetArchitecture(device), "newer"),
+            memory_mib=n.nvmlDeviceGetMemoryInfo(device).total // _MIB,
+            bus_id=str(n.nvmlDeviceGetPciInfo(device).busId),
+        )
+
+    def _device(self, gpu: str) -> Any:
+        with self._lock:
+            device = self._devices.get(gpu)
+        if device is None:
+            device = self._nvml.nvmlDeviceGetHandleByUUID(gpu)
+            with self._lock:
+                self._devices[gpu] = device
+        return device
+
+    def forget(self, gpu: str) -> None:
+        """Look the GPU's handle up anew next time: one from before a reset is dead."""
+        with self._lock:
+            self._devices.pop(gpu, None)
+
+    @checked
+    def model(self, board: Board) -> GpuModel:
+        """The GPU's model with its live profile table; readable with MIG off."""
+        with self._lock:
+            known = self._models.get(board.uuid)
+        if known is None:
+            known = self._read_model(board)
+            with self._lock:
+                self._models[board.uuid] = known
+        return known
+
+    def _read_model(self, board: Board) -> GpuModel:
+        profiles = tuple(self._read_profiles(self._device(board.uuid)))
+        full = max((p for p in profiles if not p.variant), key=lambda p: p.size, default=None)
+        return GpuModel(
+            id=model_id(board.name),
+            product=board.name,
+            architecture=board.architecture,
+            memory_mib=board.memory_mib,
+            units=max((s + p.size for p in profiles for s in p.starts), default=0),
+            slices=full.slices if full else 0,
+            profiles=profiles,
+            engines=full.engines if full else None,
+            mig_mode_needs_reset=bool(profiles) and board.architecture == _AMPERE,
+        )
+
+    def _read_profiles(self, device: Any) -> Iterator[Profile]:
+        n = self._nvml
+        for number in range(n.NVML_GPU_INSTANCE_PROFILE_COUNT):
+            try:
+                info = n.nvmlDeviceGetGpuInstanceProfileInfo(device, number)
+                places = self._placements(device, info.id)
+            except (n.NVMLError_NotSupported, n.NVMLError_InvalidArgument):
+                continue
+            if places:
+                yield Profile(
+                    name=str(info.name).removeprefix("MIG ").strip(),
+                    enum=number,
+                    board_id=info.id,
+                    slices=info.sliceCount,
+                    size=places[0][1],
+                    starts=tuple(sorted(start for start, _ in places)),
+                    memory_mib=info.memorySizeMB,
+                    max_count=info.instanceCount,
+                    multiprocessors=info.multiprocessorCount or None,
+                    engines=Engines(info.decoderCount, info.jpegCount, info.ofaCount),
+                )
+
+    def _placements(self, device: Any, profile_id: int) -> list[tuple[int, int]]:
+        """(start, size) of every placement: asked for the count, then for the array."""
+        n = self._nvml
+        count = ctypes.c_uint(0)
+        n.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, None, ctypes.byref(count))
+        array = (n.c_nvmlGpuInstancePlacement_t * count.value)()
+        n.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, array, ctypes.byref(count))
+        return [(p.start, p.size) for p in array[: count.value]]
+
+    @checked
+    def processes(self, gpu: str) -> tuple[Process, ...]:
+        """Compute and graphics processes of the whole GPU, each instance once."""
+        n = self._nvml
+        device = self._device(gpu)
+        found = {}
+        for p in (*n.nvmlDeviceGetComputeRunningProcesses(device), *n.nvmlDeviceGetGraphicsRunningProcesses(device)):
+            gi = None if p.gpuInstanceId in (None, _NO_INSTANCE) else int(p.gpuInstanceId)
+            found[p.pid, gi] = Process(p.pid, (p.usedGpuMemory or 0) // _MIB, gi)
+        return tuple(found.values())
+
+    @checked
+    def readings(self, gpu: str) -> Readings:
+        n, device = self._nvml, self._device(gpu)
+        rows = self._told(lambda: n.nvmlDeviceGetRemappedRows(device))
+        usage = self._told(lambda: n.nvmlDeviceGetUtilizationRates(device).gpu)
+        milliwatts = self._told(lambda: n.nvmlDeviceGetPowerUsage(device))
+        return Readings(
+            used_mib=n.nvmlDeviceGetMemoryInfo(device).used // _MIB,
+            utilization=None if usage is None else usage / 100,
+            celsius=self._told(lambda: n.nvmlDeviceGetTemperature(device, n.NVML_TEMPERATURE_GPU)),
+            slowdown_celsius=self._told(
+                lambda: n.nvmlDeviceGetTemperatureThreshold(device, n.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN)
+            ),
+            power_w=None if milliwatts is None else milliwatts / 1000,
+            ecc_uncorrected=self._told(
+                lambda: n.nvmlDeviceGetTotalEccErrors(device, n.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, n.NVML_VOLATILE_ECC)
+            ),
+            remap_failed=bool(rows and rows[3]),
+        )
+
+    def _told(self, read: Callable[[], R]) -> R | None:
+        """A reading, or None where the GPU does not have it."""
+        n = self._nvml
+        try:
+            return read()
+        except (n.NVMLError_NotSupported, n.NVMLError_FunctionNotFound, n.NVMLError_NoPermission):
+            return None
+
+    @checked
+    def watch_errors(self, gpus: Sequence[str]) -> object:
+        """A watch over the GPUs' errors, for `next_error`. GPUs without events are left out."""
+        n = self._nvml
+        watch = n.nvmlEventSetCreate()
+        for gpu in gpus:
+            device = self._device(gpu)
+            self._told(functools.partial(n.nvmlDeviceRegisterEvents, device, n.nvmlEventTypeXidCriticalError, watch))
+        return watch
+
+    @checked
+    def next_error(self, watch: object, seconds: float) -> XidError | None:
+        """The next error, or None when none comes in time."""
+        n = self._nvml
+        try:
+            event = n.nvmlEventSetWait(watch, int(seconds * 1000))
+        except n.NVMLError_Timeout:
+            return None
+        return XidError(str(n.nvmlDeviceGetUUID(event.device)), int(event.eventData))
+
+    @checked
+    def end_watch(self, watch: object) -> None:
+        self._nvml.nvmlEventSetFree(watch)
+
+
+def model_id(product: str) -> str:
+    """A GPU's product name as a model id: "NVIDIA H100 80GB HBM3" -> "H100-80GB-HBM3"."""
+    return product.removeprefix("NVIDIA ").removeprefix("Tesla ").replace(" ", "-")

@@ -1,0 +1,76 @@
+"""What NVML says, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A GPU's lasting facts. `bus_id` as the driver writes it: 00000000:07:00.0."""
+
+    uuid: str
+    index: int
+    minor: int
+    name: str
+    architecture: str
+    memory_mib: int
+    bus_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigMode:
+    current: bool
+    pending: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareInstance:
+    """A GPU instance as the driver has it.
+
+    uuid     of its one compute instance that spans it; None where it has none (a half-made
+             one) or another kind of split (somebody else's)
+    compute  ids of its compute instances
+    """
+
+    gi: int
+    profile: str
+    start: int
+    size: int
+    compute: tuple[int, ...]
+    uuid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process on a GPU; `gi` is its GPU instance where MIG is on."""
+
+    pid: int
+    memory_mib: int
+    gi: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What the sensors of a GPU say. None: this GPU or mode does not tell.
+
+    utilization      of the whole GPU, 0 to 1; not told with MIG on
+    ecc_uncorrected  uncorrected memory errors since the driver was loaded
+    remap_failed     a bad memory row could not be replaced
+    """
+
+    used_mib: int
+    utilization: float | None
+    celsius: int | None
+    slowdown_celsius: int | None
+    power_w: float | None
+    ecc_uncorrected: int | None
+    remap_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class XidError:
+    """An error that the driver logged for a GPU, by NVIDIA's number."""
+
+    gpu: str
+    xid: int

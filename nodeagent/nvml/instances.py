@@ -1,0 +1,142 @@
+"""MIG through NVML: mode, instances, creation and destruction.
+
+NVML has two id spaces: profile information is asked for by enum, creation and placements by the
+`id` found in that information. Instance handles are never kept, since instances come and go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+from nodeagent.nvml.devices import Devices
+from nodeagent.nvml.errors import NotFound, NvmlError, checked, error_for
+from nodeagent.nvml.facts import Board, HardwareInstance, MigMode
+from solver.model.geometry import Profile
+
+# compute slices -> compute instance profile (nvml.h); C = G is the only kind we make
+_COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 7: 4, 8: 5, 6: 6}
+
+
+class Nvml(Devices):
+    """An open NVML with its MIG side."""
+
+    @checked
+    def mig_mode(self, gpu: str) -> MigMode | None:
+        """None where the GPU has no MIG."""
+        try:
+            current, pending = self._nvml.nvmlDeviceGetMigMode(self._device(gpu))
+        except self._nvml.NVMLError_NotSupported:
+            return None
+        return MigMode(bool(current), bool(pending))
+
+    @checked
+    def set_mig_mode(self, gpu: str, on: bool) -> MigMode:
+        """Ask for a mode; what it is now and will be. Needs an idle GPU and CAP_SYS_ADMIN."""
+        status = self._nvml.nvmlDeviceSetMigMode(self._device(gpu), int(on))
+        self.forget(gpu)  # the driver may have reset the GPU
+        if status:
+            raise error_for(status, "set mig mode: activation failed")
+        current, pending = self._nvml.nvmlDeviceGetMigMode(self._device(gpu))
+        return MigMode(bool(current), bool(pending))
+
+    @checked
+    def instances(self, board: Board) -> tuple[HardwareInstance, ...]:
+        """Every GPU instance, half-made ones included, by start."""
+        mig = self._mig_devices(board.uuid)
+        found = []
+        for profile in self.model(board).profiles:
+            for handle in self._gpu_instances(board.uuid, profile):
+                info = self._nvml.nvmlGpuInstanceGetInfo(handle)
+                mine = [m for m in mig if m.gi == info.id]
+                if not mine:
+                    self._refuse_hidden(handle, profile)
+                uuid = mine[0].uuid if len(mine) == 1 and mine[0].whole else None
+                compute = tuple(m.ci for m in mine)
+                place = info.placement
+                found.append(HardwareInstance(info.id, profile.name, place.start, place.size, compute, uuid))
+        return tuple(sorted(found, key=lambda i: i.start))
+
+    def _refuse_hidden(self, instance: Any, profile: Profile) -> None:
+        """A GPU instance without a MIG device has no compute instance; else we read while it changed."""
+        n = self._nvml
+        count = ctypes.c_uint(0)
+        array = (n.c_nvmlComputeInstance_t * profile.slices)()
+        kind = n.nvmlGpuInstanceGetComputeInstanceProfileInfo(
+            instance, _COMPUTE_PROFILES[profile.slices], n.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED
+        )
+        n.nvmlGpuInstanceGetComputeInstances(instance, kind.id, array, ctypes.byref(count))
+        if count.value:
+            raise NvmlError("instances changed while they were read: read again")
+
+    def _gpu_instances(self, gpu: str, profile: Profile) -> list[Any]:
+        n = self._nvml
+        count = ctypes.c_uint(0)
+        array = (n.c_nvmlGpuInstance_t * profile.max_count)()
+        n.nvmlDeviceGetGpuInstances(self._device(gpu), profile.board_id, array, ctypes.byref(count))
+        return list(array[: count.value])
+
+    def _mig_devices(self, gpu: str) -> list[_MigDevice]:
+        n = self._nvml
+        device = self._device(gpu)
+        found = []
+        for index in range(n.nvmlDeviceGetMaxMigDeviceCount(device)):
+            try:
+                mig = n.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
+            except n.NVMLError_NotFound:
+                continue
+            slices = n.nvmlDeviceGetAttributes_v2(mig)
+            gi, ci = n.nvmlDeviceGetGpuInstanceId(mig), n.nvmlDeviceGetComputeInstanceId(mig)
+            whole = slices.computeInstanceSliceCount == slices.gpuInstanceSliceCount
+            found.append(_MigDevice(gi, ci, str(n.nvmlDeviceGetUUID(mig)), whole))
+        return found
+
+    @checked
+    def mig_device(self, uuid: str) -> int:
+        """The GPU instance id of a live MIG device. Raises NotFound."""
+        return int(self._nvml.nvmlDeviceGetGpuInstanceId(self._nvml.nvmlDeviceGetHandleByUUID(uuid)))
+
+    @checked
+    def create_gpu_instance(self, board: Board, profile: Profile, start: int) -> int:
+        """Returns its id. Raises NoRoom where something overlaps."""
+        n = self._nvml
+        place = n.c_nvmlGpuInstancePlacement_t(start, profile.size)
+        handle = n.nvmlDeviceCreateGpuInstanceWithPlacement(
+            self._device(board.uuid), profile.board_id, ctypes.byref(place)
+        )
+        return int(n.nvmlGpuInstanceGetInfo(handle).id)
+
+    @checked
+    def create_compute_instance(self, board: Board, gi: int, profile: Profile) -> str:
+        """The one compute instance that spans the GPU instance. Returns the MIG device's UUID."""
+        n = self._nvml
+        handle = n.nvmlDeviceGetGpuInstanceById(self._device(board.uuid), gi)
+        kind = n.nvmlGpuInstanceGetComputeInstanceProfileInfo(
+            handle, _COMPUTE_PROFILES[profile.slices], n.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED
+        )
+        n.nvmlGpuInstanceCreateComputeInstance(handle, kind.id)
+        for mig in self._mig_devices(board.uuid):
+            if mig.gi == gi:
+                return mig.uuid
+        raise NotFound(f"GPU instance {gi} has no MIG device after its creation")
+
+    @checked
+    def destroy_compute_instance(self, gpu: str, gi: int, ci: int) -> None:
+        n = self._nvml
+        instance = n.nvmlDeviceGetGpuInstanceById(self._device(gpu), gi)
+        n.nvmlComputeInstanceDestroy(n.nvmlGpuInstanceGetComputeInstanceById(instance, ci))
+
+    @checked
+    def destroy_gpu_instance(self, gpu: str, gi: int) -> None:
+        self._nvml.nvmlGpuInstanceDestroy(self._nvml.nvmlDeviceGetGpuInstanceById(self._device(gpu), gi))
+
+
+@dataclass(frozen=True, slots=True)
+class _MigDevice:
+    """`whole`: its compute instance spans its GPU instance."""
+
+    gi: int
+    ci: int
+    uuid: str
+    whole: bool
