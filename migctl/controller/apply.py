@@ -7,13 +7,15 @@ becomes words in the control plane: nominations, evictions and allocations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
 from migctl.clock import Clock
 from migctl.controller import observe
-from migctl.controller.mirror import Mirror
+from migctl.controller.mirror import View
 from migctl.objects import Claim, StepState, to_builtins
 from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare, Grant
@@ -21,19 +23,27 @@ from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Snapshot
 
 Verdict = tuple[StepState, str]
+WRITES_AT_ONCE = 16
 
 
 class Applier:
-    """The one writer of allocations. Not to be run twice at a time."""
+    """The one writer of allocations. Not to be run twice at a time.
 
-    def __init__(self, control_plane: ControlPlane, mirror: Mirror, clock: Clock) -> None:
+    Assignments are checked one after another and written side by side: each is a write of its own object.
+    """
+
+    def __init__(
+        self, control_plane: ControlPlane, mirror: View, clock: Clock, snapshot: Callable[[], Snapshot]
+    ) -> None:
         self._control_plane = control_plane
         self._mirror = mirror
         self._clock = clock
+        self._snapshot = snapshot
+        self._turns = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def apply(self, plan: Plan) -> dict[int, Verdict]:
         """Carry out what can be; the verdict on every eviction and assignment, by step position."""
-        room = Room(observe.snapshot(self._mirror, self._clock()))
+        room = Room(self._snapshot())
         names = {claim.meta.uid: claim.meta for claim in self._mirror.all(Claim)}
 
         def newest(uid: str) -> Claim | None:
@@ -43,12 +53,18 @@ class Applier:
 
         await self._nominate(plan, {uid: claim for uid in plan.outcomes if (claim := newest(uid))})
         verdicts: dict[int, Verdict] = {}
-        for position, step in enumerate(plan.steps):
-            if isinstance(step, Evict):
-                verdicts[position] = await self._evict(newest(step.claim), newest(step.beneficiary), step)
-            elif isinstance(step, Assign):
-                verdicts[position] = await self._assign(newest(step.claim), step, plan, room)
-        return verdicts
+        writing: dict[int, asyncio.Task[Verdict]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            for position, step in enumerate(plan.steps):
+                if isinstance(step, Evict):
+                    verdicts[position] = await self._evict(newest(step.claim), newest(step.beneficiary), step)
+                elif isinstance(step, Assign):
+                    claim = newest(step.claim)
+                    verdicts[position] = self._check(claim, step, plan, room)
+                    if claim is not None and verdicts[position][0] is StepState.ACCEPTED:
+                        room.occupy(step.claim, step.grant)
+                        writing[position] = tasks.create_task(self._assign(claim, step, plan))
+        return verdicts | {position: task.result() for position, task in writing.items()}
 
     async def _nominate(self, plan: Plan, claims: Mapping[str, Claim]) -> None:
         """Mark the room that evictions will free, before the first of them, so that nobody else takes it."""
@@ -68,32 +84,43 @@ class Applier:
             await self._write(claim, {"evicted": step.why, "reason": "Preempted", "message": step.why})
             await self._control_plane.delete(claim)
         except ControlPlaneError as error:
+            await self._spare(claim)
             return StepState.REJECTED, str(error)
         await self._refresh(claim)
         return StepState.ACCEPTED, ""
 
-    async def _assign(self, claim: Claim | None, step: Assign, plan: Plan, room: Room) -> Verdict:
+    def _check(self, claim: Claim | None, step: Assign, plan: Plan, room: Room) -> Verdict:
+        """Whether the assignment can be made now."""
         outcome = plan.outcomes.get(step.claim)
         if not isinstance(outcome, Placed) or outcome.waits_for:
             return StepState.PROPOSED, "after the evictions"
         if claim is None or not observe.waits(claim):
             return StepState.REJECTED, "it does not wait any more"
-        if taken := room.conflict(step.grant):
-            return StepState.REJECTED, taken
+        taken = room.conflict(step.grant)
+        return (StepState.REJECTED, taken) if taken else (StepState.ACCEPTED, "")
+
+    async def _assign(self, claim: Claim, step: Assign, plan: Plan) -> Verdict:
+        outcome = plan.outcomes[step.claim]
         status = {
             "allocation": to_builtins(step.grant),
             "allocated": to_builtins(self._clock()),
             "nomination": None,
-            "rounded": outcome.rounded,
+            "rounded": outcome.rounded if isinstance(outcome, Placed) else "",
             "reason": "Allocated",
             "message": "",
         }
         try:
-            await self._write(claim, status)
+            async with self._turns:
+                await self._write(claim, status)
         except ControlPlaneError as error:
             return StepState.REJECTED, str(error)
-        room.occupy(step.claim, step.grant)
         return StepState.ACCEPTED, ""
+
+    async def _spare(self, claim: Claim) -> None:
+        """Its eviction was refused: it goes on, and nothing says otherwise."""
+        words = {"evicted": "", "reason": claim.status.reason, "message": claim.status.message}
+        with contextlib.suppress(ControlPlaneError):
+            await self._mirror.absorb(await self._control_plane.patch(claim, {"status": words}))
 
     async def _write(self, claim: Claim, status: Mapping[str, Any]) -> None:
         await self._mirror.absorb(await self._control_plane.patch(claim, {"status": dict(status)}, fenced=True))

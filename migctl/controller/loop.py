@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
@@ -17,7 +18,7 @@ from migctl.backends.protocol import ControlPlane
 from migctl.clock import Clock
 from migctl.controller import observe, publish
 from migctl.controller.apply import Applier, Verdict
-from migctl.controller.mirror import Mirror
+from migctl.controller.mirror import View
 from migctl.objects import StepState
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
@@ -25,23 +26,36 @@ from solver.quota.accounting import usage
 
 log = structlog.get_logger()
 
+Observer = Callable[[datetime], Snapshot]
 Planner = Callable[[Snapshot, Policy], Plan]
 LOOK_AGAIN_S = 5.0
 
 
 @dataclass
 class Controller:
-    """One decision after another. `planner` is solver.planner.plan but in tests of the loop itself."""
+    """One decision after another. `planner` is solver.planner.plan but in tests of the loop itself.
+
+    observer  makes the snapshots, where the mirror alone does not know enough
+    """
 
     control_plane: ControlPlane
-    mirror: Mirror
+    mirror: View
     clock: Clock
     planner: Planner
     policy: Policy = field(default_factory=Policy)
+    observer: Observer | None = None
+
+    def observe(self) -> Snapshot:
+        """The cluster now."""
+        now = self.clock()
+        return self.observer(now) if self.observer else observe.snapshot(self.mirror, now)
+
+    def applier(self) -> Applier:
+        return Applier(self.control_plane, self.mirror, self.clock, self.observe)
 
     async def run(self) -> None:
         """Decide whenever something changed, and now and then, until cancelled."""
-        applier = Applier(self.control_plane, self.mirror, self.clock)
+        applier = self.applier()
         seen = -1
         while True:
             seen = await self.mirror.wait(seen, LOOK_AGAIN_S)
@@ -50,7 +64,7 @@ class Controller:
 
     async def cycle(self, applier: Applier) -> Plan | None:
         """One decision; None when nothing waits."""
-        state = observe.snapshot(self.mirror, self.clock())
+        state = self.observe()
         plan = None
         if state.pending:
             started = time.perf_counter()
@@ -58,7 +72,7 @@ class Controller:
             milliseconds = (time.perf_counter() - started) * 1000
             verdicts = await applier.apply(plan)
             await self._publish(state, plan, verdicts, milliseconds)
-        await publish.usage(self.control_plane, self.mirror, usage(observe.snapshot(self.mirror, self.clock())))
+        await publish.usage(self.control_plane, self.mirror, usage(self.observe()))
         return plan
 
     async def _publish(self, state: Snapshot, plan: Plan, verdicts: dict[int, Verdict], milliseconds: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -19,6 +19,25 @@ from migctl.objects import Claim, Node, Object, Project, T, Workload
 log = structlog.get_logger()
 
 Key = tuple[str, str]
+
+
+class View(Protocol):
+    """A live copy of the objects that a decision needs, however it is kept."""
+
+    @property
+    def synced(self) -> bool: ...
+
+    def all(self, kind: type[T]) -> tuple[T, ...]: ...
+
+    def get(self, kind: type[T], name: str, project: str = "") -> T | None: ...
+
+    async def absorb(self, obj: Object) -> None:
+        """Take in an object that a write of ours returned."""
+        ...
+
+    async def wait(self, seen: int, timeout: float | None = None) -> int:
+        """The generation, as soon as it differs from `seen`, or after `timeout` seconds."""
+        ...
 
 
 class Mirror:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from migctl.controller.mirror import Mirror
+from migctl.controller.mirror import View
 from migctl.objects import Claim, Node, Phase, Project
 from nodeagent.contract import NodeReport
 from solver.model import cluster
@@ -25,7 +25,7 @@ from solver.model.snapshot import Project as Queue
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def snapshot(mirror: Mirror, now: datetime) -> Snapshot:
+def snapshot(mirror: View, now: datetime) -> Snapshot:
     """The cluster as the mirror shows it at `now`."""
     nodes = [node for node in mirror.all(Node) if node.status.report is not None]
     claims = mirror.all(Claim)

@@ -5,13 +5,14 @@ Only what differs from what stands there is written, so that a quiet cluster wri
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from migctl.backends.protocol import Conflict, ControlPlane, NotFound
-from migctl.controller.apply import Verdict
-from migctl.controller.mirror import Mirror
+from migctl.controller.apply import WRITES_AT_ONCE, Verdict
+from migctl.controller.mirror import View
 from migctl.controller.names import Names
 from migctl.objects import (
     Claim,
@@ -31,15 +32,22 @@ from solver.model.snapshot import Snapshot
 from solver.quota.accounting import Usage
 
 
-async def reasons(control_plane: ControlPlane, mirror: Mirror, plan: decided.Plan) -> None:
+async def reasons(control_plane: ControlPlane, mirror: View, plan: decided.Plan) -> None:
     """Tell every claim without a place why, and every claim that waits for evictions for whom."""
-    for claim in mirror.all(Claim):
-        outcome = plan.outcomes.get(claim.meta.uid)
-        if outcome is None or claim.status.allocation is not None:
-            continue
-        reason, message = _reason(outcome)
-        if reason and (claim.status.reason, claim.status.message) != (reason, message):
+    turns = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def tell(claim: Claim, reason: str, message: str) -> None:
+        async with turns:
             await _patch(control_plane, mirror, claim, {"reason": reason, "message": message})
+
+    async with asyncio.TaskGroup() as tasks:
+        for claim in mirror.all(Claim):
+            outcome = plan.outcomes.get(claim.meta.uid)
+            if outcome is None or claim.status.allocation is not None:
+                continue
+            reason, message = _reason(outcome)
+            if reason and (claim.status.reason, claim.status.message) != (reason, message):
+                tasks.create_task(tell(claim, reason, message))
 
 
 def _reason(outcome: decided.Outcome) -> tuple[str, str]:
@@ -50,7 +58,7 @@ def _reason(outcome: decided.Outcome) -> tuple[str, str]:
     return "", ""
 
 
-async def usage(control_plane: ControlPlane, mirror: Mirror, used: Mapping[str, Usage]) -> None:
+async def usage(control_plane: ControlPlane, mirror: View, used: Mapping[str, Usage]) -> None:
     """Keep each project's figures: allocated, non-preemptible and requested GPUs."""
     for project in mirror.all(Project):
         figures = used.get(project.meta.name, Usage())
@@ -160,7 +168,7 @@ def _step(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Ver
     )
 
 
-async def _patch(control_plane: ControlPlane, mirror: Mirror, obj: T, status: Mapping[str, Any]) -> None:
+async def _patch(control_plane: ControlPlane, mirror: View, obj: T, status: Mapping[str, Any]) -> None:
     """Write a status that only informs: whoever changed the object meanwhile makes us look again anyway."""
     try:
         await mirror.absorb(await control_plane.patch(obj, {"status": dict(status)}, fenced=True))

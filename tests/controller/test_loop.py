@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from migctl.controller import observe
-from migctl.controller.apply import Applier
 from migctl.controller.loop import Controller
 from migctl.controller.mirror import Mirror
 from migctl.objects import (
@@ -53,7 +52,7 @@ class Cluster:
     def __post_init__(self) -> None:
         self.mirror = Mirror(self.control_plane)
         self.controller = Controller(self.control_plane, self.mirror, self.clock, planner.plan, Policy())
-        self.applier = Applier(self.control_plane, self.mirror, self.clock)
+        self.applier = self.controller.applier()
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
