@@ -34,8 +34,13 @@ class NotOurs(ValueError):
 
 
 def report_to_json(report: NodeReport) -> dict[str, Any]:
-    json: dict[str, Any] = _rename(msgspec.to_builtins(report, enc_hook=_plain), camel_case)
-    return json
+    return camel_names(msgspec.to_builtins(report, enc_hook=_plain))
+
+
+def camel_names(json: Mapping[str, Any]) -> dict[str, Any]:
+    """The same JSON with camelCase keys."""
+    renamed: dict[str, Any] = _rename(json, camel_case)
+    return renamed
 
 
 def report_from_json(json: Any) -> NodeReport:

@@ -13,7 +13,7 @@ import msgspec
 
 from migctl import objects
 from migctl.backends.protocol import Invalid
-from migctl.objects import T
+from migctl.objects import Meta, T
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -32,6 +32,19 @@ def merge(target: Any, patch: Any) -> Any:
 def merged(stored: T, changes: Mapping[str, Any]) -> T:
     """The object with the changes merged in. Raises Invalid where that breaks its form."""
     return decoded(msgspec.json.encode(merge(_json(stored), plain(changes))), type(stored))
+
+
+def check_identity(stored: Meta, patched: Meta) -> None:
+    """Raises Invalid where a patch would make another object of it."""
+    for field in ("name", "project", "uid", "version", "created", "deleting"):
+        if getattr(stored, field) != getattr(patched, field):
+            raise Invalid(
+                f"meta.{field}: cannot be changed",
+                hint="only finalizers and labels of meta can be patched",
+                field=f"meta.{field}",
+            )
+    if stored.deleting and set(patched.finalizers) - set(stored.finalizers):
+        raise Invalid("meta.finalizers: none can be added to what is being deleted", field="meta.finalizers")
 
 
 def decoded(text: bytes, kind: type[T]) -> T:

@@ -11,10 +11,10 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from migctl.backends.embedded.state import State, missing
-from migctl.backends.merge import decoded, merged
+from migctl.backends.merge import check_identity, decoded, merged
 from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
 from migctl.clock import Clock
-from migctl.objects import Meta, Object, T, encode
+from migctl.objects import Object, T, encode
 
 Uids = Callable[[], str]
 
@@ -49,7 +49,7 @@ class Transaction:
                 hint="read it again and repeat the change",
             )
         patched = merged(stored, changes)
-        _check_identity(stored.meta, patched.meta)
+        check_identity(stored.meta, patched.meta)
         if patched == stored:
             return stored
         if stored.meta.deleting and not patched.meta.finalizers:
@@ -88,18 +88,6 @@ def _check_segment(field: str, name: str) -> None:
     """Ensures that the name can stand in a URL's path."""
     if "/" in name or name in (".", ".."):
         raise Invalid(f"{field}: a name is not empty, '.' or '..' and holds no '/'", field=field)
-
-
-def _check_identity(stored: Meta, patched: Meta) -> None:
-    for field in ("name", "project", "uid", "version", "created", "deleting"):
-        if getattr(stored, field) != getattr(patched, field):
-            raise Invalid(
-                f"meta.{field}: cannot be changed",
-                hint="only finalizers and labels of meta can be patched",
-                field=f"meta.{field}",
-            )
-    if stored.deleting and set(patched.finalizers) - set(stored.finalizers):
-        raise Invalid("meta.finalizers: none can be added to what is being deleted", field="meta.finalizers")
 
 
 def _checked(obj: T) -> T:

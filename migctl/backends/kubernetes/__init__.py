@@ -1,0 +1,1 @@
+"""The control plane that lives in a Kubernetes API server."""

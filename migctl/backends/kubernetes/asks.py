@@ -1,0 +1,88 @@
+"""What a pod asks for, read from the annotations that people write, and its rank from what made it.
+
+Admission has refused what cannot be read; a pod from before migctl may still carry such an
+annotation, and waits with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migctl.backends.kubernetes import words
+from migctl.backends.kubernetes.records import GpuPod
+from migctl.objects import GpuAsk, WorkloadType
+from migctl.quantities import BadQuantity, annotation_memory, fraction
+
+PRIORITIES: Mapping[WorkloadType, int] = {
+    WorkloadType.TRAINING: 50,
+    WorkloadType.DISTRIBUTED: 50,
+    WorkloadType.WORKSPACE: 100,
+    WorkloadType.INFERENCE: 125,
+}
+INTERACTIVE_PREEMPTIBLE = 75
+FIRST_NON_PREEMPTIBLE = 100
+CLASSES = {"train": 50, "interactive-preemptible": 75, "build": 100, "inference": 125}
+"""Priority classes of existing YAML, and what they mean here."""
+
+BY_OWNER: Mapping[str, WorkloadType] = {
+    "Job": WorkloadType.TRAINING,
+    "StatefulSet": WorkloadType.WORKSPACE,
+    "ReplicaSet": WorkloadType.INFERENCE,
+    "Deployment": WorkloadType.INFERENCE,
+}
+
+
+def ask(annotations: Mapping[str, str]) -> GpuAsk:
+    """What is asked for. Raises BadQuantity, with a sentence that names the annotation."""
+    devices = _count(words.DEVICES, annotations.get(words.DEVICES, "1"))
+    try:
+        if words.FRACTION in annotations:
+            return GpuAsk(fraction=fraction(annotations[words.FRACTION]), devices=devices)
+        if words.MEMORY in annotations:
+            return GpuAsk(memory_mib=annotation_memory(annotations[words.MEMORY]), devices=devices)
+    except BadQuantity as error:
+        name = words.FRACTION if words.FRACTION in annotations else words.MEMORY
+        raise BadQuantity(f"{name}: {error}", error.hint) from None
+    if words.PROFILE in annotations:
+        return GpuAsk(profile=annotations[words.PROFILE], devices=devices)
+    return GpuAsk(devices=_count(words.WHOLE, annotations.get(words.WHOLE, "1")))
+
+
+def _count(name: str, text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise BadQuantity(f"{name}: {text!r} is no number of GPUs", "give 1, 2, ...")
+
+
+def workload(pod: GpuPod) -> tuple[str, str, WorkloadType]:
+    """The workload a pod belongs to: its name, its uid and type. A pod that nothing made stands for itself."""
+    owner = pod.owner
+    if owner is None:
+        return pod.name, pod.uid, _type(pod, WorkloadType.WORKSPACE)
+    name = owner.name
+    if owner.kind == "ReplicaSet":
+        name = name.removesuffix("-" + pod.labels.get("pod-template-hash", ""))
+    return pod.labels.get(words.WORKLOAD_LABEL, name), owner.uid, _type(pod, BY_OWNER.get(owner.kind))
+
+
+def _type(pod: GpuPod, usual: WorkloadType | None) -> WorkloadType:
+    labelled = pod.labels.get(words.TYPE_LABEL)
+    if labelled in set(WorkloadType):
+        return WorkloadType(labelled)
+    return usual or WorkloadType.TRAINING
+
+
+def rank(pod: GpuPod, type_: WorkloadType) -> tuple[int, bool]:
+    """Priority, and whether it may be preempted: by its class, its annotation, or else its type.
+
+    Nothing makes a bare pod again, so it is preempted only where it says that it may be.
+    """
+    preemptible = pod.annotations.get(words.PREEMPTIBLE)
+    named = CLASSES.get(pod.priority_class)
+    priority = PRIORITIES[type_] if named is None else named
+    if preemptible == "true" and priority >= FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
+        priority = INTERACTIVE_PREEMPTIBLE
+    may_go = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
+    if pod.owner is None and preemptible != "true" and named is None:
+        may_go = False
+    return priority, may_go

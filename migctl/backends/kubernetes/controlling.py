@@ -1,0 +1,107 @@
+"""What makes up a controller on Kubernetes, wired together.
+
+Cluster (live copy) -> Observer (snapshot) -> planner -> Applier -> Placements -> API server
+Steward, ProjectsKeeper, CatalogKeeper: what stands beside the decisions
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.catalog_keeper import CatalogKeeper
+from migctl.backends.kubernetes.cluster import Cluster
+from migctl.backends.kubernetes.control_plane import KubernetesControlPlane
+from migctl.backends.kubernetes.elector import USUAL as USUAL_TERMS
+from migctl.backends.kubernetes.elector import Elector, Terms
+from migctl.backends.kubernetes.events import Recorder, Subject
+from migctl.backends.kubernetes.placements import Placements
+from migctl.backends.kubernetes.plan_history import PlanHistory
+from migctl.backends.kubernetes.pod_patches import PodPatches
+from migctl.backends.kubernetes.projects_keeper import ProjectsKeeper
+from migctl.backends.kubernetes.records import GpuPod
+from migctl.backends.kubernetes.reflector import USUAL as USUAL_TIMING
+from migctl.backends.kubernetes.reflector import Timing
+from migctl.backends.kubernetes.snapshot import Observer
+from migctl.backends.kubernetes.steward import USUAL as USUAL_PATIENCE
+from migctl.backends.kubernetes.steward import Patience, Steward
+from migctl.backends.kubernetes.stores import custom_store
+from migctl.backends.kubernetes.stores.claim_store import ControllerClaims
+from migctl.backends.kubernetes.stores.event_store import EventStore
+from migctl.clock import Clock
+from migctl.controller.loop import Controller, Planner
+from migctl.objects import Claim, Event, Node, Plan, Project
+from solver.model.snapshot import Policy
+
+LEASE = "migctl-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a controller lives, who it is, and how long it waits for what."""
+
+    namespace: str = "migctl-system"
+    identity: str = "migctl"
+    timing: Timing = USUAL_TIMING
+    terms: Terms = USUAL_TERMS
+    patience: Patience = USUAL_PATIENCE
+
+
+class KubernetesController:
+    """One controller process's parts. It watches always and decides while it leads."""
+
+    def __init__(
+        self, api: Api, clock: Clock, planner: Planner, settings: Settings, policy: Policy | None = None
+    ) -> None:
+        self.cluster = Cluster(api, settings.timing)
+        self.elector = Elector(api, settings.namespace, LEASE, settings.identity, clock, settings.terms)
+        self._recorder = Recorder(api, clock)
+        self._history = PlanHistory(api)
+        pods = PodPatches(api, self.cluster, self._recorder, clock)
+        placements = Placements(api, self.cluster, pods, clock)
+        self.control_plane = KubernetesControlPlane(
+            {
+                Project: custom_store.projects(api, self.cluster.take),
+                Node: custom_store.nodes(api, self.cluster.take),
+                Plan: custom_store.plans(api, self._history.note),
+                Claim: ControllerClaims(self.cluster, placements, pods),
+                Event: EventStore(api, self._recorder, self._subject),
+            }
+        )
+        self.loop = Controller(
+            self.control_plane, self.cluster, clock, planner, policy or Policy(), Observer(self.cluster)
+        )
+        self._steward = Steward(self.cluster, placements, pods, self._recorder, clock, settings.patience)
+        self._projects = ProjectsKeeper(api, self.cluster, clock)
+        self._catalog = CatalogKeeper(api, self.cluster, settings.namespace)
+
+    async def run(self) -> None:
+        """Watch, and decide whenever elected, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.cluster.run())
+            tasks.create_task(self._recorder.run())
+            tasks.create_task(self.elector.run(self._lead))
+
+    async def _lead(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.loop.run())
+            tasks.create_task(self._steward.run())
+            tasks.create_task(self._projects.run())
+            tasks.create_task(self._catalog.run())
+            tasks.create_task(self._history.run())
+
+    def _subject(self, about: str, project: str) -> Subject:
+        """The Job, StatefulSet or pod behind "Workload/name"; what is not known stands as it is called."""
+        kind, _, name = about.partition("/")
+        if kind != "Workload":
+            return Subject(kind, name, project)
+        for claim in self.cluster.all(Claim):
+            if (claim.meta.project, claim.spec.workload) == (project, name):
+                pod = self.cluster.pods.get(claim.meta.name, project)
+                if isinstance(pod, GpuPod):
+                    owner = pod.owner
+                    if owner is None:
+                        return Subject("Pod", pod.name, project, pod.uid)
+                    return Subject(owner.kind, owner.name, project, owner.uid, owner.api_version)
+        return Subject("Namespace", project, project)

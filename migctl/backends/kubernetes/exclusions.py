@@ -1,0 +1,46 @@
+"""Nodes that refused a pod a short while ago, remembered on the pod itself: an annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+
+SHORTEST = timedelta(seconds=60)
+LONGEST = timedelta(minutes=30)
+
+
+class Exclusion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Until when a node is left out, why, and how often it has refused."""
+
+    until: datetime
+    why: str = ""
+    times: int = 1
+
+
+def read(text: str | None, now: datetime) -> dict[str, Exclusion]:
+    """The exclusions that hold at `now`, by node."""
+    return {node: exclusion for node, exclusion in _all(text).items() if exclusion.until > now}
+
+
+def add(text: str | None, node: str, why: str, now: datetime) -> str:
+    """The annotation with one more refusal: each of the same node counts twice as long as the one before."""
+    every = _all(text)
+    times = every[node].times + 1 if node in every else 1
+    every[node] = Exclusion(now + min(LONGEST, SHORTEST * 2 ** min(times - 1, 10)), why, times)
+    return msgspec.json.encode(every).decode()
+
+
+def _all(text: str | None) -> dict[str, Exclusion]:
+    if text is None:
+        return {}
+    try:
+        return msgspec.json.decode(text, type=dict[str, Exclusion])
+    except msgspec.MsgspecError:
+        return {}
+
+
+def summary(found: Mapping[str, Exclusion]) -> str:
+    """Which nodes refused and why, as a sentence; "" where none did."""
+    return "; ".join(f"kube-scheduler refused {node}: {exclusion.why}" for node, exclusion in sorted(found.items()))

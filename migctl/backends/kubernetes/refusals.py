@@ -1,0 +1,128 @@
+"""What an API server's refusals mean, in the words of the control plane's protocol.
+
+A refusal is a `Status` object. Its reason decides; where a proxy in between answered without one,
+the HTTP code does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from migctl.backends.protocol import (
+    AlreadyExists,
+    Conflict,
+    ControlPlaneError,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unavailable,
+)
+
+NO_SUCH_KIND = "the server could not find the requested resource"
+
+
+class Cause(msgspec.Struct, frozen=True):
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class Details(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    causes: tuple[Cause, ...] = ()
+    retry_after_seconds: float = 0.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The API server's answer where it did not do as asked."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: Details | None = None
+
+
+class TooManyRequests(Unavailable):
+    """Not done, and not to be tried before `after_s` seconds are over."""
+
+    def __init__(self, message: str, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class BudgetExhausted(Unavailable):
+    """An eviction that a disruption budget does not allow now."""
+
+
+BY_REASON: Mapping[str, type[ControlPlaneError]] = {
+    "NotFound": NotFound,
+    "AlreadyExists": AlreadyExists,
+    "Conflict": Conflict,
+    "Expired": Expired,
+    "Gone": Expired,
+    "Invalid": Invalid,
+    "BadRequest": Invalid,
+    "Forbidden": Forbidden,
+    "Unauthorized": Forbidden,
+}
+BY_CODE: Mapping[int, type[ControlPlaneError]] = {
+    400: Invalid,
+    401: Forbidden,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Expired,
+    422: Invalid,
+}
+
+_decoder = msgspec.json.Decoder(Status)
+
+
+def refusal(code: int, body: bytes, retry_after: str | None = None) -> ControlPlaneError:
+    """The error that an answer other than 2xx stands for."""
+    status = _status(body)
+    message = status.message or f"the API server answered {code}"
+    if code == 429:
+        return _too_many(status, message, retry_after)
+    kind = BY_REASON.get(status.reason) or BY_CODE.get(code)
+    if kind is None:
+        return Unavailable(message, hint="the API server is not well; migctl goes on as soon as it is")
+    if kind is Forbidden:
+        return Forbidden(message, hint="ask an admin of the cluster for the permission, or choose another --context")
+    if kind is NotFound and NO_SUCH_KIND in message:
+        return NotFound(message, hint="migctl is not installed in this cluster: make deploy, or helm install")
+    if kind is Invalid:
+        return Invalid(_denied(message), field=_field(status))
+    return kind(message)
+
+
+def _status(body: bytes) -> Status:
+    try:
+        return _decoder.decode(body)
+    except msgspec.MsgspecError:
+        return Status(message=body[:200].decode(errors="replace").strip())
+
+
+def _too_many(status: Status, message: str, retry_after: str | None) -> ControlPlaneError:
+    causes = status.details.causes if status.details else ()
+    for cause in causes:
+        if cause.reason == "DisruptionBudget":
+            return BudgetExhausted(cause.message or message)
+    after = status.details.retry_after_seconds if status.details else 0.0
+    if not after and retry_after is not None and retry_after.isdigit():
+        after = float(retry_after)
+    return TooManyRequests(message, after or 1.0)
+
+
+def _denied(message: str) -> str:
+    """A policy's refusal without the words around it."""
+    _, found, rule = message.partition(" denied request: ")
+    return rule if found else message
+
+
+def _field(status: Status) -> str:
+    causes = status.details.causes if status.details else ()
+    return causes[0].field if causes else ""

@@ -1,0 +1,121 @@
+"""The snapshot a decision is made from, with what only Kubernetes knows laid over it.
+
+nodes    labels, free CPU and memory, whether machine and agent are well
+pending  CPU and memory asked for, nodes that would refuse the pod, its gang
+held     the same, and disruption budgets that protect it now
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+
+import msgspec
+
+from migctl.backends.kubernetes import constraints, exclusions, words
+from migctl.backends.kubernetes.cluster import Cluster
+from migctl.backends.kubernetes.quantities import Room
+from migctl.backends.kubernetes.records import BudgetRecord, Constraints, GpuPod
+from migctl.controller import observe
+from solver.model import cluster as model
+from solver.model.demand import Gang, Holding, Request
+from solver.model.snapshot import Snapshot
+
+
+class Observer:
+    """Makes snapshots of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._refusing: dict[bytes, frozenset[str]] = {}
+        self._refusing_of = -1
+
+    def __call__(self, now: datetime) -> Snapshot:
+        """The cluster at `now`."""
+        state = observe.snapshot(self._cluster, now)
+        pods = {
+            record.uid: pod for record in self._cluster.claims.all.values() if (pod := self._cluster.pod_of(record))
+        }
+        promised = self._promised(state.held, pods)
+        return replace(
+            state,
+            nodes=tuple(self._node(node, promised.get(node.name, (0, 0))) for node in state.nodes),
+            pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
+            held=tuple(self._held(state.held, pods)),
+        )
+
+    def _node(self, node: model.Node, promised: Room) -> model.Node:
+        machine = self._cluster.nodes.get(node.name)
+        if machine is None:
+            return replace(node, ready=False)
+        taken = self._cluster.taken(node.name)
+        return replace(
+            node,
+            labels=MappingProxyType(machine.labels),
+            cpu_milli=machine.allocatable[0] - taken[0] - promised[0],
+            memory_mib=machine.allocatable[1] - taken[1] - promised[1],
+            ready=node.ready and machine.ready and self._cluster.agent_ready(node.name) is not False,
+        )
+
+    @staticmethod
+    def _promised(held: Iterable[Holding], pods: dict[str, GpuPod]) -> dict[str, Room]:
+        """CPU and memory of pods that were given a place and are not bound to it yet."""
+        rooms: dict[str, Room] = defaultdict(lambda: (0, 0))
+        for holding in held:
+            pod = pods.get(holding.request.claim)
+            if pod is not None and not pod.node:
+                cpu, memory = rooms[holding.grant.node]
+                rooms[holding.grant.node] = (cpu + pod.room[0], memory + pod.room[1])
+        return rooms
+
+    def _pending(self, request: Request, pod: GpuPod | None, now: datetime) -> Request:
+        if pod is None:
+            return request
+        refused = exclusions.read(pod.annotations.get(words.EXCLUDED), now)
+        return replace(
+            request,
+            cpu_milli=pod.room[0],
+            memory_mib=pod.room[1],
+            excluded=self._refusing_nodes(pod.constraints).union(refused),
+            gang=_gang(pod, request),
+        )
+
+    def _held(self, held: Iterable[Holding], pods: dict[str, GpuPod]) -> Iterator[Holding]:
+        strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
+        for holding in held:
+            pod = pods.get(holding.request.claim)
+            if pod is None:
+                yield holding
+                continue
+            request = replace(
+                holding.request, cpu_milli=pod.room[0], memory_mib=pod.room[1], gang=_gang(pod, holding.request)
+            )
+            yield replace(holding, request=request, protected=_protection(pod, strict) or holding.protected)
+
+    def _refusing_nodes(self, wish: Constraints) -> frozenset[str]:
+        """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
+        if self._refusing_of != self._cluster.nodes_changed:
+            self._refusing.clear()
+            self._refusing_of = self._cluster.nodes_changed
+        key = msgspec.msgpack.encode(wish)
+        if key not in self._refusing:
+            machines = self._cluster.nodes.all.values()
+            self._refusing[key] = frozenset(node.name for node in machines if constraints.refusal(node, wish))
+        return self._refusing[key]
+
+
+def _gang(pod: GpuPod, request: Request) -> Gang | None:
+    size = pod.annotations.get(words.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or int(size) < 2:
+        return None
+    return Gang(request.workload, int(size), pod.annotations.get(words.GANG_DOMAIN))
+
+
+def _protection(pod: GpuPod, strict: Iterable[BudgetRecord]) -> str:
+    for budget in strict:
+        if budget.namespace == pod.namespace and constraints.matches(budget.selector, pod.labels):
+            return f"disruption budget {budget.name} allows no eviction now"
+    return ""

@@ -1,0 +1,1 @@
+"""One file per kind of object: how it is kept in the API server."""

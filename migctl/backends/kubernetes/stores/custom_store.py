@@ -1,0 +1,165 @@
+"""Projects, GPU nodes and plans: custom resources, one to one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+from migctl.backends.kubernetes import custom
+from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.kinds import Custom
+from migctl.backends.kubernetes.resources import GPU_NODES, PLANS, PROJECTS, Resource
+from migctl.backends.kubernetes.stores.watching import follow
+from migctl.backends.merge import check_identity, merged, plain
+from migctl.backends.protocol import AlreadyExists, Change, Conflict, Invalid, Listing, NotFound
+from migctl.objects import Node, NodeStatus, Plan, Project, ProjectStatus
+from nodeagent.wire import camel_names
+
+C = TypeVar("C", Project, Node, Plan)
+
+
+class CustomStore(Generic[C]):
+    """Objects of one kind of custom resource. `taken` hears of every answer to a write."""
+
+    def __init__(
+        self,
+        api: Api,
+        resource: Resource[Custom],
+        make: Callable[[Custom], C],
+        taken: Callable[[Resource[Any], bytes], None],
+    ) -> None:
+        self._api = api
+        self._resource = resource
+        self._make: Callable[[Custom], C] = make
+        self._taken = taken
+
+    async def list(self, project: str | None) -> Listing[C]:
+        found, version = await self._api.list_objects(self._resource)
+        objects = (self._make(raw) for raw in found)
+        return Listing(tuple(sorted(objects, key=lambda obj: obj.meta.name)), version)
+
+    async def get(self, name: str, project: str) -> C:
+        if not name:
+            raise Invalid("meta.name: an object needs a name", field="meta.name")
+        return self._read(await self._explained(name, self._api.get(self._resource, name)))
+
+    def watch(self, since: str) -> AsyncIterator[Change[C]]:
+        return follow(self._api, self._resource, since, self._make)
+
+    async def create(self, obj: C) -> C:
+        if not obj.meta.name:
+            raise Invalid("meta.name: an object needs a name", field="meta.name")
+        merged(obj, {})
+        body = custom.to_json(obj)
+        try:
+            answer = await self._api.create(self._resource, body)
+        except AlreadyExists:
+            raise AlreadyExists(
+                f"{self._word} {obj.meta.name!r} exists already", hint="choose another name, or delete it first"
+            ) from None
+        status = body.get("status")
+        if status:
+            name = obj.meta.name
+            answer = await self._api.patch(self._resource, name, {"status": status}, subresource="status")
+        self._taken(self._resource, answer)
+        return self._read(answer)
+
+    async def patch(self, obj: C, changes: Mapping[str, Any], fenced: bool) -> C:
+        check_identity(obj.meta, merged(obj, changes).meta)
+        wanted = plain(changes)
+        fence = {"uid": obj.meta.uid} | ({"resourceVersion": obj.meta.version} if fenced else {})
+        answer: bytes | None = None
+        main = _main(wanted)
+        if main:
+            answer = await self._patch(obj, _with_metadata(main, fence), "")
+            fence |= {"resourceVersion": self._read(answer).meta.version} if fenced else {}
+        if "status" in wanted:
+            status = _status(obj, wanted["status"])
+            answer = await self._patch(obj, {"metadata": fence, "status": status}, "status")
+        if answer is None:
+            return await self._same(obj)
+        return self._read(answer)
+
+    async def delete(self, obj: C) -> None:
+        options = {"preconditions": {"uid": obj.meta.uid}} if obj.meta.uid else {}
+        try:
+            await self._explained(obj.meta.name, self._api.delete(self._resource, obj.meta.name, options=options))
+        except Conflict:
+            raise self._missing(obj.meta.name) from None
+
+    @property
+    def _word(self) -> str:
+        return self._resource.title
+
+    async def _patch(self, obj: C, body: dict[str, Any], subresource: str) -> bytes:
+        name = obj.meta.name
+        try:
+            writing = self._api.patch(self._resource, name, body, subresource=subresource)
+            answer: bytes = await self._explained(name, writing)
+        except Conflict:
+            await self._same(obj)
+            raise Conflict(
+                f"{self._word} {name!r} was changed since it was read", hint="read it again and repeat the change"
+            ) from None
+        self._taken(self._resource, answer)
+        return answer
+
+    async def _same(self, obj: C) -> C:
+        """What is stored of this very object. Raises NotFound where it is gone or has a successor."""
+        stored = await self.get(obj.meta.name, "")
+        if stored.meta.uid != obj.meta.uid:
+            raise self._missing(obj.meta.name)
+        return stored
+
+    async def _explained(self, name: str, call: Any) -> Any:
+        try:
+            return await call
+        except NotFound as error:
+            raise (error if error.hint else self._missing(name)) from None
+
+    def _missing(self, name: str) -> NotFound:
+        return NotFound(f"there is no {self._word} {name!r}")
+
+    def _read(self, answer: bytes) -> C:
+        return self._make(self._resource.one.decode(answer))
+
+
+def projects(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Project]:
+    return CustomStore(api, PROJECTS, custom.project, taken)
+
+
+def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Node]:
+    return CustomStore(api, GPU_NODES, custom.node, taken)
+
+
+def plans(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Plan]:
+    return CustomStore(api, PLANS, custom.plan, taken)
+
+
+def _main(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a patch that is no status: metadata and spec."""
+    found: dict[str, Any] = {}
+    meta = wanted.get("meta") or {}
+    if meta:
+        found["metadata"] = {key: meta[key] for key in ("labels", "finalizers") if key in meta}
+    if "spec" in wanted:
+        found["spec"] = wanted["spec"]
+    return found
+
+
+def _with_metadata(body: dict[str, Any], fence: Mapping[str, Any]) -> dict[str, Any]:
+    return {**body, "metadata": {**body.get("metadata", {}), **fence}}
+
+
+def _status(obj: Project | Node | Plan, changes: Any) -> dict[str, Any]:
+    """A patch of our fields of the status; conditions are others' to write."""
+    if changes is None:
+        kind = NodeStatus if isinstance(obj, Node) else ProjectStatus
+        return dict.fromkeys(field for field in _fields(kind))
+    if isinstance(changes.get("report"), dict):
+        return {**changes, "report": camel_names(changes["report"])}
+    return dict(changes)
+
+
+def _fields(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(kind.__struct_encode_fields__)

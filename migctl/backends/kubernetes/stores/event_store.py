@@ -1,0 +1,70 @@
+"""Events: read as they are, written in the background by the recorder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+import msgspec
+
+from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.custom import meta
+from migctl.backends.kubernetes.events import Recorder, Subject
+from migctl.backends.kubernetes.kinds import Event as Raw
+from migctl.backends.kubernetes.resources import EVENTS
+from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.watching import follow
+from migctl.backends.protocol import Change, Listing, NotFound
+from migctl.objects import Event, EventSpec
+
+
+class EventStore(ReadOnly):
+    """Kubernetes' own events. `subject` finds what "Kind/name" of a project is."""
+
+    WORD = "events"
+
+    def __init__(self, api: Api, recorder: Recorder | None, subject: Callable[[str, str], Subject]) -> None:
+        self._api = api
+        self._recorder = recorder
+        self._subject = subject
+
+    async def list(self, project: str | None) -> Listing[Event]:
+        found, version = await self._api.list_objects(EVENTS, project or "")
+        return Listing(tuple(read(raw) for raw in sorted(found, key=_when)), version)
+
+    async def get(self, name: str, project: str) -> Event:
+        try:
+            return read(EVENTS.one.decode(await self._api.get(EVENTS, name, project)))
+        except NotFound:
+            raise NotFound(f"there is no event {name!r} in project {project!r}") from None
+
+    def watch(self, since: str) -> AsyncIterator[Change[Event]]:
+        return follow(self._api, EVENTS, since, read)
+
+    async def create(self, obj: Event) -> Event:
+        """Hand the event to the recorder, which gives it its name."""
+        if self._recorder is not None:
+            said = obj.spec
+            self._recorder.record(
+                self._subject(said.about, obj.meta.project), said.reason, said.message, warning=said.warning
+            )
+        return obj
+
+
+def read(raw: Raw) -> Event:
+    """An event in the control plane's words. Its creation is when it happened last."""
+    about = raw.involved_object
+    message = raw.message if (raw.count or 1) < 2 else f"{raw.message} ({raw.count} times)"
+    own = meta(raw.metadata)
+    return Event(
+        meta=msgspec.structs.replace(own, created=_when(raw)),
+        spec=EventSpec(
+            about=f"{about.kind}/{about.name}", reason=raw.reason, message=message, warning=raw.type == "Warning"
+        ),
+    )
+
+
+def _when(raw: Raw) -> datetime:
+    moment = raw.last_timestamp or raw.event_time or raw.metadata.creation_timestamp
+    assert moment is not None
+    return moment

@@ -1,0 +1,26 @@
+"""What a store refuses that is not its caller's to do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from migctl.backends.protocol import Change, Forbidden
+
+
+class ReadOnly:
+    """A store that only reads, but for what a subclass adds. `WORD`: its kind, in the plural."""
+
+    WORD = "objects"
+
+    async def create(self, obj: Any) -> Any:
+        raise Forbidden(f"{self.WORD} are made by Kubernetes itself")
+
+    async def patch(self, obj: Any, changes: Mapping[str, Any], fenced: bool) -> Any:
+        raise Forbidden(f"{self.WORD} are changed by migctl's controller only")
+
+    async def delete(self, obj: Any) -> None:
+        raise Forbidden(f"{self.WORD} are removed by Kubernetes itself")
+
+    def watch(self, since: str) -> AsyncIterator[Change[Any]]:
+        raise Forbidden(f"{self.WORD} are watched through the cluster's live copy")

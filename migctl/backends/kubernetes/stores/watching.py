@@ -1,0 +1,76 @@
+"""Watches of the protocol over watches of the API server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.resources import Resource
+from migctl.backends.protocol import Change, ChangeType, Expired, Listing
+
+WATCH_S = 300.0
+
+
+async def follow(
+    api: Api, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
+) -> AsyncGenerator[Change[Any], None]:
+    """Every change after `since`, one request after another."""
+    if not (since.isascii() and since.isdigit()):
+        raise Expired(
+            f"no changes are kept from version {since!r} on", hint="list again and watch from the new version"
+        )
+    version = since
+    while True:
+        watch = api.watch(resource, version, WATCH_S, namespace=namespace)
+        async with contextlib.aclosing(watch) as batches:
+            async for events in batches:
+                for event in events:
+                    version = event.object.metadata.resource_version
+                    if event.type != "BOOKMARK":
+                        yield Change(ChangeType(event.type), make(event.object))
+
+
+async def joined_watch(
+    api: Api,
+    resources: Iterable[Resource[Any]],
+    since: str,
+    read: Callable[[str | None], Awaitable[Listing[Any]]],
+) -> AsyncGenerator[Change[Any], None]:
+    """Changes of objects that are joins of several kinds: whenever one of those changes, they are read anew.
+
+    For people who look on, not for controllers: what was there at the beginning counts as known.
+    """
+    known = {(obj.meta.project, obj.meta.name, obj.meta.uid): obj for obj in (await read(None)).items}
+    changed = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        followers = [tasks.create_task(_ring(api, resource, since, changed)) for resource in resources]
+        try:
+            while True:
+                await changed.wait()
+                changed.clear()
+                now = {(obj.meta.project, obj.meta.name, obj.meta.uid): obj for obj in (await read(None)).items}
+                for change in _differences(known, now):
+                    yield change
+                known = now
+        finally:
+            for follower in followers:
+                follower.cancel()
+
+
+async def _ring(api: Api, resource: Resource[Any], since: str, changed: asyncio.Event) -> None:
+    async for _ in follow(api, resource, since, lambda raw: raw):
+        changed.set()
+
+
+def _differences(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> Iterator[Change[Any]]:
+    for key, obj in after.items():
+        if key not in before:
+            yield Change(ChangeType.ADDED, obj)
+        elif before[key] != obj:
+            yield Change(ChangeType.MODIFIED, obj)
+    for key, obj in before.items():
+        if key not in after:
+            yield Change(ChangeType.DELETED, obj)

@@ -1,0 +1,48 @@
+"""The names that migctl uses on Kubernetes objects, and those that people use to ask for GPUs."""
+
+from __future__ import annotations
+
+from nodeagent.wire import DRIVER
+
+GATE = "migctl.dev/placement"
+"""Holds a pod back until its claim is allocated."""
+
+CLAIM = "migctl-gpu"
+"""Of the pod's claim, and of the ResourceClaimTemplate in every project."""
+
+DEVICE_CLASS = DRIVER
+PROTECTION = "resource.kubernetes.io/delete-protection"
+"""Kubernetes clears an allocation after its last user only where this finalizer stands."""
+
+PROJECT_LABEL = "migctl.dev/project"
+TYPE_LABEL = "migctl.dev/type"
+WORKLOAD_LABEL = "migctl.dev/workload"
+USER_LABEL = "user"
+
+FRACTION = "gpu-fraction"
+DEVICES = "gpu-fraction-num-devices"
+MEMORY = "gpu-memory"
+CONTAINER = "gpu-fraction-container-name"
+PROFILE = "migctl.dev/mig-profile"
+WHOLE = "migctl.dev/gpu-devices"
+"""Whole GPUs, as admission counted them."""
+RESOURCE = "nvidia.com/gpu"
+
+POOLS = "migctl.dev/node-pools"
+PREEMPTIBLE = "migctl.dev/preemptible"
+GANG_SIZE = "migctl.dev/gang-size"
+GANG_DOMAIN = "migctl.dev/gang-topology"
+
+NOMINATION = "migctl.dev/nomination"
+EVICTED = "migctl.dev/evicted"
+EXCLUDED = "migctl.dev/excluded"
+PLACED = "migctl.dev/placed"
+NUDGED = "migctl.dev/nudged"
+
+PLACED_CONDITION = "migctl.dev/Placed"
+"""A pod's condition: whether it has a place, and why not."""
+
+ASKS = (FRACTION, MEMORY, PROFILE, WHOLE)
+NOTES = (NOMINATION, EVICTED, EXCLUDED, PLACED, NUDGED)
+READ = frozenset((*ASKS, *NOTES, DEVICES, CONTAINER, POOLS, PREEMPTIBLE, GANG_SIZE, GANG_DOMAIN))
+"""Annotations that are kept of a pod; the others may be large."""
