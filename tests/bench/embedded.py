@@ -8,12 +8,16 @@ cli_*_ms              the command line's own figures, see tests/bench/cli.py
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import cast
 
+from migctl.backends.protocol import Change
 from migctl.backends.remote import RemoteControlPlane
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
@@ -35,12 +39,13 @@ async def submissions(home: Home) -> list[float]:
         spec = WorkloadSpec(
             type=WorkloadType.TRAINING, ask=GpuAsk(profile="1g.5gb"), command=("sleep", "600"), directory=str(home.path)
         )
-        watch = control.watch(Claim, (await control.list(Claim)).version)
-        started = time.perf_counter()
-        workload = await control.create(Workload(meta=Meta(name=f"bench-{number}", project="default"), spec=spec))
-        async for change in watch:
-            if change.object.spec.workload_uid == workload.meta.uid and change.object.status.phase is Phase.RUNNING:
-                break
+        version = (await control.list(Claim)).version
+        async with contextlib.aclosing(cast("AsyncGenerator[Change[Claim]]", control.watch(Claim, version))) as watch:
+            started = time.perf_counter()
+            workload = await control.create(Workload(meta=Meta(name=f"bench-{number}", project="default"), spec=spec))
+            async for change in watch:
+                if change.object.spec.workload_uid == workload.meta.uid and change.object.status.phase is Phase.RUNNING:
+                    break
         took.append((time.perf_counter() - started) * 1000)
         await control.delete(workload)
         while (await control.list(Claim)).items:
