@@ -60,6 +60,10 @@ async def test_a_failing_pod_is_tried_again_later_each_time_until_the_limit(mach
         await machine.allocate(first)
         await machine.claims_when(1, Phase.FAILED)
         assert len(await machine.claims()) == 1
+        async with asyncio.timeout(PATIENCE_S):
+            while (waiting := await machine.workload_when("broken", Phase.PENDING)).status.reason != "BackOff":
+                await asyncio.sleep(0.01)
+        assert "exit code 1" in waiting.status.message
         machine.clock.advance(1.0)
         await machine.control_plane.patch(await machine.control_plane.get(Workload, "broken", "team-a"), {})
         _, second = await machine.claims_when(2)

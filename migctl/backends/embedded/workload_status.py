@@ -42,8 +42,7 @@ def _phase(
     if not endless and succeeded >= indexes(workload):
         return Phase.COMPLETED, "", ""
     if not endless and failed > workload.spec.backoff_limit:
-        last = max((c for c in claims if c.status.phase is Phase.FAILED), key=lambda c: int(c.meta.version))
-        return Phase.FAILED, "BackoffLimitExceeded", f"{failed} failed pods; the last: {last.status.message}"
+        return Phase.FAILED, "BackoffLimitExceeded", f"{failed} failed pods; the last: {_last_failure(claims)}"
     living = [c for c in claims if c.meta.deleting is None and not c.status.phase.finished]
     if any(c.status.phase is Phase.RUNNING for c in living):
         return Phase.RUNNING, "", ""
@@ -55,4 +54,12 @@ def _phase(
     waiting = next((c for c in living if c.status.reason), None)
     if waiting is not None:
         return Phase.PENDING, waiting.status.reason, waiting.status.message
+    if failed and not living:
+        again = "it is tried again, later each time"
+        return Phase.PENDING, "BackOff", f"{failed} failed pods; the last: {_last_failure(claims)}; {again}"
     return Phase.PENDING, workload.status.reason, workload.status.message
+
+
+def _last_failure(claims: list[Claim]) -> str:
+    failed = (c for c in claims if c.status.phase is Phase.FAILED)
+    return max(failed, key=lambda c: int(c.meta.version)).status.message
