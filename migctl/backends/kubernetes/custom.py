@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from migctl.objects import (
     Project,
     ProjectSpec,
     ProjectStatus,
+    StepState,
     to_builtins,
 )
 from nodeagent.wire import API_VERSION, report_from_json, report_to_json
@@ -70,14 +72,25 @@ def to_json(obj: Project | Node | Plan) -> dict[str, Any]:
         "metadata": metadata_to_json(obj.meta),
         "spec": to_builtins(obj.spec),
     }
-    return body if isinstance(obj, Plan) else {**body, "status": status_to_json(obj)}
+    return {**body, "status": status_to_json(obj)}
 
 
-def status_to_json(obj: Project | Node) -> dict[str, Any]:
+def status_to_json(obj: Project | Node | Plan) -> dict[str, Any]:
+    if isinstance(obj, Plan):
+        return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)
     if isinstance(obj, Node) and obj.status.report is not None:
         status["report"] = report_to_json(obj.status.report)
     return status
+
+
+def _carried_out(plan: Plan) -> dict[str, Any]:
+    """How far a plan was carried out, for `kubectl get`."""
+    counts = Counter(step.state for step in plan.spec.steps)
+    accepted = counts[StepState.ACCEPTED] + counts[StepState.DONE]
+    rejected, waiting = counts[StepState.REJECTED], counts[StepState.PROPOSED]
+    phase = "Waiting" if waiting else "Applied" if not rejected else "PartlyApplied" if accepted else "Rejected"
+    return {"phase": phase, "accepted": accepted, "rejected": rejected, "waiting": waiting}
 
 
 def metadata_to_json(own: Meta) -> dict[str, Any]:

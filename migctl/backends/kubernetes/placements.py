@@ -83,6 +83,7 @@ class Placements:
         allocation = allocation_to_json(grant, self._naming(grant), self._clock())
         body = {"metadata": _fence(record), "status": {"allocation": allocation}}
         self._taken(await self._write(record, body, "status"))
+        self._pods.tell_placed(pod, f"on {grant.node}: {_devices(allocation)}" + (f"; {rounded}" if rounded else ""))
         try:
             await self._pods.placed(pod, rounded, open_gate=words.GANG_SIZE not in pod.annotations)
         except ControlPlaneError as error:
@@ -126,6 +127,10 @@ class Placements:
         report = node.status.report if node else None
         indexes = {gpu.uuid: gpu.index for gpu in report.gpus} if report else {}
         return lambda share: device_name(indexes.get(share.gpu, 0), share)
+
+
+def _devices(allocation: Mapping[str, Any]) -> str:
+    return ", ".join(result["device"] for result in allocation["devices"]["results"])
 
 
 def _fence(record: ClaimRecord) -> dict[str, Any]:

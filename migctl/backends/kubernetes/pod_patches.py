@@ -39,6 +39,9 @@ class PodPatches:
         if pod.placed is not None and pod.placed.status != "True":
             await self._condition(pod, "True", "Placed", "")
 
+    def tell_placed(self, pod: GpuPod, where: str) -> None:
+        self._recorder.about_pod(pod, "Placed", where)
+
     async def annotate(self, pod: GpuPod, notes: Mapping[str, str | None]) -> None:
         await self._patch(pod, {"metadata": {"annotations": dict(notes)}})
 

@@ -24,6 +24,8 @@ PATH = re.compile(
     r"(?P<root>/api/v1|/apis/[^/]+/[^/]+)(/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>[^/]+))?)?"
 )
+DISCOVERY = re.compile(r"/apis/([^/]+/[^/]+)")
+POLICIES = ("mutatingadmissionpolicies", "validatingadmissionpolicies")
 BY_PATH = {(kind.root, kind.plural): kind for kind in KINDS}
 BOOKMARK_S = 1.0
 
@@ -74,6 +76,8 @@ class FakeApi:
             cut = self.faults.check(Call(user.name, request.method, request.path, watching))
             if request.path == "/version":
                 return _json({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
+            if (found := DISCOVERY.fullmatch(request.path)) is not None:
+                return _json(_discovered(found[1]))
             answer = await self._answer(request, user, watching)
             if cut is not None:
                 raise cut
@@ -192,6 +196,14 @@ def _after(log: list[LogEntry], revision: int) -> list[LogEntry]:
     while start and log[start - 1].revision > revision:
         start -= 1
     return log[start:]
+
+
+def _discovered(group: str) -> Json:
+    plurals = [kind.plural for kind in KINDS if kind.api == group]
+    plurals += POLICIES if group == "admissionregistration.k8s.io/v1" else ()
+    if not plurals:
+        raise Refused(404, "NotFound", "the server could not find the requested resource")
+    return {"kind": "APIResourceList", "groupVersion": group, "resources": [{"name": plural} for plural in plurals]}
 
 
 def _line(kind: str, obj: bytes) -> bytes:
