@@ -32,12 +32,13 @@ from nodeagent.durable import replace
 from nodeagent.events import Event, Observer, What
 from nodeagent.fractions import LimitsFiles
 from nodeagent.gpu import ManagedGpu
+from nodeagent.health import fault_of_readings, fault_of_xid
 from nodeagent.intents import DamagedJournal, Journal
 from nodeagent.inventory import ClaimOf, Sight
 from nodeagent.mig_mode import ModeChange
-from nodeagent.nvml import Board, Nvml, NvmlError
+from nodeagent.nvml import Board, Nvml, NvmlError, Readings
 from nodeagent.records import Hold
-from solver.model.geometry import GpuModel
+from solver.model.geometry import GpuModel, Placement
 
 _TURN_S = 40.0  # kubelet gives up on a Prepare after 45 s
 _GLANCE_S = 0.05
@@ -54,6 +55,8 @@ class Agent:
     state_dir  its own directory, 0700; never shared by two agents
     boot_id    names the running boot: instances never survive into another one
     claim_of   uid of the claim that a pid runs for
+    observers  are told of everything that happens
+    remarks    what reports say besides, by claim or process
 
     Starting raises StateInUse, NvmlError where the driver does not answer, OSError where
     `state_dir` cannot be used.
@@ -72,7 +75,7 @@ class Agent:
         observers: Sequence[Observer] = (),
     ) -> None:
         self.node = node
-        self._nvml, self._claim_of, self._clock = nvml, claim_of, clock
+        self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._state_dir = state_dir
         self._observers = observers
@@ -81,6 +84,7 @@ class Agent:
         self._sights: dict[str, Sight] = {}
         self._gpus: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
+        self.remarks: dict[str, str] = {}
         self._claims = Claims(nvml, self._gpus, node, claim_of)
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_descriptor = _claim_directory(state_dir)
@@ -100,7 +104,7 @@ class Agent:
         for gpu in self._gpus.values():
             gpu.close()
         os.close(self._lock_descriptor)
-        self._nvml.close()
+        self.nvml.close()
 
     def recover(self) -> None:
         """Look for GPUs that did not answer, and settle every one. May be called at any time."""
@@ -108,12 +112,12 @@ class Agent:
             self._begin(self._discover())
         for gpu in list(self._gpus.values()):
             with contextlib.suppress(AgentError), gpu.turn(_TURN_S):
-                settling.settle(self._nvml, gpu)
+                settling.settle(self.nvml, gpu)
 
     def _begin(self, gpus: Iterable[ManagedGpu]) -> None:
         for gpu in gpus:
             with contextlib.suppress(AgentError), gpu.turn(_TURN_S):
-                settling.begin(self._nvml, gpu)
+                settling.begin(self.nvml, gpu)
 
     def _clean_up(self) -> None:
         """What a crash may have left, before anybody calls."""
@@ -196,7 +200,7 @@ class Agent:
         self, act: Callable[[Nvml, ManagedGpu, bool], ModeChange | None], gpu: ManagedGpu, on: bool
     ) -> ModeChange | None:
         try:
-            return act(self._nvml, gpu, on)
+            return act(self.nvml, gpu, on)
         except (NvmlError, AgentError) as e:
             return mig_mode.explained(gpu, on, e)
 
@@ -219,18 +223,55 @@ class Agent:
                 driver=self._driver,
                 simulated=environment.SIMULATED in self._settings,
                 processes=tuple(p for s in sights.values() for p in s.processes),
-                notes={f"GPU {index}": f"does not answer: {why}" for index, why in self._missing.items()},
+                notes={f"GPU {i}": f"does not answer: {why}" for i, why in self._missing.items()} | self.remarks,
             )
+
+    def gpu_uuids(self) -> tuple[str, ...]:
+        return tuple(self._gpus)
+
+    def readings(self) -> dict[str, Readings]:
+        """What the sensors say, by GPU UUID; without the GPUs that do not answer."""
+        told = {}
+        for uuid in self.gpu_uuids():
+            with contextlib.suppress(NvmlError):
+                told[uuid] = self.nvml.readings(uuid)
+        return told
+
+    def examine(self) -> None:
+        """Read every GPU's health; one that is not to be trusted takes nothing new until it is."""
+        for uuid, readings in self.readings().items():
+            gpu = self._gpus[uuid]
+            fault = fault_of_readings(readings)
+            if fault and fault != gpu.condition:
+                gpu.tell(What.FAULTY, detail="condition", text=fault)
+            gpu.condition = fault
+
+    def log_xid(self, uuid: str, xid: int) -> None:
+        """Take note of an error that the driver logged for a GPU."""
+        gpu = self._gpus.get(uuid)
+        if gpu is not None:
+            gpu.broken = fault_of_xid(xid) or gpu.broken
+            gpu.tell(What.FAULTY, detail=f"xid-{xid}", text=fault_of_xid(xid) or f"XID {xid}, an error of a program")
+
+    def idle(self) -> list[tuple[str, Placement, float]]:
+        """GPU UUID, place and seconds of every idle instance let go of since the start."""
+        now = self._clock()
+        return [
+            (gpu.uuid, place, now - since)
+            for gpu in list(self._gpus.values())
+            for place, since in list(gpu.idle_since.items())
+            if place in gpu.record.owned and gpu.record.holder(place) is None
+        ]
 
     def _discover(self) -> list[ManagedGpu]:
         """Take every new GPU into care that shows itself; the others are tried again later."""
         self._missing.clear()
         found = []
-        for index in range(self._nvml.count()):
+        for index in range(self.nvml.count()):
             try:
-                board = self._nvml.board(index)
+                board = self.nvml.board(index)
                 if board.uuid not in self._gpus:
-                    found.append(self._managed(board, self._nvml.model(board)))
+                    found.append(self._managed(board, self.nvml.model(board)))
             except NvmlError as e:
                 self._missing[index] = str(e)
         self._gpus.update({gpu.uuid: gpu for gpu in found})
@@ -260,15 +301,15 @@ class Agent:
     def _look(self, gpu: ManagedGpu) -> Sight:
         try:
             with gpu.turn(_GLANCE_S):
-                settling.settle_if_needed(self._nvml, gpu)
-                return inventory.look(self._nvml, gpu, self.node, self._claim_of)
+                settling.settle_if_needed(self.nvml, gpu)
+                return inventory.look(self.nvml, gpu, self.node, self.claim_of)
         except Busy:
             began = gpu.since
             if began is not None and self._clock() - began > _STUCK_S:
                 return inventory.unseen(gpu, self.node, f"the driver has not answered for {_STUCK_S:g} s")
             return self._sights.get(gpu.uuid) or inventory.unseen(gpu, self.node, "it is being reconfigured")
         except NvmlError as e:
-            self._nvml.forget(gpu.uuid)
+            self.nvml.forget(gpu.uuid)
             return inventory.unseen(gpu, self.node, str(e))
 
 

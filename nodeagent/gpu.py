@@ -25,7 +25,8 @@ class ManagedGpu:
     boot        the running boot's name: what the journal says of another one is over
     unsettled   the last transaction failed half-way: settle before anything else
     fence       why its state cannot be explained ("" where it can)
-    fault       why the hardware is not to be trusted ("" where it is)
+    condition   why the hardware is not to be trusted just now, by its readings ("" where it is)
+    broken      the last fatal error it logged since the start ("" where there was none)
     since       when the turn in progress began, by `clock`; None between turns
     idle_since  when each idle instance was let go of, by `clock`; only those since the start
     """
@@ -46,7 +47,8 @@ class ManagedGpu:
         self._journal = journal
         self.boot = boot
         self.fence = fence
-        self.fault = ""
+        self.condition = ""
+        self.broken = ""
         self.unsettled = True
         self.since: float | None = None
         self.idle_since: dict[Placement, float] = {}
@@ -57,6 +59,11 @@ class ManagedGpu:
     @property
     def uuid(self) -> str:
         return self.board.uuid
+
+    @property
+    def fault(self) -> str:
+        """Why the hardware is not to be trusted ("" where it is)."""
+        return self.broken or self.condition
 
     @property
     def closed(self) -> str:

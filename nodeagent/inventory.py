@@ -97,4 +97,4 @@ def _process(
 ) -> GpuProcess:
     instance = next((i.uuid for i in present if i.gi == gi), None)
     holder = next((h.claim for h in gpu.record.holds.values() if instance is not None and h.uuid == instance), None)
-    return GpuProcess(gpu.uuid, pid, memory_mib, holder or claim_of(pid), instance)
+    return GpuProcess(gpu.uuid, pid, memory_mib, claim_of(pid) or holder, instance)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from nodeagent import environment
 from nodeagent.agent import Agent
+from nodeagent.events import Observer
 from nodeagent.nvml import Nvml
 
 
-def open_agent(node: str, state_dir: Path, *, simulated: Path | None = None) -> Agent:
+def open_agent(
+    node: str, state_dir: Path, *, simulated: Path | None = None, observers: Sequence[Observer] = ()
+) -> Agent:
     """The agent of `node`, settled and ready.
 
     simulated  state file of a simulated machine (nodeagent.simulated_nvml.spec.create makes one);
                None: the real driver, or LibraryMissing where there is none
+    observers  are told of everything that happens (nodeagent.logs and nodeagent.metrics have one each)
     """
     if simulated is None:
-        return Agent(Nvml(), state_dir, node)
+        return Agent(Nvml(), state_dir, node, observers=observers)
     from nodeagent.simulated_nvml.library import SimulatedNvml
 
     library = SimulatedNvml(simulated)
     settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
-    return Agent(Nvml(library), state_dir, node, boot_id=library.boot_id, settings=settings)
+    return Agent(Nvml(library), state_dir, node, boot_id=library.boot_id, settings=settings, observers=observers)
 
 
 def _commands(state_dir: Path, simulated: Path) -> Path:

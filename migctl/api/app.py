@@ -23,11 +23,13 @@ def create_app(
     runtime: Runtime,
     *,
     ready: Callable[[], bool] = lambda: True,
+    metrics: Callable[[], bytes] | None = None,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> FastAPI:
     """The API over a control plane, whose users' writes pass admission.
 
     ready        whether decisions are being made; what /readyz says
+    metrics      what /metrics says, in Prometheus's text format; None: there is no such path
     heartbeat_s  longest silence of a watch
     """
     app = FastAPI(title="migctl", openapi_url=None)
@@ -37,6 +39,8 @@ def create_app(
     app.include_router(workload_routes(control_plane, runtime, closing))
     app.include_router(object_routes(admitting, closing, heartbeat_s))
     _add_identity_and_health(app, ready)
+    if metrics is not None:
+        _add_metrics(app, metrics)
     _add_errors(app)
     return app
 
@@ -55,6 +59,12 @@ def _add_identity_and_health(app: FastAPI, ready: Callable[[], bool]) -> None:
         if not ready():
             raise Unavailable("the controller has not seen all objects yet", hint="try again in a moment")
         return Response(b'{"status":"ok"}', media_type=JSON)
+
+
+def _add_metrics(app: FastAPI, read: Callable[[], bytes]) -> None:
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(await asyncio.to_thread(read), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -100,13 +100,18 @@ def _start_detached(home: Home, simulate: str | None) -> int:
 def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
     from migctl.embedded import hardware, up
+    from nodeagent import logs
+    from nodeagent.metrics import Metrics
 
-    agent = hardware.open_hardware(home, simulate)
-    Up.here().write(home)
-    try:
-        asyncio.run(up.serve(home, agent, ready))
-    finally:
-        home.up.unlink(missing_ok=True)
+    metrics = Metrics()
+    agent = hardware.open_hardware(home, simulate, (logs.observer, metrics.observer))
+    metrics.attach(agent)
+    with hardware.looked_after(agent, os.environ):
+        Up.here().write(home)
+        try:
+            asyncio.run(up.serve(home, agent, ready, metrics.text))
+        finally:
+            home.up.unlink(missing_ok=True)
 
 
 def stop(home: Home) -> None:

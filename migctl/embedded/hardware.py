@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent, StateInUse
+from nodeagent.events import Observer
 from nodeagent.intents import DamagedJournal
 from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
 from nodeagent.start import open_agent
+from nodeagent.upkeep import Upkeep
+from nodeagent.watchdog import Policy
+
+WATCHDOG = "MIGCTL_WATCHDOG"
 
 
 class NoGpus(ControlPlaneError):
     """There is nothing to serve, or not what was asked for."""
 
 
-def open_hardware(home: Home, simulate: str | None) -> Agent:
+def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer] = ()) -> Agent:
     """The agent over the GPUs that `simulate` describes, over those this home simulates already, or over real ones.
 
     Raises NoGpus.
@@ -29,7 +36,7 @@ def open_hardware(home: Home, simulate: str | None) -> Agent:
         simulated = home.simulated if home.simulated.exists() else None
         if simulated is not None:
             StateFile(simulated).read()  # says in plain words what the driver could only call an unknown error
-        return open_agent(socket.gethostname(), home.agent, simulated=simulated)
+        return open_agent(socket.gethostname(), home.agent, simulated=simulated, observers=observers)
     except LibraryMissing as error:
         hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
         raise NoGpus(f"no NVIDIA driver: {error}", hint) from error
@@ -42,6 +49,20 @@ def open_hardware(home: Home, simulate: str | None) -> Agent:
     except (DamagedState, DamagedJournal) as error:
         hint = f"nothing was changed; restore the file, or move {home.path} away for a new start"
         raise NoGpus(str(error), hint) from error
+
+
+@contextmanager
+def looked_after(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
+    """Watch the GPUs' health and the shares' limits; MIGCTL_WATCHDOG=stop also stops who oversteps. Raises NoGpus."""
+    wanted = environ.get(WATCHDOG, Policy.REPORT)
+    if wanted not in list(Policy):
+        raise NoGpus(f"{WATCHDOG}={wanted} is no policy", f"one of {', '.join(Policy)}")
+    upkeep = Upkeep(agent, policy=Policy(wanted))
+    upkeep.start()
+    try:
+        yield
+    finally:
+        upkeep.stop()
 
 
 def _simulate(home: Home, wanted: str) -> None:

@@ -38,16 +38,25 @@ PLANS = 200
 EVENTS = 1000
 
 
-async def serve(home: Home, agent: Agent, ready: Callable[[], None]) -> None:
-    """Run until SIGTERM or SIGINT. `ready` is called once the API answers and all parts have seen the store."""
+async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> None:
+    """Run until SIGTERM or SIGINT. `ready` is called once the API answers and all parts have seen the store.
+
+    metrics  what /metrics answers
+    """
     control_plane = SqliteControlPlane(home.store)
     try:
-        await _serve(home, control_plane, agent, ready)
+        await _serve(home, control_plane, agent, ready, metrics)
     finally:
         await control_plane.close()
 
 
-async def _serve(home: Home, control_plane: SqliteControlPlane, agent: Agent, ready: Callable[[], None]) -> None:
+async def _serve(
+    home: Home,
+    control_plane: SqliteControlPlane,
+    agent: Agent,
+    ready: Callable[[], None],
+    metrics: Callable[[], bytes],
+) -> None:
     await _make_default_project(control_plane)
     mirror = Mirror(control_plane)
     node = NodePublisher(control_plane, mirror, agent, system_clock)
@@ -62,7 +71,7 @@ async def _serve(home: Home, control_plane: SqliteControlPlane, agent: Agent, re
         "plans": lambda: keep_newest(control_plane, Plan, PLANS),
         "events": lambda: keep_newest(control_plane, Event, EVENTS),
     }
-    app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced)
+    app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced, metrics=metrics)
     tasks = [asyncio.create_task(_supervise(name, part)) for name, part in parts.items()]
     try:
         async with serving(app, home.socket):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nodeagent.agent import Agent
 from nodeagent.contract import Allocation
+from nodeagent.events import Observer
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml import processes, spec
 from nodeagent.simulated_nvml.faults import Faults
@@ -37,7 +39,7 @@ class Machine:
     def library(self, faults: Faults | None = None) -> SimulatedNvml:
         return SimulatedNvml(self.state_path, faults=faults or Faults())
 
-    def agent(self, faults: Faults | None = None) -> Agent:
+    def agent(self, faults: Faults | None = None, observers: Sequence[Observer] = ()) -> Agent:
         """A newly started agent; the one before must have been closed."""
         library = self.library(faults)
         agent = Agent(
@@ -46,6 +48,7 @@ class Machine:
             NODE,
             boot_id=library.boot_id,
             claim_of=self.owners.get,
+            observers=observers,
         )
         self._agents.append(agent)
         return agent

@@ -1,0 +1,52 @@
+"""What an agent does on its own: watch the GPUs' health and the shares' limits, in threads of its own."""
+
+from __future__ import annotations
+
+import threading
+
+from nodeagent.agent import Agent
+from nodeagent.events import Event, What
+from nodeagent.health import ErrorWatch
+from nodeagent.nvml import NvmlError
+from nodeagent.watchdog import Policy, Watchdog
+
+
+class Upkeep:
+    """Looks after an agent's GPUs every `every_s` seconds, from `start` to `stop`."""
+
+    def __init__(self, agent: Agent, *, policy: Policy = Policy.REPORT, every_s: float = 5.0) -> None:
+        self._agent = agent
+        self._watchdog = Watchdog(policy, agent.claim_of)
+        self._every_s = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._errors = ErrorWatch(agent.nvml, agent.gpu_uuids(), agent.log_xid)
+
+    def start(self) -> None:
+        self._errors.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when both threads have ended."""
+        self._over.set()
+        self._errors.stop()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def step(self) -> None:
+        """One look at everything."""
+        self._agent.examine()
+        remarks = {}
+        for offence, stopped in self._watchdog.look(self._agent.report()):
+            what = What.STOPPED if stopped else What.OVERSTEPPED
+            text = f"{offence.text}; it was stopped" if stopped else offence.text
+            self._agent.tell(Event(what, offence.gpu, offence.claim or "", text=text))
+            remarks[offence.claim or f"pid {offence.pid}"] = text
+        self._agent.remarks = remarks
+
+    def _run(self) -> None:
+        while not self._over.wait(self._every_s):
+            try:
+                self.step()
+            except NvmlError as e:
+                self._agent.tell(Event(What.FAULTY, detail="driver", text=str(e)))

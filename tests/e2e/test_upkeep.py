@@ -1,0 +1,45 @@
+"""What `migctl up` does on its own: metrics for Prometheus, and the watchdog over shared GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from migctl.embedded.home import Home
+from nodeagent.simulated_nvml import processes
+from nodeagent.simulated_nvml.state import StateFile
+from tests.e2e.embedded import HOLD, Embedded
+
+
+def scrape(one: Embedded) -> dict[str, dict[str, float]]:
+    """Values by metric and the claim they are about."""
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=str(Home(one.home).socket)), base_url="http://migctl"
+    ) as client:
+        text = client.get("/metrics").raise_for_status().text
+    found: dict[str, dict[str, float]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[sample.labels.get("claim", "")] = sample.value
+    return found
+
+
+def test_metrics_show_a_running_share(embedded: Callable[[str], Embedded]) -> None:
+    v100 = embedded("v100=1")
+    v100.ok("submit", "half", "-g", "0.5", "-p", "default")
+    claim = v100.running("half")["half"].meta.uid
+    used = v100.until("its memory is in use", lambda: scrape(v100).get("migctl_claim_memory_used_bytes", {}).get(claim))
+    assert used == 8080 << 20
+    assert scrape(v100)["migctl_claim_memory_limit_bytes"] == {claim: 8080 << 20}
+
+
+def test_a_share_overstepped_is_told_of_in_the_nodes_report(embedded: Callable[[str], Embedded]) -> None:
+    v100 = embedded("v100=1")
+    v100.ok("submit", "greedy", "-g", "0.5", "-p", "default", *HOLD)
+    pod = v100.running("greedy")["greedy"]
+    assert pod.status.pid is not None
+    state = StateFile(Home(v100.home).simulated)
+    processes.hold(state, v100.report().gpus[0].uuid, 12000, pid=pod.status.pid)
+    v100.until("the watchdog saw it", lambda: "uses 12000 MiB" in v100.report().notes.get(pod.meta.uid, ""))
