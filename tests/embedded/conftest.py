@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
+import psutil
 import pytest
 
+from migctl.backends.embedded.processes import CLAIM_VARIABLE
 from migctl.backends.embedded.runner import Runner
 from migctl.backends.embedded.workloads import WorkloadController
 from migctl.controller.mirror import Mirror
@@ -57,9 +60,13 @@ class Machine:
     """The embedded controllers over one store, and what a test does to them."""
 
     runs: Path
+    session: str
     clock: ManualClock = field(default_factory=ManualClock)
-    control_plane: MemoryControlPlane = field(default_factory=MemoryControlPlane)
+    control_plane: MemoryControlPlane = field(init=False)
     agent: NotingAgent = field(default_factory=NotingAgent)
+
+    def __post_init__(self) -> None:
+        self.control_plane = MemoryControlPlane(uids=self.session)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -113,5 +120,27 @@ async def _no_report() -> None:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def session() -> str:
+    """Begins every claim's uid: processes are found by it all over the machine, where other tests may run."""
+    return f"test-{uuid4()}"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, session: str) -> Machine:
+    return Machine(tmp_path, session)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_stays_behind(session: str) -> Iterator[None]:
+    yield
+    for process in psutil.process_iter():
+        if (claim_of(process) or "").startswith(session):
+            process.kill()
+
+
+def claim_of(process: psutil.Process) -> str | None:
+    """The claim that a living process belongs to."""
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(CLAIM_VARIABLE)
+    except psutil.Error:
+        return None

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from migctl.backends.embedded.processes import CLAIM_VARIABLE, ClaimProcess
+from migctl.backends.embedded.processes import ClaimProcess
 from migctl.objects import Claim, Phase
 from nodeagent.contract import Allocation, Busy, Prepared, Stale
-from tests.embedded.conftest import GRANT, PATIENCE_S, Machine
+from tests.embedded.conftest import GRANT, PATIENCE_S, Machine, claim_of
 
 pytestmark = pytest.mark.anyio
 
@@ -91,8 +91,8 @@ async def test_a_command_that_ended_while_nobody_looked_is_finished_with_its_exi
     assert ended.status.exit_code == 5
 
 
-async def test_a_command_starts_once_however_often_it_is_started(tmp_path: Path) -> None:
-    process = ClaimProcess("claim-1", tmp_path / "0" / "claim-1")
+async def test_a_command_starts_once_however_often_it_is_started(tmp_path: Path, session: str) -> None:
+    process = ClaimProcess(session, tmp_path / "0" / "claim")
     launchers = [
         process.start(("sh", "-c", f"echo ran >> {tmp_path}/ran"), dict(os.environ), str(tmp_path)) for _ in range(8)
     ]
@@ -101,8 +101,8 @@ async def test_a_command_starts_once_however_often_it_is_started(tmp_path: Path)
     assert codes == [0] * 8
 
 
-async def test_stopping_reaches_processes_that_left_the_group_and_ignore_term(tmp_path: Path) -> None:
-    process = ClaimProcess("claim-1", tmp_path / "0" / "claim-1")
+async def test_stopping_reaches_processes_that_left_the_group_and_ignore_term(tmp_path: Path, session: str) -> None:
+    process = ClaimProcess(session, tmp_path / "0" / "claim")
     script = (
         f"trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > {tmp_path}/daemon; sleep 1000' & echo up; sleep 1000"
     )
@@ -112,15 +112,8 @@ async def test_stopping_reaches_processes_that_left_the_group_and_ignore_term(tm
         while not daemon.exists() or not daemon.read_text().strip():
             await asyncio.sleep(0.01)
     await process.stop(grace_s=0.1)
-    left = [p for p in psutil.process_iter() if _claim_of(p) == "claim-1"]
+    left = [p for p in psutil.process_iter() if claim_of(p) == session]
     assert left == []
-
-
-def _claim_of(process: psutil.Process) -> str | None:
-    try:
-        return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(CLAIM_VARIABLE)
-    except psutil.Error:
-        return None
 
 
 async def test_a_deleted_claim_stops_then_gives_its_devices_back_then_goes(machine: Machine) -> None:
@@ -173,11 +166,3 @@ async def test_devices_of_claims_that_are_no_more_are_freed_at_the_start(machine
         while machine.agent.held:
             await asyncio.sleep(0.01)
     assert machine.agent.held == {}
-
-
-@pytest.fixture(autouse=True)
-def _no_process_stays_behind() -> object:
-    yield
-    for process in psutil.process_iter():
-        if (_claim_of(process) or "").startswith(("uid-", "claim-")):
-            process.kill()

@@ -30,9 +30,9 @@ class ManualClock:
 class MemoryControlPlane:
     """The protocol's ControlPlane without a file; passes the contract suite as every adapter does."""
 
-    def __init__(self, clock: Clock | None = None, keep: int = LOG_LENGTH) -> None:
+    def __init__(self, clock: Clock | None = None, keep: int = LOG_LENGTH, uids: str = "uid") -> None:
         self._clock = clock or ManualClock()
-        self._numbers = itertools.count(1)
+        self._uids = (f"{uids}-{number}" for number in itertools.count(1))
         self._state = State(keep=keep)
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
@@ -66,4 +66,4 @@ class MemoryControlPlane:
         self._state.close()
 
     def _begin(self) -> Transaction:
-        return Transaction(self._state, self._clock, lambda: f"uid-{next(self._numbers)}")
+        return Transaction(self._state, self._clock, lambda: next(self._uids))
