@@ -25,6 +25,18 @@ setup: $(READY)  ## make .venv with every dependency at its pinned version
 test: $(READY)  ## every test that needs no GPU and no cluster
 	$(PYTEST) -n 2 --dist worksteal
 
+.PHONY: soak
+soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about an hour
+	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py
+
+.PHONY: test-gpu
+test-gpu: $(READY)  ## read-only checks against a real NVIDIA GPU, where there is one
+	$(PYTEST) -rs tests/gpu
+
+.PHONY: bench-agent
+bench-agent: $(READY)  ## what the node agent costs: latencies, memory, idle CPU
+	$(BIN)/python -m tests.bench.prepare
+
 .PHONY: check
 check: $(READY)  ## formatting, lint, types and the import contracts
 	$(BIN)/ruff format --check .

@@ -182,4 +182,5 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+EXAMPLES = 2500 if os.environ.get("MIGCTL_THOROUGH") else 60
+TestLife.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
