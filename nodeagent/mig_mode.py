@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from nodeagent import mig, records
 from nodeagent.gpu import ManagedGpu
-from nodeagent.nvml import HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
+from nodeagent.nvml import Board, HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
 
 
 class Outcome(StrEnum):
@@ -74,11 +74,12 @@ def waits_for_reset(gpu: ManagedGpu, mode: MigMode | None) -> str:
     """What a GPU with a pending mode waits for; "" where none is pending."""
     if mode is None or mode.current == mode.pending:
         return ""
-    wish = "on" if mode.pending else "off"
-    return (
-        f"MIG mode {wish} waits for a GPU reset: nvidia-smi --gpu-reset -i {gpu.board.index}, "
-        "or a reboot where the machine is virtual"
-    )
+    return f"MIG mode {'on' if mode.pending else 'off'} waits for a GPU reset: {reset_command(gpu.board)}"
+
+
+def reset_command(board: Board) -> str:
+    """How an admin resets a GPU."""
+    return f"nvidia-smi --gpu-reset -i {board.index}, or a reboot where the machine is virtual"
 
 
 def restore(nvml: Nvml, gpu: ManagedGpu) -> None:

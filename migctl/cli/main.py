@@ -60,6 +60,7 @@ class Commands(LazyGroup):
         "This machine": {
             "up": Lazy("migctl.cli.daemon:up", "Share this machine's GPUs, or simulated ones."),
             "down": Lazy("migctl.cli.daemon:down", "Stop sharing."),
+            "doctor": Lazy("migctl.cli.doctor:doctor", "Check this machine, and say what to do."),
             "version": Lazy("migctl.cli.identity:version", "Show the version of migctl."),
         },
     }

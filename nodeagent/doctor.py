@@ -1,0 +1,184 @@
+"""Is this machine fit to share its GPUs? Findings as data, each with its fix.
+
+Only looks: nothing is created, switched or stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from nodeagent.health import fault_of_readings
+from nodeagent.mig_mode import reset_command
+from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
+
+_CAP_SYS_ADMIN = 1 << 21
+_MIG_DRIVER = 525  # profile names come from NVML since then
+_CLIENTS = {
+    "nv-hostengine": "systemctl stop nvidia-dcgm while MIG mode is switched",
+    "dcgm-exporter": "stop it while MIG mode is switched",
+    "nvidia-persiste": "systemctl stop nvidia-persistenced while MIG mode is switched",
+    "Xorg": "stop the display server, or keep it off this GPU",
+    "X": "stop the display server, or keep it off this GPU",
+}
+
+
+class Level(StrEnum):
+    """ok; note: fine, but good to know; warning: something will not work; error: nothing will."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at and what was found. `fix`: what to do, "" where nothing is needed."""
+
+    check: str
+    level: Level
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where to look.
+
+    open_nvml  opens the driver's library. Raises LibraryMissing
+    state_dir  the agent's directory
+    simulated  there are no device nodes to be found
+    root       the file system's root
+    """
+
+    open_nvml: Callable[[], Nvml]
+    state_dir: Path
+    simulated: bool = False
+    root: Path = Path("/")
+
+
+def examine(machine: Machine) -> tuple[Finding, ...]:
+    """Every finding, in an order to read them in."""
+    return (*_driver(machine), *_clients(machine), *_directories(machine), *_containers(machine))
+
+
+def _driver(machine: Machine) -> Iterator[Finding]:
+    try:
+        nvml = machine.open_nvml()
+    except LibraryMissing as e:
+        fix = "install NVIDIA's driver, or try migctl up --simulate a100-40gb=2,v100=1"
+        yield Finding("driver", Level.ERROR, f"no NVIDIA driver: {e}", fix)
+        return
+    except NvmlError as e:
+        yield Finding(
+            "driver", Level.ERROR, f"the driver does not answer: {e}", "look at dmesg; reboot after an update"
+        )
+        return
+    try:
+        yield from _gpus(machine, nvml)
+    except NvmlError as e:
+        yield Finding("driver", Level.ERROR, f"the driver does not answer: {e}", "look at nvidia-smi and dmesg")
+    finally:
+        nvml.close()
+
+
+def _gpus(machine: Machine, nvml: Nvml) -> Iterator[Finding]:
+    version = nvml.driver_version()
+    boards = nvml.boards()
+    suffix = " (simulated)" if machine.simulated else ""
+    yield Finding("driver", Level.OK, f"driver {version}{suffix}, {len(boards)} GPUs")
+    has_mig = False
+    for board in boards:
+        mode = nvml.mig_mode(board.uuid)
+        has_mig = has_mig or mode is not None
+        yield _mode(nvml, board)
+        fault = fault_of_readings(nvml.readings(board.uuid))
+        if fault:
+            yield Finding(f"gpu {board.index}", Level.ERROR, fault, "nothing new is placed on it until then")
+        if not machine.simulated:
+            yield from _nodes(machine, board)
+    if has_mig and int(version.split(".")[0]) < _MIG_DRIVER:
+        yield Finding("driver", Level.WARNING, f"driver {version} does not name MIG profiles", "update to 525 or newer")
+    if has_mig and not machine.simulated and not _may_administrate(machine):
+        text = "this user cannot make MIG instances (no CAP_SYS_ADMIN)"
+        yield Finding("permissions", Level.WARNING, text, "run migctl up as root, or give it CAP_SYS_ADMIN")
+
+
+def _mode(nvml: Nvml, board: Board) -> Finding:
+    check, mode = f"gpu {board.index}", nvml.mig_mode(board.uuid)
+    if mode is None:
+        return Finding(check, Level.OK, f"{board.name}, no MIG: fractions are software shares")
+    if mode.current != mode.pending:
+        wish = "on" if mode.pending else "off"
+        return Finding(check, Level.WARNING, f"{board.name}, MIG mode {wish} is pending", reset_command(board))
+    if not mode.current:
+        text = f"{board.name}, MIG mode is off: fractions are software shares"
+        return Finding(check, Level.NOTE, text, "migctl node set --dynamic-mig on, when nobody uses it")
+    return Finding(check, Level.OK, f"{board.name}, MIG mode is on")
+
+
+def _nodes(machine: Machine, board: Board) -> Iterator[Finding]:
+    for name in (f"nvidia{board.minor}", "nvidiactl", "nvidia-uvm"):
+        path = machine.root / "dev" / name
+        if not path.exists():
+            yield Finding(f"gpu {board.index}", Level.WARNING, f"{path} is missing", "nvidia-modprobe -u -c=0")
+        elif not os.access(path, os.R_OK | os.W_OK):
+            fix = "run as root, or join the group that owns it"
+            yield Finding("permissions", Level.WARNING, f"{path} cannot be opened by this user", fix)
+
+
+def _may_administrate(machine: Machine) -> bool:
+    status = (machine.root / "proc/self/status").read_text(encoding="utf-8")
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) & _CAP_SYS_ADMIN)
+
+
+def _clients(machine: Machine) -> Iterator[Finding]:
+    """Programs that keep a GPU open and are known to block a switch of MIG mode."""
+    if machine.simulated:
+        return
+    for process in sorted((machine.root / "proc").glob("[0-9]*"), key=lambda p: int(p.name)):
+        try:
+            name = (process / "comm").read_text(encoding="utf-8").strip()
+            links = [os.readlink(link) for link in (process / "fd").iterdir()] if name in _CLIENTS else []
+        except OSError:
+            continue
+        if any(link.startswith("/dev/nvidia") for link in links):
+            text = f"{name} (process {process.name}) keeps a GPU open and blocks switching MIG mode"
+            yield Finding("clients", Level.NOTE, text, _CLIENTS[name])
+
+
+def _directories(machine: Machine) -> Iterator[Finding]:
+    path = machine.state_dir
+    if not path.exists():
+        return
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        yield Finding("state", Level.ERROR, f"{path} is open to others ({mode:o})", f"chmod 700 {path}")
+    elif not os.access(path, os.W_OK):
+        yield Finding("state", Level.ERROR, f"{path} cannot be written", f"chown it to {os.geteuid()}")
+    else:
+        yield Finding("state", Level.OK, f"{path} is this user's own")
+
+
+def _containers(machine: Machine) -> Iterator[Finding]:
+    """What only a Kubernetes node needs, where there is a kubelet, and how resources are bounded."""
+    unified = (machine.root / "sys/fs/cgroup/cgroup.controllers").exists()
+    yield Finding("cgroups", Level.OK, "cgroup v2" if unified else "cgroup v1")
+    kubelet = machine.root / "var/lib/kubelet/plugins_registry"
+    if not kubelet.exists():
+        return
+    if os.access(kubelet, os.W_OK):
+        yield Finding("kubelet", Level.OK, f"plugins register in {kubelet}")
+    else:
+        yield Finding("kubelet", Level.ERROR, f"{kubelet} cannot be written", "run the node agent as root")
+    if shutil.which("nvidia-ctk") is None:
+        fix = "install nvidia-container-toolkit: it knows the driver's libraries that containers need"
+        yield Finding("cdi", Level.ERROR, "nvidia-ctk is not there", fix)
+    else:
+        yield Finding("cdi", Level.OK, "nvidia-ctk is there")

@@ -1,0 +1,45 @@
+"""`migctl doctor` over simulated GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from nodeagent.simulated_nvml import hardware, spec
+from nodeagent.simulated_nvml.state import StateFile
+
+
+def doctor(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "migctl", "doctor", *words],
+        env={**os.environ, "MIGCTL_HOME": str(home), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_findings_for_people_and_for_programs(tmp_path: Path) -> None:
+    spec.create(tmp_path / "simulated.json", "a100-40gb=1,h100:nomig=1")
+    done = doctor(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "NOTE     gpu 1    NVIDIA H100 80GB HBM3, MIG mode is off" in done.stdout
+    assert "-> migctl node set --dynamic-mig on" in done.stdout
+    found = json.loads(doctor(tmp_path, "-o", "json").stdout)
+    assert yaml.safe_load(doctor(tmp_path, "-o", "yaml").stdout) == found
+    assert found[0] == {"check": "driver", "level": "ok", "text": "driver 580.159.04 (simulated), 2 GPUs", "fix": ""}
+
+
+def test_what_keeps_gpus_from_being_shared_is_exit_code_1(tmp_path: Path) -> None:
+    spec.create(tmp_path / "simulated.json", "v100=1")
+    state = StateFile(tmp_path / "simulated.json")
+    hardware.fail(state, state.read()["gpus"][0]["uuid"], remap_failed=True)
+    done = doctor(tmp_path)
+    assert done.returncode == 1
+    assert "ERROR    gpu 0" in done.stdout
