@@ -14,7 +14,17 @@ import msgspec
 from msgspec.structs import replace
 
 from migctl.backends.protocol import Conflict, Invalid, NotFound
-from migctl.objects import GpuAsk, Project, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import (
+    Department,
+    DepartmentSpec,
+    GpuAsk,
+    PoolQuota,
+    Project,
+    ProjectSpec,
+    Workload,
+    WorkloadSpec,
+    WorkloadType,
+)
 from migctl.quantities import MIB, SMALLEST_MEMORY
 from solver.model.geometry import GpuModel
 
@@ -61,18 +71,38 @@ def check_project(project: Project) -> None:
     """Raises Invalid unless the project may be stored."""
     _name(project.meta.name)
     spec = project.spec
-    for field, value in (("quota", spec.quota), ("limit", spec.limit)):
-        if value != UNLIMITED and not 0 <= value < math.inf:
-            raise _invalid(f"spec.{field}", f"{value:g} GPUs: must be 0 or more", hint="-1 means unlimited")
-    if UNLIMITED != spec.limit < spec.quota:
-        raise _invalid(
-            "spec.limit", f"{spec.limit:g} GPUs: must not be below the quota of {spec.quota:g}", hint="-1: no limit"
-        )
-    for field, number in (("overQuotaWeight", spec.over_quota_weight), ("minRuntimeS", spec.min_runtime_s)):
-        if not 0 <= number < math.inf:
-            raise _invalid(f"spec.{field}", f"{number:g}: must be 0 or more")
+    _quota("spec", spec)
+    _at_least_zero("spec.minRuntimeS", spec.min_runtime_s)
+    for pool, quota in spec.pools.items():
+        _quota(f"spec.pools.{pool}", quota)
     if spec.department is not None and not NAME.fullmatch(spec.department):
         raise _bad_name("spec.department", spec.department)
+
+
+def check_department(department: Department) -> None:
+    """Raises Invalid unless the department may be stored."""
+    _name(department.meta.name)
+    spec = department.spec
+    _quota("spec", spec)
+    for pool, quota in spec.pools.items():
+        _quota(f"spec.pools.{pool}", quota)
+
+
+def _quota(where: str, spec: PoolQuota | ProjectSpec | DepartmentSpec) -> None:
+    quota = 0.0 if spec.quota is None else spec.quota
+    for field, value in (("quota", quota), ("limit", spec.limit)):
+        if value != UNLIMITED and not 0 <= value < math.inf:
+            raise _invalid(f"{where}.{field}", f"{value:g} GPUs: must be 0 or more", hint="-1 means unlimited")
+    if UNLIMITED != spec.limit < quota:
+        raise _invalid(
+            f"{where}.limit", f"{spec.limit:g} GPUs: must not be below the quota of {quota:g}", hint="-1: no limit"
+        )
+    _at_least_zero(f"{where}.overQuotaWeight", spec.over_quota_weight)
+
+
+def _at_least_zero(field: str, number: float) -> None:
+    if not 0 <= number < math.inf:
+        raise _invalid(field, f"{number:g}: must be 0 or more")
 
 
 def check_removal(project: Project, workloads: Collection[Workload]) -> None:
@@ -161,6 +191,8 @@ def _pods(spec: WorkloadSpec) -> None:
     _between("spec.parallelism", spec.parallelism, 1, MOST_PODS)
     if spec.completions is not None:
         _between("spec.completions", spec.completions, 1, MOST_PODS)
+    if spec.gang is not None:
+        _between("spec.gang.size", spec.gang.size, 1, spec.parallelism)
     if spec.backoff_limit < 0:
         raise _invalid("spec.backoffLimit", f"{spec.backoff_limit}: must be 0 or more")
     ttl = spec.ttl_after_finish_s

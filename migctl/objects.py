@@ -16,6 +16,7 @@ import msgspec
 
 from nodeagent.contract import NodeReport
 from solver.model.demand import Ask, Fraction, Grant, Memory, MigProfile, WholeGpus
+from solver.model.snapshot import Spreading
 
 API_VERSION = "migctl.dev/v1alpha1"
 
@@ -63,8 +64,17 @@ class GpuAsk(Record, frozen=True):
         return WholeGpus(self.devices)
 
 
+class PoolQuota(Record, frozen=True):
+    """What a queue may use of one node pool, in GPUs; -1: unlimited."""
+
+    quota: float = 0.0
+    limit: float = -1.0
+    over_quota_weight: float = 2.0
+    priority: int = 0
+
+
 class ProjectSpec(Record, frozen=True):
-    """Quota in GPUs over all node pools; -1: unlimited."""
+    """Quota in GPUs of each node pool; -1: unlimited. `pools` replaces the quota of the pools it names."""
 
     quota: float = 0.0
     limit: float = -1.0
@@ -72,10 +82,11 @@ class ProjectSpec(Record, frozen=True):
     priority: int = 0
     department: str | None = None
     min_runtime_s: float = 0.0
+    pools: dict[str, PoolQuota] = {}
 
 
-class ProjectStatus(Record, frozen=True):
-    """allocated and non_preemptible are GPUs in the quota currency; requested counts pending ones too."""
+class PoolUsage(Record, frozen=True):
+    """What a queue uses of one node pool; figures as those of a whole queue."""
 
     allocated: float = 0.0
     non_preemptible: float = 0.0
@@ -83,11 +94,56 @@ class ProjectStatus(Record, frozen=True):
     fair_share: float = 0.0
 
 
+class ProjectStatus(Record, frozen=True):
+    """allocated and non_preemptible are GPUs in the quota currency; requested counts pending ones too.
+
+    fair_share  what others cannot reclaim from it now; the figures of each node pool are in `pools`
+    """
+
+    allocated: float = 0.0
+    non_preemptible: float = 0.0
+    requested: float = 0.0
+    fair_share: float = 0.0
+    pools: dict[str, PoolUsage] = {}
+
+
 class Project(Record, frozen=True, tag_field="kind", tag="Project"):
     PLURAL: ClassVar[str] = "projects"
     meta: Meta
     spec: ProjectSpec = ProjectSpec()
     status: ProjectStatus = ProjectStatus()
+
+
+class DepartmentSpec(Record, frozen=True):
+    """A project's fields, over all projects of the department.
+
+    quota  None: none of its own; its projects are divided as if they had no department
+    """
+
+    quota: float | None = None
+    limit: float = -1.0
+    over_quota_weight: float = 2.0
+    priority: int = 0
+    pools: dict[str, PoolQuota] = {}
+
+
+class Department(Record, frozen=True, tag_field="kind", tag="Department"):
+    PLURAL: ClassVar[str] = "departments"
+    meta: Meta
+    spec: DepartmentSpec = DepartmentSpec()
+    status: ProjectStatus = ProjectStatus()
+
+
+class NodePoolSpec(Record, frozen=True):
+    """How work is spread over the nodes of a pool. A pool without an object of its own is packed."""
+
+    placement: Spreading = Spreading.BINPACK
+
+
+class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
+    PLURAL: ClassVar[str] = "nodepools"
+    meta: Meta
+    spec: NodePoolSpec = NodePoolSpec()
 
 
 class WorkloadType(StrEnum):
@@ -115,6 +171,18 @@ class Phase(StrEnum):
         return self in (Phase.COMPLETED, Phase.FAILED)
 
 
+class GangSpec(Record, frozen=True):
+    """Pods that start together: at least `size` of them, or none.
+
+    domain    node label whose value all of them must share (None: anywhere)
+    required  False: they share it if that is possible
+    """
+
+    size: int
+    domain: str | None = None
+    required: bool = True
+
+
 class WorkloadSpec(Record, frozen=True):
     """What was submitted. An empty command runs the built-in quickstart.
 
@@ -123,6 +191,7 @@ class WorkloadSpec(Record, frozen=True):
                    (None: the workload runs until it is deleted or ends by itself)
     backoff_limit  failed pods before the workload is Failed
     directory      where the command starts, on the host, in the embedded mode
+    gang           the pods that start together (None: each starts on its own)
     """
 
     type: WorkloadType
@@ -140,6 +209,7 @@ class WorkloadSpec(Record, frozen=True):
     suspended: bool = False
     directory: str = ""
     pools: tuple[str, ...] = ()
+    gang: GangSpec | None = None
 
 
 class WorkloadStatus(Record, frozen=True):
@@ -164,7 +234,10 @@ class Workload(Record, frozen=True, tag_field="kind", tag="Workload"):
 
 
 class ClaimSpec(Record, frozen=True):
-    """One pod's wish for GPU shares. `index` is the pod's number in its workload."""
+    """One pod's wish for GPU shares. `index` is the pod's number in its workload.
+
+    submitted  when its workload was created: its age in the queue, whatever became of earlier pods
+    """
 
     workload: str
     workload_uid: str
@@ -174,12 +247,17 @@ class ClaimSpec(Record, frozen=True):
     priority: int = 50
     preemptible: bool = True
     pools: tuple[str, ...] = ()
+    gang: GangSpec | None = None
+    submitted: datetime | None = None
 
 
 class ClaimStatus(Record, frozen=True):
     """allocation is the single source of truth for who holds what.
 
-    nomination      room that is being freed for this claim by evictions
+    nomination      room that is being freed for this claim by evictions; of one that is stopped to be
+                    moved: the room that its successor gets
+    failures        how often it was given a place and could not start there
+    retry_at        it is not placed before
     reason, message why it waits or how it ended; rounded: what was given beyond the wish
     pid             leader of its process group, in the embedded mode
     evicted         why it was stopped for somebody else ("" where it was not)
@@ -198,6 +276,8 @@ class ClaimStatus(Record, frozen=True):
     finished: datetime | None = None
     exit_code: int | None = None
     evicted: str = ""
+    failures: int = 0
+    retry_at: datetime | None = None
 
 
 class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
@@ -321,11 +401,11 @@ class Event(Record, frozen=True, tag_field="kind", tag="Event"):
     spec: EventSpec
 
 
-Object = Project | Workload | Claim | Node | Plan | Event
-T = TypeVar("T", Project, Workload, Claim, Node, Plan, Event)
+Object = Project | Department | NodePool | Workload | Claim | Node | Plan | Event
+T = TypeVar("T", Project, Department, NodePool, Workload, Claim, Node, Plan, Event)
 
 KINDS: Mapping[str, type[Object]] = MappingProxyType(
-    {kind.PLURAL: kind for kind in (Project, Workload, Claim, Node, Plan, Event)}
+    {kind.PLURAL: kind for kind in (Project, Department, NodePool, Workload, Claim, Node, Plan, Event)}
 )
 
 

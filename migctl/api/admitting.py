@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from migctl import admission
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
-from migctl.objects import Node, Project, T, Workload
+from migctl.objects import Department, Node, Object, Project, T, Workload
 from solver.model.geometry import GpuModel
 
 
@@ -35,12 +35,11 @@ class AdmittingControlPlane:
     async def create(self, obj: T) -> T:
         if isinstance(obj, Workload):
             return await self._submit(obj)
-        if isinstance(obj, Project):
-            admission.check_project(obj)
+        _check_queue(obj)
         return await self._behind.create(obj)
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
-        if not isinstance(obj, Workload | Project):
+        if not isinstance(obj, Workload | Project | Department):
             return await self._behind.patch(obj, changes, fenced=fenced)
         while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
@@ -87,8 +86,14 @@ class AdmittingControlPlane:
         return tuple({id: model for report in reports if report for id, model in report.models.items()}.values())
 
 
-def _check_change(before: Workload | Project, after: Workload | Project) -> None:
+def _check_change(before: Object, after: Object) -> None:
     if isinstance(before, Workload) and isinstance(after, Workload):
         admission.check_change(before, after)
-    if isinstance(after, Project):
-        admission.check_project(after)
+    _check_queue(after)
+
+
+def _check_queue(obj: Object) -> None:
+    if isinstance(obj, Project):
+        admission.check_project(obj)
+    elif isinstance(obj, Department):
+        admission.check_department(obj)

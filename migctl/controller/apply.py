@@ -52,12 +52,15 @@ class Applier:
             return found if found and found.meta.uid == uid else None
 
         await self._nominate(plan, {uid: claim for uid in plan.outcomes if (claim := newest(uid))})
+        moves = {step.claim: step.grant for step in plan.steps if isinstance(step, Assign)}
         verdicts: dict[int, Verdict] = {}
         writing: dict[int, asyncio.Task[Verdict]] = {}
         async with asyncio.TaskGroup() as tasks:
             for position, step in enumerate(plan.steps):
                 if isinstance(step, Evict):
-                    verdicts[position] = await self._evict(newest(step.claim), newest(step.beneficiary), step)
+                    verdicts[position] = await self._evict(
+                        newest(step.claim), newest(step.beneficiary), step, moves.get(step.claim)
+                    )
                 elif isinstance(step, Assign):
                     claim = newest(step.claim)
                     verdicts[position] = self._check(claim, step, plan, room)
@@ -73,7 +76,10 @@ class Applier:
             if isinstance(outcome, Placed) and outcome.waits_for and claim.status.nomination != outcome.grant:
                 await self._write(claim, {"nomination": to_builtins(outcome.grant)})
 
-    async def _evict(self, claim: Claim | None, beneficiary: Claim | None, step: Evict) -> Verdict:
+    async def _evict(
+        self, claim: Claim | None, beneficiary: Claim | None, step: Evict, moves_to: Grant | None
+    ) -> Verdict:
+        """Stop a claim for somebody else. One that is moved says where its successor goes."""
         if claim is None or claim.status.allocation is None:
             return StepState.REJECTED, "it holds nothing any more"
         if claim.meta.deleting is not None:
@@ -81,7 +87,8 @@ class Applier:
         if beneficiary is None or not observe.waits(beneficiary):
             return StepState.REJECTED, "the claim it was for does not wait any more"
         try:
-            await self._write(claim, {"evicted": step.why, "reason": "Preempted", "message": step.why})
+            words = {"evicted": step.why, "reason": "Moved" if moves_to else "Preempted", "message": step.why}
+            await self._write(claim, {**words, "nomination": to_builtins(moves_to) if moves_to else None})
             await self._control_plane.delete(claim)
         except ControlPlaneError as error:
             await self._spare(claim)

@@ -16,13 +16,12 @@ import structlog
 
 from migctl.backends.protocol import ControlPlane
 from migctl.clock import Clock
-from migctl.controller import observe, publish
+from migctl.controller import figures, observe, publish, queues
 from migctl.controller.apply import Applier, Verdict
 from migctl.controller.mirror import View
-from migctl.objects import StepState
+from migctl.objects import NodePool, StepState
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
-from solver.quota.accounting import usage
 
 log = structlog.get_logger()
 
@@ -68,11 +67,12 @@ class Controller:
         plan = None
         if state.pending:
             started = time.perf_counter()
-            plan = await asyncio.to_thread(self.planner, state, self.policy)
+            policy = queues.policy(self.policy, self.mirror.all(NodePool))
+            plan = await asyncio.to_thread(self.planner, state, policy)
             milliseconds = (time.perf_counter() - started) * 1000
             verdicts = await applier.apply(plan)
             await self._publish(state, plan, verdicts, milliseconds)
-        await publish.usage(self.control_plane, self.mirror, usage(self.observe()))
+        await figures.publish(self.control_plane, self.mirror, self.observe())
         return plan
 
     async def _publish(self, state: Snapshot, plan: Plan, verdicts: dict[int, Verdict], milliseconds: float) -> None:

@@ -14,11 +14,14 @@ from typing import Any, Protocol, cast
 import structlog
 
 from migctl.backends.protocol import ChangeType, ControlPlane, ControlPlaneError, Expired
-from migctl.objects import Claim, Node, Object, Project, T, Workload
+from migctl.objects import Claim, Department, Node, NodePool, Object, Project, T, Workload
 
 log = structlog.get_logger()
 
 Key = tuple[str, str]
+
+DECIDED_BY: tuple[type[Any], ...] = (Project, Department, NodePool, Workload, Claim, Node)
+"""The kinds that a decision looks at."""
 
 
 class View(Protocol):
@@ -43,9 +46,7 @@ class View(Protocol):
 class Mirror:
     """Objects by kind, and a way to wait for their next change."""
 
-    def __init__(
-        self, control_plane: ControlPlane, kinds: Iterable[type[Any]] = (Project, Workload, Claim, Node)
-    ) -> None:
+    def __init__(self, control_plane: ControlPlane, kinds: Iterable[type[Any]] = DECIDED_BY) -> None:
         self._control_plane = control_plane
         self._objects: dict[type[Any], dict[Key, Any]] = {kind: {} for kind in kinds}
         self._listed: set[type[Any]] = set()

@@ -12,15 +12,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from migctl.controller import queues
 from migctl.controller.mirror import View
-from migctl.objects import Claim, Node, Phase, Project
+from migctl.objects import Claim, Department, Node, Phase, Project
 from nodeagent.contract import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
-from solver.model.demand import DeviceShare, Grant, Holding, Request
+from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request
 from solver.model.geometry import GpuModel
-from solver.model.snapshot import UNLIMITED, Quota, Snapshot
-from solver.model.snapshot import Project as Queue
+from solver.model.snapshot import Snapshot
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -30,15 +30,17 @@ def snapshot(mirror: View, now: datetime) -> Snapshot:
     nodes = [node for node in mirror.all(Node) if node.status.report is not None]
     claims = mirror.all(Claim)
     granted = [claim for claim in claims if claim.status.allocation is not None]
-    gpus = _occupied([_gpus(node) for node in nodes], granted)
-    held = tuple(_holding(claim) for claim in granted)
+    moving = _moving(claims)
+    gpus = _occupied([_gpus(node) for node in nodes], (*map(_holding, granted), *moving))
+    held = (*(_holding(claim) for claim in granted), *moving)
     return Snapshot(
         nodes=tuple(_node(node) for node in nodes),
         gpus=gpus,
         models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
         pending=tuple(_request(claim, gpus, held) for claim in claims if waits(claim)),
         held=held,
-        projects=tuple(_queue(project) for project in mirror.all(Project)),
+        projects=tuple(queues.project(stored) for stored in mirror.all(Project)),
+        departments=tuple(queues.department(stored) for stored in mirror.all(Department)),
         now=now.timestamp(),
     )
 
@@ -67,13 +69,12 @@ def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
     return {name: model for report in reports for name, model in report.models.items()}
 
 
-def _occupied(reported: Iterable[tuple[Gpu, ...]], granted: Iterable[Claim]) -> tuple[Gpu, ...]:
+def _occupied(reported: Iterable[tuple[Gpu, ...]], held: Iterable[Holding]) -> tuple[Gpu, ...]:
     gpus = {gpu.uuid: gpu for report in reported for gpu in report}
-    for claim in granted:
-        assert claim.status.allocation is not None
-        for share in claim.status.allocation.devices:
+    for holding in held:
+        for share in holding.grant.devices:
             if share.gpu in gpus:
-                gpus[share.gpu] = occupy(gpus[share.gpu], claim.meta.uid, share)
+                gpus[share.gpu] = occupy(gpus[share.gpu], holding.request.claim, share)
     return tuple(gpus.values())
 
 
@@ -109,11 +110,20 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         ask=claim.spec.ask.to_ask(),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
-        created=(claim.meta.created or EPOCH).timestamp(),
+        created=(claim.spec.submitted or claim.meta.created or EPOCH).timestamp(),
+        waiting_since=(claim.meta.created or EPOCH).timestamp(),
         workload=claim.spec.workload,
         pools=claim.spec.pools,
+        gang=_gang(claim),
         nominated=nomination,
+        backing_off_until=None if claim.status.retry_at is None else claim.status.retry_at.timestamp(),
     )
+
+
+def _gang(claim: Claim) -> Gang | None:
+    """A gang is a workload's own, and goes by its name."""
+    gang = claim.spec.gang
+    return None if gang is None else Gang(claim.spec.workload, gang.size, gang.domain, gang.required)
 
 
 def _being_freed(nomination: Grant, gpus: Iterable[Gpu], held: tuple[Holding, ...]) -> bool:
@@ -135,6 +145,22 @@ def occupants(gpu: Gpu, share: DeviceShare) -> tuple[str, ...]:
     return (*whole, *(part.claim for part in gpu.parts)) if share.backing is Backing.WHOLE else whole
 
 
+def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
+    """The places kept for claims that are stopped to be moved, until their successors are there to have them."""
+    there = {(c.spec.workload_uid, c.spec.index) for c in claims if c.meta.deleting is None}
+    return tuple(
+        Holding(
+            request=replace(request(claim), claim=f"{claim.meta.uid} moved"),
+            grant=claim.status.nomination,
+            protected="it is being moved",
+        )
+        for claim in claims
+        if claim.meta.deleting is not None
+        and claim.status.nomination is not None
+        and (claim.spec.workload_uid, claim.spec.index) not in there
+    )
+
+
 def _holding(claim: Claim) -> Holding:
     assert claim.status.allocation is not None
     return Holding(
@@ -142,15 +168,4 @@ def _holding(claim: Claim) -> Holding:
         grant=claim.status.allocation,
         since=(claim.status.allocated or EPOCH).timestamp(),
         releasing=claim.meta.deleting is not None,
-    )
-
-
-def _queue(project: Project) -> Queue:
-    spec = project.spec
-    return Queue(
-        name=project.meta.name,
-        default=Quota(spec.quota, spec.limit if spec.limit >= 0 else UNLIMITED, spec.over_quota_weight, spec.priority),
-        department=spec.department,
-        created=(project.meta.created or EPOCH).timestamp(),
-        min_runtime_s=spec.min_runtime_s,
     )

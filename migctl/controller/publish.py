@@ -23,13 +23,11 @@ from migctl.objects import (
     PlanOutcome,
     PlanSpec,
     PlanStep,
-    Project,
     StepState,
     T,
 )
 from solver.model import plan as decided
 from solver.model.snapshot import Snapshot
-from solver.quota.accounting import Usage
 
 
 async def reasons(control_plane: ControlPlane, mirror: View, plan: decided.Plan) -> None:
@@ -56,20 +54,6 @@ def _reason(outcome: decided.Outcome) -> tuple[str, str]:
     if outcome.waits_for:
         return "freeing-room", f"room is being freed on {outcome.grant.node}: {len(outcome.waits_for)} to stop first"
     return "", ""
-
-
-async def usage(control_plane: ControlPlane, mirror: View, used: Mapping[str, Usage]) -> None:
-    """Keep each project's figures: allocated, non-preemptible and requested GPUs."""
-    for project in mirror.all(Project):
-        figures = used.get(project.meta.name, Usage())
-        wanted = {
-            "allocated": round(figures.allocated, 3),
-            "nonPreemptible": round(figures.non_preemptible, 3),
-            "requested": round(figures.requested, 3),
-        }
-        shown = project.status
-        if list(wanted.values()) != [shown.allocated, shown.non_preemptible, shown.requested]:
-            await _patch(control_plane, mirror, project, wanted)
 
 
 async def record(
@@ -130,8 +114,9 @@ async def event(
 async def events(
     control_plane: ControlPlane, state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict]
 ) -> None:
-    """One event for each eviction and placement that was carried out."""
+    """One event for each eviction and placement that was carried out, and one for who was served by evictions."""
     names = Names(state)
+    moved = {step.claim for step in plan.steps if isinstance(step, decided.Assign)}
     requests = {r.claim: r for r in (*state.pending, *(holding.request for holding in state.held))}
     for position, (verdict, _) in verdicts.items():
         step = plan.steps[position]
@@ -140,7 +125,11 @@ async def events(
         request = requests[_claim_of(step)]
         about = f"Workload/{request.workload}"
         if isinstance(step, decided.Evict):
-            await event(control_plane, about, request.project, "Preempted", step.why, warning=True)
+            reason = "Moved" if step.claim in moved else "Preempted"
+            await event(control_plane, about, request.project, reason, step.why, warning=True)
+            if taker := requests.get(step.beneficiary):
+                text = f"room is freed by {names.claim(step.claim)}: {step.why}"
+                await event(control_plane, f"Workload/{taker.workload}", taker.project, "FreeingRoom", text)
         elif isinstance(step, decided.Assign):
             outcome = plan.outcomes.get(step.claim)
             rounded = outcome.rounded if isinstance(outcome, decided.Placed) else ""

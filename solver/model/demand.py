@@ -91,7 +91,8 @@ class Request:
     claim          uid of the claim it speaks for
     name           what people call it: the workload's name, or workload and pod index
     priority       training 50, interactive-preemptible 75, interactive 100, inference 125
-    created        seconds; only the order matters
+    created        seconds; only the order matters: its age in the queue
+    waiting_since  seconds; where it began to wait later than that (None: then)
     pools          node pools in order of preference; empty: any
     node_selector  labels the node must carry
     excluded       nodes that refused it a short while ago
@@ -116,6 +117,7 @@ class Request:
     gang: Gang | None = None
     nominated: Grant | None = None
     backing_off_until: float | None = None
+    waiting_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,8 @@ class Draft:
         One job of each pool at a time, and only room that work that ends by itself will leave.
         """
         account = self.ledger.account_for(job.first)
-        waited = self._snapshot.now - min(request.created for request in job.requests)
+        since = min(r.created if r.waiting_since is None else r.waiting_since for r in job.requests)
+        waited = self._snapshot.now - since
         if account is None or account.pool in self._kept_in or waited < self.policy.patience_s:
             return False
         for domain in domains(self.everywhere, job.gang, self._nodes(job)):

@@ -24,6 +24,7 @@ import structlog
 from migctl.backends.embedded.processes import START_FAILED, ClaimProcess
 from migctl.backends.embedded.workloads import KEEPS_PROCESSES
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
+from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
 from migctl.objects import Claim, Phase, Workload, to_builtins
@@ -134,6 +135,7 @@ class Runner:
         process = self.process(claim)
         launched = None
         if claim.status.phase is not Phase.RUNNING:
+            await self._predecessor_gone(claim)
             prepared = await self._prepare(claim)
             if prepared is None:
                 return
@@ -145,6 +147,16 @@ class Runner:
         code = await process.wait(launched)
         await asyncio.to_thread(process.sweep)
         await self._finish(claim, code, _ending(code))
+
+    async def _predecessor_gone(self, claim: Claim) -> None:
+        """Wait for the pod that this one replaces: two of one index never run side by side."""
+        seen, pod = -1, (claim.spec.workload_uid, claim.spec.index)
+        while any(
+            (other.spec.workload_uid, other.spec.index) == pod and other.spec.attempt < claim.spec.attempt
+            for other in self.mirror.all(Claim)
+            if not other.status.phase.finished
+        ):
+            seen = await self.mirror.wait(seen)
 
     async def _launch(self, claim: Claim, process: ClaimProcess, prepared: Prepared) -> int | None:
         """Start the claim's command unless it runs already; the launcher's pid where it was started here."""
@@ -188,9 +200,11 @@ class Runner:
     async def _give_back(self, claim: Claim, why: str) -> None:
         """The allocation cannot be carried out: take it back, so that another is planned."""
         await self._unprepare(claim.meta.uid)
-        await self._write(
-            claim, {"allocation": None, "allocated": None, "reason": "CouldNotPrepare", "message": why, "rounded": ""}
-        )
+        failures = claim.status.failures + 1
+        words = {"reason": "CouldNotPrepare", "message": why, "rounded": "", "failures": failures}
+        retry_at = self.clock() + delay(failures, claim.spec.workload_uid)
+        nothing = {"allocation": None, "allocated": None}
+        await self._write(claim, {**nothing, **words, "retryAt": to_builtins(retry_at)})
 
     async def _finish(self, claim: Claim, code: int, message: str) -> None:
         """Write down how the claim ended and give its room back."""

@@ -2,7 +2,9 @@
 
 A training of N completions runs up to `parallelism` pods side by side, each index until it has
 succeeded once; a failed pod is tried again, later each time, until `backoff_limit` is passed. A
-workspace is started again whenever it ends. Suspending and deleting take the claims away.
+workspace is started again whenever it ends. Suspending and deleting take the claims away. A gang
+that has lost members it needs gets a grace in which the others may end; then they are stopped too,
+and it starts again when all are gone, those that had succeeded included.
 """
 
 from __future__ import annotations
@@ -15,14 +17,14 @@ import msgspec
 
 from migctl.backends.embedded.workload_status import indexes, summary
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlane, NotFound
+from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
-from migctl.objects import Claim, ClaimSpec, Meta, Phase, Workload, WorkloadType, to_builtins
+from migctl.objects import Claim, ClaimSpec, ClaimStatus, Meta, Phase, Workload, WorkloadType, to_builtins
 
 KEEPS_CLAIMS = "migctl.dev/claims"
 KEEPS_PROCESSES = "migctl.dev/processes"
-FIRST_RETRY = timedelta(seconds=1)
-LAST_RETRY = timedelta(minutes=5)
+GANG_GRACE = timedelta(seconds=5)
 
 
 class WorkloadController:
@@ -64,9 +66,9 @@ class WorkloadController:
             await self._absorb(workload, {"meta": {"finalizers": keeps}})
             workload = self._mirror.get(Workload, workload.meta.name, workload.meta.project) or workload
         wait = None
-        if workload.spec.suspended:
+        if workload.spec.suspended or workload.status.phase.finished:
             await self._remove(c for c in claims if not c.status.phase.finished)
-        elif not workload.status.phase.finished:
+        else:
             wait = await self._fill(workload, claims)
         await self._write_status(workload, claims)
         return wait if wait is not None else await self._expire(workload)
@@ -80,34 +82,49 @@ class WorkloadController:
             await self._absorb(workload, {"status": {"phase": Phase.TERMINATING}})
 
     async def _fill(self, workload: Workload, claims: list[Claim]) -> float | None:
-        """Make the claims that are missing; seconds until a failed one may be tried again."""
-        active = {c.spec.index for c in claims if not c.status.phase.finished and c.meta.deleting is None}
+        """Make the claims that are missing; seconds until there is more to do."""
+        living = [c for c in claims if not c.status.phase.finished and c.meta.deleting is None]
+        active = {c.spec.index for c in living}
         done = {c.spec.index for c in claims if c.status.phase is Phase.COMPLETED}
         if workload.spec.type is WorkloadType.WORKSPACE:
             done = set()
+        if _broken(workload, living, len(active | done)):
+            return await self._break_up(claims, living)
         missing = [i for i in range(indexes(workload)) if i not in active and i not in done]
+        if done and workload.spec.gang and not active and 0 < len(missing) < workload.spec.gang.size:
+            await self._remove(c for c in claims if c.status.phase is Phase.COMPLETED)
+            return None
         waits = []
         for index in missing[: max(0, workload.spec.parallelism - len(active))]:
             earlier = [c for c in claims if c.spec.index == index]
-            wait = self._back_off(earlier)
+            wait = self._back_off(workload, claims if workload.spec.gang else earlier)
             if wait > 0:
                 waits.append(wait)
             else:
                 await self._create(workload, index, earlier)
         return min(waits, default=None)
 
-    def _back_off(self, earlier: list[Claim]) -> float:
-        """Seconds to wait before an index is tried again after its failures, doubling each time."""
-        failed = [c for c in earlier if c.status.phase.finished and c.status.finished is not None]
-        if not failed:
+    async def _break_up(self, claims: list[Claim], living: list[Claim]) -> float | None:
+        """Stop what is left of a gang once its grace is over; seconds left of it."""
+        lost = [c.status.finished for c in claims if c.status.phase is Phase.FAILED] + [c.meta.deleting for c in claims]
+        since = max((moment for moment in lost if moment is not None), default=None)
+        left = 0.0 if since is None else (since + GANG_GRACE - self._clock()).total_seconds()
+        if left <= 0:
+            await self._remove(living)
+        return max(left, 0.0) or None
+
+    def _back_off(self, workload: Workload, earlier: list[Claim]) -> float:
+        """Seconds to wait before pods are tried again after these have ended, longer each time."""
+        ended = [c.status.finished for c in earlier if c.status.phase.finished and c.status.finished is not None]
+        failures = len(ended) if workload.spec.gang is None else sum(c.status.phase is Phase.FAILED for c in earlier)
+        if not ended or not failures:
             return 0.0
-        delay = min(LAST_RETRY, FIRST_RETRY * 2 ** min(len(failed) - 1, 16))
-        latest = max(c.status.finished for c in failed if c.status.finished is not None)
-        wait: timedelta = latest + delay - self._clock()
+        wait: timedelta = max(ended) + delay(failures, workload.meta.uid) - self._clock()
         return wait.total_seconds()
 
     async def _create(self, workload: Workload, index: int, earlier: list[Claim]) -> None:
         attempt = max((c.spec.attempt + 1 for c in earlier), default=0)
+        moving = next((c.status.nomination for c in earlier if c.meta.deleting and c.status.nomination), None)
         spec = workload.spec
         claim = Claim(
             meta=Meta(
@@ -124,7 +141,10 @@ class WorkloadController:
                 priority=spec.priority,
                 preemptible=spec.preemptible,
                 pools=spec.pools,
+                gang=spec.gang,
+                submitted=workload.meta.created,
             ),
+            status=ClaimStatus(nomination=moving),
         )
         try:
             await self._mirror.absorb(await self._control_plane.create(claim))
@@ -160,3 +180,9 @@ class WorkloadController:
 
     async def _absorb(self, workload: Workload, changes: dict[str, object]) -> None:
         await self._mirror.absorb(await self._control_plane.patch(workload, changes, fenced=True))
+
+
+def _broken(workload: Workload, living: list[Claim], present: int) -> bool:
+    """Whether a gang that has started lacks pods it needs."""
+    gang = workload.spec.gang
+    return gang is not None and present < gang.size and any(c.status.allocation is not None for c in living)

@@ -134,7 +134,9 @@ class Cluster:
                 self._rejoin(key)
             self._stale.clear()
             return self._claims
-        return self._projects if kind is Project else self._gpu_nodes
+        if kind is Project:
+            return self._projects
+        return self._gpu_nodes if kind is Node else {}
 
     def pod_of(self, claim: ClaimRecord) -> GpuPod | None:
         """The pod that a claim was made for, while it lives."""

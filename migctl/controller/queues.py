@@ -1,0 +1,50 @@
+"""Projects and departments in the solver's words, and the policies of node pools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from migctl.objects import Department, DepartmentSpec, NodePool, PoolQuota, Project, ProjectSpec
+from solver.model import snapshot as model
+from solver.model.snapshot import UNLIMITED, Policy, Quota
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def project(stored: Project) -> model.Project:
+    spec = stored.spec
+    return model.Project(
+        name=stored.meta.name,
+        default=_quota(spec, spec.quota),
+        quotas=_pools(spec.pools),
+        department=spec.department,
+        created=(stored.meta.created or EPOCH).timestamp(),
+        min_runtime_s=spec.min_runtime_s,
+    )
+
+
+def department(stored: Department) -> model.Department:
+    spec = stored.spec
+    return model.Department(
+        name=stored.meta.name,
+        default=None if spec.quota is None else _quota(spec, spec.quota),
+        quotas=_pools(spec.pools),
+        created=(stored.meta.created or EPOCH).timestamp(),
+    )
+
+
+def policy(base: Policy, pools: Iterable[NodePool]) -> Policy:
+    """The policy with what admins decided about each node pool."""
+    spreading = {pool.meta.name: pool.spec.placement for pool in pools}
+    return replace(base, spreading=MappingProxyType({**base.spreading, **spreading}))
+
+
+def _pools(pools: Mapping[str, PoolQuota]) -> Mapping[str, Quota]:
+    return MappingProxyType({name: _quota(spec, spec.quota) for name, spec in pools.items()})
+
+
+def _quota(spec: PoolQuota | ProjectSpec | DepartmentSpec, gpus: float) -> Quota:
+    return Quota(gpus, spec.limit if spec.limit >= 0 else UNLIMITED, spec.over_quota_weight, spec.priority)
