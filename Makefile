@@ -37,6 +37,14 @@ test-gpu: $(READY)  ## read-only checks against a real NVIDIA GPU, where there i
 bench-agent: $(READY)  ## what the node agent costs: latencies, memory, idle CPU
 	$(BIN)/python -m tests.bench.prepare
 
+.PHONY: shim
+shim: $(READY)  ## compile the libraries of software fractions (needs gcc)
+	$(BIN)/python -m nodeagent.shim.build
+
+.PHONY: soak-shim
+soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as long
+	MIGCTL_SOAK_ROUNDS=20000 $(PYTEST) tests/shim/test_storm.py
+
 .PHONY: check
 check: $(READY)  ## formatting, lint, types and the import contracts
 	$(BIN)/ruff format --check .

@@ -1,0 +1,60 @@
+/* libnvidia-ml of the stand-in: real numbers of the whole GPU, and everybody's processes. */
+#include "machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define API __attribute__((visibility("default"))) int
+typedef struct { unsigned long long total, free, used; } memory;
+typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2;
+typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process;
+typedef struct { unsigned pid; unsigned long long used; } process_v1;
+
+static int index_of(const void *device) { return (int)((uintptr_t)device - 1); }
+
+API nvmlInit_v2(void) { return machine() ? 0 : 9; }
+API nvmlShutdown(void) { return 0; }
+API nvmlDeviceGetCount_v2(unsigned *count) { *count = machine()->devices; return 0; }
+
+API nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device)
+{
+    *device = (void *)(uintptr_t)(index + 1);
+    return index < machine()->devices ? 0 : 2;
+}
+
+API nvmlDeviceGetUUID(void *device, char *text, unsigned size)
+{
+    const unsigned char *u = machine()->uuid[index_of(device)];
+    snprintf(text, size, "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3],
+             u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+    return 0;
+}
+
+API nvmlDeviceGetMemoryInfo(void *device, memory *into)
+{
+    uint64_t used = machine_truth(index_of(device)), total = machine()->total[index_of(device)];
+    *into = (memory){total, total - used, used};
+    return 0;
+}
+
+API nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2 *into)
+{
+    uint64_t used = machine_truth(index_of(device)), total = machine()->total[index_of(device)];
+    *into = (memory_v2){into->version, total, 1 << 20, total - used - (1 << 20), used};
+    return 0;
+}
+
+#define PROCESSES(name, type) \
+    API name(void *device, unsigned *count, type *into) \
+    { \
+        unsigned room = *count, found = 0; \
+        for (int i = 0; i < ENTRIES; i++) \
+            if (machine()->entry[i].pid && machine()->entry[i].bytes[index_of(device)] && found++ < room) \
+                into[found - 1] = (type){.pid = (unsigned)machine()->entry[i].pid, \
+                                         .used = machine()->entry[i].bytes[index_of(device)]}; \
+        *count = found; \
+        return found > room ? 7 : 0; \
+    }
+PROCESSES(nvmlDeviceGetComputeRunningProcesses, process_v1)
+PROCESSES(nvmlDeviceGetComputeRunningProcesses_v2, process)
+PROCESSES(nvmlDeviceGetComputeRunningProcesses_v3, process)
