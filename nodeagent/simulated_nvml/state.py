@@ -36,10 +36,10 @@ class StateFile:
     """The state at `path`. Safe for any number of processes and threads."""
 
     def __init__(self, path: Path, *, boot: Callable[[], str] = host_boot_id) -> None:
+        self._pinned: int | None = None
         self.path = path
         self._boot = boot
         self._lock = threading.Lock()
-        self._pinned: int | None = None
         self._version: State = {}
 
     def read(self) -> State:
@@ -93,6 +93,10 @@ class StateFile:
             if self._pinned is not None:
                 os.close(self._pinned)
             self._pinned = None
+
+    def __del__(self) -> None:
+        if self._pinned is not None:
+            os.close(self._pinned)
 
 
 def write(path: Path, state: State) -> None:

@@ -342,3 +342,15 @@ def test_storms_of_prepares_never_overlap(machine: Machine) -> None:
     assert len({o for o in outcomes if o != "busy"}) == 7
     assert outcomes.count("busy") == 14
     assert len(agent.report().held) == 7
+
+
+def test_starting_again_and_again_leaks_no_file(machine: Machine) -> None:
+    def once() -> int:
+        agent = machine.agent()
+        agent.prepare(allocation("c1", mig(machine.gpu(), "1g.5gb", 0)))
+        agent.unprepare("c1")
+        agent.close()
+        return len(os.listdir("/proc/self/fd"))
+
+    once()
+    assert once() == once()

@@ -10,9 +10,14 @@ from nodeagent.simulated_nvml.hardware import Code, Refused
 from nodeagent.simulated_nvml.machine import Machine, call
 
 
-@call("nvmlInitWithFlags", "nvmlInit_v2", "nvmlShutdown")
-def begin_and_end(machine: Machine, flags: Any = 0) -> None:
+@call("nvmlInitWithFlags", "nvmlInit_v2")
+def begin(machine: Machine, flags: Any = 0) -> None:
     machine.hardware.state.read()
+
+
+@call("nvmlShutdown")
+def end(machine: Machine) -> None:
+    machine.hardware.state.close()
 
 
 @call("nvmlSystemGetDriverVersion")
