@@ -26,6 +26,7 @@ from migctl.embedded.dynamic_mig import DynamicMigSwitch
 from migctl.embedded.home import Home
 from migctl.embedded.node import NodePublisher
 from migctl.embedded.runtime import EmbeddedRuntime
+from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, Plan, Project, ProjectSpec
 from nodeagent.agent import Agent
 from solver import planner
@@ -59,12 +60,18 @@ async def _serve(
 ) -> None:
     await _make_default_project(control_plane)
     mirror = Mirror(control_plane)
-    node = NodePublisher(control_plane, mirror, agent, system_clock)
-    runner = Runner(control_plane, mirror, agent, home.runs, system_clock, node.publish)
+    nodes = node_of(home.simulated)
+    publishers = [NodePublisher(control_plane, mirror, one, system_clock) for one in reporters(agent, nodes)]
+
+    async def report() -> None:
+        for publisher in publishers:
+            await publisher.publish()
+
+    runner = Runner(control_plane, mirror, AnyNodesAgent(agent) if nodes else agent, home.runs, system_clock, report)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
-        "node": node.run,
-        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent, node.publish).run,
+        **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
+        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent, report).run,
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, planner.plan).run,

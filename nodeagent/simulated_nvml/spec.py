@@ -1,13 +1,15 @@
 """`a100-40gb=2,v100=1` -> simulated GPUs in a state file.
 
 One part per model: its name (or the beginning of it), options after colons, `=` how many.
-MIG is on where the model has it; `a100-40gb:nomig=1` leaves it off.
+MIG is on where the model has it; `a100-40gb:nomig=1` leaves it off. `node-a:v100=2,node-b:v100=2`
+names nodes, each before its first GPU: whoever shows the machine shows so many nodes.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from solver.model.geometry import GpuModel
 
 _NAMESPACE = uuid.UUID("6d6967c7-6c00-5000-8000-73696d756c61")
 _MOST_GPUS = 64
+_NODE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 DRIVER = "580.159.04"
 CUDA = 13000
 
@@ -28,21 +31,44 @@ class BadSpec(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedGpu:
+    """One GPU. `node`: the simulated node it is on, "" where the machine is the only one."""
+
     model: GpuModel
     mig: bool
+    node: str = ""
 
 
 def parse(text: str) -> tuple[SimulatedGpu, ...]:
     """The GPUs a spec asks for, in its order. Raises BadSpec."""
     gpus: list[SimulatedGpu] = []
+    node = ""
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, count = part.partition("=")
-        gpus += [_gpu(name)] * _count(part, count)
+        before, _, rest = name.partition(":")
+        if rest and not _known(before):
+            node, name = _node(before), rest
+        gpus += [replace(_gpu(name), node=node)] * _count(part, count)
+    if any(gpu.node for gpu in gpus) and not all(gpu.node for gpu in gpus):
+        raise BadSpec("the first GPU names no node and a later one does; write for example node-a:v100=2,node-b:v100=2")
     if not gpus:
         raise BadSpec("no GPUs to simulate; write for example a100-40gb=2,v100=1")
     if len(gpus) > _MOST_GPUS:
         raise BadSpec(f"{len(gpus)} GPUs are too many to simulate on one node (at most {_MOST_GPUS})")
     return tuple(gpus)
+
+
+def _known(name: str) -> bool:
+    try:
+        find(name)
+    except UnknownModel:
+        return False
+    return True
+
+
+def _node(name: str) -> str:
+    if not _NODE.fullmatch(name):
+        raise BadSpec(f"{name!r} is neither a GPU model nor a node's name (lower-case letters, digits and '-')")
+    return name
 
 
 def _count(part: str, count: str) -> int:

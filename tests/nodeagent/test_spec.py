@@ -28,6 +28,8 @@ def test_names_options_and_counts() -> None:
         ("thor-igpu=1", "cannot be simulated"),
         ("a100:mps=1", "unknown option 'mps'"),
         ("v100=65", "too many"),
+        ("v100=1,node-a:v100=1", "the first GPU names no node"),
+        ("Node_A:v100=1", "neither a GPU model nor a node's name"),
     ],
 )
 def test_bad_specs_say_what_is_wrong(text: str, says: str) -> None:
