@@ -29,6 +29,7 @@ from nodeagent.contract import (
     Unsupported,
 )
 from nodeagent.durable import replace
+from nodeagent.enforcing import HostShares
 from nodeagent.events import Event, Observer, What
 from nodeagent.fractions import LimitsFiles
 from nodeagent.gpu import ManagedGpu
@@ -56,6 +57,7 @@ class Agent:
     boot_id    names the running boot: instances never survive into another one
     claim_of   uid of the claim that a pid runs for
     observers  are told of everything that happens
+    host_shares  bounds software shares of processes on this host; None: somebody else does
     remarks    what reports say besides, by claim or process
 
     Starting raises StateInUse, NvmlError where the driver does not answer, OSError where
@@ -73,12 +75,14 @@ class Agent:
         clock: Callable[[], float] = time.monotonic,
         settings: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
+        host_shares: HostShares | None = None,
     ) -> None:
         self.node = node
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._state_dir = state_dir
         self._observers = observers
+        self._host_shares = host_shares
         self._changes = 0
         self._report_lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
@@ -127,6 +131,8 @@ class Agent:
             for claim, holds in held.items():
                 self._limits.write(claim, holds)
             self._limits.keep_only(held)
+        if self._host_shares is not None:
+            self._host_shares.keep_only(held)
 
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
@@ -153,10 +159,11 @@ class Agent:
                     self._claims.prepare_device(gpu, share, allocation)
                 holds = [gpu.record.holds[claim] for gpu in gpus]
                 limits = self._limits.write(claim, holds)
+                bounds = self._host_shares.place(claim, holds) if self._host_shares else {}
             except AgentError:
                 self._claims.release(claim, fresh)
                 raise
-            return self._prepared(claim, holds, limits)
+            return self._prepared(claim, holds, limits, bounds)
 
     def unprepare(self, claim: str) -> None:
         """Let go of all a claim holds; its instances stay, idle. Unknown claims are fine.
@@ -169,6 +176,8 @@ class Agent:
                 with gpu.turn(_TURN_S):
                     self._claims.let_go(gpu, claim)
         self._limits.remove(claim)
+        if self._host_shares is not None:
+            self._host_shares.remove(claim)
         self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def tell(self, event: Event) -> None:
@@ -286,13 +295,14 @@ class Agent:
             return ManagedGpu(board, model, None, self._boot, str(e), clock=self._clock, observer=self.tell)
         return ManagedGpu(board, model, journal, self._boot, clock=self._clock, observer=self.tell)
 
-    def _prepared(self, claim: str, holds: list[Hold], limits: Path | None) -> Prepared:
+    def _prepared(self, claim: str, holds: list[Hold], limits: Path | None, bounds: Mapping[str, str]) -> Prepared:
         uuids = ",".join(h.uuid for h in holds)
         variables = {
             environment.VISIBLE_DEVICES: uuids,
             environment.CUDA_DEVICES: uuids,
             environment.CLAIM: claim,
             **self._settings,
+            **bounds,
         }
         if limits is not None:
             variables[environment.LIMITS] = str(limits)

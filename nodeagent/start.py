@@ -9,21 +9,29 @@ from pathlib import Path
 
 from nodeagent import environment
 from nodeagent.agent import Agent
+from nodeagent.enforcing import HostShares
 from nodeagent.events import Observer
 from nodeagent.nvml import Nvml
 
 
 def open_agent(
-    node: str, state_dir: Path, *, simulated: Path | None = None, observers: Sequence[Observer] = ()
+    node: str,
+    state_dir: Path,
+    *,
+    simulated: Path | None = None,
+    observers: Sequence[Observer] = (),
+    host_processes: bool = False,
 ) -> Agent:
     """The agent of `node`, settled and ready.
 
     simulated  state file of a simulated machine (nodeagent.simulated_nvml.spec.create makes one);
                None: the real driver, or LibraryMissing where there is none
     observers  are told of everything that happens (nodeagent.logs and nodeagent.metrics have one each)
+    host_processes  claims run as processes of this host: on real GPUs the agent itself bounds their software shares
     """
     if simulated is None:
-        return Agent(Nvml(), state_dir, node, observers=observers)
+        shares = HostShares(state_dir / "shares") if host_processes else None
+        return Agent(Nvml(), state_dir, node, observers=observers, host_shares=shares)
     from nodeagent.simulated_nvml.library import SimulatedNvml
 
     library = SimulatedNvml(simulated)

@@ -36,7 +36,9 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
         simulated = home.simulated if home.simulated.exists() else None
         if simulated is not None:
             StateFile(simulated).read()  # says in plain words what the driver could only call an unknown error
-        return open_agent(socket.gethostname(), home.agent, simulated=simulated, observers=observers)
+        return open_agent(
+            socket.gethostname(), home.agent, simulated=simulated, observers=observers, host_processes=True
+        )
     except LibraryMissing as error:
         hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
         raise NoGpus(f"no NVIDIA driver: {error}", hint) from error
