@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
+from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe
 from migctl.controller.mirror import View
@@ -133,10 +133,9 @@ class Applier:
         await self._mirror.absorb(await self._control_plane.patch(claim, {"status": dict(status)}, fenced=True))
 
     async def _refresh(self, claim: Claim) -> None:
-        try:
+        """See at once what became of it; the watch would tell later."""
+        with contextlib.suppress(ControlPlaneError):
             await self._mirror.absorb(await self._control_plane.get(Claim, claim.meta.name, claim.meta.project))
-        except NotFound:
-            return
 
 
 class Room:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from migctl.backends.protocol import ControlPlane
+from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import figures, observe, publish, queues
 from migctl.controller.apply import Applier, Verdict
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 Observer = Callable[[datetime], Snapshot]
 Planner = Callable[[Snapshot, Policy], Plan]
 LOOK_AGAIN_S = 5.0
+RETRY_S = 0.5
 
 
 @dataclass
@@ -59,7 +60,12 @@ class Controller:
         while True:
             seen = await self.mirror.wait(seen, LOOK_AGAIN_S)
             if self.mirror.synced:
-                await self.cycle(applier)
+                try:
+                    await self.cycle(applier)
+                except ControlPlaneError as error:
+                    log.warning("a decision was not carried out to its end; deciding anew", error=str(error))
+                    await asyncio.sleep(RETRY_S)
+                    seen = -1
 
     async def cycle(self, applier: Applier) -> Plan | None:
         """One decision; None when nothing waits."""

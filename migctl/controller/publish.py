@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from migctl.backends.protocol import Conflict, ControlPlane, NotFound
+from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.controller.apply import WRITES_AT_ONCE, Verdict
 from migctl.controller.mirror import View
 from migctl.controller.names import Names
@@ -158,8 +158,8 @@ def _step(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Ver
 
 
 async def _patch(control_plane: ControlPlane, mirror: View, obj: T, status: Mapping[str, Any]) -> None:
-    """Write a status that only informs: whoever changed the object meanwhile makes us look again anyway."""
+    """Write a status that only informs: whatever was in the way, the next decision tells it again."""
     try:
         await mirror.absorb(await control_plane.patch(obj, {"status": dict(status)}, fenced=True))
-    except (Conflict, NotFound):
+    except ControlPlaneError:
         return

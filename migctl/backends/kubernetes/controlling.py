@@ -56,23 +56,23 @@ class KubernetesController:
     ) -> None:
         self.cluster = Cluster(api, settings.timing)
         self.elector = Elector(api, settings.namespace, LEASE, settings.identity, clock, settings.terms)
-        self._recorder = Recorder(api, clock)
-        self._history = PlanHistory(api)
-        pods = PodPatches(api, self.cluster, self._recorder, clock)
+        self.recorder = Recorder(api, clock)
+        self.plan_history = PlanHistory(api)
+        pods = PodPatches(api, self.cluster, self.recorder, clock)
         placements = Placements(api, self.cluster, pods, clock)
         self.control_plane = KubernetesControlPlane(
             {
                 Project: custom_store.projects(api, self.cluster.take),
                 Node: custom_store.nodes(api, self.cluster.take),
-                Plan: custom_store.plans(api, self._history.note),
+                Plan: custom_store.plans(api, self.plan_history.note),
                 Claim: ControllerClaims(self.cluster, placements, pods),
-                Event: EventStore(api, self._recorder, self._subject),
+                Event: EventStore(api, self.recorder, self._subject),
             }
         )
         self.loop = Controller(
             self.control_plane, self.cluster, clock, planner, policy or Policy(), Observer(self.cluster)
         )
-        self._steward = Steward(self.cluster, placements, pods, self._recorder, clock, settings.patience)
+        self._steward = Steward(self.cluster, placements, pods, self.recorder, clock, settings.patience)
         self._projects = ProjectsKeeper(api, self.cluster, clock)
         self._catalog = CatalogKeeper(api, self.cluster, settings.namespace)
 
@@ -80,7 +80,7 @@ class KubernetesController:
         """Watch, and decide whenever elected, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.cluster.run())
-            tasks.create_task(self._recorder.run())
+            tasks.create_task(self.recorder.run())
             tasks.create_task(self.elector.run(self._lead))
 
     async def _lead(self) -> None:
@@ -89,7 +89,7 @@ class KubernetesController:
             tasks.create_task(self._steward.run())
             tasks.create_task(self._projects.run())
             tasks.create_task(self._catalog.run())
-            tasks.create_task(self._history.run())
+            tasks.create_task(self.plan_history.run())
 
     def _subject(self, about: str, project: str) -> Subject:
         """The Job, StatefulSet or pod behind "Workload/name"; what is not known stands as it is called."""

@@ -25,7 +25,7 @@ class PlanHistory:
 
     def __init__(self, api: Api, kept: int = KEPT) -> None:
         self._api = api
-        self._kept = kept
+        self.kept = kept
         self._names: deque[str] = deque()
         self._grown = asyncio.Event()
 
@@ -49,7 +49,7 @@ class PlanHistory:
                 await asyncio.sleep(RETRY_S)
 
     async def _trim(self) -> None:
-        while len(self._names) > self._kept:
+        while len(self._names) > self.kept:
             try:
                 await self._api.delete(NAMES, self._names[0])
             except NotFound:

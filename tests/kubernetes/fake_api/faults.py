@@ -12,9 +12,10 @@ from tests.kubernetes.fake_api.storage import LogEntry
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as a fault sees it."""
+    """One request, as a fault sees it. `bound_to`: the node or process that the token names."""
 
     user: str
+    bound_to: str
     method: str
     path: str
     watch: bool

@@ -73,7 +73,7 @@ class FakeApi:
         user = _user(request)
         watching = request.query.get("watch") in ("true", "1")
         try:
-            cut = self.faults.check(Call(user.name, request.method, request.path, watching))
+            cut = self.faults.check(Call(user.name, user.node, request.method, request.path, watching))
             if request.path == "/version":
                 return _json({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
             if (found := DISCOVERY.fullmatch(request.path)) is not None:

@@ -50,6 +50,7 @@ class FakeCluster:
         self.ends: Callable[[Json], int | None] = lambda pod: None
         self._stack = AsyncExitStack()
         self._stand_ins: list[StandIn] = []
+        self.scheduler = Scheduler(self.operations)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FakeCluster]:
@@ -61,7 +62,7 @@ class FakeCluster:
                 ClaimController(self.operations),
                 WorkloadControllers(self.operations),
                 GarbageCollector(self.operations),
-                Scheduler(self.operations),
+                self.scheduler,
             ]
             await self._background(feed(self.operations, self._stand_ins))
             yield self
@@ -97,7 +98,7 @@ class FakeCluster:
     ) -> AsyncIterator[KubernetesController]:
         """A controller with its own connection; it dies as a killed process does when the block ends."""
         wanted = Settings(settings.namespace, identity, settings.timing, settings.terms, settings.patience)
-        async with client(self.server, CONTROLLER) as api:
+        async with client(self.server, f"{CONTROLLER}:{identity}") as api:
             controller = KubernetesController(api, system_clock, planner.plan, wanted)
             task = asyncio.create_task(controller.run())
             try:
@@ -121,6 +122,10 @@ class FakeCluster:
         """A project whose namespace is ready."""
         self.create("projects", {"metadata": {"name": name}, "spec": {"quota": quota}})
         await self.until(lambda: self.get("resourceclaimtemplates", "migctl-gpu", name) is not None)
+
+    def relabel(self, plural: str, name: str, label: str, value: str | None, namespace: str = "") -> None:
+        patch = {"metadata": {"labels": {label: value}}}
+        self.operations.patch(ADMIN, BY_PLURAL[plural], namespace, name, patch, "application/merge-patch+json")
 
     def get(self, plural: str, name: str, namespace: str = "") -> Json | None:
         return self.operations.storage.get(plural, namespace, name)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+
+import msgspec
 
 from migctl.backends.kubernetes import kinds, records
 from migctl.backends.kubernetes.constraints import refusal
@@ -13,9 +16,10 @@ from tests.kubernetes.fake_cluster.standin import StandIn, condition, with_condi
 
 
 class Scheduler(StandIn):
-    """Binds to the node that the claims' allocations name."""
+    """Binds to the node that the claims' allocations name. `refuses`: why it will not, for reasons of its own."""
 
     watches = ("pods", "resourceclaims", "nodes")
+    refuses: Callable[[str, Json], str] | None = None
 
     async def handle(self, plural: str, change: str, obj: Json) -> None:
         if plural == "pods" and change != "DELETED":
@@ -70,6 +74,8 @@ class Scheduler(StandIn):
         node = self.get("nodes", "", name)
         if node is None:
             return "node is gone"
+        if self.refuses is not None and (why := self.refuses(name, pod)):
+            return why
         record = records.node(NODES.one.decode(_encoded(node)))
         own: kinds.Pod = PODS.one.decode(_encoded(pod))
         wish = records.pod(own)
@@ -102,6 +108,4 @@ class Scheduler(StandIn):
 
 
 def _encoded(obj: Json) -> bytes:
-    import msgspec
-
     return msgspec.json.encode(obj)
