@@ -58,6 +58,7 @@ class Life(RuleBasedStateMachine):
         self.countdown = Countdown()
         self.prepared: dict[str, str] = {}
         self.foreign: set[str] = set()
+        self.running: set[str] = set()
         self.agent: Agent | None = None
         self.begin()
 
@@ -138,6 +139,18 @@ class Life(RuleBasedStateMachine):
         hardware.destroy_gpu_instance(self.gpu, gi)
         self.foreign.remove(uuid)
 
+    @precondition(lambda self: self.prepared)
+    @rule(data=st.data())
+    def a_program_starts(self, data: st.DataObject) -> None:
+        claim = data.draw(st.sampled_from(sorted(self.prepared)))
+        self.machine.occupy(self.prepared[claim], 100, os.getpid(), claim)
+        self.running.add(self.prepared[claim])
+
+    @rule()
+    def all_programs_end(self) -> None:
+        self.machine.vacate()
+        self.running.clear()
+
     @rule()
     def reboot(self) -> None:
         assert self.agent is not None
@@ -145,6 +158,7 @@ class Life(RuleBasedStateMachine):
         with self.machine.state.change() as state:
             reboot(state, state["host_boot_id"])
         self.foreign.clear()
+        self.running.clear()
         self.begin()
 
     def _instances(self) -> list[dict[str, Any]]:
@@ -162,6 +176,7 @@ class Life(RuleBasedStateMachine):
         assert set(self.prepared.values()) <= present
         assert len(set(self.prepared.values())) == len(self.prepared)
         assert self.foreign <= present
+        assert self.running <= present, "an instance was destroyed under a running program"
         assert not self.foreign & set(self.prepared.values())
 
     @invariant()
@@ -173,6 +188,7 @@ class Life(RuleBasedStateMachine):
         assert {u for u, i in seen.items() if i.state is InstanceState.FOREIGN} == self.foreign
         assert {i.claim for i in seen.values() if i.state is InstanceState.BUSY} == set(report.held)
         assert set(self.prepared) <= set(report.held)
+        assert self.running <= {u for u, i in seen.items() if i.state is InstanceState.BUSY}
 
     def teardown(self) -> None:
         if self.agent is not None:
