@@ -45,6 +45,10 @@ shim: $(READY)  ## compile the libraries of software fractions (needs gcc)
 soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as long
 	MIGCTL_SOAK_ROUNDS=20000 $(PYTEST) tests/shim/test_storm.py
 
+.PHONY: bench-shim
+bench-shim: $(READY)  ## what the fraction libraries cost a program, on the stand-in driver (needs gcc)
+	$(BIN)/python -m tests.bench.shim
+
 .PHONY: check
 check: $(READY)  ## formatting, lint, types and the import contracts
 	$(BIN)/ruff format --check .
