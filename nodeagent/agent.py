@@ -82,7 +82,7 @@ class Agent:
         self._settings = dict(settings or {})
         self._state_dir = state_dir
         self._observers = observers
-        self._host_shares = host_shares
+        self.host_shares = host_shares
         self._changes = 0
         self._report_lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
@@ -131,8 +131,8 @@ class Agent:
             for claim, holds in held.items():
                 self._limits.write(claim, holds)
             self._limits.keep_only(held)
-        if self._host_shares is not None:
-            self._host_shares.keep_only(held)
+        if self.host_shares is not None:
+            self.host_shares.keep_only(held)
 
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
@@ -159,7 +159,7 @@ class Agent:
                     self._claims.prepare_device(gpu, share, allocation)
                 holds = [gpu.record.holds[claim] for gpu in gpus]
                 limits = self._limits.write(claim, holds)
-                bounds = self._host_shares.place(claim, holds) if self._host_shares else {}
+                bounds = self.host_shares.place(claim, holds) if self.host_shares else {}
             except AgentError:
                 self._claims.release(claim, fresh)
                 raise
@@ -176,8 +176,8 @@ class Agent:
                 with gpu.turn(_TURN_S):
                     self._claims.let_go(gpu, claim)
         self._limits.remove(claim)
-        if self._host_shares is not None:
-            self._host_shares.remove(claim)
+        if self.host_shares is not None:
+            self.host_shares.remove(claim)
         self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def tell(self, event: Event) -> None:

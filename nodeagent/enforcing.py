@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nodeagent.contract import NodeReport
 from nodeagent.intents import NotRecorded
 from nodeagent.records import Hold
-from nodeagent.shim import libraries, placing
+from nodeagent.shim import libraries, placing, region
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
+from nodeagent.shim.reconciling import by_host_pid, reconcile
 from solver.model.cluster import Backing
 
 _MIB = 1 << 20
 _CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
+_DRIFT_WORTH_SAYING = 256 * _MIB
 
 
 class HostShares:
@@ -35,6 +38,7 @@ class HostShares:
         drivers: Callable[[], Libraries] = libraries.drivers,
     ) -> None:
         self._directory, self._ours, self._drivers = directory, ours, drivers
+        self._contexts: dict[str, int] = {}  # measured, by GPU
         directory.mkdir(parents=True, exist_ok=True)
 
     def place(self, claim: str, holds: Iterable[Hold]) -> dict[str, str]:
@@ -42,7 +46,7 @@ class HostShares:
 
         Raises MissingLibraries, or NotRecorded where the disk does not take it.
         """
-        gpus = [_limit(h) for h in holds if h.share.backing is Backing.SOFTWARE]
+        gpus = [self._limit(h) for h in holds if h.share.backing is Backing.SOFTWARE]
         if not gpus:
             return {}
         folder = self._directory / claim
@@ -60,7 +64,30 @@ class HostShares:
         for folder in {path.name for path in self._directory.iterdir()} - set(claims):
             self.remove(folder)
 
+    def reconcile(self, report: NodeReport) -> dict[str, str]:
+        """Correct every claim's books by what the driver says of its processes; remarks by claim."""
+        remarks: dict[str, list[str]] = {}
+        for claim, gpu in sorted({(p.claim, p.gpu) for p in report.processes if p.claim is not None}):
+            if (self._directory / claim / "lib").exists():
+                used = {p.pid: p.memory_mib * _MIB for p in report.processes if (p.claim, p.gpu) == (claim, gpu)}
+                remarks.setdefault(claim, []).extend(self._correct(claim, gpu, used))
+        return {claim: "; ".join(said) for claim, said in remarks.items() if said}
 
-def _limit(hold: Hold) -> GpuLimit:
-    memory = hold.share.memory_mib * _MIB
-    return GpuLimit(hold.share.gpu, memory, min(_CONTEXT, memory // 4))
+    def _correct(self, claim: str, gpu: str, used: Mapping[int, int]) -> Iterator[str]:
+        path = placing.accounts(self._directory / claim)
+        try:
+            finding = reconcile(by_host_pid(region.holders(path), gpu, used.keys()), used)
+            if finding.context is not None:
+                region.set_context(path, gpu, finding.context)
+                self._contexts[gpu] = finding.context
+        except (OSError, ValueError) as e:
+            yield f"its accounts cannot be read: {e}"
+            return
+        for pid in finding.unbound:
+            yield f"process {pid} uses GPU {gpu} without the fraction library: its memory is not bounded"
+        if abs(finding.drift) > _DRIFT_WORTH_SAYING:
+            yield f"its books on GPU {gpu} are off by {finding.drift // _MIB} MiB"
+
+    def _limit(self, hold: Hold) -> GpuLimit:
+        memory = hold.share.memory_mib * _MIB
+        return GpuLimit(hold.share.gpu, memory, min(self._contexts.get(hold.share.gpu, _CONTEXT), memory // 4))

@@ -36,8 +36,9 @@ class Upkeep:
     def step(self) -> None:
         """One look at everything."""
         self._agent.examine()
-        remarks = {}
-        for offence, stopped in self._watchdog.look(self._agent.report()):
+        report = self._agent.report()
+        remarks = self._agent.host_shares.reconcile(report) if self._agent.host_shares is not None else {}
+        for offence, stopped in self._watchdog.look(report):
             what = What.STOPPED if stopped else What.OVERSTEPPED
             text = f"{offence.text}; it was stopped" if stopped else offence.text
             self._agent.tell(Event(what, offence.gpu, offence.claim or "", text=text))

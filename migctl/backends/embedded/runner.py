@@ -286,6 +286,8 @@ def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[st
         for part in (devices.pop(PATH_PREFIX, ""), workload.spec.environment.get("PATH", os.environ["PATH"]))
         if part
     )
+    for variable in {"LD_LIBRARY_PATH"} & devices.keys() & workload.spec.environment.keys():
+        devices[variable] += os.pathsep + workload.spec.environment[variable]
     return {**os.environ, **workload.spec.environment, **devices, **own, "PATH": path}
 
 
