@@ -26,7 +26,7 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 	$(PYTEST) -n 2 --dist worksteal
 
 .PHONY: soak
-soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about an hour
+soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about ten minutes
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py
 
 .PHONY: test-gpu
