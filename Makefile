@@ -30,7 +30,7 @@ soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every faul
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py
 
 .PHONY: test-gpu
-test-gpu: $(READY)  ## read-only checks against a real NVIDIA GPU, where there is one
+test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inventory, software fractions
 	$(PYTEST) -rs tests/gpu
 
 .PHONY: bench-agent
