@@ -77,6 +77,10 @@ bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaim
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
 	$(BIN)/python -m deploy.crds
 
+.PHONY: stubs
+stubs: $(READY)  ## generate what the kubelet speaks anew from the .proto files in nodeagent/dra/stubs
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. nodeagent/dra/stubs/*.proto
+
 .PHONY: lock
 lock:  ## pin every dependency anew (versions and hashes, no addresses)
 	{ echo "# Every dependency of migctl and its tests, pinned with hashes. Refresh with: make lock"; \
