@@ -158,12 +158,10 @@ class Agent:
                 for gpu, share in zip(gpus, allocation.devices, strict=True):
                     self._claims.prepare_device(gpu, share, allocation)
                 holds = [gpu.record.holds[claim] for gpu in gpus]
-                limits = self._limits.write(claim, holds)
-                bounds = self.host_shares.place(claim, holds) if self.host_shares else {}
+                return self._answer(claim, holds)
             except AgentError:
                 self._claims.release(claim, fresh)
                 raise
-            return self._prepared(claim, holds, limits, bounds)
 
     def unprepare(self, claim: str) -> None:
         """Let go of all a claim holds; its instances stay, idle. Unknown claims are fine.
@@ -179,6 +177,10 @@ class Agent:
         if self.host_shares is not None:
             self.host_shares.remove(claim)
         self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
+
+    def prepared(self) -> tuple[Prepared, ...]:
+        """Every held claim, as its Prepare was answered. Raises AgentError where a file of it cannot be made."""
+        return tuple(self._answer(claim, holds) for claim, holds in self._claims.held().items())
 
     def tell(self, event: Event) -> None:
         """Pass an event on to the observers."""
@@ -295,7 +297,10 @@ class Agent:
             return ManagedGpu(board, model, None, self._boot, str(e), clock=self._clock, observer=self.tell)
         return ManagedGpu(board, model, journal, self._boot, clock=self._clock, observer=self.tell)
 
-    def _prepared(self, claim: str, holds: list[Hold], limits: Path | None, bounds: Mapping[str, str]) -> Prepared:
+    def _answer(self, claim: str, holds: list[Hold]) -> Prepared:
+        """What a held claim's processes need. Raises AgentError where a file of it cannot be made."""
+        limits = self._limits.write(claim, holds)
+        bounds = self.host_shares.place(claim, holds) if self.host_shares else {}
         uuids = ",".join(h.uuid for h in holds)
         variables = {
             environment.VISIBLE_DEVICES: uuids,

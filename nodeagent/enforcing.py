@@ -19,6 +19,7 @@ from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
 from nodeagent.shim.reconciling import by_host_pid, reconcile
 from solver.model.cluster import Backing
+from solver.model.demand import DeviceShare
 
 _MIB = 1 << 20
 _CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
@@ -89,5 +90,10 @@ class HostShares:
             yield f"its books on GPU {gpu} are off by {finding.drift // _MIB} MiB"
 
     def _limit(self, hold: Hold) -> GpuLimit:
-        memory = hold.share.memory_mib * _MIB
-        return GpuLimit(hold.share.gpu, memory, min(self._contexts.get(hold.share.gpu, _CONTEXT), memory // 4))
+        return limit_of(hold.share, self._contexts.get(hold.share.gpu, _CONTEXT))
+
+
+def limit_of(share: DeviceShare, context: int = _CONTEXT) -> GpuLimit:
+    """What the libraries are told of a software share. `context`: bytes that a CUDA context takes on its GPU."""
+    memory = share.memory_mib * _MIB
+    return GpuLimit(share.gpu, memory, min(context, memory // 4))

@@ -8,7 +8,8 @@ shares themselves, which is what the agent reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,6 +32,15 @@ _SNAKE = re.compile(r"_([a-z0-9])")
 
 class NotOurs(ValueError):
     """The JSON is no allocation of ours; the text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllocatedDevice:
+    """A device as an allocation names it: for which request of the claim, in which pool."""
+
+    request: str
+    pool: str
+    name: str
 
 
 def report_to_json(report: NodeReport) -> dict[str, Any]:
@@ -77,11 +87,15 @@ def grant_from_json(allocation: Mapping[str, Any]) -> Grant:
     pools = {r.get("pool") for r in devices.get("results") or () if r.get("driver") == DRIVER}
     if len(pools) != 1:
         raise NotOurs(f"the allocation has results of {len(pools)} pools for driver {DRIVER}; one is needed")
-    for config in devices.get("config") or ():
+    return Grant(str(pools.pop()), tuple(_share_from_json(share) for share in _shares(allocation)))
+
+
+def _shares(allocation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    for config in (allocation.get("devices") or {}).get("config") or ():
         opaque = config.get("opaque") or {}
         parameters = opaque.get("parameters") or {}
         if opaque.get("driver") == DRIVER and parameters.get("kind") == SHARES:
-            return Grant(str(pools.pop()), tuple(_share_from_json(share) for share in parameters.get("devices") or ()))
+            return parameters.get("devices") or ()
     raise NotOurs(f"the allocation has no config of kind {SHARES} for driver {DRIVER}")
 
 
@@ -103,6 +117,16 @@ def allocation_from_json(claim: Mapping[str, Any]) -> Allocation:
         node=grant.node,
         devices=grant.devices,
     )
+
+
+def allocated_devices(claim: Mapping[str, Any]) -> tuple[AllocatedDevice, ...]:
+    """Our devices among an allocated claim's results. Raises NotOurs where the shares are not about the same ones."""
+    allocation = (claim.get("status") or {}).get("allocation") or {}
+    results = [r for r in (allocation.get("devices") or {}).get("results") or () if r.get("driver") == DRIVER]
+    shares = [share.get("device") for share in _shares(allocation)]
+    if [r.get("device") for r in results] != shares:
+        raise NotOurs(f"its shares are about {shares}, its results name {[r.get('device') for r in results]}")
+    return tuple(AllocatedDevice(r["request"], r["pool"], r["device"]) for r in results)
 
 
 def device_name(index: int, share: DeviceShare) -> str:

@@ -69,15 +69,12 @@ def looked_after(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
 
 def _simulate(home: Home, wanted: str) -> None:
     """Make the simulated machine, unless it is there as wanted."""
-    if not home.simulated.exists():
-        try:
-            spec.create(home.simulated, wanted)
-        except spec.BadSpec as error:
-            raise NoGpus(f"--simulate: {error}", "for example --simulate a100-40gb=2,v100=1") from error
-        return
-    there = StateFile(home.simulated).read()["spec"]
-    if spec.parse(there) != spec.parse(wanted):
+    try:
+        spec.ensure(home.simulated, wanted)
+    except spec.OtherMachine as error:
         raise NoGpus(
-            f"{home.path} simulates {there} already, with its instances and workloads",
+            f"{home.path} simulates {error.there} already, with its instances and workloads",
             f"leave --simulate out, choose another MIGCTL_HOME, or remove {home.path} for a new start",
-        )
+        ) from error
+    except spec.BadSpec as error:
+        raise NoGpus(f"--simulate: {error}", "for example --simulate a100-40gb=2,v100=1") from error

@@ -29,6 +29,14 @@ class BadSpec(ValueError):
     """The text names no machine. The message says what would."""
 
 
+class OtherMachine(BadSpec):
+    """Another machine than the one asked for is simulated there already. `there`: its spec."""
+
+    def __init__(self, path: Path, there: str) -> None:
+        super().__init__(f"{path} simulates {there} already, with its instances and workloads")
+        self.there = there
+
+
 @dataclass(frozen=True, slots=True)
 class SimulatedGpu:
     """One GPU. `node`: the simulated node it is on, "" where the machine is the only one."""
@@ -117,6 +125,16 @@ def create(path: Path, spec: str, *, seed: str = "", create_s: float = 0.0, dest
             "gpus": [_board(seed, index, gpu) for index, gpu in enumerate(gpus)],
         },
     )
+
+
+def ensure(path: Path, spec: str, *, seed: str = "") -> None:
+    """Write a new machine to `path` unless it is there already. Raises BadSpec, DamagedState."""
+    if not path.exists():
+        create(path, spec, seed=seed)
+        return
+    there = state.StateFile(path).read()["spec"]
+    if parse(there) != parse(spec):
+        raise OtherMachine(path, there)
 
 
 def _board(seed: str, index: int, gpu: SimulatedGpu) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""One CDI spec file per claim: there from Prepare to Unprepare, whole or not at all, for the runtime's eyes only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from nodeagent.cdi.edits import Edits, spec
+from nodeagent.durable import replace
+from nodeagent.wire import DRIVER
+
+KIND = f"{DRIVER}/claim"
+_PREFIX = f"{DRIVER}-claim_"  # vendor-class_id: how the specification names files of passing devices
+
+
+class SpecFiles:
+    """The specs of this driver in a directory that other drivers use too. Methods raise OSError."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+
+    def write(self, claim: str, edits: Edits) -> str:
+        """Put a claim's spec in place. Returns the name that the kubelet hands to the runtime."""
+        content = msgspec.json.format(msgspec.json.encode(spec(KIND, claim, edits)))
+        path = self._path(claim)
+        if not (path.exists() and path.read_bytes() == content):
+            replace(path, content, mode=0o600)
+        return f"{KIND}={claim}"
+
+    def remove(self, claim: str) -> None:
+        self._path(claim).unlink(missing_ok=True)
+
+    def keep_only(self, claims: Collection[str]) -> None:
+        """Remove the specs of all other claims, and what a crash left of writing one."""
+        kept = {self._path(claim).name for claim in claims}
+        for path in self._directory.iterdir():
+            if path.name.lstrip(".").startswith(_PREFIX) and path.name not in kept:
+                path.unlink(missing_ok=True)
+
+    def exists(self, claim: str) -> bool:
+        return self._path(claim).exists()
+
+    def _path(self, claim: str) -> Path:
+        return self._directory / f"{_PREFIX}{claim}.json"

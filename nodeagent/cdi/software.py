@@ -1,0 +1,53 @@
+"""Software shares in containers: the fraction libraries take the place of the driver's among the mounts.
+
+Without them a share is refused rather than handed out unbounded.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from nodeagent.cdi.edits import Edits, Mount
+from nodeagent.contract import Prepared
+from nodeagent.enforcing import limit_of
+from nodeagent.shim import libraries, placing
+from nodeagent.shim.libraries import Libraries
+from solver.model.cluster import Backing
+
+
+class SoftwareShares:
+    """A folder per claim below `folder`, which must have the same path on the host. Comes after the driver's mounts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def check(self) -> None:
+        return
+
+    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+        """Raises MissingLibraries where ours or the driver's are not there."""
+        gpus = [limit_of(d.share) for d in prepared.devices if d.share.backing is Backing.SOFTWARE]
+        if not gpus:
+            return edits
+        folder = self._folder / prepared.claim
+        given = [
+            placing.Mount(hostPath=m.host_path, containerPath=m.container_path, options=list(m.options))
+            for m in edits.mounts
+        ]
+        mounts = placing.container_mounts(folder, given)
+        placing.place(folder, gpus, libraries.ours(), _drivers(edits), container=True)
+        return msgspec.structs.replace(edits, mounts=msgspec.convert(mounts, tuple[Mount, ...]))
+
+    def forget(self, claim: str) -> None:
+        shutil.rmtree(self._folder / claim, ignore_errors=True)
+
+
+def _drivers(edits: Edits) -> Libraries:
+    """The driver's libraries among the mounts; container_mounts has seen that they are there."""
+    paths = [Path(m.host_path) for m in edits.mounts if PurePosixPath(m.container_path).name.startswith("lib")]
+    cuda = next(path for path in paths if path.name.startswith("libcuda.so."))
+    nvml = next(path for path in paths if path.name.startswith("libnvidia-ml.so."))
+    return Libraries(cuda, nvml)

@@ -1,0 +1,59 @@
+"""The driver's libraries, tools and control devices, as NVIDIA's own tool finds them on the host.
+
+`nvidia-ctk cdi generate` lists what every container with a GPU needs: mounts of the libraries of
+exactly this driver, hooks that make them known to the loader, control devices. Its GPUs are left
+out: a claim's devices are ours to name. In a container of its own the agent runs the host's tool
+inside the host's root, so that every path is the host's.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from nodeagent.cdi.edits import Edits
+from nodeagent.contract import Unsupported
+
+_GENERATE = ("nvidia-ctk", "cdi", "generate", "--format=json")
+_LONGEST_S = 30.0
+_ADVICE = "install nvidia-container-toolkit on the node: it knows the driver's libraries that containers need"
+
+
+class _Spec(msgspec.Struct, rename="camel"):
+    container_edits: Edits
+
+
+class Toolkit:
+    """What is common to all containers with a GPU, asked for once; a failure is asked again."""
+
+    def __init__(self, host_root: Path = Path("/")) -> None:
+        within = () if host_root == Path("/") else ("chroot", str(host_root))
+        self._command: Sequence[str] = (*within, *_GENERATE)
+        self._lock = threading.Lock()
+        self._known: Edits | None = None
+
+    def common(self) -> Edits:
+        """Raises Unsupported with what to do about it."""
+        with self._lock:
+            if self._known is None:
+                self._known = self._ask()
+            return self._known
+
+    def _ask(self) -> Edits:
+        try:
+            done = subprocess.run(self._command, capture_output=True, timeout=_LONGEST_S, check=True)
+            return msgspec.json.decode(done.stdout, type=_Spec).container_edits
+        except FileNotFoundError as e:
+            raise Unsupported(f"{e.filename} is not there: {_ADVICE}") from e
+        except subprocess.CalledProcessError as e:
+            raise Unsupported(f"{self._said(e.stderr)}: {_ADVICE}, version 1.16 or later") from e
+        except (subprocess.TimeoutExpired, OSError, msgspec.MsgspecError) as e:
+            raise Unsupported(f"{' '.join(self._command)}: {e}; it must print a CDI specification as JSON") from e
+
+    def _said(self, stderr: bytes) -> str:
+        lines = stderr.decode(errors="replace").strip().splitlines()
+        return f"{' '.join(self._command)} failed: {lines[-1] if lines else 'it said nothing'}"

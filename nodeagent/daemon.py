@@ -1,0 +1,143 @@
+"""The agent of a Kubernetes node, put together: hardware, kubelet, API server, probes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from nodeagent import logs, probes
+from nodeagent.agent import Agent
+from nodeagent.cdi.driver import RealGpus
+from nodeagent.cdi.files import SpecFiles
+from nodeagent.cdi.simulated import SimulatedGpus
+from nodeagent.cdi.software import SoftwareShares
+from nodeagent.cdi.sources import EditSource, Sources, Variables
+from nodeagent.cdi.toolkit import Toolkit
+from nodeagent.contract import AgentError
+from nodeagent.dra.driver import Driver
+from nodeagent.dra.health import HealthService
+from nodeagent.dra.sockets import Plugin
+from nodeagent.kubernetes.access import Access
+from nodeagent.kubernetes.claims import read_claim
+from nodeagent.kubernetes.client import Api
+from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.publisher import Publisher
+from nodeagent.kubernetes.slice_store import SliceStore
+from nodeagent.metrics import Metrics
+from nodeagent.simulated_nvml import spec
+from nodeagent.start import open_agent
+from nodeagent.upkeep import Upkeep
+from nodeagent.watchdog import Policy
+
+_LOOK_S = 5.0
+
+_log = structlog.get_logger("nodeagent")
+
+
+class SocketsGone(Exception):
+    """The kubelet cannot reach us any more: a new start makes the sockets anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this node's agent works.
+
+    state_dir     what must outlive the agent. Containers mount files of it: the same path on the host and here
+    host_root     where the host's root is mounted, for its nvidia-ctk; "/" where the agent runs on the host itself
+    simulate      GPUs to simulate ("a100-40gb=2"), None: the machine's own
+    """
+
+    node: str
+    access: Access
+    state_dir: Path
+    kubelet_root: Path
+    cdi_dir: Path
+    host_root: Path = Path("/")
+    simulate: str | None = None
+    watchdog: Policy = Policy.REPORT
+    host: str = "0.0.0.0"
+    port: int = 8081
+
+    @property
+    def machine(self) -> Path:
+        """The simulated machine's state."""
+        return self.state_dir / "simulated.json"
+
+
+def run(settings: Settings, told_to_stop: threading.Event) -> None:
+    """Serve until told to stop.
+
+    Raises SocketsGone, and what keeps it from starting: AgentError, NvmlError, BadSpec, DamagedState,
+    CannotServe, OSError.
+    """
+    with ExitStack() as stack:
+        metrics, health = Metrics(), HealthService()
+        api = Api(settings.access)
+        stack.callback(api.close)
+        publisher = Publisher(GpuNode(api, settings.node), SliceStore(api, settings.node), health.put)
+        agent = stack.enter_context(_opened(settings, metrics, publisher))
+        specs = SpecFiles(settings.cdi_dir)
+        driver = Driver(
+            agent, lambda namespace, name: read_claim(api, namespace, name), specs, _source(settings, agent)
+        )
+        _recover(driver)
+        plugin = Plugin(driver, health, settings.kubelet_root, publisher.soon)
+        stack.enter_context(_kept_up(agent, settings.watchdog))
+        publisher.start(agent.report)
+        stack.callback(publisher.stop, "the node agent was stopped")
+        stack.enter_context(probes.serving(settings.host, settings.port, publisher.works, plugin.serving, metrics.text))
+        plugin.start()
+        stack.callback(plugin.stop)
+        _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint))
+        while not told_to_stop.wait(_LOOK_S):
+            if not plugin.serving():
+                raise SocketsGone(f"somebody removed {plugin.endpoint} or {plugin.registry}")
+
+
+@contextmanager
+def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Iterator[Agent]:
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if settings.simulate is not None:
+        spec.ensure(settings.machine, settings.simulate, seed=settings.node)
+    agent = open_agent(
+        settings.node,
+        settings.state_dir / "agent",
+        simulated=settings.machine if settings.simulate is not None else None,
+        observers=(logs.observer, metrics.observer, publisher.observer),
+    )
+    metrics.attach(agent)
+    try:
+        yield agent
+    finally:
+        agent.close()
+
+
+@contextmanager
+def _kept_up(agent: Agent, policy: Policy) -> Iterator[None]:
+    upkeep = Upkeep(agent, policy=policy)
+    upkeep.start()
+    try:
+        yield
+    finally:
+        upkeep.stop()
+
+
+def _source(settings: Settings, agent: Agent) -> EditSource:
+    """The variables first: on a real GPU the driver's own tool has the last word."""
+    if settings.simulate is not None:
+        return Sources((Variables(), SimulatedGpus(settings.machine, settings.state_dir / "containers")))
+    toolkit = Toolkit(settings.host_root)
+    shares = SoftwareShares(settings.state_dir / "shares")
+    return Sources((Variables(), RealGpus(agent.nvml, toolkit.common), shares))
+
+
+def _recover(driver: Driver) -> None:
+    try:
+        driver.recover()
+    except (AgentError, OSError) as e:
+        _log.error("the CDI specs of running claims could not be checked", error=str(e))

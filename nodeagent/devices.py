@@ -1,0 +1,49 @@
+"""The node's devices as allocations, ResourceSlices and the kubelet name them: GPUs, live instances, shared parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nodeagent.contract import NodeReport
+from nodeagent.wire import device_name
+from solver.model.cluster import Backing, Gpu, Instance, InstanceState
+from solver.model.demand import DeviceShare
+from solver.model.geometry import GpuModel
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`trouble`: why it should not be counted on, "" where it may. `instance`: None but for MIG."""
+
+    name: str
+    kind: str
+    gpu: Gpu
+    memory_mib: int
+    instance: Instance | None = None
+    trouble: str = ""
+
+
+def devices(report: NodeReport) -> Iterator[Device]:
+    for gpu in report.gpus:
+        yield from _of(gpu, report.models[gpu.model])
+
+
+def _of(gpu: Gpu, model: GpuModel) -> Iterator[Device]:
+    whole = DeviceShare(gpu.uuid, Backing.WHOLE, 1.0, gpu.memory_mib)
+    yield Device(device_name(gpu.index, whole), "gpu", gpu, gpu.memory_mib, trouble=gpu.fenced)
+    for instance in gpu.instances:
+        share = DeviceShare(gpu.uuid, Backing.MIG, 0, 0, instance.profile, instance.start, instance.size)
+        profile = model.profile(instance.profile)
+        memory = (profile.memory_mib if profile else None) or 0
+        yield Device(device_name(gpu.index, share), "mig", gpu, memory, instance, gpu.fenced or _trouble(instance))
+    if gpu.parts:
+        share = DeviceShare(gpu.uuid, Backing.SOFTWARE, 0, 0)
+        memory = sum(part.memory_mib for part in gpu.parts)
+        yield Device(device_name(gpu.index, share), "share", gpu, memory, trouble=gpu.fenced)
+
+
+def _trouble(instance: Instance) -> str:
+    if instance.state is InstanceState.QUARANTINED:
+        return "the driver says it is in use, and no process is found"
+    return "" if instance.uuid else "the instance is gone"

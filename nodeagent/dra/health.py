@@ -1,0 +1,89 @@
+"""Health of the node's devices, streamed to the kubelet: it shows up in the status of the pods that hold them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import grpc
+
+from nodeagent.contract import NodeReport
+from nodeagent.devices import devices
+from nodeagent.dra.stubs import health_pb2
+
+SERVICES = ("v1alpha1.DRAResourceHealth", "v1.DRAResourceHealth")
+"""The same messages under the name of Kubernetes 1.36 and the one after it."""
+
+EVERY_S = 15.0
+_VALID_S = 60  # three times unheard is unknown
+_LONGEST_TEXT = 1024
+
+
+class Call(Protocol):
+    """The gRPC context of a stream, as far as it is used."""
+
+    def is_active(self) -> bool: ...
+    def add_callback(self, callback: Callable[[], None]) -> bool: ...
+
+
+class HealthService:
+    """Streams the newest report's health to whoever listens, when it changes and now and then."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._news = threading.Condition()
+        self._latest: tuple[tuple[str, str, str], ...] = ()
+        self._version = 0
+        self._at = 0
+
+    def put(self, report: NodeReport) -> None:
+        """Take in a new report."""
+        latest = tuple((report.node, device.name, device.trouble) for device in devices(report))
+        with self._news:
+            self._at = int(self._now())
+            if latest != self._latest:
+                self._latest = latest
+                self._version += 1
+                self._news.notify_all()
+
+    def handler(self, service: str) -> grpc.GenericRpcHandler:
+        """Serves the stream under one of SERVICES."""
+        method = grpc.unary_stream_rpc_method_handler(
+            self.watch,
+            request_deserializer=health_pb2.NodeWatchResourcesRequest.FromString,
+            response_serializer=health_pb2.NodeWatchResourcesResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(service, {"NodeWatchResources": method})
+
+    def watch(
+        self, request: health_pb2.NodeWatchResourcesRequest, context: Call
+    ) -> Iterator[health_pb2.NodeWatchResourcesResponse]:
+        """Until the listener goes away."""
+        context.add_callback(self._wake)
+        seen = -1
+        while context.is_active():
+            seen, latest, at = self._next(seen, context)
+            if seen and context.is_active():
+                yield health_pb2.NodeWatchResourcesResponse(devices=[_health(at, *entry) for entry in latest])
+
+    def _next(self, seen: int, context: Call) -> tuple[int, tuple[tuple[str, str, str], ...], int]:
+        """What differs from `seen`, or the same again after a while: its version, the devices, the report's time."""
+        with self._news:
+            self._news.wait_for(lambda: self._version != seen or not context.is_active(), EVERY_S)
+            return self._version, self._latest, self._at
+
+    def _wake(self) -> None:
+        with self._news:
+            self._news.notify_all()
+
+
+def _health(at: int, pool: str, name: str, trouble: str) -> Any:
+    return health_pb2.DeviceHealth(
+        device=health_pb2.DeviceIdentifier(pool_name=pool, device_name=name),
+        health=health_pb2.UNHEALTHY if trouble else health_pb2.HEALTHY,
+        last_updated_time=at,
+        health_check_timeout_seconds=_VALID_S,
+        message=trouble[:_LONGEST_TEXT],
+    )

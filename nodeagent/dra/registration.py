@@ -1,0 +1,41 @@
+"""How the kubelet learns of the driver: it finds the socket, asks what it is, and says whether it took it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from nodeagent.dra.stubs import registration_pb2, registration_pb2_grpc
+from nodeagent.wire import DRIVER
+
+SERVICES = ("v1.DRAPlugin",)
+
+_log = structlog.get_logger("nodeagent")
+
+
+class RegistrationService(registration_pb2_grpc.RegistrationServicer):
+    """`registered` is called when the kubelet took the driver: it has just started, or we have."""
+
+    def __init__(self, endpoint: Path, registered: Callable[[], None]) -> None:
+        self._endpoint, self._registered = endpoint, registered
+
+    def GetInfo(  # noqa: N802, the protocol's name
+        self, request: registration_pb2.InfoRequest, context: object
+    ) -> registration_pb2.PluginInfo:
+        """Say who we are and where our own service is."""
+        return registration_pb2.PluginInfo(
+            type="DRAPlugin", name=DRIVER, endpoint=str(self._endpoint), supported_versions=SERVICES
+        )
+
+    def NotifyRegistrationStatus(  # noqa: N802, the protocol's name
+        self, request: registration_pb2.RegistrationStatus, context: object
+    ) -> registration_pb2.RegistrationStatusResponse:
+        """Hear whether the kubelet took the driver."""
+        if request.plugin_registered:
+            _log.info("registered with the kubelet")
+            self._registered()
+        else:
+            _log.error("the kubelet refused the driver", error=request.error)
+        return registration_pb2.RegistrationStatusResponse()

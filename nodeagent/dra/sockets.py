@@ -1,0 +1,80 @@
+"""The driver's Unix sockets below the kubelet's directory: its own service, and the one the kubelet finds it by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+
+from nodeagent.dra.driver import Driver
+from nodeagent.dra.health import SERVICES, HealthService
+from nodeagent.dra.inflight import InFlight
+from nodeagent.dra.registration import RegistrationService
+from nodeagent.dra.service import DraService
+from nodeagent.dra.stubs import dra_pb2_grpc, registration_pb2_grpc
+from nodeagent.wire import DRIVER
+
+_LONGEST_PATH = 107  # of a Unix socket
+_CALLS = 64
+_GRACE_S = 5.0
+
+
+class CannotServe(Exception):
+    """A socket cannot be made. The text says why and what to do."""
+
+
+class Plugin:
+    """Serves the kubelet from `start` to `stop`. `registered` is called when the kubelet took the driver."""
+
+    def __init__(
+        self, driver: Driver, health: HealthService, kubelet_root: Path, registered: Callable[[], None] = lambda: None
+    ) -> None:
+        self.endpoint = kubelet_root / "plugins" / DRIVER / "dra.sock"
+        self.registry = kubelet_root / "plugins_registry" / f"{DRIVER}-reg.sock"
+        self._inflight = InFlight(_CALLS)
+        self._own = _server(_CALLS)
+        dra_pb2_grpc.add_DRAPluginServicer_to_server(DraService(driver, self._inflight), self._own)
+        self._own.add_generic_rpc_handlers(tuple(health.handler(service) for service in SERVICES))
+        self._found = _server(2)
+        registration_pb2_grpc.add_RegistrationServicer_to_server(
+            RegistrationService(self.endpoint, registered), self._found
+        )
+
+    def start(self) -> None:
+        """Open both sockets, the one that the kubelet looks for last. Raises CannotServe."""
+        _listen(self._own, self.endpoint)
+        _listen(self._found, self.registry)
+
+    def serving(self) -> bool:
+        """Whether both sockets are still there to be found."""
+        return self.endpoint.is_socket() and self.registry.is_socket()
+
+    def stop(self) -> None:
+        """Let the kubelet know, finish what is being answered, and close."""
+        self.registry.unlink(missing_ok=True)
+        self._found.stop(0).wait()
+        self._inflight.close()
+        self._own.stop(_GRACE_S).wait()
+        self.endpoint.unlink(missing_ok=True)
+
+
+def _server(calls: int) -> grpc.Server:
+    return grpc.server(ThreadPoolExecutor(calls, thread_name_prefix="kubelet"))
+
+
+def _listen(server: grpc.Server, path: Path) -> None:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise CannotServe(f"{path} is too long for a Unix socket ({_LONGEST_PATH} bytes): shorten --kubelet-root")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.parent.name == DRIVER:
+            path.parent.chmod(0o700)
+        path.unlink(missing_ok=True)
+        server.add_insecure_port(f"unix://{path}")
+        path.chmod(0o600)
+    except (OSError, RuntimeError) as e:
+        raise CannotServe(f"cannot serve at {path}: {e}; the agent needs the kubelet's directory, as root") from e
+    server.start()

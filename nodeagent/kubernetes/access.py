@@ -1,0 +1,81 @@
+"""Where the API server is and who we are: a pod's service account, or a kubeconfig."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class NoAccess(Exception):
+    """There is no cluster to talk to. The text says what is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An API server and our credentials for it.
+
+    authorization  the header's value, asked for at every request: tokens are rotated
+    server_name    what the server's certificate must name, where that is not the host of `url`
+    """
+
+    url: str
+    trust: ssl.SSLContext | bool
+    authorization: Callable[[], str | None]
+    server_name: str | None = None
+
+
+def in_cluster(account: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ) -> Access:
+    """The access of a pod. Raises NoAccess outside of one."""
+    host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        raise NoAccess("this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig")
+    try:
+        trust = ssl.create_default_context(cafile=str(account / "ca.crt"))
+        (account / "token").read_bytes()
+    except OSError as e:
+        raise NoAccess(f"the pod has no service account token: {e}; set automountServiceAccountToken: true") from e
+    return Access(
+        url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        trust=trust,
+        authorization=lambda: "Bearer " + (account / "token").read_text(encoding="ascii").strip(),
+    )
+
+
+def from_kubeconfig(path: Path, context: str | None = None) -> Access:
+    """The access that kubectl would have. Raises NoAccess.
+
+    The client library is loaded here only: it weighs as much as all the rest of the agent.
+    """
+    from kubernetes import config
+    from kubernetes.client import Configuration
+
+    configuration = Configuration()
+    try:
+        config.load_kube_config(str(path), context, client_configuration=configuration, persist_config=False)
+    except (config.ConfigException, OSError) as e:
+        raise NoAccess(f"cannot use the kubeconfig {path}: {e}") from e
+
+    def authorization() -> str | None:
+        setting = configuration.auth_settings().get("BearerToken")
+        return None if setting is None else str(setting["value"])
+
+    return Access(
+        url=str(configuration.host).rstrip("/"),
+        trust=_trust(configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
+        if configuration.verify_ssl
+        else False,
+        authorization=authorization,
+        server_name=configuration.tls_server_name,
+    )
+
+
+def _trust(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    trust = ssl.create_default_context(cafile=ca)
+    if certificate:
+        trust.load_cert_chain(certificate, key)
+    return trust

@@ -1,0 +1,12 @@
+"""Claims, read as they are now."""
+
+from __future__ import annotations
+
+from nodeagent.kubernetes.client import Api, Json
+
+_ROOT = "/apis/resource.k8s.io/v1"
+
+
+def read_claim(api: Api, namespace: str, name: str) -> Json:
+    """Raises ApiError."""
+    return api.get(f"{_ROOT}/namespaces/{namespace}/resourceclaims/{name}")

@@ -1,0 +1,126 @@
+"""The agent's choke point to the Kubernetes API: requests in, JSON out, from any thread.
+
+ApiError         the server refused; `status` and `reason` are its own
+├── NotFound     404
+├── Conflict     409: it is there already, or is not what it was
+├── Forbidden    401, 403: a permission is missing
+└── Unreachable  no answer, a proxy's, or "come back later"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from nodeagent.kubernetes.access import Access
+
+Json = dict[str, Any]
+
+MERGE_PATCH = "application/merge-patch+json"
+
+_ANSWER_S = 10.0
+_CONNECT_S = 3.0
+_LATER = {429, 500, 502, 503, 504}
+
+
+class ApiError(Exception):
+    """A request that failed. The text is for people."""
+
+    def __init__(self, text: str, status: int = 0, reason: str = "") -> None:
+        super().__init__(text)
+        self.status, self.reason = status, reason
+
+
+class NotFound(ApiError):
+    pass
+
+
+class Conflict(ApiError):
+    pass
+
+
+class Forbidden(ApiError):
+    pass
+
+
+class Unreachable(ApiError):
+    pass
+
+
+_ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, **dict.fromkeys(_LATER, Unreachable)}
+
+
+class Api:
+    """One API server. Every method raises ApiError."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
+        self._http = httpx.Client(
+            base_url=access.url,
+            verify=access.trust,
+            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            headers={"Accept": "application/json", "User-Agent": "migctl-agent"},
+            trust_env=False,
+        )
+
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
+        return self._request("GET", path, query=query)
+
+    def create(self, path: str, body: Json) -> Json:
+        return self._request("POST", path, body)
+
+    def replace(self, path: str, body: Json) -> Json:
+        return self._request("PUT", path, body)
+
+    def patch(self, path: str, body: Any, content_type: str = MERGE_PATCH) -> Json:
+        return self._request("PATCH", path, body, content_type)
+
+    def delete(self, path: str) -> Json:
+        return self._request("DELETE", path)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Json:
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": content_type} if content is not None else {}
+        try:
+            authorization = self._access.authorization()
+            if authorization:
+                headers["Authorization"] = authorization
+            answer = self._http.request(
+                method, path, params=query, content=content, headers=headers, extensions=self._extensions
+            )
+        except (httpx.HTTPError, OSError) as e:
+            raise Unreachable(f"the API server does not answer: {e or type(e).__name__}") from e
+        if answer.status_code >= 300:
+            raise _error(method, path, answer.status_code, answer.content)
+        return _json(answer.content)
+
+
+def _json(content: bytes) -> Json:
+    try:
+        return msgspec.json.decode(content, type=Json)
+    except msgspec.MsgspecError as e:
+        raise Unreachable(f"the API server's answer is no JSON: {e}") from e
+
+
+def _error(method: str, path: str, status: int, content: bytes) -> ApiError:
+    """The server's own words, where it has any."""
+    try:
+        told = _json(content)
+    except ApiError:
+        told = {}
+    text = told.get("message") or f"{method} {path}: HTTP {status}"
+    return _ERRORS.get(status, ApiError)(str(text), status, str(told.get("reason", "")))

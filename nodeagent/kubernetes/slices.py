@@ -1,0 +1,57 @@
+"""The node's devices as ResourceSlices: for people, dashboards and autoscalers.
+
+Nobody but migctl's controller allocates them: they carry a taint that keeps kube-scheduler away, and
+the agent refuses an allocation without migctl's own words. What is cut now is listed, not every
+placement that would be possible.
+"""
+
+from __future__ import annotations
+
+from nodeagent.contract import NodeReport
+from nodeagent.devices import Device, devices
+from nodeagent.kubernetes.client import Json
+from nodeagent.wire import DRIVER
+
+API_VERSION = "resource.k8s.io/v1"
+DEVICES_PER_SLICE = 64
+"""What the API server takes of devices with taints."""
+
+_OURS = {"key": "migctl.dev/allocated-by-migctl", "value": "only", "effect": "NoSchedule"}
+_TROUBLED = {"key": "migctl.dev/unhealthy", "effect": "NoSchedule"}
+
+
+def specs(report: NodeReport) -> list[Json]:
+    """The specs of the node's slices, their pool's generation left out."""
+    listed = [_device(device, report) for device in devices(report)]
+    pages = [listed[i : i + DEVICES_PER_SLICE] for i in range(0, len(listed), DEVICES_PER_SLICE)] or [[]]
+    pool = {"name": report.node, "resourceSliceCount": len(pages)}
+    return [{"driver": DRIVER, "nodeName": report.node, "pool": pool, "devices": page} for page in pages]
+
+
+def _device(device: Device, report: NodeReport) -> Json:
+    gpu, model = device.gpu, report.models[device.gpu.model]
+    attributes: Json = {
+        "type": {"string": device.kind},
+        "uuid": {"string": gpu.uuid},
+        "index": {"int": gpu.index},
+        "productName": {"string": model.product[:64]},
+        "architecture": {"string": model.architecture},
+        "mig": {"bool": gpu.mig},
+        "simulated": {"bool": report.simulated},
+    }
+    if report.driver:
+        attributes["driverVersion"] = {"string": report.driver}
+    if device.instance is not None:
+        attributes |= {
+            "profile": {"string": device.instance.profile},
+            "start": {"int": device.instance.start},
+            "state": {"string": device.instance.state.value},
+        }
+        if device.instance.uuid:
+            attributes["migUuid"] = {"string": device.instance.uuid}
+    return {
+        "name": device.name,
+        "attributes": attributes,
+        "capacity": {"memory": {"value": f"{device.memory_mib}Mi"}},
+        "taints": [_OURS, _TROUBLED] if device.trouble else [_OURS],
+    }

@@ -1,0 +1,66 @@
+"""What a kubelet's probes and Prometheus ask an agent: /healthz, /readyz, /metrics.
+
+Healthy: its threads work. Ready: the kubelet can reach it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+Answer = Callable[[], bytes | bool]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], answers: dict[str, Answer]) -> None:
+        super().__init__(address, _Handler)
+        self.answers = answers
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10
+
+    def do_GET(self) -> None:
+        """Answer a path that is known."""
+        answer = self.server.answers.get(self.path.partition("?")[0])
+        if answer is None:
+            self._send(404, b"there are /healthz, /readyz and /metrics\n", "text/plain")
+            return
+        said = answer()
+        if isinstance(said, bytes):
+            self._send(200, said, CONTENT_TYPE_LATEST)
+        else:
+            self._send(200 if said else 503, b"ok\n" if said else b"no\n", "text/plain")
+
+    def _send(self, status: int, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@contextmanager
+def serving(
+    host: str, port: int, healthy: Callable[[], bool], ready: Callable[[], bool], metrics: Callable[[], bytes]
+) -> Iterator[int]:
+    """Answer until the block ends; gives the port. Raises OSError where it is taken."""
+    server = _Server((host, port), {"/healthz": healthy, "/readyz": ready, "/metrics": metrics})
+    thread = threading.Thread(target=server.serve_forever, name="probes", daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

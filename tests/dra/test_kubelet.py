@@ -1,0 +1,218 @@
+"""A kubelet's calls over the driver's real sockets, with the real agent behind them and claims in a dictionary."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from jsonschema import Draft7Validator
+from referencing import Registry, Resource
+
+from nodeagent.agent import Agent
+from nodeagent.cdi.files import SpecFiles
+from nodeagent.cdi.simulated import SimulatedGpus
+from nodeagent.cdi.sources import Sources, Variables
+from nodeagent.dra.driver import Driver
+from nodeagent.dra.health import HealthService
+from nodeagent.dra.sockets import Plugin
+from nodeagent.dra.stubs import dra_pb2, dra_pb2_grpc, registration_pb2, registration_pb2_grpc
+from nodeagent.kubernetes.client import NotFound
+from nodeagent.wire import allocation_to_json, device_name
+from solver.model.demand import DeviceShare, Grant
+from tests.nodeagent.machines import NODE, Machine, mig
+
+SCHEMA = Path(__file__).parent / "cdi_schema"
+
+
+class Node:
+    """A machine with its driver on sockets, and the claims that the API server has."""
+
+    def __init__(self, directory: Path) -> None:
+        self.machine = Machine(directory, "a100-40gb=1")
+        self.root = directory / "k"
+        self.cdi = directory / "cdi"
+        self.claims: dict[tuple[str, str], dict[str, Any]] = {}
+        self.registered = 0
+        self.start()
+
+    def start(self) -> None:
+        self.agent: Agent = self.machine.agent()
+        source = Sources((Variables(), SimulatedGpus(self.machine.state_path, self.root.parent / "containers")))
+        driver = Driver(self.agent, self._read, SpecFiles(self.cdi), source, pause=lambda _: None)
+        driver.recover()
+        self.plugin = Plugin(driver, HealthService(), self.root, self._count)
+        self.plugin.start()
+
+    def stop(self) -> None:
+        self.plugin.stop()
+        self.agent.close()
+
+    def _count(self) -> None:
+        self.registered += 1
+
+    def _read(self, namespace: str, name: str) -> dict[str, Any]:
+        try:
+            return self.claims[namespace, name]
+        except KeyError:
+            raise NotFound("no such claim") from None
+
+    def allocate(self, name: str, uid: str, share: DeviceShare, node: str = NODE) -> None:
+        allocation = allocation_to_json(Grant(node, (share,)), lambda s: device_name(0, s), datetime.now(UTC))
+        metadata = {"name": name, "namespace": "team-a", "uid": uid}
+        self.claims["team-a", name] = {"metadata": metadata, "status": {"allocation": allocation}}
+
+    def prepare(self, name: str, uid: str) -> dra_pb2.NodePrepareResourceResponse:
+        request = dra_pb2.NodePrepareResourcesRequest(claims=[dra_pb2.Claim(namespace="team-a", name=name, uid=uid)])
+        with grpc.insecure_channel(f"unix://{self.plugin.endpoint}") as channel:
+            answer = dra_pb2_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=30)
+        prepared: dra_pb2.NodePrepareResourceResponse = answer.claims[uid]
+        return prepared
+
+    def unprepare(self, name: str, uid: str) -> str:
+        request = dra_pb2.NodeUnprepareResourcesRequest(claims=[dra_pb2.Claim(namespace="team-a", name=name, uid=uid)])
+        with grpc.insecure_channel(f"unix://{self.plugin.endpoint}") as channel:
+            answer = dra_pb2_grpc.DRAPluginStub(channel).NodeUnprepareResources(request, timeout=30)
+        assert uid in answer.claims
+        return str(answer.claims[uid].error)
+
+    def held(self) -> tuple[str, ...]:
+        return self.agent.report().held
+
+    def share(self, profile: str = "2g.10gb", start: int = 0) -> DeviceShare:
+        return mig(self.machine.gpu(), profile, start)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(tmp_path)
+    yield node
+    node.stop()
+
+
+def test_a_kubelet_finds_and_registers_the_driver(node: Node) -> None:
+    with grpc.insecure_channel(f"unix://{node.plugin.registry}") as channel:
+        stub = registration_pb2_grpc.RegistrationStub(channel)
+        info = stub.GetInfo(registration_pb2.InfoRequest(), timeout=10)
+        stub.NotifyRegistrationStatus(registration_pb2.RegistrationStatus(plugin_registered=True), timeout=10)
+    assert (info.type, info.name, list(info.supported_versions)) == ("DRAPlugin", "gpu.migctl.dev", ["v1.DRAPlugin"])
+    assert info.endpoint == str(node.plugin.endpoint)
+    assert node.registered == 1
+
+
+def test_only_root_reaches_the_sockets_and_the_specs(node: Node) -> None:
+    node.allocate("a", "uid-a", node.share())
+    node.prepare("a", "uid-a")
+    assert stat.S_IMODE(node.plugin.endpoint.parent.stat().st_mode) == 0o700
+    for path in (node.plugin.endpoint, node.plugin.registry, *node.cdi.iterdir()):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_a_prepared_claim_has_a_valid_spec_until_it_is_unprepared(node: Node) -> None:
+    node.allocate("a", "uid-a", node.share("2g.10gb", 2))
+    answer = node.prepare("a", "uid-a")
+    assert answer.error == ""
+    assert [(d.pool_name, d.device_name, list(d.cdi_device_ids)) for d in answer.devices] == [
+        (NODE, "gpu-0-2g-10gb-2", ["gpu.migctl.dev/claim=uid-a"])
+    ]
+    assert node.machine.layout() == [("2g.10gb", 2)]
+    (path,) = node.cdi.iterdir()
+    spec = json.loads(path.read_text())
+    _validator().validate(spec)
+    instance = node.agent.report().gpus[0].instances[0]
+    assert f"CUDA_VISIBLE_DEVICES={instance.uuid}" in spec["devices"][0]["containerEdits"]["env"]
+    assert node.unprepare("a", "uid-a") == ""
+    assert (node.held(), list(node.cdi.iterdir())) == ((), [])
+
+
+def test_concurrent_and_repeated_prepares_of_one_claim_give_one_instance(node: Node) -> None:
+    node.allocate("a", "uid-a", node.share())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: node.prepare("a", "uid-a"), range(16)))
+    assert {a.SerializeToString(deterministic=True) for a in answers} == {
+        answers[0].SerializeToString(deterministic=True)
+    }
+    assert answers[0].error == ""
+    assert node.machine.layout() == [("2g.10gb", 0)]
+
+
+def test_a_replaced_claim_is_refused(node: Node) -> None:
+    node.allocate("a", "uid-new", node.share())
+    assert "replaced" in node.prepare("a", "uid-old").error
+    assert node.held() == ()
+
+
+@pytest.mark.parametrize("uid", ["", "../x", "a/b", "x" * 64])
+def test_a_uid_that_is_none_names_no_file(node: Node, uid: str) -> None:
+    node.allocate("a", uid, node.share())
+    assert "no uid" in node.prepare("a", uid).error
+    assert list(node.cdi.iterdir()) == []
+
+
+def test_what_is_not_this_nodes_or_is_held_or_is_no_profile_is_refused(node: Node) -> None:
+    node.allocate("held", "uid-held", node.share("3g.20gb", 0))
+    assert node.prepare("held", "uid-held").error == ""
+    node.allocate("elsewhere", "uid-1", node.share(start=4), node="node-2")
+    node.allocate("overlaps", "uid-2", node.share(start=2))
+    wrong = DeviceShare(node.machine.gpu(), node.share().backing, 0.5, 1, "9g.99gb", 4, 2)
+    node.allocate("wrong", "uid-3", wrong)
+    assert "node-2" in node.prepare("elsewhere", "uid-1").error
+    assert node.prepare("overlaps", "uid-2").error != ""
+    assert node.prepare("wrong", "uid-3").error != ""
+    assert "does not exist" in node.prepare("gone", "uid-4").error
+    assert node.held() == ("uid-held",)
+    assert node.machine.layout() == [("3g.20gb", 0)]
+
+
+def test_an_allocation_without_our_words_is_refused(node: Node) -> None:
+    node.allocate("a", "uid-a", node.share())
+    node.claims["team-a", "a"]["status"]["allocation"]["devices"]["results"][0]["device"] = "gpu-7"
+    assert "gpu-7" in node.prepare("a", "uid-a").error
+    del node.claims["team-a", "a"]["status"]["allocation"]["devices"]["config"]
+    assert "no config" in node.prepare("a", "uid-a").error
+    assert node.held() == ()
+
+
+def test_a_claim_that_is_gone_stays_busy_until_it_is_unprepared(node: Node) -> None:
+    node.allocate("a", "uid-a", node.share())
+    node.prepare("a", "uid-a")
+    node.claims.clear()
+    assert node.held() == ("uid-a",)
+    assert [i.claim for i in node.agent.report().gpus[0].instances] == ["uid-a"]
+    assert node.unprepare("a", "uid-a") == ""
+    assert node.held() == ()
+
+
+def test_a_new_start_keeps_what_is_held_restores_its_spec_and_removes_others(node: Node) -> None:
+    node.allocate("a", "uid-a", node.share())
+    node.prepare("a", "uid-a")
+    (path,) = node.cdi.iterdir()
+    content = path.read_bytes()
+    node.stop()
+    path.unlink()
+    (node.cdi / "gpu.migctl.dev-claim_stale.json").write_text("{}")
+    (node.cdi / "another-driver.json").write_text("{}")
+    node.plugin.endpoint.write_text("left by SIGKILL")
+    node.start()
+    assert {p.name for p in node.cdi.iterdir()} == {path.name, "another-driver.json"}
+    assert path.read_bytes() == content
+    assert node.unprepare("a", "uid-a") == ""
+    assert not path.exists()
+
+
+def _validator() -> Draft7Validator:
+    schema, defs = (json.loads((SCHEMA / name).read_text()) for name in ("schema.json", "defs.json"))
+    resource: Resource[Any] = Resource.from_contents(defs, default_specification=_draft7())
+    return Draft7Validator(schema, registry=Registry().with_resource("defs.json", resource))
+
+
+def _draft7() -> Any:
+    from referencing.jsonschema import DRAFT7
+
+    return DRAFT7
