@@ -16,19 +16,36 @@ from solver.explain import Explainer
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
+from solver.packing.batch.decide import Batch
 from solver.packing.draft import Draft
 from solver.packing.steps import StepList
 from solver.packing.tables import rounding
 from solver.packing.weights import weight
+from solver.packing.worker import Worker, shared
 from solver.quota.jobs import Job
 from solver.quota.ledger import Ledger
 from solver.quota.queueing import Line, refusal
 
+MANY = 256
+"""From so many pending requests on, all are decided together."""
 
-def plan(snapshot: Snapshot, policy: Policy | None = None) -> Plan:
-    """Decide for every pending request. Pure; the same snapshot and policy give the same plan."""
+
+def plan(snapshot: Snapshot, policy: Policy | None = None, worker: Worker | None = None) -> Plan:
+    """Decide for every pending request; very many of them together.
+
+    Pure but for the worker process, which many requests are given to: when it does not answer in
+    time, a greedy plan stands and says so in its certificate.
+    """
+    policy = policy or Policy()
+    if len(snapshot.pending) < MANY:
+        return _in_turn(snapshot, policy)
+    return Batch(snapshot, policy, worker or shared(), _in_turn).decide()
+
+
+def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
+    """One job after another, in the order of the queues."""
     ledger = Ledger(snapshot)
-    draft = Draft(snapshot, policy or Policy(), ledger)
+    draft = Draft(snapshot, policy, ledger)
     line = Line(snapshot, ledger)
     for job in line.nominated():
         if draft.redeem(job):
@@ -43,9 +60,11 @@ def _assemble(snapshot: Snapshot, draft: Draft, refused: Mapping[str, Unplaced])
     for found in draft.found.values():
         for victim, why in found.evicts.items():
             steps.evict(victim, found.request.claim, why)
+        waits_for = tuple(sorted(found.waits_for))
+        steps.clear(found.window.seats, waits_for)
         for move in found.moves:
             steps.assign(move.request.claim, move.grant, move.seats, (move.request.claim,))
-        steps.assign(found.request.claim, found.grant, found.window.seats, tuple(sorted(found.waits_for)))
+        steps.assign(found.request.claim, found.grant, found.window.seats, waits_for)
     explainer = Explainer(snapshot, draft)
     outcomes = {r.claim: _outcome(draft, explainer, refused, r) for r in snapshot.pending}
     certificate = _certificate(snapshot, draft, explainer, steps)

@@ -79,6 +79,7 @@ class Policy:
     patience_s   a job that has waited so long has room kept for it while smaller ones wait behind it
     spreading    per node pool; a pool left out is packed (binpack)
     wall_clock_s hard limit of one exact solve; past it the greedy plan stands
+    improve_s    how long an exact solve looks for something better than it has
     """
 
     evictions: int = 64
@@ -86,6 +87,7 @@ class Policy:
     memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
     spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))
     wall_clock_s: float = 2.0
+    improve_s: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,22 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Caps:
+    """Quotas and limits: what is served by the options of a row, times their parts, stays within its limit.
+
+    row, option, part  (X,) each: GPUs that one request served so counts for in that row; limit: (L,)
+    """
+
+    row: Ints
+    option: Ints
+    part: Floats
+    limit: Floats
+
+
+NO_CAPS = Caps(*(np.empty(0, dtype=np.int64),) * 2, *(np.empty(0),) * 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """All that the optimum depends on. seconds: how long to look for better answers."""
 
@@ -77,6 +93,7 @@ class Problem:
     demand: Demand
     options: Options
     seconds: float = 1.0
+    caps: Caps = NO_CAPS
 
 
 @dataclass(frozen=True, slots=True)

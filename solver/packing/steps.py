@@ -41,20 +41,35 @@ class StepList:
         ready = [step for seat in seats for step in self._prepare(seat, gone)]
         self._add(Assign(claim, grant), (*gone, *ready))
 
-    def _prepare(self, seat: Seat, gone: tuple[int, ...]) -> tuple[int, ...]:
-        """Steps the seat stands on: what is destroyed on its units, by whomever's steps, and its own creation."""
-        gpu, share = seat.share.gpu, seat.share
+    def clear(self, seats: tuple[Seat, ...], waits_for: tuple[str, ...]) -> None:
+        """Destroy what is in the way of these seats: others may come to stand there before they are taken."""
+        gone = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
+        for seat in seats:
+            self._clear(seat, gone)
+
+    def _clear(self, seat: Seat, gone: tuple[int, ...]) -> None:
+        gpu = seat.share.gpu
         destroyed = self._destroyed.setdefault(gpu, {})
         for instance in seat.destroys:
             if instance not in destroyed:
                 destroyed[instance] = self._add(Destroy(gpu, instance.profile, instance.start), gone)
+
+    def _bar(self, seat: Seat, instance: Placement) -> bool:
+        """Whether media engines keep the two from standing together."""
+        table, profile = seat.board.table, seat.share.profile
+        return table is not None and profile is not None and not table.beside((profile, instance.profile))
+
+    def _prepare(self, seat: Seat, gone: tuple[int, ...]) -> tuple[int, ...]:
+        """Steps the seat stands on: what is destroyed on its units, by whomever's steps, and its own creation."""
+        gpu, share = seat.share.gpu, seat.share
+        self._clear(seat, gone)
         if share.profile is None or share.start is None:
             return ()
         mask = seat.board.mask_of(Placement(share.profile, share.start))
         cleared = tuple(
             step
-            for instance, step in destroyed.items()
-            if instance in seat.destroys or seat.board.mask_of(instance) & mask
+            for instance, step in self._destroyed[gpu].items()
+            if instance in seat.destroys or seat.board.mask_of(instance) & mask or self._bar(seat, instance)
         )
         if not seat.creates:
             return cleared

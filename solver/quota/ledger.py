@@ -87,8 +87,7 @@ class Ledger:
                 gpus = granted(holding.grant)
                 self._book(holding.request, holding.grant, gpus, gpus)
         self._count_wants(snapshot)
-        for pool in self.pools.values():
-            self._divide(pool)
+        self.divide()
         self._journal.clear()
 
     def account(self, project: str, pool: str) -> Account | None:
@@ -178,6 +177,11 @@ class Ledger:
                     continue
                 firm[chosen] += gpus
             chosen.wanted += gpus
+
+    def divide(self) -> None:
+        """Give every account its fair share of what its pool has, by what is wanted."""
+        for pool in self.pools.values():
+            self._divide(pool)
 
     def _divide(self, pool: Pool) -> None:
         tops = [a for (_, name), a in self.accounts.items() if name == pool.name and a.parent is None]

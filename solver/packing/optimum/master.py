@@ -3,6 +3,7 @@
 GPUs      every class of GPUs takes no more patterns than it has GPUs
 items     no more items are used than the chosen patterns give
 requests  no kind is served more often than it is asked for
+caps      quotas and limits are kept
 floors    each tier is served at least so well (a shortfall costs `penalty`, so there is always an answer)
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver.packing.optimum.linear import INFINITY, Floats, Ints, Program
-from solver.packing.problem import Demand, Options
+from solver.packing.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +58,25 @@ class Master:
 
     def __init__(
         self,
+        problem: Problem,
         columns: Sequence[Columns],
-        demand: Demand,
-        options: Options,
         item_of: Ints,
         items: int,
-        given: Floats | None = None,
-        upper: Floats | float = INFINITY,
     ) -> None:
-        self.columns, self.demand, self.options = columns, demand, options
+        self.columns, self.demand, self.options = columns, problem.demand, problem.options
+        demand, options = problem.demand, problem.options
         self.program = Program()
         self.tiers = int(demand.tier.max(initial=-1)) + 1
         self.worth = demand.weight[options.kind]
         self._x = [self.program.add_variables(np.zeros(len(c.row))) for c in columns]
-        self._y = self.program.add_variables(np.zeros(len(options.kind)), upper)
+        self._y = self.program.add_variables(np.zeros(len(options.kind)))
         self._limit_gpus()
-        self._items = self.program.add_rows(-given if given is not None else np.zeros(items), INFINITY)
+        self._items = self.program.add_rows(np.zeros(items), INFINITY)
         self._balance_items(item_of)
         self._requests = self.program.add_rows(-INFINITY, demand.count.astype(np.float64))
         self.program.add_terms(self._requests[options.kind], self._y, 1.0)
+        caps = self.program.add_rows(-INFINITY, problem.caps.limit)
+        self.program.add_terms(caps[problem.caps.row], self._y[problem.caps.option], problem.caps.part)
         self._floors: list[Ints] = []
         self._short: list[tuple[Ints, float]] = []
 

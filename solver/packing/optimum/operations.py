@@ -177,7 +177,7 @@ def _classes(blocks: Sequence[Block], near: Sequence[Marks]) -> tuple[list[Colum
 
 
 def _solve(problem: Problem, columns: Sequence[Columns], item_of: Ints, floors: Floats, prices: Prices) -> Served:
-    master = Master(columns, problem.demand, problem.options, item_of, len(prices.item))
+    master = Master(problem, columns, item_of, len(prices.item))
     for tier, weight in enumerate(floors):
         master.floor(tier, float(weight), penalty=max(PENALTY, 2.0 * float(prices.tier[tier])))
     return master.save(LIKING)

@@ -3,6 +3,7 @@
 GPUs      every leftover state takes no more patterns than it has GPUs
 items     what is served beyond the draft comes from these patterns and from what the draft spares
 requests  no kind is served more often than it waits
+caps      quotas and limits are kept
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ CHOICES = 16
 RETRIED = 8
 SETTLE_S = 0.05
 WEIGHT_SCALE = 1_000_000
+CAP_SCALE = 1_000_000
 WEIGHT_PER_OPERATION = 1000.0
 TIER_SCALE = 20.0
 LIKING = 0.01
@@ -82,6 +84,7 @@ class Leftover:
         self._items = self._program.add_rows(-spare, INFINITY)
         self._columns = [self._offer(t, b, prices) for t, b in zip(draft.taken, blocks, strict=True)]
         self._y = self._serve(item_of, demand.count - served)
+        self._keep_caps()
 
     def _offer(self, taken: Taken, block: Block, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
         """Leftover states and their patterns: state, pattern, variable and cost, each (X,)."""
@@ -109,6 +112,17 @@ class Leftover:
         self._program.add_terms(limits[which.ravel()], y, 1.0)
         self._program.add_terms(self._items[item_of[self._open]], y, -1.0)
         return y
+
+    def _keep_caps(self) -> None:
+        caps = self._problem.caps
+        used = np.bincount(caps.row, weights=caps.part * self._draft.flow[caps.option], minlength=len(caps.limit))
+        left = np.round((caps.limit - used) * CAP_SCALE)
+        rows = self._program.add_rows(-INFINITY, np.maximum(left, 0.0))
+        place = np.full(len(self._draft.flow), -1)
+        place[self._open] = self._y
+        mine = place[caps.option] >= 0
+        part = np.round(caps.part[mine] * CAP_SCALE)
+        self._program.add_terms(rows[caps.row[mine]], place[caps.option[mine]], part)
 
     def together(self, seconds: float) -> Draft:
         """Weight, tier before tier, and operations in one objective. Raises SolveFailed."""

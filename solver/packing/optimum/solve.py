@@ -19,6 +19,7 @@ from solver.packing.problem import Answer, Group, MigGroup, Packing, Problem
 
 EXACT_GPUS = 40
 EXACT_S = 0.5
+FIRST_SETTLE_S = 0.5
 GOOD_GAP = 1e-5
 MOST_RETRIES = 40
 RETRY_STEP = 17
@@ -38,7 +39,7 @@ def solve(problem: Problem, has_time: Callable[[], bool]) -> Answer:
     best = best_weight(problem, blocks, item_of)
     relaxed = fewest_operations(problem, blocks, item_of, best, has_time)
     settler = Settler(problem, blocks, item_of, relaxed.met[-1])
-    draft = settler.settle(rounded_down(blocks, item_of, relaxed))
+    draft = settler.settle(rounded_down(blocks, item_of, relaxed), FIRST_SETTLE_S)
     for offset in range(0, MOST_RETRIES * RETRY_STEP, RETRY_STEP):
         achieved = tier_weights(problem, draft.flow)
         if best.bound(achieved) - achieved.sum() <= GOOD_GAP * achieved.sum() or not has_time():

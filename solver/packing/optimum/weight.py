@@ -61,7 +61,7 @@ def best_weight(problem: Problem, blocks: list[Block], item_of: Ints) -> WeightO
 def _tiers(problem: Problem, blocks: list[Block], item_of: Ints) -> WeightOptimum:
     columns = [_classes(block) for block in blocks]
     items = sum(block.items for block in blocks)
-    master = Master(columns, problem.demand, problem.options, item_of, items)
+    master = Master(problem, columns, item_of, items)
     served, price, worth = np.zeros(master.tiers), np.zeros((master.tiers,) * 2), np.zeros((master.tiers, items))
     for tier in range(master.tiers):
         found = master.serve(tier)

@@ -1,0 +1,157 @@
+"""Whose turn it is, for very many requests at once: tiers instead of one job after another.
+
+A project's requests, in its own order, fall into those inside its fair share and those beyond it.
+Tiers are served one after the other: inside the share before beyond it, then by priority. Within a
+tier the plan that admits most weight decides. Quotas and limits stay exact: they are caps of the
+program (problem.py), not estimates.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from solver.model.demand import Request
+from solver.model.snapshot import Snapshot
+from solver.packing.batch.gpus import UNUSABLE, Gpus
+from solver.packing.batch.requests import Ints, Requests
+from solver.quota.accounting import asked
+from solver.quota.jobs import GangKey, gang_key
+from solver.quota.ledger import EPSILON, Account, Ledger
+from solver.quota.pools import Pool
+
+REFUSED = -1
+BEYOND = 1_000_000
+
+
+class Fairness:
+    """tier: (R,) of each request, 0 first, REFUSED for those that may not be served now; beyond: its fair share."""
+
+    def __init__(self, snapshot: Snapshot, gpus: Gpus, requests: Requests) -> None:
+        self.rebook(snapshot, gpus)
+        count = np.bincount(requests.kind, minlength=len(requests.examples))
+        self._wants = np.array([asked(request.ask, snapshot.models) for request in requests.examples])
+        barred = [self.barred(request, snapshot) for request in requests.examples]
+        self._count_wants(requests, count, barred)
+        self.ledger.divide()
+        self.tier = self._tiers(requests, np.array(barred, dtype=bool))
+
+    def rebook(self, snapshot: Snapshot, gpus: Gpus) -> None:
+        """Read the accounts anew, after others have been served."""
+        self.ledger = Ledger(replace(snapshot, gpus=(), held=(), pending=()))
+        self.ledger.pools = _pools(snapshot, gpus)
+        self._book_holdings(snapshot)
+
+    def may_preempt(self, request: Request) -> bool:
+        """Whether its project has less important work that may have to give way to it."""
+        return self._least.get(request.project, request.priority) < request.priority
+
+    def may_reclaim(self, request: Request) -> bool:
+        """Whether others hold more than is theirs."""
+        others = (account for (name, _), account in self.ledger.accounts.items() if name != request.project)
+        return any(account.excess > EPSILON for account in others)
+
+    def barred(self, request: Request, snapshot: Snapshot) -> bool:
+        """Whether it may not start now whatever room there is."""
+        waits = request.backing_off_until is not None and snapshot.now < request.backing_off_until
+        return waits or request.project not in self.ledger.projects
+
+    def accounts(self, request: Request) -> Sequence[tuple[str, Account]]:
+        """Its project's account in each pool that it may use."""
+        found = ((name, self.ledger.account(request.project, name)) for name in self.ledger.candidates(request))
+        return [(name, account) for name, account in found if account]
+
+    def _book_holdings(self, snapshot: Snapshot) -> None:
+        sums: defaultdict[tuple[str, str, bool], float] = defaultdict(float)
+        self._least: dict[str, int] = {}
+        pool_of = self.ledger.pool_of
+        for holding in snapshot.held:
+            if not holding.releasing:
+                request, grant = holding.request, holding.grant
+                key = (request.project, pool_of.get(grant.node, ""), request.preemptible)
+                for share in grant.devices:
+                    sums[key] += share.portion
+                if request.preemptible and not holding.protected:
+                    self._least[request.project] = min(request.priority, self._least.get(request.project, 1000))
+        for (project, pool, preemptible), gpus in sums.items():
+            account = self.ledger.account(project, pool)
+            for level in account.chain if account else ():
+                level.allocated += gpus
+                level.standing += gpus
+                level.non_preemptible += 0.0 if preemptible else gpus
+
+    def _count_wants(self, requests: Requests, count: Ints, barred: Sequence[bool]) -> None:
+        """Each kind's wants go to the pools it may use: first inside the project's quota, then where room is free."""
+        free = {name: pool.gpus for name, pool in self.ledger.pools.items()}
+        for account in self.ledger.accounts.values():
+            account.wanted = account.allocated
+            free[account.pool] -= account.allocated
+        for kind in np.argsort([-request.priority for request in requests.examples], kind="stable").tolist():
+            options = self.accounts(requests.examples[kind])
+            left = float(self._wants[kind] * count[kind])
+            if barred[kind] or not options:
+                continue
+            for own in (True, False):
+                for name, account in options:
+                    quota = account.quota.quota
+                    room = min(free[name], quota - account.wanted) if own and quota >= 0 else free[name]
+                    part = min(left, max(0.0, room))
+                    account.wanted += part
+                    free[name] -= part
+                    left -= part
+            options[0][1].wanted += left
+
+    def _tiers(self, requests: Requests, barred: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
+        examples, kind = requests.examples, requests.kind
+        names = {name: i for i, name in enumerate(dict.fromkeys(request.project for request in examples))}
+        project = np.array([names[request.project] for request in examples], dtype=np.int64)[kind]
+        rest = np.array([self._share_left(name) for name in names])
+        ordered = requests.order[np.argsort(project[requests.order], kind="stable")]
+        gpus = np.where(barred, 0.0, self._wants)[kind][ordered]
+        reach = np.cumsum(gpus)
+        first = np.searchsorted(project[ordered], project[ordered])
+        beyond = np.empty(len(kind), dtype=bool)
+        beyond[ordered] = reach - reach[first] + gpus[first] > rest[project[ordered]] + EPSILON
+        priority = np.array([request.priority for request in examples], dtype=np.int64)[kind]
+        rank = beyond.astype(np.int64) * BEYOND - priority
+        self.beyond = beyond
+        usable = ~barred[kind]
+        for members in _gangs(examples):
+            mine = np.isin(kind, members)
+            rank[mine] = rank[mine].min()
+        tier = np.full(len(kind), REFUSED, dtype=np.int64)
+        tier[usable] = np.unique(rank[usable], return_inverse=True)[1].ravel()
+        return tier
+
+    def _share_left(self, project: str) -> float:
+        """GPUs of its fair share, over all pools, that a project does not have yet."""
+        mine = (account for (name, _), account in self.ledger.accounts.items() if name == project)
+        return sum(max(0.0, account.fair_share - account.allocated) for account in mine)
+
+
+def _gangs(examples: Sequence[Request]) -> list[list[int]]:
+    """Kinds of the members of each gang: they take their turn together."""
+    found: defaultdict[GangKey, list[int]] = defaultdict(list)
+    for kind, request in enumerate(examples):
+        if key := gang_key(request):
+            found[key].append(kind)
+    return list(found.values())
+
+
+def _pools(snapshot: Snapshot, gpus: Gpus) -> dict[str, Pool]:
+    """What quota/pools.py says, from columns: GPUs that can serve, less the slices that are not ours."""
+    part = (gpus.kind != UNUSABLE).astype(np.float64)
+    for row, profile in gpus.strange:
+        model = snapshot.models.get(snapshot.gpus[row].model)
+        found = model.profile(profile) if model else None
+        if model and found and model.slices:
+            part[row] = max(0.0, part[row] - found.slices / model.slices)
+    per_node = np.bincount(gpus.node[gpus.node >= 0], weights=part[gpus.node >= 0], minlength=len(snapshot.nodes))
+    grains = [1.0 / kind.model.slices if kind.mig and kind.model and kind.model.slices else 1.0 for kind in gpus.kinds]
+    totals: defaultdict[str, float] = defaultdict(float)
+    for node, amount in zip(snapshot.nodes, per_node.tolist(), strict=True):
+        totals[node.pool] += amount
+    return {name: Pool(name, total, min(grains, default=1.0)) for name, total in sorted(totals.items())}

@@ -1,0 +1,121 @@
+"""From counts to names: which GPU gets which layout, and which request which share of it.
+
+All of it is sorting: GPUs of a state stand in line for its patterns, shares of an item in line for
+the kinds of demand that use it (instances that exist first, then in the order of nodes), requests of
+a kind in their serving order for its shares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from solver.packing.batch.formulate import Formulation, Site
+from solver.packing.batch.gpus import Gpus
+from solver.packing.batch.requests import Ints, Requests
+from solver.packing.layouts import Layouts, layouts_of
+from solver.packing.problem import Answer, MigGroup, Packing
+
+NO_SLOT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who gets what, each (A,): position of the request, row of the GPU, slot there, site and item of the share."""
+
+    request: Ints
+    row: Ints
+    slot: Ints
+    site: Ints
+    item: Ints
+
+
+def hand_out(formulation: Formulation, answer: Answer, gpus: Gpus, requests: Requests) -> Shares:
+    """Shares for as many requests of each kind as the answer serves."""
+    sites = list(zip(formulation.sites, formulation.problem.groups, answer.packings, strict=True))
+    parts = [_seats(number, *entry, gpus) for number, entry in enumerate(sites)]
+    row, slot, site, item, fresh = (np.concatenate(column) for column in zip(*parts, strict=True))
+    options = formulation.problem.options
+    width = 1 + int(max(options.item.max(initial=0), item.max(initial=0)))
+    seats = np.lexsort((row, fresh, site * width + item))
+    seat_key = (site * width + item)[seats]
+    used = np.flatnonzero(answer.flow)
+    flows = used[np.argsort((options.group * width + options.item)[used], kind="stable")]
+    flow_key = (options.group * width + options.item)[flows]
+    amount = answer.flow[flows]
+    before = np.cumsum(amount) - amount
+    begin = np.searchsorted(seat_key, flow_key) + before - before[np.searchsorted(flow_key, flow_key)]
+    taken = seats[np.repeat(begin - before, amount) + np.arange(int(amount.sum()))]
+    cell = np.repeat(options.kind[flows], amount)
+    chosen = _in_line(formulation.cell, requests.order, cell)
+    return Shares(chosen, row[taken], slot[taken], site[taken], item[taken])
+
+
+def _in_line(cell_of: Ints, order: Ints, cell: Ints) -> Ints:
+    """(A,) for every share of a cell the next request of that cell."""
+    waiting = order[cell_of[order] >= 0]
+    line = waiting[np.argsort(cell_of[waiting], kind="stable")]
+    served = np.argsort(cell, kind="stable")
+    within = np.arange(len(cell)) - np.searchsorted(cell[served], cell[served])
+    chosen = np.empty(len(cell), dtype=np.int64)
+    chosen[served] = line[np.searchsorted(cell_of[line], cell[served]) + within]
+    return chosen
+
+
+def _seats(
+    number: int, site: Site, group: object, packing: Packing, gpus: Gpus
+) -> tuple[Ints, Ints, Ints, Ints, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Every share that a site's packing gives: row, slot, site, item, and whether it must be created."""
+    rows, which = _lined_up(site, packing)
+    if isinstance(group, MigGroup):
+        table = layouts_of(group.model)
+        gpu, slot = np.nonzero(table.members(packing.pattern)[which])
+        item_of = np.array([site.items.get(place.profile, -1) for place in table.slots], dtype=np.int64)
+        fresh = gpus.idle[rows[gpu]] >> slot & 1 == 0
+        return rows[gpu], slot, np.full(len(gpu), number), item_of[slot], fresh
+    gpu, item = np.nonzero(packing.pattern[which])
+    times = packing.pattern[which][gpu, item]
+    gpu, item = np.repeat(gpu, times), np.repeat(item, times)
+    return rows[gpu], np.full(len(gpu), NO_SLOT), np.full(len(gpu), number), item, np.zeros(len(gpu), dtype=bool)
+
+
+def _lined_up(site: Site, packing: Packing) -> tuple[Ints, Ints]:
+    """The rows that take a pattern, and the position of that pattern in the packing."""
+    order = np.argsort(packing.state, kind="stable")
+    count, state = packing.count[order], packing.state[order]
+    before = np.cumsum(count) - count
+    begin = np.searchsorted(site.state, state) + before - before[np.searchsorted(state, state)]
+    rows = site.rows[np.repeat(begin - before, count) + np.arange(int(count.sum()))]
+    return rows, np.repeat(order, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What must happen to MIG GPUs, each (W,): row and slot of instances to destroy, and to create."""
+
+    destroy_row: Ints
+    destroy_slot: Ints
+    create_row: Ints
+    create_slot: Ints
+
+
+def work_of(shares: Shares, formulation: Formulation, gpus: Gpus) -> Work:
+    """Idle instances that exclude a new one go; a share whose instance exists needs nothing."""
+    parts = [_site_work(shares, number, site, gpus) for number, site in enumerate(formulation.sites) if site.kind.mig]
+    empty = (np.empty(0, dtype=np.int64),) * 4
+    return Work(*(np.concatenate(column) for column in zip(*parts, empty, strict=True)))
+
+
+def _site_work(shares: Shares, number: int, site: Site, gpus: Gpus) -> tuple[Ints, Ints, Ints, Ints]:
+    assert site.kind.model is not None
+    table: Layouts = layouts_of(site.kind.model)
+    mine = np.flatnonzero(shares.site == number)
+    rows, which = np.unique(shares.row[mine], return_inverse=True)
+    taken, shadow = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
+    slot = shares.slot[mine]
+    np.bitwise_or.at(taken, which.ravel(), np.int64(1) << slot)
+    np.bitwise_or.at(shadow, which.ravel(), np.array(table.excludes, dtype=np.int64)[slot])
+    gone, gone_slot = np.nonzero(table.members(gpus.idle[rows] & shadow & ~taken))
+    new, new_slot = np.nonzero(table.members(taken & ~gpus.idle[rows]))
+    return rows[gone], gone_slot, rows[new], new_slot
