@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from solver.model.cluster import Gpu, InstanceState
+from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Assign, Certificate, Create, Destroy, Evict, Method, Outcome, Placed, Plan, Step
 from solver.model.snapshot import Snapshot
@@ -22,14 +22,29 @@ def after(snapshot: Snapshot, plan: Plan, pending: tuple[Request, ...]) -> Snaps
     evicted = {step.claim for step in plan.steps if isinstance(step, Evict)}
     held = [replace(h, releasing=True) if h.request.claim in evicted else h for h in snapshot.held]
     victims = {h.request.claim: h.request for h in held if h.releasing}
+    cpu, memory = defaultdict[str, int](int), defaultdict[str, int](int)
     for step in plan.steps:
         if isinstance(step, Assign):
             moved = victims.get(step.claim)
             request = replace(moved, claim=f"{step.claim} moved") if moved else wishes[step.claim]
             held.append(Holding(request, step.grant, snapshot.now, protected=JUST_PLACED))
+            cpu[step.grant.node] += request.cpu_milli
+            memory[step.grant.node] += request.memory_mib
+    nodes = tuple(_busier(node, cpu[node.name], memory[node.name]) for node in snapshot.nodes)
     destroyed = {(step.gpu, step.profile, step.start) for step in plan.steps if isinstance(step, Destroy)}
     gpus = tuple(_without(gpu, destroyed) for gpu in snapshot.gpus) if destroyed else snapshot.gpus
-    return replace(snapshot, gpus=gpus, held=tuple(held), pending=pending)
+    return replace(snapshot, nodes=nodes, gpus=gpus, held=tuple(held), pending=pending)
+
+
+def _busier(node: Node, cpu_milli: int, memory_mib: int) -> Node:
+    """The node with so much less to give. What victims give back is left to the next decision."""
+    if not (cpu_milli or memory_mib):
+        return node
+    return replace(
+        node,
+        cpu_milli=None if node.cpu_milli is None else node.cpu_milli - cpu_milli,
+        memory_mib=None if node.memory_mib is None else node.memory_mib - memory_mib,
+    )
 
 
 def _without(gpu: Gpu, destroyed: set[tuple[str, str, int]]) -> Gpu:

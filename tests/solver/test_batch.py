@@ -1,0 +1,52 @@
+"""Very many requests at once: the plan is sound, certified, and stands even when the solver does not answer."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from solver.model.plan import Method, Placed
+from solver.model.snapshot import Policy
+from solver.packing.problem import Answer, Problem
+from solver.packing.worker import Worker, WorkerFailed
+from solver.planner import MANY, plan
+from tests.bench.fleet import fleet
+from tests.checker import check
+from tests.solver.fleets import random_snapshot
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_batch_is_sound_and_certified(seed: int) -> None:
+    snapshot = fleet(gpus=100, requests=MANY + 44, seed=seed)
+    decided = plan(snapshot, Policy(wall_clock_s=30.0))
+    check(snapshot, decided)
+    certificate = decided.certificate
+    assert certificate.method in (Method.OPTIMAL, Method.BOUNDED), certificate.note
+    assert certificate.value <= certificate.bound * (1 + 1e-9)
+    assert certificate.operations >= certificate.operations_bound
+    assert set(decided.outcomes) == {request.claim for request in snapshot.pending}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_cluster_the_plan_is_sound_or_was_replaced_and_says_so(seed: int) -> None:
+    snapshot = random_snapshot(Random(seed), gpus=60, pending=MANY + 10 * seed)
+    decided = plan(snapshot, Policy(wall_clock_s=30.0))
+    check(snapshot, decided)
+    assert any(isinstance(outcome, Placed) for outcome in decided.outcomes.values())
+    assert decided.certificate.method is not Method.GREEDY or decided.certificate.note
+
+
+class Deaf(Worker):
+    """A solver that never answers in time."""
+
+    def ask(self, problem: Problem, wall_clock_s: float) -> Answer:
+        raise WorkerFailed(f"no answer in {wall_clock_s} s")
+
+
+def test_a_solver_that_does_not_answer_leaves_the_greedy_plan_and_a_note() -> None:
+    snapshot = fleet(gpus=60, requests=MANY, seed=5)
+    decided = plan(snapshot, Policy(), worker=Deaf())
+    check(snapshot, decided)
+    assert "no answer" in decided.certificate.note
+    assert any(isinstance(outcome, Placed) for outcome in decided.outcomes.values())
