@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -90,8 +91,9 @@ class Node:
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    node = Node(tmp_path)
+def node() -> Iterator[Node]:
+    # Socket paths are short (107 bytes): pytest's own folders, a worker's above all, are too long.
+    node = Node(Path(tempfile.mkdtemp(prefix="dra-")))
     yield node
     node.stop()
 
