@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from migctl.backends.embedded.processes import ClaimProcess
-from migctl.objects import Claim, Phase
+from migctl.objects import Claim, Phase, T
 from nodeagent.contract import Allocation, Busy, Prepared, Stale
 from tests.embedded.conftest import GRANT, PATIENCE_S, Machine, claim_of
+from tests.fakes.control_plane import MemoryControlPlane
 
 pytestmark = pytest.mark.anyio
 
@@ -127,6 +128,26 @@ async def test_a_deleted_claim_stops_then_gives_its_devices_back_then_goes(machi
         assert claim.status.pid is not None
         assert not psutil.pid_exists(claim.status.pid)
         assert claim.meta.uid not in machine.agent.held
+
+
+class DeletedAsItEnds(MemoryControlPlane):
+    """Somebody deletes a claim between the write of its end and the next look at it."""
+
+    async def get(self, kind: type[T], name: str, project: str = "") -> T:
+        found = await super().get(kind, name, project)
+        if isinstance(found, Claim) and found.status.phase.finished and found.meta.deleting is None:
+            await self.delete(found)
+        return await super().get(kind, name, project)
+
+
+async def test_a_claim_that_is_deleted_as_it_ends_is_not_run_again(machine: Machine) -> None:
+    machine.control_plane = DeletedAsItEnds(uids=machine.session)
+    async with machine.running():
+        await allocated_claim(machine, "true")
+        async with asyncio.timeout(PATIENCE_S):
+            while "train-0-0" in [claim.meta.name for claim in await machine.claims()]:
+                await asyncio.sleep(0.01)
+        assert machine.agent.calls.count("prepare train-0-0") == 1
 
 
 async def test_a_stale_allocation_is_given_back_with_the_reason(machine: Machine) -> None:

@@ -116,6 +116,8 @@ class Runner:
                 await asyncio.sleep(RETRY_S)
             if claim.meta.uid != uid:
                 return
+            if claim.meta.deleting is not None:
+                leaving.set()
 
     async def _until(self, leaving: asyncio.Event, work: Awaitable[None]) -> None:
         """Do the work, or drop it as soon as the claim is leaving."""
