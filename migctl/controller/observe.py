@@ -27,7 +27,8 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 def snapshot(mirror: View, now: datetime) -> Snapshot:
     """The cluster as the mirror shows it at `now`."""
-    nodes = [node for node in mirror.all(Node) if node.status.report is not None]
+    # By name: ties are broken by this order, which must not hang on which node was heard of first.
+    nodes = sorted((n for n in mirror.all(Node) if n.status.report is not None), key=lambda node: node.meta.name)
     claims = mirror.all(Claim)
     granted = [claim for claim in claims if claim.status.allocation is not None]
     moving = _moving(claims)

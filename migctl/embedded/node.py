@@ -31,6 +31,8 @@ class NodePublisher:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._published: NodeReport | None = None
+        self.first = asyncio.Event()
+        """Set once a report has been published."""
 
     async def run(self) -> None:
         """Publish now and then, for what changes without our doing, until cancelled."""
@@ -49,6 +51,7 @@ class NodePublisher:
             changes = difference(node, replace(node, status=status))
             await self._mirror.absorb(await self._control_plane.patch(node, changes))
             self._published = report
+            self.first.set()
 
     async def _node(self, name: str) -> Node:
         try:

@@ -7,8 +7,9 @@ agent, processes in the process table.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
@@ -35,6 +36,7 @@ log = structlog.get_logger()
 
 DEFAULT_PROJECT = "default"
 RESTART_S = 1.0
+FIRST_REPORTS_S = 10.0
 PLANS = 200
 EVENTS = 1000
 
@@ -83,6 +85,7 @@ async def _serve(
     try:
         async with serving(app, home.socket):
             await _until_synced(mirror)
+            await _until_reported(publishers)
             ready()
             await _told_to_stop()
     finally:
@@ -95,6 +98,13 @@ async def _until_synced(mirror: Mirror) -> None:
     seen = -1
     while not mirror.synced:
         seen = await mirror.wait(seen)
+
+
+async def _until_reported(publishers: Iterable[NodePublisher]) -> None:
+    """Wait for every node's first report, that the first submission sees all of them; not for ever."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_REPORTS_S):
+            await asyncio.gather(*(publisher.first.wait() for publisher in publishers))
 
 
 async def _told_to_stop() -> None:

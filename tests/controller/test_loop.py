@@ -64,9 +64,9 @@ class Cluster:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    async def node(self, *gpus: Gpu) -> Node:
-        report = NodeReport("node-a", "boot", 1, gpus, {A100.id: A100, V100.id: V100})
-        node = await self.control_plane.create(Node(meta=Meta(name="node-a")))
+    async def node(self, *gpus: Gpu, name: str = "node-a") -> Node:
+        report = NodeReport(name, "boot", 1, gpus, {A100.id: A100, V100.id: V100})
+        node = await self.control_plane.create(Node(meta=Meta(name=name)))
         return await self.control_plane.patch(node, {"status": {"report": to_builtins(report), "ready": True}})
 
     async def project(self, quota: float = 2.0) -> None:
@@ -108,8 +108,8 @@ def a100(*instances: Instance) -> Gpu:
     return Gpu("GPU-a", "node-a", 0, A100.id, A100.memory_mib, mig=True, instances=instances)
 
 
-def v100() -> Gpu:
-    return Gpu("GPU-v", "node-a", 1, V100.id, V100.memory_mib)
+def v100(uuid: str = "GPU-v", node: str = "node-a") -> Gpu:
+    return Gpu(uuid, node, 1, V100.id, V100.memory_mib)
 
 
 async def three_trainings(cluster: Cluster) -> None:
@@ -131,6 +131,19 @@ async def test_three_claims_get_their_places_and_a_plan_says_so() -> None:
         assert any("assign team-a/a to node-a/0 2g.10gb@" in step.text for step in steps)
         project = await cluster.control_plane.get(Project, "team-a")
         assert project.status.allocated == pytest.approx(6 / 7, abs=0.001)
+
+
+async def test_of_equal_nodes_the_first_by_name_is_taken_whichever_was_heard_of_first() -> None:
+    cluster = Cluster()
+    await cluster.project()
+    async with cluster.watching():
+        await cluster.node(v100("GPU-b", "node-b"), name="node-b")
+        await cluster.node(v100("GPU-a", "node-a"), name="node-a")
+        claim = await cluster.claim("a", GpuAsk())
+        await cluster.settle()
+        allocation = (await cluster.get(claim.spec.workload)).status.allocation
+    assert allocation is not None
+    assert allocation.node == "node-a"
 
 
 async def test_a_quiet_cluster_writes_nothing() -> None:
