@@ -73,6 +73,10 @@ bench: $(READY)  ## latency of a submission and of the command line
 bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaiming, a gang, consolidation
 	$(BIN)/python -m tests.bench.quota
 
+.PHONY: bench-online
+bench-online: $(READY)  ## what one decision costs on clusters of 1,000 to 100,000 GPUs, each decision judged
+	$(BIN)/python -m tests.bench.online
+
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
 	$(BIN)/python -m deploy.crds

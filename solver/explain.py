@@ -11,7 +11,7 @@ from solver.model.plan import Blockers, Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.packing.draft import Draft
 from solver.packing.occupancy import Board, Cluster, Host
-from solver.packing.online import best_seats, board_options
+from solver.packing.scoring import best_seats, board_options
 from solver.packing.shapes import shape
 from solver.packing.tables import size_text
 
@@ -85,7 +85,7 @@ def _nowhere(
         return reason
     if not hosts:
         return Unplaced(Code.NO_MATCHING_NODE, _no_node(cluster, request))
-    able = [sum(bool(board_options(board, request, policy)) for board in host.boards) for host in hosts]
+    able = [sum(bool(board_options(board, request.ask, policy)) for board in host.boards) for host in hosts]
     if max(able, default=0) < request.ask.devices:
         return Unplaced(Code.TOO_BIG, _too_big(request, hosts, max(able, default=0)))
     return None
@@ -173,12 +173,12 @@ def _free_units(board: Board) -> int:
 def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple[Board, int]]:
     for host in cluster.hosts.values():
         for board in host.boards if host.allowed(request) else ():
-            for _, option in board_options(board, request, policy)[:1]:
+            for _, option in board_options(board, request.ask, policy)[:1]:
                 yield board, option.profile.size if option.profile else 0
 
 
 def _starts(board: Board, request: Request, policy: Policy) -> str:
-    profile = board_options(board, request, policy)[0][1].profile
+    profile = board_options(board, request.ask, policy)[0][1].profile
     return " or ".join(str(start) for start in profile.starts) if profile else ""
 
 

@@ -16,7 +16,7 @@ from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement
 from solver.model.snapshot import Policy
 from solver.packing.occupancy import Board, Cluster, Host, Occupant, Seat
-from solver.packing.online import board_options
+from solver.packing.scoring import board_options
 from solver.packing.tables import MILLIONTHS, Option, Slot, millionths
 
 MayGo = Callable[[str], bool]
@@ -41,7 +41,7 @@ def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, lice
         return None
     groups: dict[tuple[int, str | None, str], list[Priced]] = {}
     for board in host.boards:
-        for rank, option in board_options(board, request, policy):
+        for rank, option in board_options(board, request.ask, policy):
             found = min(_on_board(cluster, board, option, licence), key=_price, default=None)
             if found:
                 groups.setdefault((rank, found[1].seats[0].share.profile, board.gpu.model), []).append(found)

@@ -14,8 +14,7 @@ from solver.model.demand import Grant, Holding, Request
 from solver.model.snapshot import Policy, Snapshot
 from solver.packing.gangs import Domain, domains
 from solver.packing.occupancy import Cluster, Seat
-from solver.packing.online import seats_on
-from solver.packing.ranking import Ranking
+from solver.packing.places import Places
 from solver.packing.shapes import shape
 from solver.quota.accounting import asked
 from solver.quota.jobs import Job, gang_key
@@ -78,7 +77,7 @@ class Draft:
         self._snapshot = snapshot
         self._reasons = Reasons(ledger)
         self._parts: dict[Hashable, Domain] = {}
-        self._free_places: dict[Hashable, Ranking[list[Seat]]] = {}
+        self._places = Places(self.cluster, policy)
         self._hopeless: dict[Hashable, None] = {}
         self._leaving_before = len(self.cluster.leaving)
 
@@ -189,13 +188,8 @@ class Draft:
 
     def _free(self, request: Request, domain: Domain) -> list[Seat]:
         """The best place that is free now."""
-        key = (shape(request), domain.name)
-        if key not in self._free_places:
-            self._free_places[key] = Ranking(
-                self.cluster, domain.hosts, lambda host: seats_on(host, request, self.policy)
-            )
-        best = self._free_places[key].best()
-        return best[1] if best and self._may_have(request, best[1]) else []
+        seats = self._places.best(request, domain)
+        return seats if seats and self._may_have(request, seats) else []
 
     def _may_have(self, request: Request, seats: Sequence[Seat], window: Window | None = None) -> bool:
         """Whether quota and limit, and for reclaimed room the fair share, cover what the seats count for."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 from solver.model.cluster import Backing, Gpu, InstanceState, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request
 from solver.model.geometry import Placement
 from solver.model.snapshot import Snapshot
+from solver.packing.states import State, state_of
 from solver.packing.tables import MILLIONTHS, Slot, Table, millionths, table
+
+BOARD_FIELDS = ("occupants", "idle", "spent", "mask", "millionths", "memory_mib", "known")
+HOST_FIELDS = ("cpu_milli", "memory_mib", "keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Board:
     """One GPU. `mask` covers the units of all occupants; `idle` are instances that may be reused or destroyed.
 
     spent: instances of those leaving that a newcomer of this plan takes over or destroys.
+    known: the state, while nothing has changed since it was looked up.
     """
 
     gpu: Gpu
@@ -54,6 +58,7 @@ class Board:
     mask: int = 0
     millionths: int = 0
     memory_mib: int = 0
+    known: State | None = None
 
     @property
     def used(self) -> float:
@@ -62,15 +67,35 @@ class Board:
         return self.mask.bit_count() / units if units else self.millionths / MILLIONTHS
 
     def add(self, occupant: Occupant) -> None:
+        self.known = None
         self.occupants.append(occupant)
         self.mask |= occupant.mask
         self.millionths += occupant.millionths
         self.memory_mib += occupant.memory_mib
         self.idle = [i for i in self.idle if not self.mask_of(i) & occupant.mask]
 
+    def remove(self, claim: str) -> None:
+        """The holder has gone: its units are free, its instances idle."""
+        gone = [o for o in self.occupants if o.claim == claim]
+        self.idle = [*self.idle, *(Placement(o.profile, o.start) for o in gone if o.profile and o.start is not None)]
+        self.occupants = [o for o in self.occupants if o.claim != claim]
+        for occupant in gone:
+            self.mask &= ~occupant.mask
+            self.millionths -= occupant.millionths
+            self.memory_mib -= occupant.memory_mib
+        self.known = None
+
     def mask_of(self, instance: Placement) -> int:
-        profile = self.table.model.profile(instance.profile) if self.table else None
-        return profile.mask(instance.start) if profile else 0
+        return self.table.mask_of(instance) if self.table else 0
+
+    @property
+    def state(self) -> State | None:
+        """What the GPU can offer as it is now; None without MIG."""
+        if self.known is None and self.table:
+            names = tuple(sorted(o.profile for o in self.occupants if o.profile))
+            idle = tuple(sorted(self.idle, key=lambda i: (i.start, i.profile)))
+            self.known = state_of(self.table, self.mask, names, idle)
+        return self.known
 
     def left_behind(self, gone: Iterable[Occupant]) -> list[Placement]:
         """Instances that may be reused or destroyed once these occupants have gone."""
@@ -80,17 +105,10 @@ class Board:
     def in_the_way(self, slot: Slot, kept: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
         """The fewest idle instances to destroy so that `slot` is legal beside `kept`; None: it never is."""
         assert self.table is not None
-        if any(o.mask & slot.mask for o in kept):
-            return None
-        hit = [i for i in idle if self.mask_of(i) & slot.mask]
-        spared = [i for i in idle if i not in hit]
-        names = (slot.profile.name, *(o.profile for o in kept if o.profile))
-        for count in range(len(spared) + 1):
-            for gone in combinations(spared, count):
-                left = (i.profile for i in spared if i not in gone)
-                if self.table.beside((*names, *left)):
-                    return (*hit, *gone)
-        return None
+        mask = 0
+        for occupant in kept:
+            mask |= occupant.mask
+        return self.table.in_the_way(slot, mask, (o.profile for o in kept if o.profile), idle)
 
 
 @dataclass(slots=True, eq=False)
@@ -180,13 +198,13 @@ class Cluster:
         """Give the seats out: nobody after this one may have their room."""
         chosen = tuple(seats)
         for seat in chosen:
-            self._remember(seat.board, "occupants", "idle", "spent", "mask", "millionths", "memory_mib")
+            self._remember(seat.board, *BOARD_FIELDS)
             seat.board.idle = [i for i in seat.board.idle if i not in seat.destroys]
             seat.board.spent = (*seat.board.spent, *seat.destroys, *seat.instance)
             seat.board.occupants = list(seat.board.occupants)
             seat.board.add(occupant_of(request.claim, seat.share, seat.board))
         host = chosen[0].board.host
-        self._remember(host, "cpu_milli", "memory_mib", "keys")
+        self._remember(host, *HOST_FIELDS)
         host.cpu_milli = None if host.cpu_milli is None else host.cpu_milli - request.cpu_milli
         host.memory_mib = None if host.memory_mib is None else host.memory_mib - request.memory_mib
         host.keys = (*host.keys, request.anti_affinity) if request.anti_affinity is not None else host.keys
@@ -211,6 +229,29 @@ class Cluster:
 
     def _note_leaving(self, claims: Iterable[str]) -> None:
         self.changes += (self.held[claim].grant.node for claim in claims)
+
+    def hold(self, holding: Holding) -> None:
+        """Make a share that was taken (under the same claim) a held one. It cannot be taken back any more."""
+        self.held[holding.request.claim] = holding
+        for thing, _ in self._undo:
+            if isinstance(thing, Board):
+                thing.spent = ()
+        self._undo.clear()
+
+    def release(self, claim: str) -> None:
+        """A holder has gone for good: its MIG instances stay behind, idle."""
+        holding = self.held.pop(claim)
+        request, host = holding.request, self.hosts[holding.grant.node]
+        for share in holding.grant.devices:
+            self.boards[share.gpu].remove(claim)
+        host.cpu_milli = None if host.cpu_milli is None else host.cpu_milli + request.cpu_milli
+        host.memory_mib = None if host.memory_mib is None else host.memory_mib + request.memory_mib
+        if request.anti_affinity is not None:
+            keys = list(host.keys)
+            keys.remove(request.anti_affinity)
+            host.keys = tuple(keys)
+        self.leaving = self.leaving - {claim} if claim in self.leaving else self.leaving
+        self._note(host)
 
     def mark(self) -> int:
         """A moment to go back to with `undo`."""

@@ -7,12 +7,14 @@ free, the score by which a place is chosen: the more left, the better.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import combinations
 
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import Ask, DeviceShare, Fraction, Memory, MigProfile, WholeGpus
-from solver.model.geometry import GpuModel, Profile, media_fit
+from solver.model.geometry import GpuModel, Placement, Profile, media_fit
 from solver.model.snapshot import MemoryRule
 
 MILLIONTHS = 1_000_000
@@ -72,6 +74,29 @@ class Table:
             known = [p for name in key if (p := self.model.profile(name))]
             self._beside[key] = media_fit(self.model, known) and all(key.count(p.name) <= p.max_count for p in known)
         return self._beside[key]
+
+    def mask_of(self, instance: Placement) -> int:
+        """The units of an instance; 0 for a profile that the model does not know."""
+        profile = self.model.profile(instance.profile)
+        return profile.mask(instance.start) if profile else 0
+
+    def in_the_way(
+        self, slot: Slot, mask: int, names: Iterable[str], idle: Iterable[Placement]
+    ) -> tuple[Placement, ...] | None:
+        """The fewest of the `idle` to destroy so that `slot` is legal beside what is kept; None: it never is.
+
+        mask, names: units and profiles of what is kept.
+        """
+        if mask & slot.mask:
+            return None
+        hit = [i for i in idle if self.mask_of(i) & slot.mask]
+        spared = [i for i in idle if i not in hit]
+        kept = (slot.profile.name, *names)
+        for count in range(len(spared) + 1):
+            for gone in combinations(spared, count):
+                if self.beside((*kept, *(i.profile for i in spared if i not in gone))):
+                    return (*hit, *gone)
+        return None
 
     def weight(self, profile: Profile) -> float:
         """An instance's part of the GPU: the mean of its part of the SMs and of the memory."""

@@ -1,0 +1,87 @@
+"""Decisions one event at a time, on a cluster that is kept: what a decision costs does not grow with the cluster.
+
+    online = Online(snapshot)
+    decision = online.decide(request)      the best place that is free now, None where there is none
+    online.apply(decision, now)            it is given out; decision.steps says what to do on the GPU
+    online.release(claim)                  the holder has gone; its MIG instances stay behind, idle
+
+Places and their scores are those of the planner that serves requests in turn: both ask
+`packing.places`. Quotas, turns and evictions are the planner's (`solver.planner.plan`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from solver.model.demand import Grant, Holding, Request
+from solver.model.plan import Step
+from solver.model.snapshot import Policy, Snapshot
+from solver.packing.gangs import Domain
+from solver.packing.occupancy import Cluster, Seat
+from solver.packing.places import Places
+from solver.packing.steps import StepList
+
+MOST_CHANGES = 100_000
+
+
+class Stale(Exception):
+    """The cluster has changed since the decision was made: decide again."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """A place for a request, as long as nothing else happens (`at`: how many events had happened)."""
+
+    request: Request
+    seats: tuple[Seat, ...]
+    at: int
+
+    @property
+    def grant(self) -> Grant:
+        return Grant(self.seats[0].board.gpu.node, tuple(seat.share for seat in self.seats))
+
+    @property
+    def operations(self) -> int:
+        """MIG instances to create and to destroy."""
+        return sum(seat.creates + len(seat.destroys) for seat in self.seats)
+
+    @property
+    def steps(self) -> list[Step]:
+        """What to do, in order: idle instances in the way destroyed, the instance created, the claim assigned."""
+        steps = StepList()
+        steps.assign(self.request.claim, self.grant, self.seats, ())
+        return steps.steps
+
+
+class Online:
+    """A cluster in the middle of its day, from what the snapshot's holders have on; pending requests are ignored."""
+
+    def __init__(self, snapshot: Snapshot, policy: Policy | None = None) -> None:
+        self.cluster = Cluster(snapshot)
+        self._places = Places(self.cluster, policy or Policy())
+        self._everywhere = Domain((), tuple(self.cluster.hosts.values()))
+        self._events = 0
+
+    def decide(self, request: Request) -> Decision | None:
+        """The best place that is free now for every device of the request. Nothing changes."""
+        seats = self._places.best(request, self._everywhere)
+        return Decision(request, tuple(seats), self._events) if seats else None
+
+    def apply(self, decision: Decision, now: float = 0.0) -> Grant:
+        """Give the place out. Raises Stale when anything happened since the decision."""
+        if decision.at != self._events:
+            raise Stale(f"a place for {decision.request.claim} was decided on before the cluster changed")
+        grant = self.cluster.take(decision.request, decision.seats)
+        self.cluster.hold(Holding(decision.request, grant, now))
+        self._happened()
+        return grant
+
+    def release(self, claim: str) -> None:
+        """The holder has gone. Raises KeyError where the claim holds nothing."""
+        self.cluster.release(claim)
+        self._happened()
+
+    def _happened(self) -> None:
+        self._events += 1
+        if len(self.cluster.changes) > MOST_CHANGES:
+            self._places.caught_up()
