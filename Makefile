@@ -74,8 +74,13 @@ bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaim
 	$(BIN)/python -m tests.bench.quota
 
 .PHONY: bench-online
-bench-online: $(READY)  ## what one decision costs on clusters of 1,000 to 100,000 GPUs, each decision judged
+bench-online: $(READY)  ## what one decision costs on 1,000 to 100,000 GPUs, each one judged; a verdict on 4,000
 	$(BIN)/python -m tests.bench.online
+	$(BIN)/python -m tests.bench.verdict
+
+.PHONY: soak-verdicts
+soak-verdicts: $(READY)  ## 10,000 small clusters: blocking sets as brute force finds them
+	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/test_verdicts.py
 
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart

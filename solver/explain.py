@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 
+from solver.blocking import Verdict, ask_text, blockers, gpu_text, listed
 from solver.disruption.windows import Window
-from solver.model.cluster import Backing, Gpu
-from solver.model.demand import Ask, Fraction, Memory, MigProfile, Request, WholeGpus
-from solver.model.plan import Blockers, Code, Unplaced
+from solver.model.demand import MigProfile, Request, WholeGpus
+from solver.model.plan import Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.packing.draft import Draft
+from solver.packing.gangs import Domain
 from solver.packing.occupancy import Board, Cluster, Host
-from solver.packing.scoring import best_seats, board_options
+from solver.packing.places import Places
+from solver.packing.scoring import board_options
 from solver.packing.shapes import shape
-from solver.packing.tables import size_text
-
-
-def ask_text(ask: Ask) -> str:
-    """An ask as people say it: "2 x 0.5 GPU"."""
-    if isinstance(ask, WholeGpus):
-        return f"{ask.devices} whole GPU{'s' if ask.devices > 1 else ''}"
-    if isinstance(ask, Fraction):
-        one = f"{ask.portion:g} GPU"
-    else:
-        one = f"{size_text(ask.mib)} of GPU memory" if isinstance(ask, Memory) else ask.profile
-    return one if ask.devices == 1 else f"{ask.devices} x {one}"
 
 
 class Explainer:
@@ -33,7 +23,10 @@ class Explainer:
     def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
         self._snapshot = snapshot
         self._draft = draft
-        self._before = Cluster(snapshot)
+        self._verdict = Verdict(snapshot, draft)
+        before = Cluster(snapshot)
+        self._before = Places(before, draft.policy)
+        self._everywhere = Domain((), tuple(before.hosts.values()))
         self._reasons: dict[Hashable, Unplaced] = {}
         self._were_free: dict[Hashable, bool] = {}
 
@@ -46,18 +39,15 @@ class Explainer:
 
     def kept(self, request: Request, window: Window) -> Unplaced:
         """What a request waits for, for which room is kept."""
-        seat = window.seats[0]
-        names = _listed(_claim_text(self._draft.cluster, claim) for claim in sorted(window.gone))
-        kept = f"{ask_text(request.ask)} on node {seat.board.gpu.node} is kept for it"
-        text = f"it has waited long: {kept} until {names} end"
-        blockers = Blockers(seat.board.gpu.uuid, seat.share.profile, seat.share.start, tuple(sorted(window.gone)))
-        return Unplaced(Code.NO_FREE_GPU, text, blockers)
+        names = listed(self._verdict.name(claim) for claim in sorted(window.gone))
+        kept = f"{ask_text(request.ask)} on node {window.seats[0].board.gpu.node} is kept for it"
+        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {kept} until {names} end", blockers(window))
 
     def was_free(self, request: Request) -> bool:
         """Whether there was a place for it before the plan."""
         key = shape(request)
         if key not in self._were_free:
-            self._were_free[key] = bool(best_seats(self._before, request, self._draft.policy))
+            self._were_free[key] = bool(self._before.best(request, self._everywhere))
         return self._were_free[key]
 
     def _look(self, request: Request) -> Unplaced:
@@ -66,10 +56,16 @@ class Explainer:
         if reason := _nowhere(self._snapshot, cluster, request, policy, hosts):
             return reason
         nearest = self._draft.search.cheapest(request, self._draft.victims.anyone(), self._draft.everywhere)
-        if self.was_free(request):
-            prefix = "requests ahead of it take the room: "
-            return _no_room(cluster, request, policy, nearest, Code.BEHIND_OTHERS, prefix)
-        return _no_room(cluster, request, policy, nearest, None, "")
+        behind = self.was_free(request)
+        prefix = "requests ahead of it take the room: " if behind else ""
+        if nearest is None:
+            code = Code.BEHIND_OTHERS if behind else Code.NO_FREE_GPU
+            return Unplaced(code, prefix + _fixed(cluster, request, policy))
+        if not nearest.gone:
+            where = f"{ask_text(request.ask)} has a free place on {nearest.seats[0].board.host.node.name}"
+            return Unplaced(Code.BEHIND_OTHERS, f"{where}, which it may not take now")
+        code = Code.BEHIND_OTHERS if behind else _room_code(cluster, request, policy)
+        return Unplaced(code, prefix + self._verdict.text(request, nearest), blockers(nearest))
 
 
 def _nowhere(
@@ -111,14 +107,14 @@ def _no_node(cluster: Cluster, request: Request) -> str:
             reasons.append(f"{node.name} is in pool {node.pool}")
         else:
             reasons.append(f"{node.name} has not the labels it asks for")
-    return f"no node may run it: {_listed(reasons) or 'there is no node'}"
+    return f"no node may run it: {listed(reasons) or 'there is no node'}"
 
 
 def _too_big(request: Request, hosts: list[Host], able: int) -> str:
     gpus = [board.gpu for host in hosts for board in host.boards]
     usable = [gpu for gpu in gpus if not gpu.fenced]
     if not usable:
-        return "every GPU it may use is fenced: " + _listed(f"{_gpu(g)}: {g.fenced}" for g in gpus)
+        return "every GPU it may use is fenced: " + listed(f"{gpu_text(g)}: {g.fenced}" for g in gpus)
     if able:
         return f"{ask_text(request.ask)} on one node: the best node has {able} GPUs that could serve it"
     if isinstance(request.ask, MigProfile):
@@ -126,24 +122,6 @@ def _too_big(request: Request, hosts: list[Host], able: int) -> str:
     if isinstance(request.ask, WholeGpus):
         return "every GPU it may use is in MIG mode and serves instances only; ask for the largest MIG profile"
     return f"{ask_text(request.ask)} is more than any GPU has: the largest has {max(g.memory_mib for g in usable)} MiB"
-
-
-def _no_room(
-    cluster: Cluster, request: Request, policy: Policy, window: Window | None, code: Code | None, prefix: str
-) -> Unplaced:
-    if window is None:
-        return Unplaced(code or Code.NO_FREE_GPU, prefix + _fixed(cluster, request, policy))
-    if not window.gone:
-        text = f"{ask_text(request.ask)} has a free place on {window.seats[0].board.host.node.name}, but not the CPU, "
-        return Unplaced(code or Code.NO_FREE_GPU, prefix + text + "memory or distance from its neighbours it needs")
-    seat = window.seats[0]
-    start = f" at {seat.share.start}" if seat.share.backing is Backing.MIG else ""
-    names = _listed(_claim_text(cluster, claim) for claim in sorted(window.gone))
-    what = seat.share.profile or ask_text(request.ask)
-    wanted = f"{what}{start} on GPU {_gpu(seat.board.gpu)}"
-    text = f"{_free_text(cluster, request, policy)}; the nearest place is {wanted}, held by {names}"
-    blockers = Blockers(seat.board.gpu.uuid, seat.share.profile, seat.share.start, tuple(sorted(window.gone)))
-    return Unplaced(code or _room_code(cluster, request, policy), prefix + text, blockers)
 
 
 def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
@@ -154,22 +132,6 @@ def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
     return Code.NO_FREE_GPU
 
 
-def _free_text(cluster: Cluster, request: Request, policy: Policy) -> str:
-    mig = [(board, size) for board, size in _sizes(cluster, request, policy) if board.table]
-    if not mig:
-        return f"no GPU has {ask_text(request.ask)} free"
-    board, size = max(mig, key=lambda m: _free_units(m[0]) - m[1])
-    starts = _starts(board, request, policy)
-    return (
-        f"no free start for {ask_text(request.ask)}: GPU {_gpu(board.gpu)} has {_free_units(board)} free units, "
-        f"it takes {size} together at {starts}"
-    )
-
-
-def _free_units(board: Board) -> int:
-    return board.table.model.units - board.mask.bit_count() if board.table else 0
-
-
 def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple[Board, int]]:
     for host in cluster.hosts.values():
         for board in host.boards if host.allowed(request) else ():
@@ -177,35 +139,14 @@ def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple
                 yield board, option.profile.size if option.profile else 0
 
 
-def _starts(board: Board, request: Request, policy: Policy) -> str:
-    profile = board_options(board, request.ask, policy)[0][1].profile
-    return " or ".join(str(start) for start in profile.starts) if profile else ""
-
-
 def _fixed(cluster: Cluster, request: Request, policy: Policy) -> str:
+    """Where it would not fit even if all work of ours ended."""
     others = [
-        f"{_gpu(board.gpu)}: {o.text}"
+        f"{gpu_text(board.gpu)}: {o.text}"
         for board, _ in _sizes(cluster, request, policy)
         for o in board.occupants
         if o.claim is None
     ]
-    return f"{ask_text(request.ask)} is blocked by what migctl may not touch: {_listed(others)}"
-
-
-def _claim_text(cluster: Cluster, claim: str) -> str:
-    holding = cluster.held.get(claim)
-    if holding is None:
-        return claim
-    share = next((s.profile for s in holding.grant.devices if s.profile), None)
-    leaving = ", stopping" if claim in cluster.leaving else ""
-    return f"{holding.request.name} ({share or ask_text(holding.request.ask)}{leaving})"
-
-
-def _gpu(gpu: Gpu) -> str:
-    return f"{gpu.node}/{gpu.index}"
-
-
-def _listed(parts: Iterable[str], most: int = 4) -> str:
-    texts = list(parts)
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+    if others:
+        return f"{ask_text(request.ask)} is blocked by what migctl may not touch: {listed(others)}"
+    return f"no node it may use has the CPU and memory for {ask_text(request.ask)}, even without any other work"

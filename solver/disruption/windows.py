@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from solver.disruption import joining
+from solver.disruption.cover import fewest
+from solver.disruption.joining import Joiner, worth_keeping
 from solver.disruption.victims import Claims, Cost, Licence
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant, Request
@@ -33,48 +36,71 @@ class Window:
 
 
 Priced = tuple[Cost, Window]
+GroupKey = tuple[int, str | None, str]
 
 
 def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence) -> Priced | None:
-    """The cheapest window on one node, whether it is free now or not, with its cost."""
+    """The cheapest window on one node, whether it is free now or not, with its cost.
+
+    Who must go for the node's CPU, memory and neighbours goes with it.
+    """
     if not host.allowed(request):
         return None
-    groups: dict[tuple[int, str | None, str], list[Priced]] = {}
-    for board in host.boards:
+    groups: dict[GroupKey, list[list[joining.Option]]] = {}
+    for number, board in enumerate(host.boards):
         for rank, option in board_options(board, request.ask, policy):
-            found = min(_on_board(cluster, board, option, licence), key=_price, default=None)
+            found = [
+                joining.Option(number, window.seats[0], window.gone, cost)
+                for cost, window in sorted(_on_board(cluster, board, option, licence), key=_price)
+            ]
             if found:
-                groups.setdefault((rank, found[1].seats[0].share.profile, board.gpu.model), []).append(found)
-    joined = [priced for group in groups.values() if (priced := _join(group, request.ask.devices, licence))]
-    fitting = [priced for priced in joined if host.has_room(request, freed_on(cluster, host, priced[1].gone))]
-    return min(fitting, key=_price, default=None)
+                key = (rank, option.profile.name if option.profile else None, board.gpu.model)
+                groups.setdefault(key, []).append(found)
+    if not groups:
+        return None
+    joiner = Joiner(request.ask.devices, licence, _finisher(cluster, host, request, licence))
+    for gpus in groups.values():
+        joiner.search(gpus if request.ask.devices == 1 or not host.has_room(request) else worth_keeping(gpus))
+    if joiner.best is None:
+        return None
+    cost, seats, gone = joiner.best
+    return cost, Window(seats, gone)
 
 
 def _price(priced: Priced) -> Cost:
     return priced[0]
 
 
+def _finisher(
+    cluster: Cluster, host: Host, request: Request, licence: Licence
+) -> Callable[[tuple[Seat, ...], Claims], tuple[Cost, Claims] | None]:
+    """Adds the fewest more to go, so that CPU, memory and neighbours leave room; None where none suffice."""
+
+    def finish(seats: tuple[Seat, ...], gone: Claims) -> tuple[Cost, Claims] | None:
+        freed = freed_on(cluster, host, gone)
+        if host.has_room(request, freed):
+            return licence.cost(gone), gone
+        others = [cluster.held[c].request for c in _holders(cluster, host) - gone if licence.may_go(c)]
+        kin = [r for r in others if request.anti_affinity is not None and r.anti_affinity == request.anti_affinity]
+        rest = sorted((r for r in others if r not in kin), key=lambda r: licence.cost(frozenset((r.claim,))))
+        chosen = fewest(host.lack(request, (*freed, *kin)), [(r.cpu_milli, r.memory_mib) for r in rest])
+        more = (*kin, *(rest[i] for i in chosen or ()))
+        if chosen is None or not host.has_room(request, (*freed, *more)):
+            return None
+        everyone = licence.complete(gone | {r.claim for r in more})
+        return (licence.cost(everyone), everyone) if everyone is not None else None
+
+    return finish
+
+
+def _holders(cluster: Cluster, host: Host) -> Claims:
+    return frozenset(o.claim for board in host.boards for o in board.occupants if o.claim in cluster.held and o.claim)
+
+
 def freed_on(cluster: Cluster, host: Host, gone: Claims) -> list[Request]:
     """The requests among `gone` that hold room on this node."""
     held = (cluster.held[claim] for claim in gone if claim in cluster.held)
     return [holding.request for holding in held if holding.grant.node == host.node.name]
-
-
-def _join(group: list[Priced], devices: int, licence: Licence) -> Priced | None:
-    """One window for several devices, grown GPU by GPU: the one next that adds the least."""
-    if len(group) < devices:
-        return None
-    left = sorted(group, key=_price)
-    cost, joined = left.pop(0)
-    while len(joined.seats) < devices:
-        wider = ((i, joined.gone | window.gone) for i, (_, window) in enumerate(left))
-        whole = ((i, joined.gone if gone == joined.gone else licence.complete(gone)) for i, gone in wider)
-        allowed = [(licence.cost(gone), i, gone) for i, gone in whole if gone is not None]
-        if not allowed:
-            return None
-        cost, nearest, gone = min(allowed, key=lambda choice: choice[:2])
-        joined = Window((*joined.seats, *left.pop(nearest)[1].seats), gone)
-    return cost, joined
 
 
 def _on_board(cluster: Cluster, board: Board, option: Option, licence: Licence) -> Iterator[Priced]:
@@ -85,10 +111,13 @@ def _on_board(cluster: Cluster, board: Board, option: Option, licence: Licence) 
         assert board.table is not None
         slots = board.table.by_profile[option.profile.name]
         found = (window for slot in slots for window in _mig(board, option, slot, licence.may_go))
+    prices: dict[Claims, tuple[Cost, Claims] | None] = {}
     for window in found:
-        gone = licence.complete(window.gone) if window.gone else NOBODY
-        if gone is not None:
-            yield licence.cost(gone), Window(window.seats, gone)
+        if window.gone not in prices:
+            gone = licence.complete(window.gone) if window.gone else NOBODY
+            prices[window.gone] = (licence.cost(gone), gone) if gone is not None else None
+        if priced := prices[window.gone]:
+            yield priced[0], Window(window.seats, priced[1])
 
 
 def _mig(board: Board, option: Option, slot: Slot, may_go: MayGo) -> Iterator[Window]:
@@ -107,14 +136,8 @@ def _mig(board: Board, option: Option, slot: Slot, may_go: MayGo) -> Iterator[Wi
             if destroys is not None:
                 seat = Seat(board, option.share(board.gpu, slot.start), destroys, not reused)
                 yield Window((seat,), frozenset(o.claim for o in gone if o.claim))
-        if count == 0 and not _media_bound(board, slot, blocking):
-            return
-
-
-def _media_bound(board: Board, slot: Slot, blocking: list[Occupant]) -> bool:
-    """Whether units are not what is missing: the start is free of holders, its media engines are not."""
-    kept = [o for o in board.occupants if o not in blocking]
-    return board.in_the_way(slot, kept, []) is None
+                if not count:
+                    return
 
 
 def _plain(cluster: Cluster, board: Board, option: Option, may_go: MayGo) -> Iterator[Window]:
@@ -151,15 +174,15 @@ class _Lack:
 
 
 def _sufficient(lack: _Lack, staying: list[Occupant]) -> Iterator[tuple[Occupant, ...]]:
-    """Every smallest set of `staying` that ends the lack; where there are many of them, only the largest ones."""
+    """Every set of `staying` that ends the lack and has none too many; of very many sharers only the fewest."""
     if not lack:
         yield ()
         return
     if lack - staying:
         return
     if len(staying) > EXACT_SHARERS:
-        largest = sorted(staying, key=lambda o: (-o.millionths, -o.memory_mib))
-        yield next(tuple(largest[:n]) for n in range(len(largest) + 1) if not lack - largest[:n])
+        chosen = fewest((lack.millionths, lack.memory_mib), [(o.millionths, o.memory_mib) for o in staying])
+        yield tuple(staying[i] for i in chosen or ())
         return
     found: list[set[Occupant]] = []
     for count in range(1, len(staying) + 1):

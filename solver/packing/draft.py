@@ -138,6 +138,20 @@ class Draft:
         account = self.ledger.account_for(request)
         return self._reasons.figures(request.project, account.pool if account else "")
 
+    def homes(self, request: Request, window: Window) -> list[Move] | None:
+        """Where those in a window could go if it were opened by moving all of them now; None where they cannot."""
+        victims = self.victims.new(window.gone)
+        if any(self.victims.fixed(v.request.claim) for v in victims) or len(victims) < len(window.gone):
+            return None
+        cluster, ledger = self.cluster.mark(), self.ledger.mark()
+        for holding in victims:
+            self.ledger.release(holding)
+        self.cluster.take(request, window.seats, window.gone)
+        moves = self._rehouse(victims)
+        self.cluster.undo(cluster)
+        self.ledger.undo(ledger)
+        return moves
+
     def _nodes(self, job: Job) -> list[str]:
         """Where members of the job's gang are, or will be."""
         key = gang_key(job.first)

@@ -134,20 +134,21 @@ class Host:
             and all(self.node.labels.get(key) == value for key, value in request.node_selector.items())
         )
 
-    def has_room(self, request: Request, freed: Iterable[Request] = ()) -> bool:
-        """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have gone."""
+    def lack(self, request: Request, freed: Iterable[Request]) -> tuple[int, int]:
+        """CPU and memory that are missing for it, once the holders of `freed` have gone; 0 or less: nothing."""
         gone = tuple(freed)
         cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in gone)
         memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in gone)
+        return 0 if cpu is None else request.cpu_milli - cpu, 0 if memory is None else request.memory_mib - memory
+
+    def has_room(self, request: Request, freed: Iterable[Request] = ()) -> bool:
+        """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have gone."""
+        gone = tuple(freed)
         keys = list(self.keys)
         for other in gone:
             if other.anti_affinity in keys:
                 keys.remove(other.anti_affinity)
-        return (
-            (cpu is None or request.cpu_milli <= cpu)
-            and (memory is None or request.memory_mib <= memory)
-            and request.anti_affinity not in keys
-        )
+        return max(self.lack(request, gone)) <= 0 and request.anti_affinity not in keys
 
 
 @dataclass(frozen=True, slots=True)

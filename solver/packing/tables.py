@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from itertools import combinations
 
 from solver.model.cluster import Backing, Gpu
@@ -18,6 +18,7 @@ from solver.model.geometry import GpuModel, Placement, Profile, media_fit
 from solver.model.snapshot import MemoryRule
 
 MILLIONTHS = 1_000_000
+OPTIONS_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Table:
         }
         self._room: dict[int, int] = {}
         self._beside: dict[tuple[str, ...], bool] = {}
+        self._options: dict[tuple[Ask, MemoryRule], tuple[Option, ...]] = {}
 
     def room(self, mask: int) -> int:
         """How many slots are free when the units of `mask` are taken."""
@@ -110,7 +112,12 @@ class Table:
 
     def mig_options(self, ask: Ask, rule: MemoryRule) -> tuple[Option, ...]:
         """Profiles that serve one device of the ask, best first."""
-        return tuple(self._option(p) for p in _profiles_for(self.model, ask, rule))
+        key = (ask, rule)
+        if key not in self._options:
+            if len(self._options) >= OPTIONS_KEPT:
+                self._options.clear()
+            self._options[key] = tuple(self._option(p) for p in _profiles_for(self.model, ask, rule))
+        return self._options[key]
 
     def _option(self, profile: Profile) -> Option:
         usable = profile.memory_mib or self.model.memory_mib * profile.size // self.model.units
@@ -122,7 +129,6 @@ def table(model: GpuModel) -> Table:
     return Table(model)
 
 
-@lru_cache(maxsize=4096)
 def _profiles_for(model: GpuModel, ask: Ask, rule: MemoryRule) -> tuple[Profile, ...]:
     if isinstance(ask, MigProfile):
         named = model.profile(ask.profile)

@@ -1,0 +1,133 @@
+"""The truth about small clusters, by trying everything: shares no code with the planner's search.
+
+A node's claims are taken away in every combination, the small ones first, and every legal start of
+every GPU is tried on what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator
+from itertools import combinations
+
+from solver.model.cluster import Backing, Gpu, InstanceState, Node
+from solver.model.demand import Ask, Fraction, Holding, Memory, MigProfile, Request, WholeGpus
+from solver.model.geometry import GpuModel, Placement, Profile, legal
+from solver.model.snapshot import Snapshot
+
+Claims = frozenset[str]
+PORTION_SLACK = 1e-9
+
+
+def smallest_blocking_set(snapshot: Snapshot, request: Request) -> int | None:
+    """How many claims at least must go before it has a place; None: not even if all of them went.
+
+    Those told to stop already do not count.
+    """
+    return min((n for node in snapshot.nodes if (n := _on_node(snapshot, node, request)) is not None), default=None)
+
+
+def _on_node(snapshot: Snapshot, node: Node, request: Request) -> int | None:
+    labels = all(node.labels.get(key) == value for key, value in request.node_selector.items())
+    if not node.ready or node.name in request.excluded or not labels:
+        return None
+    if request.pools and node.pool not in request.pools:
+        return None
+    here = {h.request.claim: h for h in snapshot.held if h.grant.node == node.name}
+    stopping = frozenset(claim for claim, holding in here.items() if holding.releasing)
+    staying = sorted(set(here) - stopping)
+    fits = [
+        (
+            set(_fitting_sets(gpu, snapshot.models[gpu.model], profile, request.ask, here)),
+            key,
+            _claims_on(gpu, here),
+        )
+        for gpu in snapshot.gpus
+        if gpu.node == node.name and not gpu.fenced
+        for key, profile in _ways(gpu, snapshot.models[gpu.model], request.ask)
+    ]
+    for count in range(len(staying) + 1):
+        for chosen in combinations(staying, count):
+            gone = stopping.union(chosen)
+            if _host_has_room(node, request, here, gone) and _enough_gpus(fits, gone, request.ask.devices):
+                return count
+    return None
+
+
+def _enough_gpus(fits: Iterable[tuple[set[Claims], Hashable, Claims]], gone: Claims, devices: int) -> bool:
+    able: defaultdict[Hashable, int] = defaultdict(int)
+    for sets, key, claims in fits:
+        able[key] += gone & claims in sets
+    return max(able.values(), default=0) >= devices
+
+
+def _host_has_room(node: Node, request: Request, here: dict[str, Holding], gone: Claims) -> bool:
+    freed = [here[claim].request for claim in gone]
+    stay = [holding.request for claim, holding in here.items() if claim not in gone]
+    cpu = node.cpu_milli is None or request.cpu_milli <= node.cpu_milli + sum(r.cpu_milli for r in freed)
+    memory = node.memory_mib is None or request.memory_mib <= node.memory_mib + sum(r.memory_mib for r in freed)
+    alone = request.anti_affinity is None or all(r.anti_affinity != request.anti_affinity for r in stay)
+    return cpu and memory and alone
+
+
+def _claims_on(gpu: Gpu, here: dict[str, Holding]) -> Claims:
+    return frozenset(c for c, holding in here.items() if any(s.gpu == gpu.uuid for s in holding.grant.devices))
+
+
+def _ways(gpu: Gpu, model: GpuModel, ask: Ask) -> Iterator[tuple[Hashable, Profile | None]]:
+    """Profiles (None: without MIG) that one device of this GPU can serve the ask with, with what must be alike."""
+    if not gpu.mig:
+        if not isinstance(ask, MigProfile) and not (isinstance(ask, Memory) and ask.mib > gpu.memory_mib):
+            yield gpu.model, None
+        return
+    if isinstance(ask, WholeGpus):
+        return
+    able = [p for p in model.profiles if p.starts and _serves(p, model, ask)]
+    for profile in able:
+        if isinstance(ask, MigProfile) or profile.size == min(p.size for p in able):
+            yield (gpu.model, profile.name), profile
+
+
+def _serves(profile: Profile, model: GpuModel, ask: Ask) -> bool:
+    if isinstance(ask, MigProfile):
+        return profile.name == ask.profile
+    if profile.variant:
+        return False
+    if isinstance(ask, Memory):
+        return profile.memory_mib is not None and profile.memory_mib >= ask.mib
+    assert isinstance(ask, Fraction)
+    return profile.size >= ask.portion * model.units - 1e-6
+
+
+def _fitting_sets(
+    gpu: Gpu, model: GpuModel, profile: Profile | None, ask: Ask, here: dict[str, Holding]
+) -> Iterator[Claims]:
+    """Sets of the GPU's claims without which one device of the ask fits on it."""
+    claims = sorted(_claims_on(gpu, here))
+    for count in range(len(claims) + 1):
+        for gone in map(frozenset, combinations(claims, count)):
+            stay = [s for c in claims if c not in gone for s in here[c].grant.devices if s.gpu == gpu.uuid]
+            if profile is None:
+                portion = sum(1.0 if s.backing is Backing.WHOLE else s.portion for s in stay)
+                memory = sum(s.memory_mib for s in stay)
+                if _fits_without_mig(gpu, ask, portion, memory):
+                    yield gone
+                continue
+            fixed = [
+                Placement(i.profile, i.start)
+                for i in gpu.instances
+                if i.state in (InstanceState.FOREIGN, InstanceState.QUARANTINED)
+            ]
+            kept = [*fixed, *(Placement(s.profile or "", s.start or 0) for s in stay)]
+            if any(legal(model, (*kept, Placement(profile.name, start))) for start in profile.starts):
+                yield gone
+
+
+def _fits_without_mig(gpu: Gpu, ask: Ask, portion: float, memory: int) -> bool:
+    if isinstance(ask, WholeGpus):
+        return portion <= PORTION_SLACK and memory == 0
+    assert isinstance(ask, Fraction | Memory)
+    wanted = ask.portion if isinstance(ask, Fraction) else ask.mib / gpu.memory_mib
+    mib = ask.mib if isinstance(ask, Memory) else math.floor(round(ask.portion * gpu.memory_mib, 6))
+    return round((portion + wanted) * 1e6) <= 1_000_000 and memory + mib <= gpu.memory_mib
