@@ -50,13 +50,15 @@ class Verdict:
         self._pending = {request.claim: request.name for request in snapshot.pending}
 
     def text(self, request: Request, window: Window) -> str:
-        """3g.20gb: GPU n0/3 needs 4 units together at 0 or 4 ...; x (1g.5gb) at 5 blocks 4; one move frees it."""
+        """As in: GPU n0/3 needs 4 units together at 0 or 4 ...; x (1g.5gb) at 5 blocks 4; one move frees it: ...."""
         where = [self._seat(request, seat, window) for seat in window.seats]
         here = {o.claim for seat in window.seats for o in seat.board.occupants}
         if others := sorted(window.gone - here):
             node = window.seats[0].board.gpu.node
             where.append(f"{listed(map(self.name, others))} on node {node} for its CPU, memory or distance")
-        return f"{ask_text(request.ask)}: {listed(where)}; {self._way_out(request, window)}"
+        what, share = ask_text(request.ask), window.seats[0].share
+        lead = f"no free start for {what}" if share.profile else f"no GPU has {what} free"
+        return f"{lead}: {listed(where)}; {self._way_out(request, window)}"
 
     def name(self, claim: str) -> str:
         """A blocker as people know it, with what it holds."""

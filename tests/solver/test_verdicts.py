@@ -106,7 +106,8 @@ def test_the_verdict_says_where_who_and_what_frees_it() -> None:
     assert reason.blockers is not None
     assert reason.blockers.claims == ("x",)
     assert reason.message.startswith(
-        "3g.20gb: GPU n0/0 needs 4 units together at 0 or 4 and has 3 free units; x (1g.5gb) at 5 blocks 4; "
+        "no free start for 3g.20gb: GPU n0/0 needs 4 units together at 0 or 4 and has 3 free units; "
+        "x (1g.5gb) at 5 blocks 4; "
         "one move frees it: x (1g.5gb) to n1/1"
     )
 
