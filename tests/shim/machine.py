@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 MIB = 1 << 20
 GIB = 1 << 30
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY, NOT_INITIALIZED, NOT_FOUND, REFUSED = 0, 1, 2, 3, 500, 999
-FRAGMENTED_POOLS, WIDE_PITCH, REFUSE = 1, 2, 4  # knobs of standin/machine.h
+FRAGMENTED_POOLS, WIDE_PITCH, REFUSE, NARROW_PITCH = 1, 2, 4, 8  # knobs of standin/machine.h
 RTLD_NOW, RTLD_DEEPBIND = 2, 8
 
 

@@ -14,6 +14,7 @@ from tests.shim.conftest import MakeMachine
 from tests.shim.machine import (
     GIB,
     MIB,
+    NARROW_PITCH,
     OUT_OF_MEMORY,
     REFUSE,
     REFUSED,
@@ -117,6 +118,15 @@ def test_a_pitch_that_is_wider_than_foreseen_is_charged_or_refused(make_machine:
         assert machine.held() == 0
         assert program.call("cuMemAllocPitch_v2", "out", "out", 100, 8, 4) == SUCCESS
         assert program.call("cuMemAlloc_v2", "out", 1) == OUT_OF_MEMORY
+
+
+def test_a_pitch_that_is_narrower_than_foreseen_costs_no_more_than_it_takes(
+    make_machine: MakeMachine, ours: Libraries
+) -> None:
+    machine = make_machine(StandinGpu(gpu_uuid(0)), knobs=NARROW_PITCH)
+    with machine.share("share", ours, LIMIT).cuda() as program:
+        assert program.call("cuMemAllocPitch_v2", "out", "out", 100, 1000, 4) == SUCCESS
+        assert calls.free_and_total(program)[0] == LIMIT - 128 * 1000 == LIMIT - machine.held()
 
 
 def test_a_narrow_row_costs_its_pitch(share: Share, machine: Machine) -> None:

@@ -173,6 +173,28 @@ def test_a_program_that_closes_every_descriptor_is_still_counted(share: Share) -
         assert calls.free_and_total(other) == (3 * GIB // 4, GIB) == calls.free_and_total(careless)
 
 
+def test_a_newcomer_does_not_take_the_place_of_one_that_lost_its_descriptor(share: Share) -> None:
+    with share.cuda() as careless, share.cuda() as other:
+        careless.ok("cuMemAlloc_v2", "out", GIB // 2)
+        other.ok("cuMemAlloc_v2", "out", MIB)
+        careless.ask({"close": "region"})
+        with share.cuda() as newcomer:
+            newcomer.ok("cuMemAlloc_v2", "out", MIB)
+            assert calls.free_and_total(other) == (GIB // 2 - 2 * MIB, GIB)
+            careless.ok("cuMemAlloc_v2", "out", MIB)
+            assert calls.free_and_total(other) == (GIB // 2 - 3 * MIB, GIB) == calls.free_and_total(newcomer)
+
+
+def test_an_account_that_was_wiped_is_written_again_whole(share: Share) -> None:
+    with share.cuda() as wiped, share.cuda() as other:
+        wiped.ok("cuMemAlloc_v2", "out", GIB // 2)
+        other.ok("cuMemAlloc_v2", "out", MIB)
+        share.scribble(region.SIZE - region.SLOTS * 288, bytes(288))
+        wiped.ok("cuMemAlloc_v2", "out", MIB)
+        assert calls.free_and_total(other) == (GIB // 2 - 2 * MIB, GIB)
+        assert {h.pid for h in region.holders(share.region)} == {wiped.process.pid, other.process.pid}
+
+
 def test_a_descriptor_reused_for_another_file_is_left_alone(share: Share) -> None:
     with share.cuda() as careless:
         careless.ok("cuMemAlloc_v2", "out", MIB)

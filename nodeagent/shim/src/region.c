@@ -21,9 +21,9 @@ static bool file_of(int fd, struct stat *status)
 }
 
 /* An open-file-description lock on one byte: the kernel drops it when the last copy of fd is gone. */
-static int byte_lock(int fd, int command, unsigned slot)
+static int byte_lock(int fd, int command, short type, unsigned slot)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
     if (fcntl(fd, command, &lock) != 0)
         return -1;
     return command == F_OFD_GETLK && lock.l_type != F_UNLCK;
@@ -74,13 +74,29 @@ static bool map(struct attachment *at, const struct limits *limits)
     return false;
 }
 
+/* In sight: a process of our own pid namespace that said when it started. */
+static bool is_visible(const struct slot *slot)
+{
+    return slot->started && slot->pid_namespace && slot->pid_namespace == process_namespace();
+}
+
+/* Whether another process lives on without its lock: it is exiting, or closed every descriptor and is still to move. */
+static bool is_missed(const struct slot *slot)
+{
+    return slot->token && slot->pid != (uint64_t)getpid() && is_visible(slot)
+           && process_runs(slot->pid, slot->started);
+}
+
 static bool claim_slot(struct attachment *at)
 {
     for (at->slot = 0; at->slot < SLOTS; at->slot++) {
-        if (byte_lock(at->fd, F_OFD_SETLK, at->slot) == 0)
-            return true;
-        if (errno != EAGAIN && errno != EACCES)
+        if (byte_lock(at->fd, F_OFD_SETLK, F_WRLCK, at->slot) == 0) {
+            if (!is_missed(&at->region->slot[at->slot]))
+                return true;
+            byte_lock(at->fd, F_OFD_SETLK, F_UNLCK, at->slot);
+        } else if (errno != EAGAIN && errno != EACCES) {
             return false;
+        }
     }
     errno = EUSERS;
     return false;
@@ -150,7 +166,7 @@ void region_detach(struct attachment *at)
 
 bool region_slot_is_held(int fd, unsigned slot)
 {
-    return byte_lock(fd, F_OFD_GETLK, slot) != 0;
+    return byte_lock(fd, F_OFD_GETLK, F_WRLCK, slot) != 0;
 }
 
 /* A killed process drops its lock and its GPU memory in no known order, and has let go of both once it is a zombie. A
@@ -160,8 +176,7 @@ enum slot_state region_slot_state(const struct region *region, int fd, unsigned 
     const struct slot *of = &region->slot[slot];
     if (fd < 0)
         return SLOT_ALIVE;
-    bool visible = of->started && of->pid_namespace && of->pid_namespace == process_namespace();
     if (region_slot_is_held(fd, slot))
-        return visible && !process_exists(of->pid) ? SLOT_DEAD : SLOT_ALIVE;
-    return visible && process_runs(of->pid, of->started) ? SLOT_EXITING : SLOT_DEAD;
+        return is_visible(of) && !process_exists(of->pid) ? SLOT_DEAD : SLOT_ALIVE;
+    return is_visible(of) && process_runs(of->pid, of->started) ? SLOT_EXITING : SLOT_DEAD;
 }

@@ -28,6 +28,7 @@ struct machine {
 enum {
     KNOB_FRAGMENTED_POOLS = 1, /* a pool grows for every request, whatever is free inside */
     KNOB_WIDE_PITCH = 2,       /* rows at multiples of 4096 */
+    KNOB_NARROW_PITCH = 8,     /* rows at multiples of 64 */
     KNOB_REFUSE = 4,           /* every allocation fails with 999 */
 };
 

@@ -114,7 +114,7 @@ API cuMemAllocManaged(CUdeviceptr *pointer, size_t bytes, unsigned flags)
 
 static uint64_t pitch_of(uint64_t width)
 {
-    uint64_t step = machine()->knobs & KNOB_WIDE_PITCH ? 4096 : 512;
+    uint64_t step = machine()->knobs & KNOB_WIDE_PITCH ? 4096 : machine()->knobs & KNOB_NARROW_PITCH ? 64 : 512;
     return (width + step - 1) / step * step;
 }
 
