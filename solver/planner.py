@@ -71,7 +71,7 @@ def _assemble(snapshot: Snapshot, draft: Draft, refused: Mapping[str, Unplaced])
         waits_for = tuple(sorted(found.waits_for))
         steps.clear(found.window.seats, waits_for)
         for move in found.moves:
-            steps.assign(move.request.claim, move.grant, move.seats, (move.request.claim,))
+            steps.assign(move.request.claim, move.grant, move.seats, tuple(found.evicts))
         steps.assign(found.request.claim, found.grant, found.window.seats, waits_for)
     explainer = Explainer(snapshot, draft)
     outcomes = {r.claim: _outcome(draft, explainer, refused, r) for r in snapshot.pending}

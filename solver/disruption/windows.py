@@ -44,10 +44,37 @@ def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, lice
 
     Who must go for the node's CPU, memory and neighbours goes with it.
     """
-    if not host.allowed(request):
+    groups = _options(cluster, host, request, policy, licence)
+    if not groups:
         return None
+    joiner = Joiner(request.ask.devices, licence, _finisher(cluster, host, request, licence))
+    for gpus in groups:
+        joiner.search(gpus if request.ask.devices == 1 or not host.has_room(request) else worth_keeping(gpus))
+    if joiner.best is None:
+        return None
+    cost, seats, gone = joiner.best
+    return cost, Window(seats, gone)
+
+
+def every(cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence) -> Iterator[Priced]:
+    """All windows on one node for one device; for several devices the cheapest one."""
+    if request.ask.devices > 1:
+        best = on_host(cluster, host, request, policy, licence)
+        yield from (best,) if best else ()
+        return
+    finish = _finisher(cluster, host, request, licence)
+    for gpus in _options(cluster, host, request, policy, licence):
+        for option in (option for options in gpus for option in options):
+            if whole := finish((option.seat,), option.gone):
+                yield whole[0], Window((option.seat,), whole[1])
+
+
+def _options(
+    cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence
+) -> list[list[list[joining.Option]]]:
+    """Seats that go together (one profile or backing, one model), by GPU, the cheapest first."""
     groups: dict[GroupKey, list[list[joining.Option]]] = {}
-    for number, board in enumerate(host.boards):
+    for number, board in enumerate(host.boards if host.allowed(request) else ()):
         for rank, option in board_options(board, request.ask, policy):
             found = [
                 joining.Option(number, window.seats[0], window.gone, cost)
@@ -56,15 +83,7 @@ def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, lice
             if found:
                 key = (rank, option.profile.name if option.profile else None, board.gpu.model)
                 groups.setdefault(key, []).append(found)
-    if not groups:
-        return None
-    joiner = Joiner(request.ask.devices, licence, _finisher(cluster, host, request, licence))
-    for gpus in groups.values():
-        joiner.search(gpus if request.ask.devices == 1 or not host.has_room(request) else worth_keeping(gpus))
-    if joiner.best is None:
-        return None
-    cost, seats, gone = joiner.best
-    return cost, Window(seats, gone)
+    return list(groups.values())
 
 
 def _price(priced: Priced) -> Cost:

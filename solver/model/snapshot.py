@@ -77,6 +77,7 @@ class Policy:
 
     evictions    at most this many evictions in one plan
     patience_s   a job that has waited so long has room kept for it while smaller ones wait behind it
+    tries        arrangements looked at before moving work for one request is given up
     spreading    per node pool; a pool left out is packed (binpack)
     wall_clock_s hard limit of one exact solve; past it the greedy plan stands
     improve_s    how long an exact solve looks for something better than it has
@@ -84,6 +85,7 @@ class Policy:
 
     evictions: int = 64
     patience_s: float = 600.0
+    tries: int = 500
     memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
     spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))
     wall_clock_s: float = 2.0

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from solver.disruption.reasons import Reasons
 from solver.disruption.search import Search
 from solver.disruption.victims import Licence, Victims
 from solver.disruption.windows import NOBODY, Window, of_grant
-from solver.model.demand import Grant, Holding, Request
+from solver.model.demand import Ask, Grant, Holding, Request
 from solver.model.snapshot import Policy, Snapshot
 from solver.packing.gangs import Domain, domains
+from solver.packing.moving import Move, Moving
 from solver.packing.occupancy import Cluster, Seat
 from solver.packing.places import Places
+from solver.packing.scoring import board_options
 from solver.packing.shapes import shape
 from solver.quota.accounting import asked
 from solver.quota.jobs import Job, gang_key
 from solver.quota.ledger import Ledger
-
-MOVES_TRIED = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A new place for a claim that makes room."""
-
-    request: Request
-    seats: tuple[Seat, ...]
-    grant: Grant
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +68,10 @@ class Draft:
         self._reasons = Reasons(ledger)
         self._parts: dict[Hashable, Domain] = {}
         self._places = Places(self.cluster, policy)
+        self._moving = Moving(self)
         self._hopeless: dict[Hashable, None] = {}
+        usable = (board for board in self.cluster.boards.values() if not board.gpu.fenced)
+        self._kinds = tuple({(b.gpu.model, b.gpu.mig): b for b in usable}.values())
         self._leaving_before = len(self.cluster.leaving)
 
     def redeem(self, job: Job) -> bool:
@@ -95,15 +88,23 @@ class Draft:
 
     def serve(self, job: Job) -> bool:
         """Place all requests of a job: where it is free, else by moving work, else by pushing it aside."""
-        nodes = self._nodes(job)
+        nodes = self.nodes(job)
         if job.gang and len(nodes) + len(job.requests) < job.gang.size:
             return False
         wants = sum(asked(request.ask, self._snapshot.models) for request in job.requests)
         licence = self.victims.of(job, wants)
-        room = wants <= self.ledger.free(job.first)
+        room = self._least(job) <= self.ledger.free(job.first)
         ways = [_Means(), *([_Means(True)] if room else []), _Means(room, licence)]
         places = domains(self.everywhere, job.gang, nodes)
         return any(self._place_all(job, domain, means) for means in ways for domain in places)
+
+    def _least(self, job: Job) -> float:
+        """GPUs that the job counts for at the smallest: an instance may count for less than the fraction asked for."""
+        return sum(request.ask.devices * self._parts_of(request.ask) for request in job.requests)
+
+    def _parts_of(self, ask: Ask) -> float:
+        options = (option for gpu in self._kinds for _, option in board_options(gpu, ask, self.policy))
+        return min((option.portion for option in options), default=0.0)
 
     def keep(self, job: Job) -> bool:
         """Keep the room nearest to being free for a job that has waited long: nobody after it may take that room.
@@ -115,7 +116,7 @@ class Draft:
         waited = self._snapshot.now - since
         if account is None or account.pool in self._kept_in or waited < self.policy.patience_s:
             return False
-        for domain in domains(self.everywhere, job.gang, self._nodes(job)):
+        for domain in domains(self.everywhere, job.gang, self.nodes(job)):
             if windows := self._keep_all(job, domain):
                 self.kept |= windows
                 self._kept_in.add(account.pool)
@@ -140,19 +141,9 @@ class Draft:
 
     def homes(self, request: Request, window: Window) -> list[Move] | None:
         """Where those in a window could go if it were opened by moving all of them now; None where they cannot."""
-        victims = self.victims.new(window.gone)
-        if any(self.victims.fixed(v.request.claim) for v in victims) or len(victims) < len(window.gone):
-            return None
-        cluster, ledger = self.cluster.mark(), self.ledger.mark()
-        for holding in victims:
-            self.ledger.release(holding)
-        self.cluster.take(request, window.seats, window.gone)
-        moves = self._rehouse(victims)
-        self.cluster.undo(cluster)
-        self.ledger.undo(ledger)
-        return moves
+        return self._moving.homes(request, window)
 
-    def _nodes(self, job: Job) -> list[str]:
+    def nodes(self, job: Job) -> list[str]:
         """Where members of the job's gang are, or will be."""
         key = gang_key(job.first)
         if key is None:
@@ -171,24 +162,26 @@ class Draft:
 
     def _join(self, job: Job) -> None:
         """Members of a gang wait for all that any of them waits for."""
-        everyone = NOBODY.union(*(self.found[request.claim].window.gone for request in job.requests))
+        everyone = NOBODY.union(
+            *(self.found[r.claim].window.gone | set(self.found[r.claim].evicts) for r in job.requests)
+        )
         for request in job.requests:
             self.found[request.claim] = replace(self.found[request.claim], waits_for=everyone)
 
     def _place(self, request: Request, domain: Domain, means: _Means) -> bool:
-        part = self._affordable(request, domain)
-        if seats := self._free(request, part):
+        part = self.affordable(request, domain)
+        if seats := self.free(request, part):
             self._take(request, Window(tuple(seats)))
             return True
         if means.move and self._by_moving(request, part):
             return True
         window = means.licence and self.search.cheapest(request, means.licence, part)
-        if not window or not self._within_budget(window) or not self._may_have(request, window.seats, window):
+        if not window or not self._within_budget(window) or not self.may_have(request, window.seats, window):
             return False
         self._take(request, window)
         return True
 
-    def _affordable(self, request: Request, domain: Domain) -> Domain:
+    def affordable(self, request: Request, domain: Domain) -> Domain:
         """The nodes of the domain in pools where quota and limit leave room for what is asked."""
         names = self.ledger.candidates(request)
         least = asked(request.ask, self._snapshot.models)
@@ -200,12 +193,12 @@ class Draft:
             self._parts[key] = Domain(key, tuple(host for host in domain.hosts if host.node.pool in paid))
         return self._parts[key]
 
-    def _free(self, request: Request, domain: Domain) -> list[Seat]:
+    def free(self, request: Request, domain: Domain) -> list[Seat]:
         """The best place that is free now."""
         seats = self._places.best(request, domain)
-        return seats if seats and self._may_have(request, seats) else []
+        return seats if seats and self.may_have(request, seats) else []
 
-    def _may_have(self, request: Request, seats: Sequence[Seat], window: Window | None = None) -> bool:
+    def may_have(self, request: Request, seats: Sequence[Seat], window: Window | None = None) -> bool:
         """Whether quota and limit, and for reclaimed room the fair share, cover what the seats count for."""
         gpus = sum(seat.share.portion for seat in seats)
         pool = seats[0].board.host.node.pool
@@ -223,46 +216,29 @@ class Draft:
         key = ("move", shape(request), request.project, request.preemptible, domain.name)
         if key in self._hopeless:
             return False
-        for window in islice(self.search.ranked(request, self.victims.movers(), domain), MOVES_TRIED):
-            if not self._within_budget(window) or not self._may_have(request, window.seats):
-                continue
-            mark = self._mark()
-            victims = self.victims.new(window.gone)
-            self._take(request, window)
-            moves = self._rehouse(victims)
-            if moves is not None:
-                reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
-                self.found[request.claim] = replace(self.found[request.claim], evicts=reasons, moves=tuple(moves))
-                return True
-            self._undo(mark)
+        budget = self.policy.evictions - (len(self.cluster.leaving) - self._leaving_before)
+        if opened := self._moving.open(request, domain, budget):
+            window, grant, moves = opened
+            reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
+            self.found[request.claim] = Found(request, window, grant, reasons, tuple(moves))
+            return True
         self._hopeless[key] = None
         return False
 
-    def _rehouse(self, victims: Sequence[Holding]) -> list[Move] | None:
-        """A free place for each, or None. A gang's topology holds in the new place too."""
-        moves: list[Move] = []
+    def give(self, request: Request, window: Window, victims: Sequence[Holding], suffix: str = "") -> Grant:
+        """Give a window out and book it; `suffix` tells the new share of one who moves from the one he leaves."""
         for holding in victims:
-            request, key = holding.request, gang_key(holding.request)
-            settled = [m.grant.node for m in moves if key and gang_key(m.request) == key]
-            places = domains(self.everywhere, request.gang, [*self._nodes(Job((request,))), *settled])
-            free = (self._free(request, self._affordable(request, domain)) for domain in places)
-            seats = next((seats for seats in free if seats), None)
-            if seats is None:
-                return None
-            stand_in = replace(request, claim=f"{request.claim} moved")
-            grant = self.cluster.take(stand_in, seats)
-            self.ledger.charge(request, grant)
-            moves.append(Move(request, tuple(seats), grant))
-        return moves
+            self.ledger.release(holding)
+        taken = replace(request, claim=f"{request.claim}{suffix}") if suffix else request
+        grant = self.cluster.take(taken, window.seats, [victim.request.claim for victim in victims])
+        self.ledger.charge(request, grant)
+        return grant
 
     def _take(self, request: Request, window: Window) -> None:
         victims = self.victims.new(window.gone)
         reasons = {v.request.claim: self._reasons.evicted(v, request) for v in victims}
-        for holding in victims:
-            self.ledger.release(holding)
-        grant = self.cluster.take(request, window.seats, reasons)
-        self.ledger.charge(request, grant)
-        self.found[request.claim] = Found(request, window, grant, reasons, waits_for=window.gone)
+        grant = self.give(request, window, victims)
+        self.found[request.claim] = Found(request, window, grant, reasons)
 
     def _mark(self) -> tuple[int, ...]:
         """A moment to go back to. What was hopeless then stays so: a plan in the making only grows."""

@@ -28,6 +28,49 @@ def smallest_blocking_set(snapshot: Snapshot, request: Request) -> int | None:
     return min((n for node in snapshot.nodes if (n := _on_node(snapshot, node, request)) is not None), default=None)
 
 
+def fewest_moves(snapshot: Snapshot, request: Request, movable: Claims, most: int) -> int | None:
+    """How many of `movable` at least must change places so that the request has one; None: more than `most`.
+
+    For requests and holders of one device each, whatever node they are on.
+    """
+    held = {h.request.claim: h for h in snapshot.held}
+    for count in range(most + 1):
+        for moved in combinations(sorted(movable), count):
+            homeless = [request, *(held[claim].request for claim in moved)]
+            if _all_fit(snapshot, homeless, {c: h for c, h in held.items() if c not in moved}, []):
+                return count
+    return None
+
+
+def _all_fit(
+    snapshot: Snapshot, homeless: list[Request], stay: dict[str, Holding], given: list[tuple[str, Placement | float]]
+) -> bool:
+    if not homeless:
+        return True
+    first, *rest = homeless
+    for gpu in snapshot.gpus:
+        model = snapshot.models[gpu.model]
+        here = [s for holding in stay.values() for s in holding.grant.devices if s.gpu == gpu.uuid]
+        mine = [thing for uuid, thing in given if uuid == gpu.uuid]
+        for _, profile in _ways(gpu, model, first.ask) if not gpu.fenced else ():
+            if profile is None:
+                assert isinstance(first.ask, Fraction)
+                used = sum(s.portion for s in here) + sum(t for t in mine if isinstance(t, float))
+                fits: list[Placement | float] = [first.ask.portion] if used + first.ask.portion <= 1 + 1e-6 else []
+            else:
+                kept = [*_fixed(gpu), *(Placement(s.profile or "", s.start or 0) for s in here)]
+                kept += [thing for thing in mine if isinstance(thing, Placement)]
+                fits = [p for s in profile.starts if legal(model, (*kept, p := Placement(profile.name, s)))]
+            if any(_all_fit(snapshot, rest, stay, [*given, (gpu.uuid, thing)]) for thing in fits):
+                return True
+    return False
+
+
+def _fixed(gpu: Gpu) -> list[Placement]:
+    not_ours = (InstanceState.FOREIGN, InstanceState.QUARANTINED)
+    return [Placement(i.profile, i.start) for i in gpu.instances if i.state in not_ours]
+
+
 def _on_node(snapshot: Snapshot, node: Node, request: Request) -> int | None:
     labels = all(node.labels.get(key) == value for key, value in request.node_selector.items())
     if not node.ready or node.name in request.excluded or not labels:
@@ -114,12 +157,7 @@ def _fitting_sets(
                 if _fits_without_mig(gpu, ask, portion, memory):
                     yield gone
                 continue
-            fixed = [
-                Placement(i.profile, i.start)
-                for i in gpu.instances
-                if i.state in (InstanceState.FOREIGN, InstanceState.QUARANTINED)
-            ]
-            kept = [*fixed, *(Placement(s.profile or "", s.start or 0) for s in stay)]
+            kept = [*_fixed(gpu), *(Placement(s.profile or "", s.start or 0) for s in stay)]
             if any(legal(model, (*kept, Placement(profile.name, start))) for start in profile.starts):
                 yield gone
 
