@@ -28,6 +28,7 @@ from nodeagent.contract import (
     Stale,
     Unsupported,
 )
+from nodeagent.driver_limits import DriverLimits
 from nodeagent.durable import replace
 from nodeagent.enforcing import HostShares
 from nodeagent.events import Event, Observer, What
@@ -58,6 +59,7 @@ class Agent:
     claim_of   uid of the claim that a pid runs for
     observers  are told of everything that happens
     host_shares  bounds software shares of processes on this host; None: somebody else does
+    driver_limits  bounds shares by the driver's own limits where it has them; None: nowhere
     remarks    what reports say besides, by claim or process
 
     Starting raises StateInUse, NvmlError where the driver does not answer, OSError where
@@ -76,6 +78,7 @@ class Agent:
         settings: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
         host_shares: HostShares | None = None,
+        driver_limits: DriverLimits | None = None,
     ) -> None:
         self.node = node
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
@@ -83,13 +86,14 @@ class Agent:
         self._state_dir = state_dir
         self._observers = observers
         self.host_shares = host_shares
+        self.driver_limits = driver_limits or DriverLimits(nvml, claim_of)
         self._changes = 0
         self._report_lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
         self._gpus: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
         self.remarks: dict[str, str] = {}
-        self._claims = Claims(nvml, self._gpus, node, claim_of)
+        self._claims = Claims(nvml, self._gpus, node, claim_of, self.driver_limits)
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock_descriptor = _claim_directory(state_dir)
         try:
@@ -133,6 +137,7 @@ class Agent:
             self._limits.keep_only(held)
         if self.host_shares is not None:
             self.host_shares.keep_only(held)
+        self.driver_limits.keep_only(held)
 
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
@@ -176,6 +181,7 @@ class Agent:
         self._limits.remove(claim)
         if self.host_shares is not None:
             self.host_shares.remove(claim)
+        self.driver_limits.clear(claim)
         self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def prepared(self) -> tuple[Prepared, ...]:
@@ -236,6 +242,11 @@ class Agent:
                 processes=tuple(p for s in sights.values() for p in s.processes),
                 notes={f"GPU {i}": f"does not answer: {why}" for i, why in self._missing.items()} | self.remarks,
             )
+
+    def follow_processes(self, report: NodeReport) -> None:
+        """Let the driver bound the claims whose processes a report found in cgroups of their own."""
+        held = self._claims.held()
+        self.driver_limits.follow(report.processes, (hold for holds in held.values() for hold in holds))
 
     def gpu_uuids(self) -> tuple[str, ...]:
         return tuple(self._gpus)
@@ -300,7 +311,9 @@ class Agent:
     def _answer(self, claim: str, holds: list[Hold]) -> Prepared:
         """What a held claim's processes need. Raises AgentError where a file of it cannot be made."""
         limits = self._limits.write(claim, holds)
-        bounds = self.host_shares.place(claim, holds) if self.host_shares else {}
+        boards = {gpu.uuid: gpu.board for gpu in list(self._gpus.values())}
+        bounds = self.host_shares.place(claim, holds, boards) if self.host_shares else {}
+        cgroup = self.driver_limits.prepare(claim, holds)
         uuids = ",".join(h.uuid for h in holds)
         variables = {
             environment.VISIBLE_DEVICES: uuids,
@@ -311,13 +324,15 @@ class Agent:
         }
         if limits is not None:
             variables[environment.LIMITS] = str(limits)
+        if cgroup is not None:
+            variables[environment.CGROUP] = str(cgroup)
         return Prepared(claim, tuple(PreparedDevice(h.share.gpu, h.uuid, h.share) for h in holds), variables)
 
     def _look(self, gpu: ManagedGpu) -> Sight:
         try:
             with gpu.turn(_GLANCE_S):
                 settling.settle_if_needed(self.nvml, gpu)
-                return inventory.look(self.nvml, gpu, self.node, self.claim_of)
+                return inventory.look(self.nvml, gpu, self.node, self.claim_of, self.driver_limits.limits)
         except Busy:
             began = gpu.since
             if began is not None and self._clock() - began > _STUCK_S:

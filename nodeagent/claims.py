@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from nodeagent import fractions, mig, records
-from nodeagent.contract import AgentError, Allocation, Busy, Fenced, Stale
+from nodeagent.contract import AgentError, Allocation, Busy, Fenced, Stale, Unsupported
+from nodeagent.driver_limits import DriverLimits
 from nodeagent.gpu import ManagedGpu
 from nodeagent.inventory import ClaimOf
 from nodeagent.nvml import Lost, Nvml, NvmlError
@@ -19,8 +20,10 @@ from solver.model.demand import DeviceShare
 class Claims:
     """The claims of the GPUs in `gpus`, by UUID. Methods that take a GPU need its turn."""
 
-    def __init__(self, nvml: Nvml, gpus: Mapping[str, ManagedGpu], node: str, claim_of: ClaimOf) -> None:
-        self._nvml, self._gpus, self._node, self._claim_of = nvml, gpus, node, claim_of
+    def __init__(
+        self, nvml: Nvml, gpus: Mapping[str, ManagedGpu], node: str, claim_of: ClaimOf, limits: DriverLimits
+    ) -> None:
+        self._nvml, self._gpus, self._node, self._claim_of, self._limits = nvml, gpus, node, claim_of, limits
 
     def held(self) -> dict[str, list[Hold]]:
         """What each claim holds, by uid."""
@@ -57,6 +60,8 @@ class Claims:
             if share.backing is Backing.MIG:
                 mig.prepare(self._nvml, gpu, claim, name, share, count)
             elif hold is None:
+                if share.backing is Backing.DRIVER_LIMIT and not self._limits.can(gpu.uuid):
+                    raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit memory: R615 can, with MIG off")
                 fractions.prepare(gpu, claim, name, share, count)
         except NvmlError as e:
             self._nvml.forget(gpu.uuid)

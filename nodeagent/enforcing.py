@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nodeagent.contract import NodeReport
 from nodeagent.intents import NotRecorded
+from nodeagent.nvml import Board
 from nodeagent.records import Hold
 from nodeagent.shim import libraries, placing, region
 from nodeagent.shim.libraries import Libraries
@@ -24,6 +25,9 @@ from solver.model.demand import DeviceShare
 _MIB = 1 << 20
 _CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
 _DRIFT_WORTH_SAYING = 256 * _MIB
+
+BOUNDED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+"""The libraries count what the driver's own limit leaves out, and show the share as the GPU."""
 
 
 class HostShares:
@@ -42,12 +46,16 @@ class HostShares:
         self._contexts: dict[str, int] = {}  # measured, by GPU
         directory.mkdir(parents=True, exist_ok=True)
 
-    def place(self, claim: str, holds: Iterable[Hold]) -> dict[str, str]:
+    def place(self, claim: str, holds: Iterable[Hold], boards: Mapping[str, Board]) -> dict[str, str]:
         """What the claim's processes need in their environment; empty without a software share.
 
-        Raises MissingLibraries, or NotRecorded where the disk does not take it.
+        Raises MissingLibraries, or NotRecorded where the disk does not take it. `boards`: by GPU UUID.
         """
-        gpus = [self._limit(h) for h in holds if h.share.backing is Backing.SOFTWARE]
+        gpus = [
+            limit_of(h.share, boards[h.share.gpu], self._contexts.get(h.share.gpu, _CONTEXT))
+            for h in holds
+            if h.share.backing in BOUNDED
+        ]
         if not gpus:
             return {}
         folder = self._directory / claim
@@ -89,11 +97,12 @@ class HostShares:
         if abs(finding.drift) > _DRIFT_WORTH_SAYING:
             yield f"its books on GPU {gpu} are off by {finding.drift // _MIB} MiB"
 
-    def _limit(self, hold: Hold) -> GpuLimit:
-        return limit_of(hold.share, self._contexts.get(hold.share.gpu, _CONTEXT))
 
+def limit_of(share: DeviceShare, board: Board, context: int = _CONTEXT) -> GpuLimit:
+    """What the libraries are told of a share of a board; it bears its part of what the driver keeps for itself.
 
-def limit_of(share: DeviceShare, context: int = _CONTEXT) -> GpuLimit:
-    """What the libraries are told of a software share. `context`: bytes that a CUDA context takes on its GPU."""
+    context  bytes that a CUDA context takes on the GPU
+    """
     memory = share.memory_mib * _MIB
-    return GpuLimit(share.gpu, memory, min(context, memory // 4))
+    reserved = -(-board.reserved_mib * _MIB * share.memory_mib // board.memory_mib)
+    return GpuLimit(share.gpu, memory, min(context, memory // 4), reserved)

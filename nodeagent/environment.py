@@ -4,6 +4,7 @@ VISIBLE_DEVICES, CUDA_DEVICES   UUIDs of its GPUs or MIG devices, comma-separate
 CLAIM           its uid; also how the agent tells whose a GPU process is
 LIMITS          a file with its memory limits, on GPUs that it shares without MIG
 SIMULATED       the simulated machine's state file, on simulated GPUs only
+CGROUP          the cgroup that they must join before anything else, where the driver bounds the share
 PATH_PREFIX     a directory to put in front of PATH: it holds `nvidia-smi`; simulated GPUs only
 """
 
@@ -12,4 +13,5 @@ CUDA_DEVICES = "CUDA_VISIBLE_DEVICES"
 CLAIM = "MIGCTL_CLAIM"
 LIMITS = "MIGCTL_LIMITS_FILE"
 SIMULATED = "MIGCTL_SIMULATED_NVML"
+CGROUP = "MIGCTL_CGROUP"
 PATH_PREFIX = "MIGCTL_PATH_PREFIX"

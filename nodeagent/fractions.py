@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nodeagent import records
-from nodeagent.contract import Busy, Unsupported
+from nodeagent.contract import Busy
 from nodeagent.durable import replace
 from nodeagent.gpu import ManagedGpu
 from nodeagent.intents import NotRecorded
@@ -23,8 +23,6 @@ from solver.model.demand import DeviceShare
 
 def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices: int) -> str:
     """Hold a whole GPU or a part of it. Returns the GPU's UUID. Raises Busy where it is taken."""
-    if share.backing is Backing.DRIVER_LIMIT:
-        raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit a process's memory: use a software share")
     others = [h for h in gpu.record.holds.values() if h.claim != claim]
     for other in others:
         if Backing.WHOLE in (share.backing, other.share.backing):
@@ -54,7 +52,7 @@ class LimitsFiles:
         devices = {
             h.share.gpu: {"memory_mib": h.share.memory_mib, "portion": h.share.portion}
             for h in holds
-            if h.share.backing is Backing.SOFTWARE
+            if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
         }
         if not devices:
             return None

@@ -14,6 +14,8 @@ from nodeagent.records import Hold, Owned
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 
 ClaimOf = Callable[[int], str | None]
+Bounds = Callable[[str, str], bool]
+"""Whether the driver bounds a claim on a GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Sight:
     processes: tuple[GpuProcess, ...] = ()
 
 
-def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf) -> Sight:
+def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, bounds: Bounds) -> Sight:
     """Read the hardware and tell it with the record. Needs the GPU's turn. Raises NvmlError."""
     mode = nvml.mig_mode(gpu.uuid)
     mig = mode is not None and mode.current
@@ -35,7 +37,12 @@ def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf) -> Sight:
     seen = {i.uuid for i in present}
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
     shown = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
-    return Sight(replace(shown, fenced=gpu.closed or waits_for_reset(gpu, mode)), processes)
+    parts = tuple(replace(p, backing=_backing(bounds(p.claim, gpu.uuid))) for p in shown.parts)
+    return Sight(replace(shown, parts=parts, fenced=gpu.closed or waits_for_reset(gpu, mode)), processes)
+
+
+def _backing(by_driver: bool) -> Backing:
+    return Backing.DRIVER_LIMIT if by_driver else Backing.SOFTWARE
 
 
 def unseen(gpu: ManagedGpu, node: str, why: str) -> Sight:

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeagent import environment
+from nodeagent import environment, host
 from nodeagent.agent import Agent
+from nodeagent.driver_limits import DriverLimits
 from nodeagent.enforcing import HostShares
 from nodeagent.events import Observer
 from nodeagent.nvml import Nvml
@@ -31,12 +32,24 @@ def open_agent(
     """
     if simulated is None:
         shares = HostShares(state_dir / "shares") if host_processes else None
-        return Agent(Nvml(), state_dir, node, observers=observers, host_shares=shares)
+        nvml = Nvml()
+        limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes)
+        return Agent(nvml, state_dir, node, observers=observers, host_shares=shares, driver_limits=limits)
     from nodeagent.simulated_nvml.library import SimulatedNvml
 
     library = SimulatedNvml(simulated)
     settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
-    return Agent(Nvml(library), state_dir, node, boot_id=library.boot_id, settings=settings, observers=observers)
+    nvml = Nvml(library)
+    limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
+    return Agent(
+        nvml,
+        state_dir,
+        node,
+        boot_id=library.boot_id,
+        settings=settings,
+        observers=observers,
+        driver_limits=limits,
+    )
 
 
 def _commands(state_dir: Path, simulated: Path) -> Path:

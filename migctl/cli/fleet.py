@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from migctl.backends.protocol import ControlPlane
 from migctl.cli.workloads.jobs import holds
 from migctl.objects import Claim, Node
-from solver.model.cluster import Gpu
+from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel
 
@@ -61,6 +61,11 @@ class Fleet:
 
     def on(self, node: str) -> list[SeenGpu]:
         return [seen for seen in self.gpus if seen.gpu.node == node]
+
+    def backing(self, held: Held) -> Backing:
+        """What bounds a share: by its node's word, and before that as it was planned."""
+        parts = (part for seen in self.gpus if seen.gpu.uuid == held.share.gpu for part in seen.gpu.parts)
+        return next((part.backing for part in parts if part.claim == held.claim.meta.uid), held.share.backing)
 
     def holder(self, uid: str | None) -> str:
         """The name of the workload behind a claim's uid, "" where it is gone."""

@@ -6,32 +6,42 @@ Without them a share is refused rather than handed out unbounded.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from nodeagent.cdi.edits import Edits, Mount
-from nodeagent.contract import Prepared
-from nodeagent.enforcing import limit_of
+from nodeagent.contract import Busy, Prepared
+from nodeagent.enforcing import BOUNDED, limit_of
+from nodeagent.nvml import Board, NvmlError
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
-from solver.model.cluster import Backing
 
 
 class SoftwareShares:
-    """A folder per claim below `folder`, which must have the same path on the host. Comes after the driver's mounts."""
+    """A folder per claim below `folder`, which must have the same path on the host. Comes after the driver's mounts.
 
-    def __init__(self, folder: Path) -> None:
+    boards  every GPU of the node. Raises NvmlError
+    """
+
+    def __init__(self, folder: Path, boards: Callable[[], tuple[Board, ...]]) -> None:
         self._folder = folder
+        self._boards = boards
 
     def check(self) -> None:
         return
 
     def apply(self, prepared: Prepared, edits: Edits) -> Edits:
         """Raises MissingLibraries where ours or the driver's are not there."""
-        gpus = [limit_of(d.share) for d in prepared.devices if d.share.backing is Backing.SOFTWARE]
-        if not gpus:
+        shares = [d.share for d in prepared.devices if d.share.backing in BOUNDED]
+        if not shares:
             return edits
+        try:
+            boards = {board.uuid: board for board in self._boards()}
+            gpus = [limit_of(share, boards[share.gpu]) for share in shares]
+        except (NvmlError, KeyError) as e:
+            raise Busy(f"the driver does not tell the memory of a GPU of claim {prepared.claim}: {e}") from e
         folder = self._folder / prepared.claim
         given = [
             placing.Mount(hostPath=m.host_path, containerPath=m.container_path, options=list(m.options))

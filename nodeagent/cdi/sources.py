@@ -13,7 +13,7 @@ from nodeagent.contract import Prepared
 LIMITS = "/run/migctl/limits.json"
 """Where a container finds its limits."""
 
-_OF_THE_HOST = {environment.SIMULATED, environment.PATH_PREFIX}  # paths that are not in a container
+_OF_THE_HOST = {environment.SIMULATED, environment.PATH_PREFIX, environment.CGROUP}  # paths that are not in a container
 
 
 class EditSource(Protocol):

@@ -4,6 +4,7 @@ bindings.py   the one place that imports pynvml
 errors.py     the error tree
 facts.py      what NVML says, as frozen values
 devices.py    GPUs: identity, models, processes, readings, errors
+memory_limits.py  limits on cgroups' memory, which the driver keeps
 instances.py  MIG: mode and instances
 """
 

@@ -75,6 +75,7 @@ class Devices:
         uuid = str(n.nvmlDeviceGetUUID(device))
         with self._lock:
             self._devices[uuid] = device
+        reserved = self._told(lambda: n.nvmlDeviceGetMemoryInfo(device, version=n.nvmlMemory_v2).reserved)
         return Board(
             uuid=uuid,
             index=index,
@@ -83,6 +84,7 @@ class Devices:
             architecture=_ARCHITECTURES.get(n.nvmlDeviceGetArchitecture(device), "newer"),
             memory_mib=n.nvmlDeviceGetMemoryInfo(device).total // _MIB,
             bus_id=str(n.nvmlDeviceGetPciInfo(device).busId),
+            reserved_mib=-(-(reserved or 0) // _MIB),
         )
 
     def _device(self, gpu: str) -> Any:

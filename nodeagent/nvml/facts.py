@@ -7,7 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A GPU's lasting facts. `bus_id` as the driver writes it: 00000000:07:00.0."""
+    """A GPU's lasting facts.
+
+    bus_id        as the driver writes it: 00000000:07:00.0
+    reserved_mib  the part of `memory_mib` that the driver keeps for itself
+    """
 
     uuid: str
     index: int
@@ -16,6 +20,7 @@ class Board:
     architecture: str
     memory_mib: int
     bus_id: str
+    reserved_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

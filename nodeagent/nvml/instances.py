@@ -10,16 +10,16 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.nvml.devices import Devices
 from nodeagent.nvml.errors import NotFound, NvmlError, checked, error_for
 from nodeagent.nvml.facts import Board, HardwareInstance, MigMode
+from nodeagent.nvml.memory_limits import MemoryLimits
 from solver.model.geometry import Profile
 
 # compute slices -> compute instance profile (nvml.h); C = G is the only kind we make
 _COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 7: 4, 8: 5, 6: 6}
 
 
-class Nvml(Devices):
+class Nvml(MemoryLimits):
     """An open NVML with its MIG side."""
 
     @checked

@@ -12,7 +12,7 @@ MAX_GPUS = 16
 MAX_PATH = 1023
 
 _UUID = r"GPU-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_ROW = re.compile(rf"gpu ({_UUID}) memory (\d+) context (\d+)\n", re.ASCII)
+_ROW = re.compile(rf"gpu ({_UUID}) memory (\d+) context (\d+) reserved (\d+)\n", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,13 @@ class GpuLimit:
 
     memory   bytes that all processes of the workload may hold there together
     context  bytes that one CUDA context takes there; it comes out of `memory`
+    reserved  bytes that the driver keeps for itself; they come out of `memory` as well
     """
 
     uuid: str
     memory: int
     context: int
+    reserved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,14 @@ class Limits:
         if not 1 <= len(self.gpus) <= MAX_GPUS or len({gpu.uuid for gpu in self.gpus}) != len(self.gpus):
             raise ValueError(f"limits name 1 to {MAX_GPUS} different GPUs, not {[gpu.uuid for gpu in self.gpus]}")
         for gpu in self.gpus:
-            if not re.fullmatch(_UUID, gpu.uuid) or not (0 <= gpu.memory < 2**63 and 0 <= gpu.context < 2**63):
+            sizes = (gpu.memory, gpu.context, gpu.reserved)
+            if not re.fullmatch(_UUID, gpu.uuid) or not all(0 <= size < 2**63 for size in sizes):
                 raise ValueError(f"not a GPU's limits: {gpu}")
 
     def text(self) -> str:
-        rows = (f"gpu {gpu.uuid} memory {gpu.memory} context {gpu.context}\n" for gpu in self.gpus)
+        rows = (
+            f"gpu {gpu.uuid} memory {gpu.memory} context {gpu.context} reserved {gpu.reserved}\n" for gpu in self.gpus
+        )
         return f"{HEADER}region {self.region}\n{''.join(rows)}"
 
 
@@ -56,9 +61,8 @@ def read(path: Path) -> Limits:
     """The limits in a file. OSError: cannot be read; ValueError: not written by `Limits.text`."""
     text = path.read_text()
     head, _, rows = text.removeprefix(f"{HEADER}region ").partition("\n")
-    limits = Limits(
-        Path(head), tuple(GpuLimit(uuid, int(memory), int(context)) for uuid, memory, context in _ROW.findall(rows))
-    )
+    gpus = (GpuLimit(uuid, *map(int, sizes)) for uuid, *sizes in _ROW.findall(rows))
+    limits = Limits(Path(head), tuple(gpus))
     if limits.text() != text:
         raise ValueError(f"{path} is damaged")
     return limits

@@ -35,6 +35,7 @@ class Code(IntEnum):
     NOT_FOUND = 6
     INSUFFICIENT_SIZE = 7
     TIMEOUT = 10
+    FUNCTION_NOT_FOUND = 13
     GPU_IS_LOST = 15
     RESET_REQUIRED = 16
     IN_USE = 19

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nodeagent.simulated_nvml.calls import device, mig, readings, system
+from nodeagent.simulated_nvml.calls import device, memory_limits, mig, readings, system
 from nodeagent.simulated_nvml.faults import Faults, from_environment
 from nodeagent.simulated_nvml.hardware import Code, Hardware, Refused
 from nodeagent.simulated_nvml.machine import CALLS, Machine, View
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
 
-FAMILIES = (system, device, readings, mig)
+FAMILIES = (system, device, readings, memory_limits, mig)
 
 
 class SimulatedNvml:

@@ -11,6 +11,8 @@ from typing import Any
 
 from nodeagent.simulated_nvml.state import State, StateFile
 
+_MIB = 1 << 20
+
 
 class OutOfMemory(Exception):
     """The device has less left than the program wants."""
@@ -71,7 +73,43 @@ def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None,
         gpu["processes"] = [p for p in living(gpu) if (p["pid"], p["gi"]) != (pid, gi)]
         free = capacity_mib(gpu, instance) - used_mib(gpu, instance)
         wanted = free if mib is None else mib
+        if gi is None:
+            free = min(free, *(_left(gpu, cgroup, limit) for cgroup, limit in _limits_on(gpu, pid)), free)
         if wanted > free:
             raise OutOfMemory(f"{wanted} MiB wanted, {free} MiB free on {uuid}")
         gpu["processes"].append({"pid": pid, "start": start, "mib": wanted, "gi": gi, "claim": claim})
         return wanted
+
+
+def _limits_on(gpu: dict[str, Any], pid: int) -> list[tuple[str, int]]:
+    """The limited cgroups that a process runs in, with their limits in bytes."""
+    return [(cgroup, limit) for cgroup, limit in gpu.get("memory_limits", {}).items() if is_inside(cgroup, pid)]
+
+
+def _left(gpu: dict[str, Any], cgroup: str, limit: int) -> int:
+    """MiB that a limited cgroup may still take."""
+    return max(0, limit // _MIB - held_inside(gpu, cgroup))
+
+
+def held_inside(gpu: dict[str, Any], cgroup: str) -> int:
+    """MiB that the processes of a cgroup hold."""
+    return sum(p["mib"] for p in living(gpu) if is_inside(cgroup, p["pid"]))
+
+
+def is_inside(cgroup: str, pid: int) -> bool:
+    """Whether a process or an ancestor of it stands in a cgroup's list: a plain folder may play the cgroup."""
+    try:
+        members = set(Path(cgroup, "cgroup.procs").read_text(encoding="ascii").split())
+    except OSError:
+        return False
+    while pid > 1 and str(pid) not in members:
+        pid = _parent(pid)
+    return pid > 1
+
+
+def _parent(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat[stat.rindex(b")") + 2 :].split()[1])

@@ -1,7 +1,8 @@
 """`a100-40gb=2,v100=1` -> simulated GPUs in a state file.
 
 One part per model: its name (or the beginning of it), options after colons, `=` how many.
-MIG is on where the model has it; `a100-40gb:nomig=1` leaves it off. `node-a:v100=2,node-b:v100=2`
+MIG is on where the model has it; `a100-40gb:nomig=1` leaves it off. With `v100:limits=1` the driver
+can limit the memory of a cgroup. `node-a:v100=2,node-b:v100=2`
 names nodes, each before its first GPU: whoever shows the machine shows so many nodes.
 """
 
@@ -22,6 +23,7 @@ _NAMESPACE = uuid.UUID("6d6967c7-6c00-5000-8000-73696d756c61")
 _MOST_GPUS = 64
 _NODE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 DRIVER = "580.159.04"
+LIMITING_DRIVER = "615.36.02"
 CUDA = 13000
 
 
@@ -39,11 +41,16 @@ class OtherMachine(BadSpec):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedGpu:
-    """One GPU. `node`: the simulated node it is on, "" where the machine is the only one."""
+    """One GPU.
+
+    node    the simulated node it is on, "" where the machine is the only one
+    limits  its driver keeps limits on cgroups' memory
+    """
 
     model: GpuModel
     mig: bool
     node: str = ""
+    limits: bool = False
 
 
 def parse(text: str) -> tuple[SimulatedGpu, ...]:
@@ -96,10 +103,10 @@ def _gpu(text: str) -> SimulatedGpu:
         raise BadSpec(f"no GPU model is called {name!r}; known: {known}") from e
     if not simulatable(model):
         raise BadSpec(f"{model.id} cannot be simulated: its placements are not published; known: {known}")
-    wrong = set(options) - {"nomig"}
+    wrong = set(options) - {"nomig", "limits"}
     if wrong:
-        raise BadSpec(f"{text!r}: unknown option {min(wrong)!r}; the only one is nomig")
-    return SimulatedGpu(model, mig=bool(model.profiles) and "nomig" not in options)
+        raise BadSpec(f"{text!r}: unknown option {min(wrong)!r}; there are nomig and limits")
+    return SimulatedGpu(model, mig=bool(model.profiles) and "nomig" not in options, limits="limits" in options)
 
 
 def create(path: Path, spec: str, *, seed: str = "", create_s: float = 0.0, destroy_s: float = 0.0) -> None:
@@ -115,7 +122,7 @@ def create(path: Path, spec: str, *, seed: str = "", create_s: float = 0.0, dest
         {
             "format": state.FORMAT,
             "spec": spec,
-            "driver": DRIVER,
+            "driver": LIMITING_DRIVER if any(gpu.limits for gpu in gpus) else DRIVER,
             "cuda": CUDA,
             "host_boot_id": state.host_boot_id(),
             "boots": 1,
@@ -149,5 +156,7 @@ def _board(seed: str, index: int, gpu: SimulatedGpu) -> dict[str, Any]:
         "mig_survives_reboot": mig_mode_survives_reboot(gpu.model),
         "instances": [],
         "processes": [],
+        "limits_memory": gpu.limits,
+        "memory_limits": {},
         "events": [],
     }

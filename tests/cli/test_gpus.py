@@ -75,7 +75,7 @@ def test_whole_and_shared_gpus(mapped: Cli) -> None:
     assert lines[1].startswith("┌0.50, 8080 MiB")
     assert "half" in lines[2]
     assert "6464 MiB free" in lines[2]
-    assert lines[4] == "  0.10, 1616 MiB  team-a/a-workload-with-a-long-name"
+    assert lines[4] == "  0.10, 1616 MiB, software  team-a/a-workload-with-a-long-name"
     assert lines[7].startswith("┃big ▒▒▒")
     assert "16160 MiB free" in lines[11]
 

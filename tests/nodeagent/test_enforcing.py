@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.agent import Agent
-from nodeagent.enforcing import HostShares
-from nodeagent.nvml import Nvml
+from nodeagent.enforcing import HostShares, limit_of
+from nodeagent.nvml import Board, Nvml
 from nodeagent.shim import limits
 from nodeagent.shim.libraries import Libraries, MissingLibraries
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part
@@ -41,9 +41,15 @@ def test_a_share_has_its_libraries_and_limits_first_on_the_loaders_path(
     folder = Path(prepared.environment["LD_LIBRARY_PATH"].split(":")[0])
     assert (folder / "libcuda.so.1").read_text() == str(tmp_path / "ours")
     (gpu,) = limits.read(folder / limits.FILE_NAME).gpus
-    assert (gpu.uuid, gpu.memory, gpu.context) == (machine.gpu(1), 8080 << 20, 512 << 20)
+    assert (gpu.uuid, gpu.memory, gpu.context, gpu.reserved) == (machine.gpu(1), 8080 << 20, 512 << 20, 0)
     running.unprepare("c1")
     assert list((tmp_path / "shares").iterdir()) == []
+
+
+def test_a_share_bears_its_part_of_what_the_driver_keeps_for_itself() -> None:
+    board = Board("GPU-1", 0, 0, "Tesla V100", "Volta", 16160, "00000000:07:00.0", reserved_mib=300)
+    assert limit_of(part("GPU-1", 8080), board).reserved == 150 << 20
+    assert limit_of(part("GPU-1", 1), board).reserved == -(-(300 << 20) // 16160)
 
 
 def test_a_mig_share_needs_none(machine: Machine, shares: HostShares) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nodeagent.shim import region
+from nodeagent.shim import placing, region
 from nodeagent.shim.libraries import Libraries
+from nodeagent.shim.limits import GpuLimit
 from tests.shim import calls
 from tests.shim.conftest import MakeMachine
-from tests.shim.machine import GIB, MIB, SUCCESS, Machine, Program, Share, StandinGpu, gpu_uuid
+from tests.shim.machine import GIB, MIB, OUT_OF_MEMORY, SUCCESS, Machine, Program, Share, StandinGpu, gpu_uuid
 
 NVML = "libnvidia-ml.so.1"
 
@@ -169,3 +171,14 @@ def test_both_libraries_live_in_one_process(share: Share) -> None:
         program.ok("cuMemAlloc_v2", "out", MIB)
         program.ask({"load": NVML})
         assert memory_of(program) == (GIB, GIB - MIB, MIB)
+
+
+def test_what_the_driver_keeps_is_used_from_the_start(machine: Machine, ours: Libraries, tmp_path: Path) -> None:
+    told = [GpuLimit(machine.gpus[0].uuid, GIB, 0, reserved=24 * MIB)]
+    placing.place(tmp_path / "reserved", told, ours, machine.drivers)
+    share = Share(tmp_path / "reserved", tmp_path / "reserved" / "lib")
+    with share.cuda() as program, share.start(library=NVML) as monitor:
+        assert calls.free_and_total(program) == (1000 * MIB, GIB)
+        assert memory_of(monitor) == (GIB, 1000 * MIB, 24 * MIB)
+        assert program.call("cuMemAlloc_v2", "out", 1000 * MIB + 1) == OUT_OF_MEMORY
+        program.ok("cuMemAlloc_v2", "out", 1000 * MIB)

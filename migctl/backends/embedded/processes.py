@@ -27,6 +27,7 @@ SWEEPS = 10
 # The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
 LAUNCHER = """
 set -C; echo $$ > "$1.pid" || exit 0; set +C
+[ -z "$MIGCTL_CGROUP" ] || echo $$ > "$MIGCTL_CGROUP/cgroup.procs" || exit 126
 trap : TERM INT HUP
 base=$1; cd "$2"; shift 2
 exec 3>&2 2>/dev/null

@@ -60,7 +60,7 @@ def blocks(seen: SeenGpu, fleet: Fleet) -> tuple[Block, ...]:
     holder = next((held for held in seen.held if held.share.backing is Backing.WHOLE), None)
     if holder is not None or seen.gpu.held_by:
         return (_whole(seen, holder),)
-    return tuple(_parts(seen))
+    return tuple(_parts(seen, fleet))
 
 
 def free(seen: SeenGpu) -> float:
@@ -130,14 +130,14 @@ def _whole(seen: SeenGpu, held: Held | None) -> Block:
     return Block(state, size, "whole", *_holder(held), whole=True)
 
 
-def _parts(seen: SeenGpu) -> Iterator[Block]:
+def _parts(seen: SeenGpu, fleet: Fleet) -> Iterator[Block]:
     ready = {part.claim for part in seen.gpu.parts}
     known = {held.claim.meta.uid for held in seen.held}
     position = 0
     for held in seen.held:
         state = State.BUSY if held.claim.meta.uid in ready else State.STARTING
         title = f"{quantities.portion_text(held.share.portion)}, {quantities.memory_text(held.share.memory_mib)}"
-        yield Block(state, held.share.memory_mib, title, *_holder(held))
+        yield Block(state, held.share.memory_mib, f"{title}, {fleet.backing(held)}", *_holder(held))
         position += held.share.memory_mib
     for part in seen.gpu.parts:
         if part.claim not in known:

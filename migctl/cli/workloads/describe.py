@@ -14,7 +14,7 @@ from migctl import quantities
 from migctl.backends.protocol import ControlPlane
 from migctl.cli import events, fleet, options, session
 from migctl.cli.control import Control
-from migctl.cli.fleet import Fleet
+from migctl.cli.fleet import Fleet, Held
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import view
@@ -127,7 +127,7 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
         Column("POD", lambda row: row[0].meta.name),
         Column("STATUS", lambda row: row[0].status.phase.value),
         Column("GPU", lambda row: seen.gpu_name(row[1].gpu) if row[1] else "-"),
-        Column("SHARE", lambda row: share_text(row[1]) if row[1] else "-"),
+        Column("SHARE", lambda row: share_text(Held(row[0], row[1]), seen) if row[1] else "-"),
         Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
         Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
@@ -137,8 +137,8 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
     ]
 
 
-def share_text(share: DeviceShare) -> str:
-    """A share and its backing: `mig 2g.10gb at 4`, `software`, `whole`."""
-    if share.backing is Backing.MIG:
-        return f"mig {share.profile} at {share.start}"
-    return share.backing.value
+def share_text(held: Held, seen: Fleet) -> str:
+    """A share's backing: `mig 2g.10gb at 4`, `software`, `driver-limit`, `whole`."""
+    if held.share.backing is Backing.MIG:
+        return f"mig {held.share.profile} at {held.share.start}"
+    return seen.backing(held).value

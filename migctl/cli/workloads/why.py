@@ -11,7 +11,7 @@ import typer
 
 from migctl.cli import fleet, options, plans, session
 from migctl.cli.control import Control
-from migctl.cli.fleet import Fleet
+from migctl.cli.fleet import Fleet, Held
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
@@ -132,7 +132,7 @@ def _share_columns(found: Answer) -> list[Column[tuple[Claim, DeviceShare]]]:
         Column("WORKLOAD", lambda row: f"{row[0].meta.project}/{row[0].spec.workload}"),
         Column("USER", lambda row: _user(found, row[0])),
         Column("GPU", lambda row: found.fleet.gpu_name(row[1].gpu)),
-        Column("SHARE", lambda row: share_text(row[1])),
+        Column("SHARE", lambda row: share_text(Held(row[0], row[1]), found.fleet)),
         Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}"),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
     ]

@@ -89,9 +89,10 @@ static unsigned slots_in_use(void)
     return high < SLOTS ? high : SLOTS;
 }
 
+/* What the workload has used up of its limit, the driver's own part included. */
 static uint64_t sum(int gpu)
 {
-    uint64_t total = weight(gpu, own[gpu].bytes, own[gpu].contexts);
+    uint64_t total = add(limits_get()->gpu[gpu].reserved, weight(gpu, own[gpu].bytes, own[gpu].contexts));
     for (unsigned i = 0; i < slots_in_use(); i++) {
         const struct account *account = &at.region->slot[i].gpu[gpu];
         if (i != at.slot)

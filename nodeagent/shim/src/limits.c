@@ -101,7 +101,9 @@ static bool gpu_row(const char **cursor)
         return false;
     if (limits_find(row->uuid) >= 0 || !word(cursor, " memory ") || !number(cursor, &row->memory))
         return false;
-    if (!word(cursor, " context ") || !number(cursor, &row->context) || !word(cursor, "\n"))
+    if (!word(cursor, " context ") || !number(cursor, &row->context))
+        return false;
+    if (!word(cursor, " reserved ") || !number(cursor, &row->reserved) || !word(cursor, "\n"))
         return false;
     limits.gpus++;
     return true;

@@ -3,7 +3,7 @@
  *
  *     migctl limits 1
  *     region /run/migctl/.../region
- *     gpu GPU-8f2c60a4-... memory 8472494080 context 536870912
+ *     gpu GPU-8f2c60a4-... memory 8472494080 context 536870912 reserved 0
  */
 #pragma once
 
@@ -16,6 +16,7 @@ struct gpu_limit {
     unsigned char uuid[16];
     uint64_t memory;  /* bytes that all processes of the workload may hold on this GPU */
     uint64_t context; /* bytes that one CUDA context takes there, as the agent measured it */
+    uint64_t reserved; /* bytes of `memory` that the driver keeps for itself */
 };
 
 struct limits {

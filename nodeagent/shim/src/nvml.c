@@ -72,7 +72,8 @@ static struct region *read_books(void)
 
 static uint64_t used(const struct region *books, int row)
 {
-    uint64_t context = books->gpu[row].context ? books->gpu[row].context : limits_get()->gpu[row].context, total = 0;
+    uint64_t context = books->gpu[row].context ? books->gpu[row].context : limits_get()->gpu[row].context;
+    uint64_t total = limits_get()->gpu[row].reserved;
     for (unsigned i = 0; i < SLOTS; i++)
         if (books->slot[i].token)
             total += books->slot[i].gpu[row].bytes + books->slot[i].gpu[row].contexts * context;

@@ -1,0 +1,135 @@
+"""Shares that the driver itself bounds (R615): a limit on the GPU memory of the claim's own cgroup.
+
+A process of this host is started in a cgroup made for its claim, limited before it runs. A container has a cgroup
+of its own, which is found by the processes in it and limited once they are there. A limit is set on a
+cgroup only where every process in it is the claim's, and counts only when the driver reads the same back. It
+comes on top of the libraries, which count the managed memory that the driver leaves out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from nodeagent.contract import GpuProcess
+from nodeagent.inventory import ClaimOf
+from nodeagent.nvml import Nvml, NvmlError
+from nodeagent.nvml.memory_limits import CGROUPS
+from nodeagent.records import Hold
+from solver.model.cluster import Backing
+
+_MIB = 1 << 20
+_OURS = "migctl"
+_UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
+_SHARES = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+
+
+class DriverLimits:
+    """Limits on the cgroups of this node's claims. Where the driver or the rights for it lack, nothing is limited.
+
+    host_processes  claims run as processes of this host: each gets a cgroup of its own
+    cgroups         where cgroup v2 is mounted
+    """
+
+    def __init__(self, nvml: Nvml, claim_of: ClaimOf, *, host_processes: bool = False, cgroups: Path = CGROUPS) -> None:
+        self._nvml, self._claim_of = nvml, claim_of
+        self._host_processes, self._cgroups = host_processes, cgroups
+        self._known: dict[str, bool] = {}
+        self._limited: dict[tuple[str, str], set[Path]] = {}
+
+    def can(self, gpu: str) -> bool:
+        """Whether the driver can limit memory on this GPU. Asked once: a driver does not change while we run."""
+        if gpu not in self._known:
+            self._known[gpu] = self._nvml.limits_memory(gpu)
+        return self._known[gpu]
+
+    def limits(self, claim: str, gpu: str) -> bool:
+        """Whether the driver bounds this claim on this GPU now."""
+        return bool(self._limited.get((claim, gpu)))
+
+    def prepare(self, claim: str, holds: Iterable[Hold]) -> Path | None:
+        """The cgroup that the claim's processes must join, its limits set; None where there is none for them."""
+        shares = [h for h in holds if h.share.backing in _SHARES and self.can(h.share.gpu)]
+        own = self._own(claim)
+        if not shares or not self._host_processes or not self._made(own):
+            return None
+        set_all = [self._limit(own, hold) for hold in shares]
+        return own if all(set_all) else None
+
+    def follow(self, processes: Iterable[GpuProcess], holds: Iterable[Hold]) -> None:
+        """Limit the cgroups that claims' processes were found in."""
+        shares = {(h.claim, h.share.gpu): h for h in holds if h.share.backing in _SHARES}
+        for process in processes:
+            hold = shares.get((process.claim or "", process.gpu))
+            if hold is not None and self.can(process.gpu):
+                cgroup = self._cgroup_of(process.pid)
+                if cgroup is not None and self._belongs(cgroup, hold.claim):
+                    self._limit(cgroup, hold)
+
+    def clear(self, claim: str) -> None:
+        """The claim was let go. A limit on a cgroup that is gone went with it."""
+        for key in [key for key in self._limited if key[0] == claim]:
+            for cgroup in self._limited.pop(key):
+                with contextlib.suppress(NvmlError):
+                    self._nvml.set_memory_limit(key[1], cgroup, None)
+        with contextlib.suppress(OSError):
+            self._own(claim).rmdir()
+
+    def keep_only(self, claims: Iterable[str]) -> None:
+        """Remove the cgroups that an earlier run left of claims that are held no more, and their limits with them."""
+        with contextlib.suppress(OSError):
+            for name in {path.name for path in (self._cgroups / _OURS).iterdir() if path.is_dir()} - set(claims):
+                self.clear(name)
+
+    def _own(self, claim: str) -> Path:
+        return self._cgroups / _OURS / claim
+
+    def _made(self, own: Path) -> bool:
+        try:
+            own.mkdir(parents=True, exist_ok=True)
+            # A controller must be on in every parent; without dmem in the kernel the driver keeps the limits itself.
+            for parent in (self._cgroups, own.parent):
+                if "dmem" in (parent / "cgroup.controllers").read_text().split():
+                    (parent / "cgroup.subtree_control").write_text("+dmem")
+        except FileNotFoundError:
+            return own.is_dir()
+        except OSError:
+            return False
+        return True
+
+    def _limit(self, cgroup: Path, hold: Hold) -> bool:
+        """Set a limit and read it back; one that does not read the same is cleared."""
+        gpu, wanted = hold.share.gpu, hold.share.memory_mib * _MIB
+        try:
+            if self._nvml.memory_limit(gpu, cgroup).hard != wanted:
+                self._nvml.set_memory_limit(gpu, cgroup, wanted)
+            if self._nvml.memory_limit(gpu, cgroup).hard == wanted:
+                self._limited.setdefault((hold.claim, gpu), set()).add(cgroup)
+                return True
+            self._nvml.set_memory_limit(gpu, cgroup, None)
+        except NvmlError:
+            return False
+        return False
+
+    def _cgroup_of(self, pid: int) -> Path | None:
+        try:
+            found = _UNIFIED.search(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
+        except OSError:
+            return None
+        return self._cgroups / found[1].lstrip("/") if found and found[1] != "/" else None
+
+    def _belongs(self, cgroup: Path, claim: str) -> bool:
+        """Whether all that runs in a cgroup is the claim's."""
+        try:
+            inside = list(_pids(cgroup))
+        except (OSError, ValueError):
+            return False
+        return bool(inside) and all(self._claim_of(pid) == claim for pid in inside)
+
+
+def _pids(cgroup: Path) -> Iterator[int]:
+    """Of the cgroup and those below it."""
+    for procs in (cgroup / "cgroup.procs", *cgroup.glob("*/**/cgroup.procs")):
+        yield from map(int, procs.read_text(encoding="ascii").split())
