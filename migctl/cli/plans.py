@@ -10,6 +10,7 @@ import typer
 from migctl.backends.protocol import ControlPlane, NotFound
 from migctl.cli import options, session
 from migctl.cli.control import Control
+from migctl.cli.defrag import defrag
 from migctl.cli.failures import not_found
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import tables, watching
@@ -173,3 +174,4 @@ def _outcome_columns() -> list[Column[PlanOutcome]]:
 
 
 app.command("what-if")(what_if)
+app.command("defrag")(defrag)

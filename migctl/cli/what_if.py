@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from migctl.cli.output.tables import Column
 from migctl.objects import GpuAsk
 
 if TYPE_CHECKING:
+    from migctl.controller.mirror import Mirror
     from migctl.controller.names import Names
     from solver.model.cluster import Gpu, Node
     from solver.model.demand import Request
@@ -70,7 +72,7 @@ def what_if(
         from solver.whatif import Edits, compare
 
         chosen = await asked.choose_project(control, project) if add else ""
-        state = await _snapshot(control, asked.world.now())
+        state = await snapshot_now(control, asked.world.now())
         nodes = [_node(number, text) for number, text in enumerate(add_node or [])]
         edits = Edits(
             requests=tuple(_requests(add or [], chosen, interactive, asked.world.now())),
@@ -89,9 +91,9 @@ def what_if(
         formats.write(_document(difference), shown.format)
 
 
-async def _snapshot(control: Control, now: datetime) -> Snapshot:
-    """What the controller sees now."""
-    from migctl.controller import observe
+@asynccontextmanager
+async def mirrored(control: Control) -> AsyncIterator[Mirror]:
+    """A live copy of what the controller sees."""
     from migctl.controller.mirror import Mirror
 
     mirror = Mirror(control)
@@ -100,13 +102,21 @@ async def _snapshot(control: Control, now: datetime) -> Snapshot:
         seen = -1
         while not mirror.synced:
             seen = await mirror.wait(seen)
-        return observe.snapshot(mirror, now)
+        yield mirror
     finally:
         reading.cancel()
         await asyncio.wait((reading,))
 
 
-def _ask(text: str) -> GpuAsk:
+async def snapshot_now(control: Control, now: datetime) -> Snapshot:
+    """What the controller sees now."""
+    from migctl.controller import observe
+
+    async with mirrored(control) as mirror:
+        return observe.snapshot(mirror, now)
+
+
+def ask_of(text: str) -> GpuAsk:
     """0.5, 2, 10GB or 2g.10gb. Raises BadQuantity."""
     if _PROFILE.fullmatch(text):
         return GpuAsk(profile=text)
@@ -124,7 +134,7 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
         match = _TIMES.fullmatch(text.strip())
         if match is None or int(match["count"] or 1) > MOST:
             raise usage(f"--add {text!r} is no request", hint="--add 0.5, --add '2g.10gb x3', --add 10GB")
-        ask = _ask(match["what"]).to_ask()
+        ask = ask_of(match["what"]).to_ask()
         for _ in range(int(match["count"] or 1)):
             name = f"new-{len(made) + 1}"
             made.append(
@@ -198,12 +208,12 @@ def _write(difference: Difference) -> None:
     tables.section("Queue", tables.table(queue, columns) if queue else "no difference")
     evicted = [f"{names.claim(step.claim)}: {step.why}" for step in difference.evicted]
     tables.section("Evicted", "\n".join(evicted) or "nobody")
-    layouts = [(names.gpu(uuid), _joined(old), _joined(new)) for uuid, (old, new) in difference.layouts.items()]
+    layouts = [(names.gpu(uuid), joined(old), joined(new)) for uuid, (old, new) in difference.layouts.items()]
     columns[0] = Column("GPU", lambda row: row[0])
     tables.section("Layouts", tables.table(layouts, columns) if layouts else "no difference")
 
 
-def _joined(texts: Sequence[str]) -> str:
+def joined(texts: Sequence[str]) -> str:
     return ", ".join(texts) or "empty"
 
 

@@ -84,7 +84,7 @@ class Applier:
             return StepState.REJECTED, "it holds nothing any more"
         if claim.meta.deleting is not None:
             return StepState.ACCEPTED, ""
-        if beneficiary is None or not observe.waits(beneficiary):
+        if step.beneficiary and (beneficiary is None or not observe.waits(beneficiary)):
             return StepState.REJECTED, "the claim it was for does not wait any more"
         try:
             words = {"evicted": step.why, "reason": "Moved" if moves_to else "Preempted", "message": step.why}

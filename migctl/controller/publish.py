@@ -71,16 +71,7 @@ async def record(
             _step(names, step, plan.after.get(i, ()), verdicts.get(i, (StepState.ACCEPTED, "")))
             for i, step in enumerate(plan.steps)
         ),
-        outcomes=tuple(
-            PlanOutcome(
-                claim=uid,
-                name=names.claim(uid),
-                placed=isinstance(outcome, decided.Placed),
-                text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else outcome.message,
-                blockers=_blockers(outcome),
-            )
-            for uid, outcome in plan.outcomes.items()
-        ),
+        outcomes=outcomes(names, plan),
         method=certificate.method.value,
         value=certificate.value,
         bound=certificate.bound,
@@ -91,6 +82,20 @@ async def record(
         milliseconds=round(milliseconds, 3),
     )
     return await control_plane.create(Plan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
+
+
+def outcomes(names: Names, plan: decided.Plan) -> tuple[PlanOutcome, ...]:
+    """What the plan means for each pending claim, in people's words."""
+    return tuple(
+        PlanOutcome(
+            claim=uid,
+            name=names.claim(uid),
+            placed=isinstance(outcome, decided.Placed),
+            text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else outcome.message,
+            blockers=_blockers(outcome),
+        )
+        for uid, outcome in plan.outcomes.items()
+    )
 
 
 def _blockers(outcome: decided.Outcome) -> tuple[str, ...]:

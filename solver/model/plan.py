@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Evict:
-    """Stop a claim so that `beneficiary` can have its room. `why` carries the numbers for people."""
+    """Stop a claim so that `beneficiary` can have its room. `why` carries the numbers for people.
+
+    beneficiary: "" where an administrator has it moved for no claim in particular
+    """
 
     claim: str
     beneficiary: str

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import typer
 
@@ -16,6 +17,7 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
+from migctl.cli.what_if import snapshot_now
 from migctl.cli.workloads.describe import share_text
 from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
 from migctl.objects import API_VERSION, Claim, Phase, Plan, PlanOutcome, Workload
@@ -59,7 +61,7 @@ def why(
 
     async def read(control: Control) -> Answer:
         chosen = await asked.choose_project(control, project)
-        return await answer(control, await find_job(control, chosen, name, asked.noun))
+        return await answer(control, await find_job(control, chosen, name, asked.noun), asked.world.now())
 
     found = asked.run(read)
     if shown.format is formats.Format.NAME:
@@ -70,14 +72,26 @@ def why(
         formats.write(document(found), shown.format)
 
 
-async def answer(control: Control, job: Job) -> Answer:
+async def answer(control: Control, job: Job, now: datetime) -> Answer:
     newest, seen, workloads = await asyncio.gather(
         plans.newest_first(control), fleet.read(control), control.list(Workload)
     )
     waiting = {pod.meta.uid for pod in job.pods if pod.status.allocation is None}
     plan = next((plan for plan in newest if any(o.claim in waiting for o in plan.spec.outcomes)), None)
     outcomes = tuple(o for o in plan.spec.outcomes if o.claim in waiting) if plan else ()
+    if plan is None and any(pod.status.reason for pod in job.pods if pod.meta.uid in waiting):
+        outcomes = tuple(o for o in await _decided_now(control, now) if o.claim in waiting and not o.placed)
     return Answer(job, plan, outcomes, seen, {workload.meta.uid: workload for workload in workloads.items})
+
+
+async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ...]:
+    """What the planner says of the cluster as it is. Plans that only make requests wait on are not recorded."""
+    from migctl.controller.names import Names
+    from migctl.controller.publish import outcomes
+    from solver.planner import plan
+
+    state = await snapshot_now(control, now)
+    return outcomes(Names(state), await asyncio.to_thread(plan, state))
 
 
 def _write(found: Answer, asked: Session) -> None:

@@ -1,0 +1,137 @@
+"""Defragmentation as a proposal: the fewest moves that open places for large shares. Nothing is carried out here.
+
+Places for the largest shares are sought first, then for smaller ones: all that are free already are
+set aside, then moves (packing/moving.py) open one more at a time, until the budget is used up. So what
+a proposal opens it opens in addition to what was free. Work that may not be moved stays, and every
+moved claim has its new place in the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from solver.model.demand import Ask, Grant, MigProfile, Request, WholeGpus
+from solver.model.plan import Certificate, Method, Plan
+from solver.model.snapshot import Policy, Project, Quota, Snapshot
+from solver.packing.draft import Draft
+from solver.packing.moving import Move, Moving
+from solver.packing.occupancy import Board, Cluster
+from solver.packing.steps import StepList
+from solver.quota.ledger import Ledger
+from solver.whatif import layouts
+
+NOBODY = "defragmentation/"
+"""Holds what is set aside; no project has such a name."""
+WHOLE = "whole GPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """A claim and its old and new place."""
+
+    request: Request
+    old: Grant
+    new: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Moves, the plan that carries them out, and what they are good for.
+
+    room     of each share (a profile's name, or WHOLE): how many fit before and after, each counted on its own
+    layouts  GPU UUID to what is on it before and after
+    """
+
+    moves: tuple[Relocation, ...]
+    plan: Plan
+    room: Mapping[str, tuple[int, int]]
+    layouts: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+    @property
+    def opened(self) -> Mapping[str, int]:
+        """How many more of each share fit; shares with no difference are left out."""
+        return {name: after - before for name, (before, after) in self.room.items() if after != before}
+
+
+def propose(snapshot: Snapshot, moves: int, target: Ask | None = None, policy: Policy | None = None) -> Proposal:
+    """At most so many moves. target: the share to open places for; None: every kind there is, the largest first."""
+    policy = replace(policy or Policy(), evictions=moves)
+    imagined = replace(snapshot, pending=(), projects=(*snapshot.projects, Project(NOBODY, Quota(quota=-1.0))))
+    draft = Draft(imagined, policy, Ledger(imagined))
+    before = _room(draft.cluster)
+    steps, found = StepList(), list[Move]()
+    for ask in (target,) if target else _targets(draft.cluster):
+        _open(draft, ask, moves, found, steps)
+    plan = Plan(tuple(steps.steps), steps.after, MappingProxyType({}), _certificate(steps))
+    old, new = layouts(snapshot, Plan()), layouts(snapshot, plan)
+    after = _room(draft.cluster)
+    return Proposal(
+        moves=tuple(Relocation(m.request, draft.cluster.held[m.request.claim].grant, m.grant) for m in found),
+        plan=plan,
+        room=MappingProxyType({name: (count, after[name]) for name, count in before.items()}),
+        layouts=MappingProxyType({uuid: (old[uuid], new[uuid]) for uuid in old if old[uuid] != new[uuid]}),
+    )
+
+
+def _targets(cluster: Cluster) -> list[Ask]:
+    """Whole GPUs where there are some without MIG, then every plain profile, the larger part of a GPU first."""
+    tables = {board.table for board in cluster.boards.values() if board.table}
+    parts: dict[str, float] = {}
+    for table in tables:
+        for profile in table.model.profiles:
+            if profile.starts and not profile.variant:
+                parts[profile.name] = max(parts.get(profile.name, 0.0), profile.size / table.model.units)
+    plain = [WholeGpus()] if any(not board.gpu.mig for board in cluster.boards.values()) else []
+    return [*plain, *(MigProfile(name) for name in sorted(parts, key=lambda name: (-parts[name], name)))]
+
+
+def _open(draft: Draft, ask: Ask, budget: int, found: list[Move], steps: StepList) -> None:
+    """Set aside what is free for the ask, then open one place after another."""
+    search, number = Moving(draft), 0
+    while len(found) <= budget:
+        wish = Request(f"{NOBODY}{ask}-{number}", str(ask), NOBODY, ask)
+        number += 1
+        if seats := draft.free(wish, draft.everywhere):
+            draft.cluster.take(wish, seats)
+            continue
+        opened = search.open(wish, draft.everywhere, budget - len(found))
+        if opened is None:
+            return
+        moves = opened[2]
+        for move in moves:
+            steps.evict(move.request.claim, "", f"moved to node {move.grant.node} to join free room")
+        for move in moves:
+            steps.assign(move.request.claim, move.grant, move.seats, tuple(m.request.claim for m in moves))
+        found += moves
+
+
+def _room(cluster: Cluster) -> dict[str, int]:
+    """How many of each share fit, each kind counted as if it were the only one."""
+    boards = [board for board in cluster.boards.values() if board.host.node.ready and not board.gpu.fenced]
+    room: dict[str, int] = {}
+    for board in boards:
+        for name, count in _fitting(board, cluster):
+            room[name] = room.get(name, 0) + count
+    return room
+
+
+def _fitting(board: Board, cluster: Cluster) -> Iterable[tuple[str, int]]:
+    stay = [o for o in board.occupants if o.claim not in cluster.leaving and not (o.claim or "").startswith(NOBODY)]
+    if board.table is None:
+        if not board.gpu.mig:
+            yield WHOLE, int(not stay)
+        return
+    for name, slots in board.table.by_profile.items():
+        mask, names, count = 0, tuple(o.profile for o in stay if o.profile), 0
+        for occupant in stay:
+            mask |= occupant.mask
+        for slot in sorted(slots, key=lambda s: s.start):
+            if not slot.mask & mask and board.table.beside((*names, name)):
+                mask, names, count = mask | slot.mask, (*names, name), count + 1
+        yield name, count
+
+
+def _certificate(steps: StepList) -> Certificate:
+    return Certificate(Method.GREEDY, 0.0, 0.0, steps.operations, 0)
