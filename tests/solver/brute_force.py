@@ -25,7 +25,8 @@ def smallest_blocking_set(snapshot: Snapshot, request: Request) -> int | None:
 
     Those told to stop already do not count.
     """
-    return min((n for node in snapshot.nodes if (n := _on_node(snapshot, node, request)) is not None), default=None)
+    firsts = (next(opening_sets(snapshot, node, request), None) for node in snapshot.nodes)
+    return min((len(gone) for gone in firsts if gone is not None), default=None)
 
 
 def fewest_moves(snapshot: Snapshot, request: Request, movable: Claims, most: int) -> int | None:
@@ -71,12 +72,13 @@ def _fixed(gpu: Gpu) -> list[Placement]:
     return [Placement(i.profile, i.start) for i in gpu.instances if i.state in not_ours]
 
 
-def _on_node(snapshot: Snapshot, node: Node, request: Request) -> int | None:
+def opening_sets(snapshot: Snapshot, node: Node, request: Request) -> Iterator[Claims]:
+    """Sets of a node's claims whose going opens a place there, the smaller first; those told to stop are not named."""
     labels = all(node.labels.get(key) == value for key, value in request.node_selector.items())
     if not node.ready or node.name in request.excluded or not labels:
-        return None
+        return
     if request.pools and node.pool not in request.pools:
-        return None
+        return
     here = {h.request.claim: h for h in snapshot.held if h.grant.node == node.name}
     stopping = frozenset(claim for claim, holding in here.items() if holding.releasing)
     staying = sorted(set(here) - stopping)
@@ -94,8 +96,7 @@ def _on_node(snapshot: Snapshot, node: Node, request: Request) -> int | None:
         for chosen in combinations(staying, count):
             gone = stopping.union(chosen)
             if _host_has_room(node, request, here, gone) and _enough_gpus(fits, gone, request.ask.devices):
-                return count
-    return None
+                yield frozenset(chosen)
 
 
 def _enough_gpus(fits: Iterable[tuple[set[Claims], Hashable, Claims]], gone: Claims, devices: int) -> bool:

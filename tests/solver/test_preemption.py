@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from random import Random
 
 import pytest
 
-from solver.model.demand import Fraction, MigProfile, WholeGpus
+from solver.model.demand import Ask, Fraction, Holding, MigProfile, Request, WholeGpus
 from solver.model.plan import Destroy, Evict, Unplaced
-from solver.model.snapshot import Policy
+from solver.model.snapshot import Policy, Snapshot
+from tests.solver.brute_force import opening_sets
+from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import (
+    ROOMY,
     a100,
     cluster,
     decide,
@@ -108,3 +113,39 @@ def test_a_nomination_on_a_node_that_went_is_dropped() -> None:
     lost = holds(wish, a100("gone", "gone"), 4).grant
     made = decide(cluster(a100(), pending=(replace(wish, nominated=lost),)))
     assert place(made, "u").grant.node == "n0"
+
+
+EXAMPLES = 10_000 if os.environ.get("MIGCTL_THOROUGH") else 200
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_cheapest_evictions_open_a_place(seed: int) -> None:
+    """Lowest priority, then least GPUs, then fewest pods, among all sets of victims that brute force finds."""
+    rng = Random(seed)
+    for _ in range(EXAMPLES // 10):
+        snapshot, wish = crowded(rng)
+        made = decide(snapshot, Policy(evictions=100, tries=0))
+        victims = {step.claim for step in made.steps if isinstance(step, Evict)}
+        held = {h.request.claim: h for h in snapshot.held}
+        allowed = {c for c, h in held.items() if h.request.preemptible and h.request.priority < 100 and not h.protected}
+        sets = [gone for node in snapshot.nodes for gone in opening_sets(snapshot, node, wish) if gone <= allowed]
+        costs = [loss([held[claim] for claim in gone]) for gone in sets]
+        assert isinstance(made.outcomes[wish.claim], Unplaced) is (not costs), snapshot
+        if costs:
+            assert loss([held[claim] for claim in victims]) == min(costs), (snapshot, victims)
+
+
+def loss(victims: list[Holding]) -> tuple[int, float, int]:
+    gpus = sum(share.portion for victim in victims for share in victim.grant.devices)
+    return max((v.request.priority for v in victims), default=0), round(gpus, 6), len(victims)
+
+
+def crowded(rng: Random) -> tuple[Snapshot, Request]:
+    """Up to four GPUs of one project, some of whose holders must stay, and an interactive request."""
+    snapshot = random_snapshot(rng, rng.randint(1, 4), 1)
+    nodes = tuple(replace(n, cpu_milli=None, ready=True) for n in snapshot.nodes)
+    held = tuple(replace(h, request=replace(h.request, project="team-a")) for h in snapshot.held)
+    profiles = [p.name for m in snapshot.models.values() for p in m.profiles if p.starts]
+    asks: list[Ask] = [*(MigProfile(name) for name in profiles), Fraction(0.5), Fraction(0.75, 2), WholeGpus()]
+    wish = interactive("p", rng.choice(asks))
+    return replace(snapshot, nodes=nodes, held=held, pending=(wish,), projects=(ROOMY,)), wish
