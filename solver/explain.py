@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from functools import cached_property
 
 from solver.blocking import Verdict, ask_text, blockers, gpu_text, listed
 from solver.disruption.windows import Window
@@ -24,9 +25,6 @@ class Explainer:
         self._snapshot = snapshot
         self._draft = draft
         self._verdict = Verdict(snapshot, draft)
-        before = Cluster(snapshot)
-        self._before = Places(before, draft.policy)
-        self._everywhere = Domain((), tuple(before.hosts.values()))
         self._reasons: dict[Hashable, Unplaced] = {}
         self._were_free: dict[Hashable, bool] = {}
 
@@ -47,8 +45,15 @@ class Explainer:
         """Whether there was a place for it before the plan."""
         key = shape(request)
         if key not in self._were_free:
-            self._were_free[key] = bool(self._before.best(request, self._everywhere))
+            places, everywhere = self._before
+            self._were_free[key] = bool(places.best(request, everywhere))
         return self._were_free[key]
+
+    @cached_property
+    def _before(self) -> tuple[Places, Domain]:
+        """The free places before the plan."""
+        cluster = Cluster(self._snapshot)
+        return Places(cluster, self._draft.policy), Domain((), tuple(cluster.hosts.values()))
 
     def _look(self, request: Request) -> Unplaced:
         cluster, policy = self._draft.cluster, self._draft.policy

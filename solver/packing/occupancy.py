@@ -175,8 +175,11 @@ class Cluster:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.hosts = {node.name: Host(node, [], node.cpu_milli, node.memory_mib) for node in snapshot.nodes}
+        tables = {name: table(model) for name, model in snapshot.models.items()}
         self.boards = {
-            gpu.uuid: _board(gpu, host, snapshot) for gpu in snapshot.gpus if (host := self.hosts.get(gpu.node))
+            gpu.uuid: _board(gpu, host, tables.get(gpu.model))
+            for gpu in snapshot.gpus
+            if (host := self.hosts.get(gpu.node))
         }
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self.leaving = {holding.request.claim for holding in snapshot.held if holding.releasing}
@@ -269,14 +272,12 @@ class Cluster:
             self._note(thing)
 
 
-def _board(gpu: Gpu, host: Host, snapshot: Snapshot) -> Board:
-    model = snapshot.models.get(gpu.model)
-    board = Board(gpu, host, table(model) if gpu.mig and model else None)
+def _board(gpu: Gpu, host: Host, known: Table | None) -> Board:
+    board = Board(gpu, host, known if gpu.mig else None)
     host.boards.append(board)
     for instance in gpu.instances:
         claim = instance.claim if instance.state is InstanceState.BUSY else None
-        known = board.table is not None and instance.profile in board.table.by_profile
-        if instance.state is InstanceState.IDLE and known:
+        if instance.state is InstanceState.IDLE and board.table and instance.profile in board.table.by_profile:
             board.idle.append(Placement(instance.profile, instance.start))
         else:
             board.add(Occupant(claim, instance.profile, instance.start, instance.mask))
