@@ -58,6 +58,7 @@ class Commands(LazyGroup):
             "logout": Lazy("migctl.cli.identity:logout", "Say that there is nothing to forget."),
         },
         "This machine": {
+            "run": Lazy("migctl.cli.run:run", "Run a command in a part of a GPU, without a daemon.", ShellCommand),
             "up": Lazy("migctl.cli.daemon:up", "Share this machine's GPUs, or simulated ones."),
             "down": Lazy("migctl.cli.daemon:down", "Stop sharing."),
             "doctor": Lazy("migctl.cli.doctor:doctor", "Check this machine, and say what to do."),

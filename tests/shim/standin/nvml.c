@@ -39,7 +39,7 @@ API nvmlDeviceGetPciInfo_v3(void *device, void *into)
     return 0;
 }
 API nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *then) { (void)device, (void)now, (void)then; return 3; }
-API nvmlDeviceGetGpuInstanceProfileInfo(void *device, unsigned profile, void *into)
+API nvmlDeviceGetGpuInstanceProfileInfoV(void *device, unsigned profile, void *into)
 {
     (void)device, (void)profile, (void)into;
     return 3;

@@ -1,0 +1,186 @@
+"""A part of a GPU for one command, with no daemon: the fraction libraries in front of it, for as long as it runs.
+
+folder/lock       held while runs are looked through and one is added
+folder/RUN/lock   held by the run and by its command; where it is free and nobody has an account, RUN is left over
+folder/RUN/lib, accounts   the share, as nodeagent.shim.placing makes it
+
+Runs of one user know of each other and are never given more of a GPU than it has. Other users' programs, and those
+started without migctl, are seen in what the driver says is free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from migctl.backends.protocol import ControlPlaneError
+from migctl.embedded.hardware import NoGpus
+from nodeagent.enforcing import limit_of
+from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
+from nodeagent.shim import libraries, limits, placing, region
+from nodeagent.shim.libraries import MissingLibraries
+from nodeagent.shim.reconciling import by_host_pid, reconcile
+from solver.model.cluster import Backing
+from solver.model.demand import DeviceShare
+
+CORRECTS_EVERY_S = 5.0
+_MIB = 1 << 20
+
+
+class NoRoom(ControlPlaneError):
+    """No GPU has that much left to give."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Either a portion of the GPU's memory or MiB; `gpu`: its index or UUID, None for the one with the most left."""
+
+    portion: float | None = None
+    mib: int | None = None
+    gpu: str | None = None
+
+    def of(self, board: Board) -> int:
+        return self.mib if self.mib is not None else int(round((self.portion or 0) * board.memory_mib, 6))
+
+
+def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told: Callable[[str], None]) -> int:
+    """Run a command in its part of a GPU; its exit code. `told` hears in one line what it got.
+
+    Raises NoGpus, NoRoom, or OSError where the command or the folder cannot be had.
+    """
+    try:
+        nvml = Nvml()
+    except LibraryMissing as error:
+        raise NoGpus(
+            f"no NVIDIA driver: {error}", "to try migctl without a GPU: migctl up --simulate v100=1"
+        ) from error
+    try:
+        with _share(nvml, wanted, _folder(environ)) as share:
+            text = f"{share.mib} of {share.board.memory_mib} MiB of GPU {share.board.index} ({share.board.name})"
+            told(f"{text}, backing {Backing.SOFTWARE}")
+            return _supervise(nvml, share, command, environ)
+    except (NvmlError, MissingLibraries) as error:
+        raise NoGpus(str(error), "migctl doctor looks for what is missing") from error
+    finally:
+        nvml.close()
+
+
+@dataclass(frozen=True)
+class _Share:
+    board: Board
+    mib: int
+    folder: Path
+    lock: IO[str]
+
+
+@contextlib.contextmanager
+def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as all_runs:
+        fcntl.flock(all_runs, fcntl.LOCK_EX)
+        given = _given(folder)
+        board, mib = _choose(nvml, wanted, given)
+        mine = Path(tempfile.mkdtemp(dir=folder))
+        lock = (mine / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        share = DeviceShare(board.uuid, Backing.SOFTWARE, mib / board.memory_mib, mib)
+        placing.place(mine, [limit_of(share, board)], libraries.ours(), libraries.drivers())
+    try:
+        yield _Share(board, mib, mine, lock)
+    finally:
+        lock.close()
+        if _is_over(mine):
+            shutil.rmtree(mine, ignore_errors=True)
+
+
+def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[Board, int]:
+    """The GPU and what it gives, in MiB. `given`: to other runs, by GPU UUID."""
+    boards = [b for b in nvml.boards() if wanted.gpu in (None, str(b.index), b.uuid)]
+    if not boards:
+        raise NoGpus(
+            f"this machine has no GPU {wanted.gpu}" if wanted.gpu else "this machine has no GPU", "nvidia-smi -L"
+        )
+    free = [b for b in boards if not ((mode := nvml.mig_mode(b.uuid)) and mode.current)]
+    if not free:
+        raise NoGpus("every GPU here is in MIG mode, where a fraction is an instance", "migctl up, then migctl submit")
+    board = max(free, key=lambda b: min(b.memory_mib - given.get(b.uuid, 0), _really_free(nvml, b)))
+    mib, left = wanted.of(board), board.memory_mib - given.get(board.uuid, 0)
+    if mib > left:
+        why = f"GPU {board.index} has {left} MiB of {board.memory_mib} left, {mib} MiB are wanted"
+        raise NoRoom(why, "wait until another `migctl run` has ended, or ask for less")
+    return board, mib
+
+
+def _really_free(nvml: Nvml, board: Board) -> int:
+    return board.memory_mib - nvml.readings(board.uuid).used_mib
+
+
+def _given(folder: Path) -> dict[str, int]:
+    """What runs that go on have, in MiB by GPU UUID; removes what ended ones left."""
+    given: dict[str, int] = {}
+    for run_folder in [path for path in folder.iterdir() if path.is_dir()]:
+        if _is_over(run_folder):
+            shutil.rmtree(run_folder, ignore_errors=True)
+            continue
+        for gpu in limits.read(run_folder / "lib" / limits.FILE_NAME).gpus:
+            given[gpu.uuid] = given.get(gpu.uuid, 0) + gpu.memory // _MIB
+    return given
+
+
+def _is_over(run_folder: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError), (run_folder / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return not region.holders(placing.accounts(run_folder))
+    return not (run_folder / "lib").exists()
+
+
+def _supervise(nvml: Nvml, share: _Share, command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Wait for the command, passing on what would end us, and keep the size of its contexts right."""
+    found = {**environ, "CUDA_VISIBLE_DEVICES": share.board.uuid, **placing.environment(share.folder, environ)}
+    process = subprocess.Popen(command, env=found, pass_fds=(share.lock.fileno(),))
+    with _passed_on(process):
+        while True:
+            try:
+                code = process.wait(CORRECTS_EVERY_S)
+                return code if code >= 0 else 128 - code
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(NvmlError, OSError, ValueError):
+                    _correct(nvml, share)
+
+
+@contextlib.contextmanager
+def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A terminal tells the command of an interrupt itself; we outlive it."""
+
+    def pass_on(number: int, _: object) -> None:
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _correct(nvml: Nvml, share: _Share) -> None:
+    used = {process.pid: process.memory_mib * _MIB for process in nvml.processes(share.board.uuid)}
+    accounts = by_host_pid(region.holders(placing.accounts(share.folder)), share.board.uuid, used.keys())
+    finding = reconcile(accounts, {pid: used[pid] for pid in accounts})
+    if finding.context is not None:
+        region.set_context(placing.accounts(share.folder), share.board.uuid, finding.context)
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "migctl-run" if runtime else Path(tempfile.gettempdir()) / f"migctl-run-{os.getuid()}"
