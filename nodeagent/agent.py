@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nodeagent import environment, host, inventory, mig_mode, settling
 from nodeagent.claims import Claims
+from nodeagent.compute import Compute, busy
 from nodeagent.contract import (
     AgentError,
     Allocation,
@@ -87,6 +88,7 @@ class Agent:
         self._observers = observers
         self.host_shares = host_shares
         self.driver_limits = driver_limits or DriverLimits(nvml, claim_of)
+        self._looked = 0
         self._changes = 0
         self._report_lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
@@ -247,6 +249,16 @@ class Agent:
         """Let the driver bound the claims whose processes a report found in cgroups of their own."""
         held = self._claims.held()
         self.driver_limits.follow(report.processes, (hold for holds in held.values() for hold in holds))
+
+    def divide_time(self, report: NodeReport) -> None:
+        """Give the claims of each shared GPU their turns, where that is asked for. Raises NvmlError."""
+        shares = self.host_shares
+        if shares is None or shares.compute is Compute.EVEN:
+            return
+        since, self._looked = self._looked, int(time.time() * 1e6)
+        for gpu in report.gpus:
+            launching = self.nvml.launching(gpu.uuid, since) if gpu.parts else None
+            shares.divide(gpu, busy(report.processes, gpu.uuid, launching))
 
     def gpu_uuids(self) -> tuple[str, ...]:
         return tuple(self._gpus)

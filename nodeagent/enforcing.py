@@ -6,11 +6,13 @@ share is refused rather than handed out unbounded.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from nodeagent.compute import Compute, turns
 from nodeagent.contract import NodeReport
 from nodeagent.intents import NotRecorded
 from nodeagent.nvml import Board
@@ -19,7 +21,7 @@ from nodeagent.shim import libraries, placing, region
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
 from nodeagent.shim.reconciling import by_host_pid, reconcile
-from solver.model.cluster import Backing
+from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare
 
 _MIB = 1 << 20
@@ -34,6 +36,7 @@ class HostShares:
     """A folder with the libraries per claim that has a software share.
 
     ours, drivers  find our libraries and the driver's. Raise MissingLibraries
+    compute        how the GPUs' time is divided; all but EVEN needs the libraries that hold launches back
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class HostShares:
         directory: Path,
         ours: Callable[[], Libraries] = libraries.ours,
         drivers: Callable[[], Libraries] = libraries.drivers,
+        compute: Compute = Compute.EVEN,
     ) -> None:
-        self._directory, self._ours, self._drivers = directory, ours, drivers
+        self._directory, self._ours, self._drivers, self.compute = directory, ours, drivers, compute
         self._contexts: dict[str, int] = {}  # measured, by GPU
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -81,6 +85,13 @@ class HostShares:
                 used = {p.pid: p.memory_mib * _MIB for p in report.processes if (p.claim, p.gpu) == (claim, gpu)}
                 remarks.setdefault(claim, []).extend(self._correct(claim, gpu, used))
         return {claim: "; ".join(said) for claim, said in remarks.items() if said}
+
+    def divide(self, gpu: Gpu, busy: Collection[str]) -> None:
+        """Give the claims on a GPU their turns. A claim whose accounts cannot be written goes on as it was."""
+        portions = {part.claim: part.portion for part in gpu.parts}
+        for claim, turn in turns(self.compute, portions, busy).items():
+            with contextlib.suppress(OSError, ValueError):
+                region.set_turn(placing.accounts(self._directory / claim), gpu.uuid, *turn)
 
     def _correct(self, claim: str, gpu: str, used: Mapping[int, int]) -> Iterator[str]:
         path = placing.accounts(self._directory / claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,12 @@ from pathlib import Path
 
 from nodeagent import environment, host
 from nodeagent.agent import Agent
+from nodeagent.compute import Compute
 from nodeagent.driver_limits import DriverLimits
 from nodeagent.enforcing import HostShares
 from nodeagent.events import Observer
 from nodeagent.nvml import Nvml
+from nodeagent.shim import libraries
 
 
 def open_agent(
@@ -22,6 +25,7 @@ def open_agent(
     simulated: Path | None = None,
     observers: Sequence[Observer] = (),
     host_processes: bool = False,
+    compute: Compute = Compute.EVEN,
 ) -> Agent:
     """The agent of `node`, settled and ready.
 
@@ -29,9 +33,11 @@ def open_agent(
                None: the real driver, or LibraryMissing where there is none
     observers  are told of everything that happens (nodeagent.logs and nodeagent.metrics have one each)
     host_processes  claims run as processes of this host: on real GPUs the agent itself bounds their software shares
+    compute         how the time of real GPUs is divided between host processes
     """
     if simulated is None:
-        shares = HostShares(state_dir / "shares") if host_processes else None
+        ours = functools.partial(libraries.ours, gated=compute is not Compute.EVEN)
+        shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
         nvml = Nvml()
         limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes)
         return Agent(nvml, state_dir, node, observers=observers, host_shares=shares, driver_limits=limits)

@@ -38,6 +38,7 @@ class Upkeep:
         self._agent.examine()
         report = self._agent.report()
         self._agent.follow_processes(report)
+        self._agent.divide_time(report)
         remarks = self._agent.host_shares.reconcile(report) if self._agent.host_shares is not None else {}
         for offence, stopped in self._watchdog.look(report):
             what = What.STOPPED if stopped else What.OVERSTEPPED

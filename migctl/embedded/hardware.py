@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
+from typing import TypeVar
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent, StateInUse
+from nodeagent.compute import Compute
 from nodeagent.events import Observer
 from nodeagent.intents import DamagedJournal
 from nodeagent.nvml import LibraryMissing, NvmlError
@@ -19,6 +23,9 @@ from nodeagent.upkeep import Upkeep
 from nodeagent.watchdog import Policy
 
 WATCHDOG = "MIGCTL_WATCHDOG"
+COMPUTE = "MIGCTL_COMPUTE"
+
+P = TypeVar("P", bound=StrEnum)
 
 
 class NoGpus(ControlPlaneError):
@@ -37,7 +44,12 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
         if simulated is not None:
             StateFile(simulated).read()  # says in plain words what the driver could only call an unknown error
         return open_agent(
-            socket.gethostname(), home.agent, simulated=simulated, observers=observers, host_processes=True
+            socket.gethostname(),
+            home.agent,
+            simulated=simulated,
+            observers=observers,
+            host_processes=True,
+            compute=_policy(os.environ, COMPUTE, Compute.EVEN),
         )
     except LibraryMissing as error:
         hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
@@ -56,15 +68,21 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
 @contextmanager
 def looked_after(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
     """Watch the GPUs' health and the shares' limits; MIGCTL_WATCHDOG=stop also stops who oversteps. Raises NoGpus."""
-    wanted = environ.get(WATCHDOG, Policy.REPORT)
-    if wanted not in list(Policy):
-        raise NoGpus(f"{WATCHDOG}={wanted} is no policy", f"one of {', '.join(Policy)}")
-    upkeep = Upkeep(agent, policy=Policy(wanted))
+    upkeep = Upkeep(agent, policy=_policy(environ, WATCHDOG, Policy.REPORT))
     upkeep.start()
     try:
         yield
     finally:
         upkeep.stop()
+
+
+def _policy(environ: Mapping[str, str], variable: str, default: P) -> P:
+    """What a variable of the environment says. Raises NoGpus where it is no policy."""
+    known = type(default)
+    wanted = environ.get(variable, default)
+    if wanted not in list(known):
+        raise NoGpus(f"{variable}={wanted} is no policy", f"one of {', '.join(known)}")
+    return known(wanted)
 
 
 def _simulate(home: Home, wanted: str) -> None:

@@ -170,6 +170,18 @@ class Devices:
         return tuple(found.values())
 
     @checked
+    def launching(self, gpu: str, since_us: int) -> set[int] | None:
+        """Pids that ran kernels after a time (microseconds since 1970); None where the driver does not tell."""
+        n = self._nvml
+        try:
+            samples = n.nvmlDeviceGetProcessUtilization(self._device(gpu), since_us)
+        except n.NVMLError_NotFound:
+            return set()
+        except (n.NVMLError_NotSupported, n.NVMLError_FunctionNotFound):
+            return None
+        return {int(sample.pid) for sample in samples if sample.smUtil}
+
+    @checked
     def readings(self, gpu: str) -> Readings:
         n, device = self._nvml, self._device(gpu)
         rows = self._told(lambda: n.nvmlDeviceGetRemappedRows(device))

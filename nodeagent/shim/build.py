@@ -64,6 +64,7 @@ DRIVER_NVML = "migctl-driver-nvml.so.1"
 
 LIBRARIES = (
     Library("libcuda.so", "libcuda.so.1", DRIVER_CUDA, COMMON + CUDA),
+    Library("libcuda-gated.so", "libcuda.so.1", DRIVER_CUDA, (*COMMON, *CUDA, "gate.c"), ("-DSHIM_GATED",)),
     Library("libnvidia-ml.so", "libnvidia-ml.so.1", DRIVER_NVML, (*COMMON, "nvml.c")),
 )
 

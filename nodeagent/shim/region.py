@@ -20,7 +20,7 @@ MAGIC = b"migctlR1"
 SLOTS = 256
 
 _HEADER = struct.Struct("=8sIIII")  # magic, size, lock, high, unused
-_GPU = struct.Struct("=16sQII")  # uuid, context, duty, unused
+_GPU = struct.Struct("=16sQII")  # uuid, context, turn, unused
 _SLOT = struct.Struct("=QQQQ")  # token, pid, pid namespace, start time
 _ACCOUNT = struct.Struct("=QQ")  # bytes, contexts
 
@@ -29,7 +29,6 @@ _SLOT_SIZE = _SLOT.size + MAX_GPUS * _ACCOUNT.size
 SIZE = _SLOTS_AT + SLOTS * _SLOT_SIZE
 
 _FLOCK = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux: type, whence, start, length, pid
-DUTY_WHOLE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,9 @@ def set_context(path: Path, uuid: str, size: int) -> None:
     _set_word(path, uuid, offset=16, word=struct.pack("=Q", size))
 
 
-def set_duty(path: Path, uuid: str, thousandths: int) -> None:
-    """Tell gated processes how much of the time their launches may use on a GPU; DUTY_WHOLE: all of it."""
-    _set_word(path, uuid, offset=24, word=struct.pack("=I", thousandths))
+def set_turn(path: Path, uuid: str, start: int, length: int) -> None:
+    """Tell gated processes when their launches pass on a GPU, in thousandths of the window; length 0: at any time."""
+    _set_word(path, uuid, offset=24, word=struct.pack("=I", start << 16 | length))
 
 
 def _set_word(path: Path, uuid: str, offset: int, word: bytes) -> None:

@@ -70,8 +70,9 @@ def main() -> None:
         over = storm(stormy, stormy.share("storm", ours, STORM_LIMIT), toolchain.program("storm.c"))
         print(
             f"BENCH shim launch_overhead_ns={cost['launch']:.1f} alloc_overhead_ns={cost['alloc']:.0f} "
-            f"storm_over_limit_bytes={over} recovery_ms={recovered:.2f}"
+            f"storm_over_limit_bytes={over}"
         )
+        print(f"recovery_ms={recovered:.2f}")
 
 
 if __name__ == "__main__":

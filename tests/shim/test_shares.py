@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from migctl.backends.embedded import runner
 from migctl.objects import Claim, ClaimSpec, GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
 from nodeagent.agent import Agent
+from nodeagent.compute import Compute
 from nodeagent.contract import Prepared
 from nodeagent.enforcing import HostShares
 from nodeagent.nvml import Nvml
@@ -42,9 +44,10 @@ class Node:
         self.toolchain = toolchain
         self.agent = self.start()
 
-    def start(self) -> Agent:
+    def start(self, compute: Compute = Compute.EVEN) -> Agent:
         library = self.simulated.library()
-        shares = HostShares(self.simulated.agent_dir / "shares", self.toolchain.ours, lambda: self.cuda.drivers)
+        folder = self.simulated.agent_dir / "shares"
+        shares = HostShares(folder, self.toolchain.ours, lambda: self.cuda.drivers, compute)
         return Agent(
             Nvml(library),
             self.simulated.agent_dir,
@@ -112,6 +115,26 @@ def test_what_a_claim_has_survives_the_agent_and_goes_with_the_claim(node: Node)
         assert [holder.pid for holder in region.holders(placing.accounts(share.folder))] == [program.process.pid]
     node.agent.unprepare("claim")
     assert not share.folder.exists()
+
+
+def turn(share: Share) -> tuple[int, int]:
+    """Start and length, out of the words of the only GPU in a region."""
+    (word,) = struct.unpack_from("=I", share.region.read_bytes(), 24 + 24)
+    return word >> 16, word & 0xFFFF
+
+
+def test_the_agent_gives_turns_where_it_is_told_to(node: Node) -> None:
+    shares = [node.prepare("left"), node.prepare("right", HALF // 2)]
+    Upkeep(node.agent).step()
+    assert [turn(share) for share in shares] == [(0, 0), (0, 0)]
+    node.agent.close()
+    node.agent = node.start(Compute.CAPS)
+    Upkeep(node.agent).step()
+    assert [turn(share) for share in shares] == [(0, 500), (500, 500)]
+    node.agent.close()
+    node.agent = node.start(Compute.WEIGHTS)
+    Upkeep(node.agent).step()
+    assert [turn(share) for share in shares] == [(0, 0), (0, 0)]
 
 
 def test_a_small_share_leaves_room_for_a_context(node: Node) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent.shim import libraries
 from nodeagent.shim.build import LIBRARIES, build, compiler
 from nodeagent.shim.libraries import Libraries
 
@@ -23,14 +24,16 @@ class Toolchain:
 
     folder: Path
 
-    def ours(self, variant: str = "plain", flags: Sequence[str] = (), more: Sequence[Path] = ()) -> Libraries:
+    def ours(
+        self, variant: str = "plain", flags: Sequence[str] = (), more: Sequence[Path] = (), *, gated: bool = False
+    ) -> Libraries:
         """The libraries under test, compiled with more flags and sources."""
         folder = self.folder / f"ours-{variant}"
         with self._once(folder) as missing:
             if missing:
                 for library in LIBRARIES:
                     build(library, folder, flags=flags, more=more)
-        return Libraries(folder / "libcuda.so", folder / "libnvidia-ml.so")
+        return libraries.ours(folder, gated=gated)
 
     def standins(self, variant: str = "plain", flags: Sequence[str] = ()) -> Libraries:
         """The stand-in driver's libraries. They call themselves, not the shim: -Bsymbolic, as the real ones do."""

@@ -177,11 +177,18 @@ uint64_t ledger_used(int gpu)
     return total;
 }
 
-unsigned ledger_duty(int gpu)
+struct turn ledger_turn(int gpu)
 {
-    if (gpu == NO_GPU || !at.region)
-        return 0;
-    return atomic_load_explicit(&at.region->gpu[gpu].duty, memory_order_relaxed);
+    struct turn turn = {0, 0};
+    if (gpu == NO_GPU)
+        return turn;
+    pthread_mutex_lock(&mutex);
+    if (at.region) {
+        uint32_t word = atomic_load_explicit(&at.region->gpu[gpu].turn, memory_order_relaxed);
+        turn = (struct turn){.start = word >> 16, .length = word & 0xffff};
+    }
+    pthread_mutex_unlock(&mutex);
+    return turn;
 }
 
 void ledger_forget(void)

@@ -14,8 +14,9 @@ void ledger_give(int gpu, uint64_t bytes, unsigned contexts);
 uint64_t ledger_used(int gpu);
 uint64_t ledger_limit(int gpu);
 
-/* The agent's word on how much of the time launches may use, in thousandths; 0: all of it. */
-unsigned ledger_duty(int gpu);
+/* The agent's word on when launches may pass, in thousandths of the window; length 0: at any time. */
+struct turn { unsigned start, length; };
+struct turn ledger_turn(int gpu);
 
 /* In the child of a fork: the parent's memory is not the child's, and its slot neither. */
 void ledger_forget(void);

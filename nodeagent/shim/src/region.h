@@ -1,7 +1,7 @@
 /* The memory that all processes of one workload share: who holds how much of which GPU.
  * One slot per process, written by its owner alone (and cleared by others once the owner is gone), so that a process
  * killed at any instruction leaves nothing to repair. The agent makes the file (nodeagent/shim/region.py, which has
- * the same layout) and writes `context` and `duty`. */
+ * the same layout) and writes `context` and `turn`. */
 #pragma once
 
 #include "limits.h"
@@ -27,7 +27,7 @@ struct slot {
 struct gpu_words {
     unsigned char uuid[16];
     _Atomic uint64_t context; /* measured bytes of one context, 0: as the limits file says */
-    _Atomic uint32_t duty;    /* share of the time that launches may use, in thousandths; 0: no gate */
+    _Atomic uint32_t turn;    /* when launches may pass: start << 16 | length, in thousandths; 0: at any time */
     uint32_t unused;
 };
 
