@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from nodeagent import environment, host, inventory, mig_mode, settling
+from nodeagent.books import Books
 from nodeagent.claims import Claims
 from nodeagent.compute import Compute, busy
 from nodeagent.contract import (
@@ -87,6 +88,7 @@ class Agent:
         self._state_dir = state_dir
         self._observers = observers
         self.host_shares = host_shares
+        self.books = host_shares.books if host_shares else Books(state_dir / "shares")
         self.driver_limits = driver_limits or DriverLimits(nvml, claim_of)
         self._looked = 0
         self._changes = 0

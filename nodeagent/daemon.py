@@ -132,7 +132,7 @@ def _source(settings: Settings, agent: Agent) -> EditSource:
     if settings.simulate is not None:
         return Sources((Variables(), SimulatedGpus(settings.machine, settings.state_dir / "containers")))
     toolkit = Toolkit(settings.host_root)
-    shares = SoftwareShares(settings.state_dir / "shares", agent.nvml.boards)
+    shares = SoftwareShares(agent.books, agent.nvml.boards)
     return Sources((Variables(), RealGpus(agent.nvml, toolkit.common), shares))
 
 

@@ -6,27 +6,23 @@ share is refused rather than handed out unbounded.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
+from nodeagent.books import Books
 from nodeagent.compute import Compute, turns
-from nodeagent.contract import NodeReport
 from nodeagent.intents import NotRecorded
 from nodeagent.nvml import Board
 from nodeagent.records import Hold
-from nodeagent.shim import libraries, placing, region
+from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
-from nodeagent.shim.reconciling import by_host_pid, reconcile
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare
 
 _MIB = 1 << 20
-_CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
-_DRIFT_WORTH_SAYING = 256 * _MIB
 
 BOUNDED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
 """The libraries count what the driver's own limit leaves out, and show the share as the GPU."""
@@ -47,7 +43,7 @@ class HostShares:
         compute: Compute = Compute.EVEN,
     ) -> None:
         self._directory, self._ours, self._drivers, self.compute = directory, ours, drivers, compute
-        self._contexts: dict[str, int] = {}  # measured, by GPU
+        self.books = Books(directory)
         directory.mkdir(parents=True, exist_ok=True)
 
     def place(self, claim: str, holds: Iterable[Hold], boards: Mapping[str, Board]) -> dict[str, str]:
@@ -56,7 +52,7 @@ class HostShares:
         Raises MissingLibraries, or NotRecorded where the disk does not take it. `boards`: by GPU UUID.
         """
         gpus = [
-            limit_of(h.share, boards[h.share.gpu], self._contexts.get(h.share.gpu, _CONTEXT))
+            limit_of(h.share, boards[h.share.gpu], self.books.context(h.share.gpu))
             for h in holds
             if h.share.backing in BOUNDED
         ]
@@ -77,39 +73,14 @@ class HostShares:
         for folder in {path.name for path in self._directory.iterdir()} - set(claims):
             self.remove(folder)
 
-    def reconcile(self, report: NodeReport) -> dict[str, str]:
-        """Correct every claim's books by what the driver says of its processes; remarks by claim."""
-        remarks: dict[str, list[str]] = {}
-        for claim, gpu in sorted({(p.claim, p.gpu) for p in report.processes if p.claim is not None}):
-            if (self._directory / claim / "lib").exists():
-                used = {p.pid: p.memory_mib * _MIB for p in report.processes if (p.claim, p.gpu) == (claim, gpu)}
-                remarks.setdefault(claim, []).extend(self._correct(claim, gpu, used))
-        return {claim: "; ".join(said) for claim, said in remarks.items() if said}
-
     def divide(self, gpu: Gpu, busy: Collection[str]) -> None:
-        """Give the claims on a GPU their turns. A claim whose accounts cannot be written goes on as it was."""
+        """Give the claims on a GPU their turns."""
         portions = {part.claim: part.portion for part in gpu.parts}
         for claim, turn in turns(self.compute, portions, busy).items():
-            with contextlib.suppress(OSError, ValueError):
-                region.set_turn(placing.accounts(self._directory / claim), gpu.uuid, *turn)
-
-    def _correct(self, claim: str, gpu: str, used: Mapping[int, int]) -> Iterator[str]:
-        path = placing.accounts(self._directory / claim)
-        try:
-            finding = reconcile(by_host_pid(region.holders(path), gpu, used.keys()), used)
-            if finding.context is not None:
-                region.set_context(path, gpu, finding.context)
-                self._contexts[gpu] = finding.context
-        except (OSError, ValueError) as e:
-            yield f"its accounts cannot be read: {e}"
-            return
-        for pid in finding.unbound:
-            yield f"process {pid} uses GPU {gpu} without the fraction library: its memory is not bounded"
-        if abs(finding.drift) > _DRIFT_WORTH_SAYING:
-            yield f"its books on GPU {gpu} are off by {finding.drift // _MIB} MiB"
+            self.books.set_turn(claim, gpu.uuid, turn)
 
 
-def limit_of(share: DeviceShare, board: Board, context: int = _CONTEXT) -> GpuLimit:
+def limit_of(share: DeviceShare, board: Board, context: int) -> GpuLimit:
     """What the libraries are told of a share of a board; it bears its part of what the driver keeps for itself.
 
     context  bytes that a CUDA context takes on the GPU

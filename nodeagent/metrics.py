@@ -91,6 +91,12 @@ class _State(Collector):
         yield from _layout(report)
         yield from _shares(report)
         yield _gauge(
+            "migctl_claim_memory_drift_bytes",
+            "What the driver sees of a claim's memory beyond the fraction libraries' corrected books.",
+            ["claim", "gpu"],
+            ((list(key), float(drift)) for key, drift in self._agent.books.drift.items()),
+        )
+        yield _gauge(
             "migctl_mig_instance_idle_seconds",
             "How long an idle MIG instance has been kept.",
             ["gpu", "profile", "start"],

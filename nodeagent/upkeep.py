@@ -39,7 +39,7 @@ class Upkeep:
         report = self._agent.report()
         self._agent.follow_processes(report)
         self._agent.divide_time(report)
-        remarks = self._agent.host_shares.reconcile(report) if self._agent.host_shares is not None else {}
+        remarks = self._agent.books.reconcile(report)
         for offence, stopped in self._watchdog.look(report):
             what = What.STOPPED if stopped else What.OVERSTEPPED
             text = f"{offence.text}; it was stopped" if stopped else offence.text

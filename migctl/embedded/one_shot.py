@@ -24,6 +24,7 @@ from typing import IO
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.hardware import NoGpus
+from nodeagent.books import Books
 from nodeagent.enforcing import limit_of
 from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
 from nodeagent.shim import libraries, limits, placing, region
@@ -93,7 +94,9 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
         lock = (mine / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
         share = DeviceShare(board.uuid, Backing.SOFTWARE, mib / board.memory_mib, mib)
-        placing.place(mine, [limit_of(share, board)], libraries.ours(), libraries.drivers())
+        placing.place(
+            mine, [limit_of(share, board, Books(mine).context(board.uuid))], libraries.ours(), libraries.drivers()
+        )
     try:
         yield _Share(board, mib, mine, lock)
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from nodeagent.books import Books
 from nodeagent.cdi.edits import Edits, Mount
 from nodeagent.contract import Busy, Prepared
 from nodeagent.enforcing import BOUNDED, limit_of
@@ -20,13 +21,14 @@ from nodeagent.shim.libraries import Libraries
 
 
 class SoftwareShares:
-    """A folder per claim below `folder`, which must have the same path on the host. Comes after the driver's mounts.
+    """A folder per claim. Comes after the driver's mounts.
 
+    books   of the shares; their directory must have the same path on the host
     boards  every GPU of the node. Raises NvmlError
     """
 
-    def __init__(self, folder: Path, boards: Callable[[], tuple[Board, ...]]) -> None:
-        self._folder = folder
+    def __init__(self, books: Books, boards: Callable[[], tuple[Board, ...]]) -> None:
+        self._books = books
         self._boards = boards
 
     def check(self) -> None:
@@ -39,10 +41,10 @@ class SoftwareShares:
             return edits
         try:
             boards = {board.uuid: board for board in self._boards()}
-            gpus = [limit_of(share, boards[share.gpu]) for share in shares]
+            gpus = [limit_of(share, boards[share.gpu], self._books.context(share.gpu)) for share in shares]
         except (NvmlError, KeyError) as e:
             raise Busy(f"the driver does not tell the memory of a GPU of claim {prepared.claim}: {e}") from e
-        folder = self._folder / prepared.claim
+        folder = self._books.directory / prepared.claim
         given = [
             placing.Mount(hostPath=m.host_path, containerPath=m.container_path, options=list(m.options))
             for m in edits.mounts
@@ -52,7 +54,7 @@ class SoftwareShares:
         return msgspec.structs.replace(edits, mounts=msgspec.convert(mounts, tuple[Mount, ...]))
 
     def forget(self, claim: str) -> None:
-        shutil.rmtree(self._folder / claim, ignore_errors=True)
+        shutil.rmtree(self._books.directory / claim, ignore_errors=True)
 
 
 def _drivers(edits: Edits) -> Libraries:

@@ -15,6 +15,7 @@ from nodeagent.agent import Agent
 from nodeagent.compute import Compute
 from nodeagent.contract import Prepared
 from nodeagent.enforcing import HostShares
+from nodeagent.metrics import Metrics
 from nodeagent.nvml import Nvml
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import reconcile
@@ -94,6 +95,18 @@ def test_the_driver_s_figures_correct_what_a_context_takes(node: Node) -> None:
     later = node.prepare("later")
     with later.cuda() as program:
         assert calls.free_and_total(program)[0] == HALF * MIB - CONTEXT
+
+
+def test_what_the_books_do_not_explain_is_published(node: Node) -> None:
+    share = node.prepare("claim")
+    with share.cuda() as one, share.cuda() as two, share.cuda() as three:
+        for program, more in ((one, 0), (two, 0), (three, 9)):
+            node.simulated.occupy(node.gpu, CONTEXT // MIB + more, program.process.pid, claim="claim")
+        Upkeep(node.agent).step()
+        metrics = Metrics()
+        metrics.attach(node.agent)
+        line = f'migctl_claim_memory_drift_bytes{{claim="claim",gpu="{node.gpu}"}} 9.437184e+06'
+        assert line in metrics.text().decode()
 
 
 def test_a_process_without_the_library_is_reported(node: Node) -> None:

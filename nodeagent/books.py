@@ -1,0 +1,69 @@
+"""The books of every share that the fraction libraries keep, against what the driver says of its processes.
+
+A folder per claim, as nodeagent.shim.placing makes it; of processes on this host and of containers alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from nodeagent.compute import Turn
+from nodeagent.contract import NodeReport
+from nodeagent.shim import placing, region
+from nodeagent.shim.reconciling import by_host_pid, reconcile
+
+_MIB = 1 << 20
+_FIRST_CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
+_DRIFT_WORTH_SAYING = 256 * _MIB
+
+
+class Books:
+    """Reads and corrects the accounts below `directory`.
+
+    drift  bytes that the driver saw beyond the corrected books at the last look, by claim and GPU
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.drift: Mapping[tuple[str, str], int] = {}
+        self._contexts: dict[str, int] = {}
+
+    def context(self, gpu: str) -> int:
+        """Bytes that a CUDA context takes on a GPU, as last measured."""
+        return self._contexts.get(gpu, _FIRST_CONTEXT)
+
+    def reconcile(self, report: NodeReport) -> dict[str, str]:
+        """Correct every claim's books by what the driver says of its processes; remarks by claim."""
+        remarks: dict[str, list[str]] = {}
+        drift: dict[tuple[str, str], int] = {}
+        for claim, gpu in sorted({(p.claim, p.gpu) for p in report.processes if p.claim is not None}):
+            if (self.directory / claim / "lib").exists():
+                used = {p.pid: p.memory_mib * _MIB for p in report.processes if (p.claim, p.gpu) == (claim, gpu)}
+                remarks.setdefault(claim, []).extend(self._correct(claim, gpu, used, drift))
+        self.drift = drift
+        return {claim: "; ".join(said) for claim, said in remarks.items() if said}
+
+    def set_turn(self, claim: str, gpu: str, turn: Turn) -> None:
+        """Tell a claim when its launches may pass. One whose accounts cannot be written goes on as it was."""
+        with contextlib.suppress(OSError, ValueError):
+            region.set_turn(placing.accounts(self.directory / claim), gpu, *turn)
+
+    def _correct(
+        self, claim: str, gpu: str, used: Mapping[int, int], drift: dict[tuple[str, str], int]
+    ) -> Iterator[str]:
+        path = placing.accounts(self.directory / claim)
+        try:
+            finding = reconcile(by_host_pid(region.holders(path), gpu, used.keys()), used)
+            if finding.context is not None:
+                region.set_context(path, gpu, finding.context)
+                self._contexts[gpu] = finding.context
+        except (OSError, ValueError) as e:
+            yield f"its accounts cannot be read: {e}"
+            return
+        drift[claim, gpu] = finding.drift
+        for pid in finding.unbound:
+            yield f"process {pid} uses GPU {gpu} without the fraction library: its memory is not bounded"
+        if abs(finding.drift) > _DRIFT_WORTH_SAYING:
+            yield f"its books on GPU {gpu} are off by {finding.drift // _MIB} MiB"
