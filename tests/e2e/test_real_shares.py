@@ -22,7 +22,7 @@ import pytest
 
 from migctl.objects import Phase
 from nodeagent.shim import placing, region
-from nodeagent.shim.build import BUILT, SOURCES, BuildError, build_all, compiler
+from nodeagent.shim.build import BUILT, LIBRARIES, SOURCES, BuildError, build_all, compiler
 from solver.model.cluster import Backing
 from tests.e2e.embedded import PATIENCE_S, Embedded
 from tests.shim.machine import MIB, Machine, StandinGpu, gpu_uuid
@@ -101,13 +101,15 @@ def libraries() -> None:
         compiler()
     except BuildError as error:
         pytest.skip(str(error))
-    BUILT.mkdir(exist_ok=True)
-    with (BUILT / ".lock").open("w") as lock:
+    lock = os.open(SOURCES, os.O_RDONLY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
-        built = list(BUILT.glob("*.so"))
-        if not built or min(path.stat().st_mtime for path in built) < newest:
+        built = [BUILT / library.file for library in LIBRARIES]
+        if not all(path.exists() and path.stat().st_mtime >= newest for path in built):
             build_all()
+    finally:
+        os.close(lock)
 
 
 @pytest.fixture(scope="module")
