@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -15,11 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from migctl.embedded import one_shot
+from nodeagent.driver_limits import DriverLimits
 from nodeagent.nvml import LibraryMissing, Nvml
+from nodeagent.records import Hold
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.build import BuildError, build_all
 from nodeagent.shim.libraries import Libraries, MissingLibraries
 from nodeagent.shim.limits import GpuLimit
+from solver.model.cluster import Backing
+from solver.model.demand import DeviceShare
 
 MIB = 1 << 20
 SHARE = 4096 * MIB
@@ -221,3 +227,52 @@ def test_cupy_runs_out_of_memory_at_the_share(shares: list[dict[str, str]]) -> N
 def test_jax_sizes_its_pool_by_the_share(shares: list[dict[str, str]]) -> None:
     need("jax")
     assert int(run(JAX_LIMIT, shares[0])[0]) < SHARE
+
+
+def test_three_trainings_run_side_by_side(shares: list[dict[str, str]]) -> None:
+    need("torch")
+    running = [start(TORCH_STEPS, share) for share in shares]
+    assert all(float(finish(process)[0]) > 0 for process in running)
+
+
+def test_memory_that_grows_with_the_stream_ends_at_the_share(shares: list[dict[str, str]]) -> None:
+    need("cupy")
+    stream_ordered = "import cupy\ncupy.cuda.set_allocator(cupy.cuda.MemoryAsyncPool().malloc)\n" + CUPY_FILL
+    held, total = map(int, run(stream_ordered, shares[0]))
+    assert total == SHARE
+    assert held * MIB <= SHARE - CONTEXT
+
+
+def test_run_bounds_a_command_without_a_daemon(
+    gpu: str, pair: tuple[Libraries, Libraries], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, _ = pair
+    monkeypatch.setattr(libraries, "ours", lambda: ours)
+    nvml = Nvml()
+    total = nvml.board(0).memory_mib
+    nvml.close()
+    said: list[str] = []
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "MIGCTL_HOME": str(tmp_path)}
+    wanted = one_shot.Wanted(mib=SHARE // MIB, gpu=gpu)
+    script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(FILL)} > {tmp_path}/out"
+    assert one_shot.run(wanted, ["sh", "-c", script], environment, said.append) == 0
+    held, code = (tmp_path / "out").read_text().split()
+    assert code == "2"
+    assert 0 < int(held) <= (SHARE - CONTEXT) // MIB
+    assert f"{SHARE // MIB} of {total} MiB" in said[0]
+
+
+def test_the_driver_says_whether_it_can_limit_a_cgroup(gpu: str) -> None:
+    nvml = Nvml()
+    if not nvml.limits_memory(gpu):
+        pytest.skip(f"driver {nvml.driver_version()} cannot limit a cgroup's GPU memory: R615 can")
+    limits = DriverLimits(nvml, lambda pid: "claim", host_processes=True)
+    hold = Hold("claim", "test", DeviceShare(gpu, Backing.SOFTWARE, 0.1, SHARE // MIB), gpu, 1)
+    cgroup = limits.prepare("claim", [hold])
+    if cgroup is None:
+        pytest.skip("the driver can limit a cgroup, and this user may not: run it as root")
+    try:
+        assert nvml.memory_limit(gpu, cgroup).hard == SHARE
+    finally:
+        limits.clear("claim")
+    assert not cgroup.exists()
