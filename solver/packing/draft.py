@@ -130,7 +130,7 @@ class Draft:
             if window is None:
                 self.cluster.undo(mark)
                 return {}
-            self.cluster.take(replace(request, claim=f"{request.claim} kept"), window.seats)
+            self.cluster.keep(replace(request, claim=f"{request.claim} kept"), window.seats)
             windows[request.claim] = window
         return windows
 

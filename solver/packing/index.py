@@ -2,7 +2,7 @@
 
     bin     GPUs alike: one pool, one model, one state; in it the order is by how full their nodes are
     shelf   the bins of one pool and model, and for each profile the bins that have a start for it,
-            by operations and room lost
+            by cost
     lanes   for an ask, the shelves that could serve it, in the order of the score's head
 
 The best seat is the first in the best bin: what a decision costs depends on how many states there
@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Sequence
 from solver.model.demand import Ask, Request
 from solver.model.snapshot import Policy
 from solver.packing.occupancy import Board, Cluster, Host, Seat
-from solver.packing.scoring import Score, options, part, plain_lost, preference, seat, spreads, tail
-from solver.packing.states import Offer, State
+from solver.packing.scoring import Score, options, part, plain_cost, preference, seat, spreads, tail
+from solver.packing.states import Cost, State
 from solver.packing.tables import MILLIONTHS, Option, Table, millionths
 
 Admits = Callable[[Host], bool]
@@ -85,8 +85,8 @@ class Shelf:
         else:
             del self._levels[bisect_right(self._levels, found.key) - 1]
 
-    def choices(self, option: Option) -> Iterable[Sequence[tuple[Bin, int, float]]]:
-        """Bins that can serve the option, with operations and what is lost: groups, the better ones first."""
+    def choices(self, option: Option) -> Iterable[Sequence[tuple[Bin, Cost]]]:
+        """Bins that can serve the option, with their cost: groups, the better ones first."""
         if option.profile is None:
             return self._plain(option)
         name = option.profile.name
@@ -94,51 +94,52 @@ class Shelf:
             self._views[name] = View(name, self.spread, self.bins.values())
         return self._views[name].groups()
 
-    def _plain(self, option: Option) -> Iterable[Sequence[tuple[Bin, int, float]]]:
+    def _plain(self, option: Option) -> Iterable[Sequence[tuple[Bin, Cost]]]:
         """The fullest that still have room come first; for spreading all of them are one group."""
         least = MILLIONTHS - millionths(option.portion)
         fitting = self._levels[: bisect_right(self._levels, (least, self.gpu.memory_mib))]
-        found: list[tuple[Bin, int, float]] = []
+        found: list[tuple[Bin, Cost]] = []
         for level in reversed(fitting):
             if found and level[0] != found[-1][0].key[0] and not self.spread:  # type: ignore[index]
                 yield found
                 found = []
             if level[1] + option.memory_mib <= self.gpu.memory_mib:
-                found.append((self.bins[level], 0, plain_lost(level[0], option)))
+                found.append((self.bins[level], plain_cost(level[0], option)))
         if found:
             yield found
 
 
 class View:
-    """The bins of a shelf with a start for one profile; for packing in groups by operations and room lost."""
+    """The bins of a shelf with a start for one profile; for packing in groups by cost."""
 
     def __init__(self, profile: str, spread: bool, bins: Iterable[Bin]) -> None:
         self._profile, self._spread = profile, spread
-        self._groups: dict[tuple[int, int], dict[Bin, tuple[Bin, int, float]]] = {}
-        self._order: list[tuple[int, int]] = []
+        self._groups: dict[Cost, dict[Bin, tuple[Bin, Cost]]] = {}
+        self._order: list[Cost] = []
         for found in bins:
             self.add(found)
 
     def add(self, found: Bin) -> None:
-        if offer := self._offer(found):
-            key = self._key(offer)
+        if cost := self._cost(found):
+            key = self._key(cost)
             if key not in self._groups:
                 self._groups[key] = {}
                 insort(self._order, key)
-            self._groups[key][found] = (found, offer.operations, offer.lost)
+            self._groups[key][found] = (found, cost)
 
     def remove(self, found: Bin) -> None:
-        if offer := self._offer(found):
-            del self._groups[self._key(offer)][found]
+        if cost := self._cost(found):
+            del self._groups[self._key(cost)][found]
 
-    def groups(self) -> Iterable[Sequence[tuple[Bin, int, float]]]:
+    def groups(self) -> Iterable[Sequence[tuple[Bin, Cost]]]:
         return (tuple(group.values()) for key in self._order if (group := self._groups[key]))
 
-    def _offer(self, found: Bin) -> Offer | None:
-        return found.state.offer(self._profile) if found.state else None
+    def _cost(self, found: Bin) -> Cost | None:
+        offer = found.state.offer(self._profile) if found.state else None
+        return offer.cost if offer else None
 
-    def _key(self, offer: Offer) -> tuple[int, int]:
-        return (0, 0) if self._spread else (offer.operations, offer.lost)
+    def _key(self, cost: Cost) -> Cost:
+        return (False, 0, 0) if self._spread else cost
 
 
 class Index:
@@ -253,13 +254,13 @@ class Index:
         """The best of a shelf with its score; of equal ones the first GPU."""
         for group in shelf.choices(option):
             best: Answer | None = None
-            for found, operations, lost in group:
+            for found, cost in group:
                 entry = self._top(found, admits)
                 if entry is None:
                     continue
                 order, number = entry
                 used = order if shelf.spread else -order
-                answer = (tail(shelf.spread, used, found.used, operations, lost), number)
+                answer = (tail(shelf.spread, used, found.used, cost), number)
                 if best is None or answer < best:
                     best = answer
             if best:

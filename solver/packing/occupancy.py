@@ -215,6 +215,15 @@ class Cluster:
         self.part(evicts)
         return Grant(host.node.name, tuple(seat.share for seat in chosen))
 
+    def keep(self, request: Request, seats: Iterable[Seat]) -> None:
+        """Give seats out for later. Nothing is destroyed for them yet, so that stays in the way of all."""
+        chosen = tuple(seats)
+        self.take(request, chosen)
+        for seat in chosen:
+            for instance in seat.destroys:
+                mask = seat.board.mask_of(instance)
+                seat.board.add(Occupant(request.claim, instance.profile, instance.start, mask))
+
     def part(self, claims: Iterable[str]) -> None:
         """Count these claims among those that are leaving."""
         leave = [claim for claim in claims if claim not in self.leaving]

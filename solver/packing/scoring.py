@@ -1,8 +1,8 @@
 """What makes one place better than another, and the best seats of one node.
 
 Scores compare in this order: node pool preference, MIG before software, the preferred profile, the
-smaller part of a GPU, then for packing (binpack) fewest creates and destroys, most room left, the
-fullest node and GPU; for spreading the emptiest node and GPU first.
+smaller part of a GPU, then for packing (binpack) an idle instance, least room closed, fewest creates
+and destroys, the fullest node and GPU; for spreading the emptiest node and GPU first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from solver.model.cluster import Gpu
 from solver.model.demand import Ask, Request, WholeGpus
 from solver.model.snapshot import Policy, Spreading
 from solver.packing.occupancy import Board, Cluster, Host, Seat
+from solver.packing.states import Cost
 from solver.packing.tables import MILLIONTHS, Option, Table, millionths, plain_option
 
 Score = tuple[float, ...]
@@ -43,8 +44,8 @@ def seats_on(host: Host, request: Request, policy: Policy) -> tuple[Score, list[
     for board in host.boards:
         for rank, option in board_options(board, request.ask, policy):
             if offered := _offer(board, option):
-                seat, work, lost = offered
-                score = (pool, rank, part(request.ask, option), *tail(spread, used, board.used, work, lost))
+                seat, cost = offered
+                score = (pool, rank, part(request.ask, option), *tail(spread, used, board.used, cost))
                 groups.setdefault((rank, seat.share.profile, board.gpu.model), []).append((score, seat))
     devices = request.ask.devices
     full = [sorted(group, key=lambda s: s[0])[:devices] for group in groups.values() if len(group) >= devices]
@@ -86,14 +87,14 @@ def spreads(policy: Policy, pool: str) -> bool:
     return policy.spreading.get(pool) is Spreading.SPREAD
 
 
-def tail(spread: bool, node: float, gpu: float, operations: int, lost: float) -> Score:
+def tail(spread: bool, node: float, gpu: float, cost: Cost) -> Score:
     """The part of a score that depends on the state of node and GPU (`node`, `gpu`: how much of them is used)."""
-    return (node, gpu, operations, lost) if spread else (operations, lost, -node, -gpu)
+    return (node, gpu, *cost) if spread else (*cost, -node, -gpu)
 
 
-def plain_lost(used: int, option: Option) -> float:
+def plain_cost(used: int, option: Option) -> Cost:
     """What a share leaves of a GPU without MIG: the tightest fit is the best."""
-    return (MILLIONTHS - used - millionths(option.portion)) / MILLIONTHS
+    return False, (MILLIONTHS - used - millionths(option.portion)) / MILLIONTHS, 0
 
 
 def seat(board: Board, option: Option) -> Seat | None:
@@ -102,14 +103,14 @@ def seat(board: Board, option: Option) -> Seat | None:
     return offered[0] if offered else None
 
 
-def _offer(board: Board, option: Option) -> tuple[Seat, int, float] | None:
-    """The best seat for an option on one GPU, its operations and what it closes."""
+def _offer(board: Board, option: Option) -> tuple[Seat, Cost] | None:
+    """The best seat for an option on one GPU and its cost."""
     if option.profile is None:
         if not fits_plain(board.millionths, board.memory_mib, option, board):
             return None
-        return Seat(board, option.share(board.gpu)), 0, plain_lost(board.millionths, option)
+        return Seat(board, option.share(board.gpu)), plain_cost(board.millionths, option)
     offer = board.state.offer(option.profile.name) if board.state else None
     if offer is None:
         return None
     place = Seat(board, option.share(board.gpu, offer.slot.start), offer.destroys, offer.creates)
-    return place, offer.operations, offer.lost
+    return place, offer.cost

@@ -1,7 +1,8 @@
 """What one GPU model allows, looked up instead of computed: slots, options for an ask, room left.
 
-A slot is a profile at one of its legal starts. `Table.room(mask)` counts the slots that are still
-free, the score by which a place is chosen: the more left, the better.
+A slot is a profile at one of its legal starts. `Table.room(mask)` is the size of all slots that are
+still free, the score by which a place is chosen: the more left, the better. Media variants and profiles
+with more memory than their compute slices come with do not count: they are rarely asked for.
 """
 
 from __future__ import annotations
@@ -56,14 +57,19 @@ class Table:
         self.by_profile = {
             p.name: tuple(slot for slot in self.slots if slot.profile is p) for p in model.profiles if p.starts
         }
+        usual: dict[int, int] = {}
+        for profile in model.profiles:
+            if profile.starts and not profile.variant:
+                usual[profile.slices] = min(profile.size, usual.get(profile.slices, profile.size))
+        self._usual = [s for s in self.slots if not s.profile.variant and s.profile.size == usual[s.profile.slices]]
         self._room: dict[int, int] = {}
         self._beside: dict[tuple[str, ...], bool] = {}
         self._options: dict[tuple[Ask, MemoryRule], tuple[Option, ...]] = {}
 
     def room(self, mask: int) -> int:
-        """How many slots are free when the units of `mask` are taken."""
+        """The units of the free slots, added up, when the units of `mask` are taken."""
         if mask not in self._room:
-            self._room[mask] = sum(not slot.mask & mask for slot in self.slots)
+            self._room[mask] = sum(slot.profile.size for slot in self._usual if not slot.mask & mask)
         return self._room[mask]
 
     def beside(self, names: tuple[str, ...]) -> bool:

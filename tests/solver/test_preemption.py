@@ -149,3 +149,15 @@ def crowded(rng: Random) -> tuple[Snapshot, Request]:
     asks: list[Ask] = [*(MigProfile(name) for name in profiles), Fraction(0.5), Fraction(0.75, 2), WholeGpus()]
     wish = interactive("p", rng.choice(asks))
     return replace(snapshot, nodes=nodes, held=held, pending=(wish,), projects=(ROOMY,)), wish
+
+
+def test_kept_room_does_not_destroy_what_others_would_build_on() -> None:
+    """Room is kept on two GPUs, one of them under an idle instance: another job may not take that for destroyed."""
+    idle = a100("g0", "n0", 0, instance("3g.20gb", 0), instance("3g.20gb", 4, "foreign"))
+    firm = (instance("4g.20gb", 0, "foreign"), instance("2g.10gb", 4, "foreign"))
+    busy = a100("g1", "n0", 1, *firm, instance("1g.5gb", 6, "busy", "x"))
+    held = (holds(request("x", MigProfile("1g.5gb")), busy, 6),)
+    wishes = (request("old", MigProfile("1g.5gb", 2)), request("new", MigProfile("1g.5gb"), created=1.0))
+    made = decide(cluster(idle, busy, held=held, pending=wishes, now=1000.0), Policy(evictions=0))
+    assert "kept for it" in refusal(made, "old").message
+    assert isinstance(made.outcomes["new"], Unplaced)
