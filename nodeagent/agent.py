@@ -142,6 +142,8 @@ class Agent:
         if self.host_shares is not None:
             self.host_shares.keep_only(held)
         self.driver_limits.keep_only(held)
+        for claim, holds in held.items():
+            self.driver_limits.prepare(claim, holds, fresh=False)
 
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
@@ -167,7 +169,7 @@ class Agent:
                 for gpu, share in zip(gpus, allocation.devices, strict=True):
                     self._claims.prepare_device(gpu, share, allocation)
                 holds = [gpu.record.holds[claim] for gpu in gpus]
-                return self._answer(claim, holds)
+                return self._answer(claim, holds, fresh=bool(fresh))
             except AgentError:
                 self._claims.release(claim, fresh)
                 raise
@@ -190,7 +192,7 @@ class Agent:
 
     def prepared(self) -> tuple[Prepared, ...]:
         """Every held claim, as its Prepare was answered. Raises AgentError where a file of it cannot be made."""
-        return tuple(self._answer(claim, holds) for claim, holds in self._claims.held().items())
+        return tuple(self._answer(claim, holds, fresh=False) for claim, holds in self._claims.held().items())
 
     def tell(self, event: Event) -> None:
         """Pass an event on to the observers."""
@@ -322,12 +324,12 @@ class Agent:
             return ManagedGpu(board, model, None, self._boot, str(e), clock=self._clock, observer=self.tell)
         return ManagedGpu(board, model, journal, self._boot, clock=self._clock, observer=self.tell)
 
-    def _answer(self, claim: str, holds: list[Hold]) -> Prepared:
+    def _answer(self, claim: str, holds: list[Hold], *, fresh: bool) -> Prepared:
         """What a held claim's processes need. Raises AgentError where a file of it cannot be made."""
         limits = self._limits.write(claim, holds)
         boards = {gpu.uuid: gpu.board for gpu in list(self._gpus.values())}
         bounds = self.host_shares.place(claim, holds, boards) if self.host_shares else {}
-        cgroup = self.driver_limits.prepare(claim, holds)
+        cgroup = self.driver_limits.prepare(claim, holds, fresh=fresh)
         uuids = ",".join(h.uuid for h in holds)
         variables = {
             environment.VISIBLE_DEVICES: uuids,

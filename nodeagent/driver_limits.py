@@ -49,11 +49,14 @@ class DriverLimits:
         """Whether the driver bounds this claim on this GPU now."""
         return bool(self._limited.get((claim, gpu)))
 
-    def prepare(self, claim: str, holds: Iterable[Hold]) -> Path | None:
-        """The cgroup that the claim's processes must join, its limits set; None where there is none for them."""
+    def prepare(self, claim: str, holds: Iterable[Hold], *, fresh: bool) -> Path | None:
+        """The cgroup that the claim's processes must join, its limits set; None where there is none for them.
+
+        fresh  nothing of the claim runs yet: later none is made, for what runs would stay outside
+        """
         shares = [h for h in holds if h.share.backing in _SHARES and self.can(h.share.gpu)]
         own = self._own(claim)
-        if not shares or not self._host_processes or not self._made(own):
+        if not shares or not self._host_processes or not (own.is_dir() or (fresh and self._made(own))):
             return None
         set_all = [self._limit(own, hold) for hold in shares]
         return own if all(set_all) else None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from migctl.cli.session import World
+from nodeagent.environment import CGROUP
 
 if TYPE_CHECKING:
     from migctl.cli.control import Control
@@ -27,7 +28,7 @@ def real() -> World:
     )
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
     """The control plane behind this user's socket."""
     from migctl.backends.remote import RemoteControlPlane
@@ -38,6 +39,9 @@ async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-    """Become the command. Raises OSError where there is no such program or directory."""
+    """Become the command, in the workload's cgroup where it may. Raises OSError without the program or directory."""
     os.chdir(directory)
+    if cgroup := environment.get(CGROUP):
+        with contextlib.suppress(OSError), open(os.path.join(cgroup, "cgroup.procs"), "a") as members:
+            members.write(f"{os.getpid()}\n")
     os.execvpe(command[0], list(command), dict(environment))

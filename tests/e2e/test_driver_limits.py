@@ -17,6 +17,8 @@ def test_a_share_is_backed_by_the_drivers_own_limit_and_says_so(embedded: Callab
     cgroup = v100.home / "agent" / "cgroups" / "migctl" / pod.meta.uid
     assert (cgroup / "cgroup.procs").read_text().split() == [str(pod.status.pid)]
     assert "8080MiB" in v100.ok("exec", "half", "nvidia-smi")
+    beside = v100.ok("exec", "half", "--", "sh", "-c", "echo $$")
+    assert beside.strip() in (cgroup / "cgroup.procs").read_text().split()
     v100.delete_all()
     assert v100.report().gpus[0].parts == ()
     assert json.loads((v100.home / "simulated.json").read_text())["gpus"][0]["memory_limits"] == {}

@@ -268,7 +268,7 @@ def test_the_driver_says_whether_it_can_limit_a_cgroup(gpu: str) -> None:
         pytest.skip(f"driver {nvml.driver_version()} cannot limit a cgroup's GPU memory: R615 can")
     limits = DriverLimits(nvml, lambda pid: "claim", host_processes=True)
     hold = Hold("claim", "test", DeviceShare(gpu, Backing.SOFTWARE, 0.1, SHARE // MIB), gpu, 1)
-    cgroup = limits.prepare("claim", [hold])
+    cgroup = limits.prepare("claim", [hold], fresh=True)
     if cgroup is None:
         pytest.skip("the driver can limit a cgroup, and this user may not: run it as root")
     try:

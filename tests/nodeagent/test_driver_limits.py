@@ -32,6 +32,9 @@ class Node:
         self.cgroups = folder / "cgroups"
         self.cgroups.mkdir()
         self.gpu = self.machine.gpu(0)
+        self.start(faults)
+
+    def start(self, faults: Faults | None = None) -> None:
         library = self.machine.library(faults)
         self.nvml = Nvml(library)
         self.limits = self.driver_limits()
@@ -138,7 +141,7 @@ def test_a_containers_cgroup_is_found_by_its_processes_and_limited_only_when_all
     node = Node(tmp_path)
     limits = node.driver_limits(host_processes=False)
     hold = Hold("c1", "job", part(node.gpu, 8080), node.gpu, 1)
-    assert limits.prepare("c1", [hold]) is None
+    assert limits.prepare("c1", [hold], fresh=True) is None
     leaf = node.cgroups / "pod" / "container"
     leaf.mkdir(parents=True)
     monkeypatch.setattr(limits, "_cgroup_of", lambda pid: leaf)
@@ -153,6 +156,22 @@ def test_a_containers_cgroup_is_found_by_its_processes_and_limited_only_when_all
     assert node.hard(leaf) == 8080 * MIB
     limits.clear("c1")
     assert node.hard(leaf) is None
+
+
+def test_a_claim_that_runs_already_gets_no_cgroup_that_it_would_stay_outside_of(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    hold = Hold("c1", "job", part(node.gpu, 8080), node.gpu, 1)
+    assert node.limits.prepare("c1", [hold], fresh=False) is None
+    cgroup = node.limits.prepare("c1", [hold], fresh=True)
+    assert node.limits.prepare("c1", [hold], fresh=False) == cgroup
+
+
+def test_a_new_start_knows_the_limits_that_are_set(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    node.agent.prepare(allocation("c1", part(node.gpu, 8080)))
+    node.agent.close()
+    node.start()
+    assert node.backing("c1") is Backing.DRIVER_LIMIT
 
 
 def test_what_an_earlier_run_left_is_cleared_at_the_start(tmp_path: Path) -> None:
