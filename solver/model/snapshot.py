@@ -85,7 +85,7 @@ class Policy:
 
     evictions: int = 64
     patience_s: float = 600.0
-    tries: int = 500
+    tries: int = 200
     memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
     spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))
     wall_clock_s: float = 2.0
