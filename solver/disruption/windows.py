@@ -144,19 +144,24 @@ def _mig(board: Board, option: Option, slot: Slot, may_go: MayGo) -> Iterator[Wi
     blocking = [o for o in board.occupants if o.mask & slot.mask]
     if not all(o.claim is not None and may_go(o.claim) for o in blocking):
         return
-    others = [o for o in board.occupants if o not in blocking and o.claim is not None and may_go(o.claim)]
-    for count in range(len(others) + 1):
+    rest = [o for o in board.occupants if not o.mask & slot.mask]
+    if seat := _seat(board, option, slot, blocking, rest):
+        yield Window((seat,), frozenset(o.claim for o in blocking if o.claim))
+        return
+    others = [o for o in rest if o.claim is not None and may_go(o.claim)]
+    for count in range(1, len(others) + 1):
         for more in combinations(others, count):
-            gone = (*blocking, *more)
-            idle = board.left_behind(gone)
-            kept = [o for o in board.occupants if o not in gone]
-            reused = Placement(slot.profile.name, slot.start) in idle
-            destroys = () if reused else board.in_the_way(slot, kept, idle)
-            if destroys is not None:
-                seat = Seat(board, option.share(board.gpu, slot.start), destroys, not reused)
+            gone = [*blocking, *more]
+            if seat := _seat(board, option, slot, gone, [o for o in rest if o not in more]):
                 yield Window((seat,), frozenset(o.claim for o in gone if o.claim))
-                if not count:
-                    return
+
+
+def _seat(board: Board, option: Option, slot: Slot, gone: list[Occupant], kept: list[Occupant]) -> Seat | None:
+    """The slot once these have gone, and what must be destroyed for it; None where media engines forbid it."""
+    idle = board.left_behind(gone)
+    reused = Placement(slot.profile.name, slot.start) in idle
+    destroys = () if reused else board.in_the_way(slot, kept, idle)
+    return None if destroys is None else Seat(board, option.share(board.gpu, slot.start), destroys, not reused)
 
 
 def _plain(cluster: Cluster, board: Board, option: Option, may_go: MayGo) -> Iterator[Window]:
