@@ -13,6 +13,7 @@ from nodeagent.compute import Turn
 from nodeagent.contract import NodeReport
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import by_host_pid, reconcile
+from nodeagent.shim.region import Holder
 
 _MIB = 1 << 20
 _FIRST_CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
@@ -29,10 +30,18 @@ class Books:
         self.directory = directory
         self.drift: Mapping[tuple[str, str], int] = {}
         self._contexts: dict[str, int] = {}
+        self._before: dict[str, tuple[Holder, ...]] = {}
 
     def context(self, gpu: str) -> int:
         """Bytes that a CUDA context takes on a GPU, as last measured."""
         return self._contexts.get(gpu, _FIRST_CONTEXT)
+
+    def look(self) -> None:
+        """Remember the accounts before the driver is asked: what moves meanwhile measures nothing."""
+        self._before.clear()
+        for folder in self.directory.glob("*/lib"):
+            with contextlib.suppress(OSError, ValueError):
+                self._before[folder.parent.name] = region.holders(placing.accounts(folder.parent))
 
     def reconcile(self, report: NodeReport) -> dict[str, str]:
         """Correct every claim's books by what the driver says of its processes; remarks by claim."""
@@ -55,7 +64,10 @@ class Books:
     ) -> Iterator[str]:
         path = placing.accounts(self.directory / claim)
         try:
-            finding = reconcile(by_host_pid(region.holders(path), gpu, used.keys()), used)
+            accounts = by_host_pid(region.holders(path), gpu, used.keys())
+            before = by_host_pid(self._before.get(claim, ()), gpu, used.keys())
+            steady = {pid: account for pid, account in accounts.items() if before.get(pid) == account}
+            finding = reconcile(steady, {pid: used[pid] for pid in steady})
             if finding.context is not None:
                 region.set_context(path, gpu, finding.context)
                 self._contexts[gpu] = finding.context
@@ -63,7 +75,7 @@ class Books:
             yield f"its accounts cannot be read: {e}"
             return
         drift[claim, gpu] = finding.drift
-        for pid in finding.unbound:
+        for pid in sorted(used.keys() - accounts.keys()):
             yield f"process {pid} uses GPU {gpu} without the fraction library: its memory is not bounded"
         if abs(finding.drift) > _DRIFT_WORTH_SAYING:
             yield f"its books on GPU {gpu} are off by {finding.drift // _MIB} MiB"

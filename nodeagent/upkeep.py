@@ -36,6 +36,7 @@ class Upkeep:
     def step(self) -> None:
         """One look at everything."""
         self._agent.examine()
+        self._agent.books.look()
         report = self._agent.report()
         self._agent.follow_processes(report)
         self._agent.divide_time(report)

@@ -177,9 +177,12 @@ def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _correct(nvml: Nvml, share: _Share) -> None:
+    before = region.holders(placing.accounts(share.folder))
     used = {process.pid: process.memory_mib * _MIB for process in nvml.processes(share.board.uuid)}
     accounts = by_host_pid(region.holders(placing.accounts(share.folder)), share.board.uuid, used.keys())
-    finding = reconcile(accounts, {pid: used[pid] for pid in accounts})
+    known = by_host_pid(before, share.board.uuid, used.keys())
+    steady = {pid: account for pid, account in accounts.items() if known.get(pid) == account}
+    finding = reconcile(steady, {pid: used[pid] for pid in steady})
     if finding.context is not None:
         region.set_context(placing.accounts(share.folder), share.board.uuid, finding.context)
 
