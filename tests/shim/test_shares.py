@@ -97,6 +97,17 @@ def test_the_driver_s_figures_correct_what_a_context_takes(node: Node) -> None:
         assert calls.free_and_total(program)[0] == HALF * MIB - CONTEXT
 
 
+def test_a_program_that_allocates_between_the_two_readings_measures_nothing(node: Node) -> None:
+    share = node.prepare("claim")
+    with share.cuda() as program:
+        node.simulated.occupy(node.gpu, CONTEXT // MIB, program.process.pid, claim="claim")
+        node.agent.books.look()
+        report = node.agent.report()
+        program.ok("cuMemAlloc_v2", "out", 200 * MIB)
+        node.agent.books.reconcile(report)
+        assert calls.free_and_total(program)[0] == HALF * MIB - FIRST_CONTEXT - 200 * MIB
+
+
 def test_what_the_books_do_not_explain_is_published(node: Node) -> None:
     share = node.prepare("claim")
     with share.cuda() as one, share.cuda() as two, share.cuda() as three:
