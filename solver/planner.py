@@ -59,7 +59,9 @@ def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
         if draft.redeem(job):
             line.leave(job)
     for job in line:
-        draft.serve(job) or draft.keep(job)
+        if not draft.serve(job):
+            draft.keep(job)
+    draft.set_aside()
     return _assemble(snapshot, draft, line.refused)
 
 

@@ -101,6 +101,10 @@ class Victims:
         key = (project, priority if project else 0, tuple(claims.items()))
         return Licence(key, judge.may_go, judge.complete, self._losses)
 
+    def entitled(self, job: Job, wants: float) -> bool:
+        """Whether the job stays inside its project's fair share, in some pool."""
+        return any(self._entitlement(job, pool, wants).project for pool in self._ledger.candidates(job.first))
+
     def closure(self, gone: Claims) -> Claims:
         """With these, every member of a gang that could not go on without them."""
         out = self._leaving()
@@ -134,6 +138,11 @@ class Victims:
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
         levels = [account] if inside else account.chain
         return all(level.allocated + gpus <= level.fair_share + EPSILON for level in levels)
+
+    def hold(self, request: Request) -> None:
+        """The request joins a gang that runs: from now on its members stay, for they are what it joins."""
+        if key := gang_key(request):
+            self._fixed.update(self._gangs[key])
 
     def fixed(self, claim: str) -> bool:
         """Whether a claim may neither be stopped nor moved now."""

@@ -64,6 +64,7 @@ class Draft:
         self.beyond_quota: dict[str, float] = {}
         self.kept: dict[str, Window] = {}
         self._kept_in: set[str] = set()
+        self._patient: list[Job] = []
         self._snapshot = snapshot
         self._reasons = Reasons(ledger)
         self._parts: dict[Hashable, Domain] = {}
@@ -92,11 +93,17 @@ class Draft:
         if job.gang and len(nodes) + len(job.requests) < job.gang.size:
             return False
         wants = sum(asked(request.ask, self._snapshot.models) for request in job.requests)
+        if not self.victims.entitled(job, wants):
+            self.set_aside()
         licence = self.victims.of(job, wants)
         room = self._least(job) <= self.ledger.free(job.first)
         ways = [_Means(), *([_Means(True)] if room else []), _Means(room, licence)]
         places = domains(self.everywhere, job.gang, nodes)
-        return any(self._place_all(job, domain, means) for means in ways for domain in places)
+        if not any(self._place_all(job, domain, means) for means in ways for domain in places):
+            return False
+        if job.extra:
+            self.victims.hold(job.first)
+        return True
 
     def _least(self, job: Job) -> float:
         """GPUs that the job counts for at the smallest: an instance may count for less than the fraction asked for."""
@@ -106,22 +113,27 @@ class Draft:
         options = (option for gpu in self._kinds for _, option in board_options(gpu, ask, self.policy))
         return min((option.portion for option in options), default=0.0)
 
-    def keep(self, job: Job) -> bool:
-        """Keep the room nearest to being free for a job that has waited long: nobody after it may take that room.
-
-        One job of each pool at a time, and only room that work that ends by itself will leave.
-        """
-        account = self.ledger.account_for(job.first)
+    def keep(self, job: Job) -> None:
+        """Keep the room nearest to being free for a job that has waited long (see `set_aside`)."""
         since = min(r.created if r.waiting_since is None else r.waiting_since for r in job.requests)
-        waited = self._snapshot.now - since
-        if account is None or account.pool in self._kept_in or waited < self.policy.patience_s:
-            return False
-        for domain in domains(self.everywhere, job.gang, self.nodes(job)):
-            if windows := self._keep_all(job, domain):
+        if self._snapshot.now - since >= self.policy.patience_s:
+            self._patient.append(job)
+
+    def set_aside(self) -> None:
+        """From now on nobody takes the room that is kept.
+
+        It holds against work beyond its project's fair share only: that is what takes the room of others
+        who wait. One job of each pool at a time, and only room that work that ends by itself will leave.
+        """
+        while self._patient:
+            job = self._patient.pop(0)
+            account = self.ledger.account_for(job.first)
+            if account is None or account.pool in self._kept_in:
+                continue
+            tried = (self._keep_all(job, part) for part in domains(self.everywhere, job.gang, self.nodes(job)))
+            if windows := next((windows for windows in tried if windows), None):
                 self.kept |= windows
                 self._kept_in.add(account.pool)
-                return True
-        return False
 
     def _keep_all(self, job: Job, domain: Domain) -> dict[str, Window]:
         mark, windows = self.cluster.mark(), {}

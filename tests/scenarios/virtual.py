@@ -10,7 +10,9 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Self
 
+from migctl.backoff import delay
 from migctl.controller import queues
 from migctl.controller.observe import occupy
 from migctl.objects import Workload
@@ -41,7 +43,10 @@ class Pod:
 
 @dataclass
 class VirtualWorld:
-    """Nodes, queues and pods; `now` moves only when told to."""
+    """Nodes, queues and pods; `now` moves only when told to.
+
+    breaks: workloads that cannot start where they are placed; failures: how often they could not
+    """
 
     nodes: tuple[Node, ...]
     gpus: dict[str, Gpu]
@@ -55,10 +60,12 @@ class VirtualWorld:
     plan: Plan = field(default_factory=Plan)
     counts: Counter[str] = field(default_factory=Counter)
     stories: dict[str, str] = field(default_factory=dict)
+    breaks: set[str] = field(default_factory=set)
+    failures: Counter[str] = field(default_factory=Counter)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @classmethod
-    def of(cls, scenario: Scenario, grace_s: float) -> VirtualWorld:
+    def of(cls, scenario: Scenario, grace_s: float) -> Self:
         nodes = tuple(Node(n.name, labels=MappingProxyType(dict(n.labels))) for n in scenario.nodes)
         gpus = [
             Gpu(f"{n.name}-{i}", n.name, i, model.id, model.memory_mib, bool(model.units))
@@ -76,7 +83,7 @@ class VirtualWorld:
         self.now += 1.0
         self.workloads[workload.meta.name] = workload
         for index in range(workload.spec.parallelism):
-            self._pend(workload, index, self.now)
+            self.pend(workload, index, self.now)
         self.settle()
 
     def delete(self, name: str) -> None:
@@ -156,7 +163,11 @@ class VirtualWorld:
         state = self.snapshot()
         self.plan = plan(state, self.policy)
         check(state, self.plan)
+        self.decided(state, self.plan)
         return self._carry_out() or gone
+
+    def decided(self, state: Snapshot, plan: Plan) -> None:
+        """A plan was made; for worlds that look closer."""
 
     def _carry_out(self) -> bool:
         changed = False
@@ -182,10 +193,10 @@ class VirtualWorld:
         self.counts["moved" if moves_to else "evicted"] += 1
         self.stories[pod.request.workload] = step.why
         self._stop(step.claim)
-        successor = self._pend(self.workloads[pod.request.workload], pod.index, pod.request.created)
+        successor = self.pend(self.workloads[pod.request.workload], pod.index, pod.request.created)
         self.pods_[successor].request = replace(self.pods_[successor].request, nominated=moves_to)
 
-    def _pend(self, workload: Workload, index: int, created: float) -> str:
+    def pend(self, workload: Workload, index: int, created: float) -> str:
         claim, spec, gang = f"c{next(self.numbers)}", workload.spec, workload.spec.gang
         request = Request(
             claim=claim,
@@ -204,6 +215,11 @@ class VirtualWorld:
 
     def _hold(self, claim: str, grant: Grant) -> None:
         pod = self.pods_[claim]
+        if pod.request.workload in self.breaks:
+            self.failures[pod.request.workload] += 1
+            wait = delay(self.failures[pod.request.workload], pod.request.workload).total_seconds()
+            pod.request = replace(pod.request, nominated=None, backing_off_until=self.now + wait)
+            return
         pod.grant, pod.since = grant, self.now
         pod.request = replace(pod.request, nominated=None)
         for share in grant.devices:

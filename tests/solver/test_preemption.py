@@ -10,7 +10,7 @@ import pytest
 
 from solver.model.demand import Ask, Fraction, Holding, MigProfile, Request, WholeGpus
 from solver.model.plan import Destroy, Evict, Unplaced
-from solver.model.snapshot import Policy, Snapshot
+from solver.model.snapshot import Policy, Project, Quota, Snapshot
 from tests.solver.brute_force import opening_sets
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import (
@@ -152,12 +152,14 @@ def crowded(rng: Random) -> tuple[Snapshot, Request]:
 
 
 def test_kept_room_does_not_destroy_what_others_would_build_on() -> None:
-    """Room is kept on two GPUs, one of them under an idle instance: another job may not take that for destroyed."""
+    """Room is kept on two GPUs, one of them under an idle instance: work beyond its fair share may not take that."""
     idle = a100("g0", "n0", 0, instance("3g.20gb", 0), instance("3g.20gb", 4, "foreign"))
     firm = (instance("4g.20gb", 0, "foreign"), instance("2g.10gb", 4, "foreign"))
     busy = a100("g1", "n0", 1, *firm, instance("1g.5gb", 6, "busy", "x"))
     held = (holds(request("x", MigProfile("1g.5gb")), busy, 6),)
-    wishes = (request("old", MigProfile("1g.5gb", 2)), request("new", MigProfile("1g.5gb"), created=1.0))
-    made = decide(cluster(idle, busy, held=held, pending=wishes, now=1000.0), Policy(evictions=0))
+    new = request("new", MigProfile("1g.5gb"), project="team-b", created=1.0)
+    wishes = (request("old", MigProfile("1g.5gb", 2)), new)
+    teams = (ROOMY, Project("team-b", Quota(weight=0.0)))
+    made = decide(cluster(idle, busy, held=held, pending=wishes, projects=teams, now=1000.0), Policy(evictions=0))
     assert "kept for it" in refusal(made, "old").message
     assert isinstance(made.outcomes["new"], Unplaced)
