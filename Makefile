@@ -29,6 +29,10 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about ten minutes
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py
 
+.PHONY: soak-fairness
+soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged
+	MIGCTL_THOROUGH=1 $(PYTEST) -s tests/scenarios/test_histories.py
+
 .PHONY: test-gpu
 test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inventory, software fractions
 	$(PYTEST) -rs tests/gpu

@@ -121,7 +121,8 @@ def _too_big(request: Request, hosts: list[Host], able: int) -> str:
     if not usable:
         return "every GPU it may use is fenced: " + listed(f"{gpu_text(g)}: {g.fenced}" for g in gpus)
     if able:
-        return f"{ask_text(request.ask)} on one node: the best node has {able} GPUs that could serve it"
+        most = "1 GPU" if able == 1 else f"{able} GPUs"
+        return f"{ask_text(request.ask)} on one node: the best node has {most} that could serve it"
     if isinstance(request.ask, MigProfile):
         return f"no GPU in MIG mode has the profile {request.ask.profile}; software shares cannot stand in for it"
     if isinstance(request.ask, WholeGpus):

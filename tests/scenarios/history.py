@@ -69,7 +69,10 @@ class JudgedWorld(VirtualWorld):
         self._no_thrash(state, plan)
 
     def _no_thrash(self, state: Snapshot, plan: Plan) -> None:
-        """No workload is preempted twice by the same pair of projects without a change in their demand."""
+        """No workload is preempted twice by the same pair of projects without a change in demand.
+
+        Between two projects theirs counts; within one, everybody's: the taker may have lost its place to others.
+        """
         ledger = Ledger(state)
         shares = {project: round(account.fair_share, 6) for (project, _), account in ledger.accounts.items()}
         moved = {step.claim for step in plan.steps if isinstance(step, Assign)}
@@ -79,7 +82,8 @@ class JudgedWorld(VirtualWorld):
             if isinstance(step, Evict) and step.claim not in moved:
                 victim, taker = self.pods_[step.claim].request, takers[step.beneficiary]
                 pair = (victim.project, taker)
-                fresh[victim.workload, *pair] = tuple((self.changes[name], shares[name]) for name in pair)
+                concerned = PROJECTS if victim.project == taker else pair
+                fresh[victim.workload, *pair] = tuple((self.changes[name], shares[name]) for name in concerned)
         for key, demand in fresh.items():
             assert self.preempted.get(key) != demand, f"{key} again, and nothing has changed"
         self.preempted |= fresh
