@@ -17,7 +17,7 @@ import structlog
 from nodeagent.contract import AgentError
 from nodeagent.daemon import Settings, SocketsGone, run
 from nodeagent.dra.sockets import CannotServe
-from nodeagent.kubernetes.access import Access, NoAccess, from_kubeconfig, in_cluster
+from nodeagent.kubernetes.access import Access, NoAccess, in_cluster
 from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml.spec import BadSpec
 from nodeagent.simulated_nvml.state import DamagedState
@@ -52,6 +52,8 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 def access(asked: argparse.Namespace) -> Access:
     """Raises NoAccess."""
     if asked.kubeconfig:
+        from nodeagent.kubernetes.kubeconfig import from_kubeconfig  # a pod needs none
+
         return from_kubeconfig(asked.kubeconfig, asked.context)
     return in_cluster()
 

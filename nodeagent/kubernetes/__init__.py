@@ -1,6 +1,8 @@
 """What the agent reads and writes on the Kubernetes API: claims, its own GpuNode, its ResourceSlices.
 
-access.py     where the API server is and who we are: in a pod, or by a kubeconfig
+access.py     where the API server is and who we are, and how a pod finds out
+kubeconfig.py the same, where a kubeconfig says it
+credential_command.py  tokens that a kubeconfig's command prints
 client.py     requests in and JSON out, with errors that say what to do
 claims.py     claims, read as they are now
 gpu_node.py   the agent's report, published

@@ -1,4 +1,4 @@
-"""Where the API server is and who we are: a pod's service account, or a kubeconfig."""
+"""Where the API server is and who we are, and how a pod finds out."""
 
 from __future__ import annotations
 
@@ -44,38 +44,3 @@ def in_cluster(account: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.
         trust=trust,
         authorization=lambda: "Bearer " + (account / "token").read_text(encoding="ascii").strip(),
     )
-
-
-def from_kubeconfig(path: Path, context: str | None = None) -> Access:
-    """The access that kubectl would have. Raises NoAccess.
-
-    The client library is loaded here only: it weighs as much as all the rest of the agent.
-    """
-    from kubernetes import config
-    from kubernetes.client import Configuration
-
-    configuration = Configuration()
-    try:
-        config.load_kube_config(str(path), context, client_configuration=configuration, persist_config=False)
-    except (config.ConfigException, OSError) as e:
-        raise NoAccess(f"cannot use the kubeconfig {path}: {e}") from e
-
-    def authorization() -> str | None:
-        setting = configuration.auth_settings().get("BearerToken")
-        return None if setting is None else str(setting["value"])
-
-    return Access(
-        url=str(configuration.host).rstrip("/"),
-        trust=_trust(configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file)
-        if configuration.verify_ssl
-        else False,
-        authorization=authorization,
-        server_name=configuration.tls_server_name,
-    )
-
-
-def _trust(ca: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    trust = ssl.create_default_context(cafile=ca)
-    if certificate:
-        trust.load_cert_chain(certificate, key)
-    return trust
