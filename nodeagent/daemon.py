@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.software import SoftwareShares
 from nodeagent.cdi.sources import EditSource, Sources, Variables
 from nodeagent.cdi.toolkit import Toolkit
-from nodeagent.contract import AgentError
+from nodeagent.contract import AgentError, NodeReport
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
 from nodeagent.dra.sockets import Plugin
@@ -28,11 +28,13 @@ from nodeagent.kubernetes.client import Api
 from nodeagent.kubernetes.gpu_node import GpuNode
 from nodeagent.kubernetes.publisher import Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
+from nodeagent.locking import AgentLock
 from nodeagent.metrics import Metrics
 from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
 from nodeagent.upkeep import Upkeep
 from nodeagent.watchdog import Policy
+from nodeagent.wire import DRIVER
 
 _LOOK_S = 5.0
 
@@ -76,27 +78,38 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
     CannotServe, OSError.
     """
     with ExitStack() as stack:
+        specs = SpecFiles(settings.cdi_dir)
+        for lock in _locks(settings):
+            stack.callback(lock.close)
         metrics, health = Metrics(), HealthService()
         api = Api(settings.access)
         stack.callback(api.close)
         publisher = Publisher(GpuNode(api, settings.node), SliceStore(api, settings.node), health.put)
         agent = stack.enter_context(_opened(settings, metrics, publisher))
-        specs = SpecFiles(settings.cdi_dir)
         driver = Driver(
             agent, lambda namespace, name: read_claim(api, namespace, name), specs, _source(settings, agent)
         )
         _recover(driver)
         plugin = Plugin(driver, health, settings.kubelet_root, publisher.soon)
-        stack.enter_context(_kept_up(agent, settings.watchdog))
+        stack.enter_context(_kept_up(agent, settings.watchdog, publisher.offer))
         publisher.start(agent.report)
         stack.callback(publisher.stop, "the node agent was stopped")
-        stack.enter_context(probes.serving(settings.host, settings.port, publisher.works, plugin.serving, metrics.text))
+        port = stack.enter_context(
+            probes.serving(settings.host, settings.port, publisher.works, plugin.serving, metrics.text)
+        )
         plugin.start()
         stack.callback(plugin.stop)
-        _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint))
+        _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint), port=port)
         while not told_to_stop.wait(_LOOK_S):
             if not plugin.serving():
                 raise SocketsGone(f"somebody removed {plugin.endpoint} or {plugin.registry}")
+
+
+def _locks(settings: Settings) -> Iterator[AgentLock]:
+    """Sockets and specs are this agent's alone; its state is locked by the Agent itself."""
+    sockets = settings.kubelet_root / "plugins" / DRIVER
+    yield AgentLock(sockets, "agent.lock", "give this one another --kubelet-root")
+    yield AgentLock(settings.cdi_dir, f".{DRIVER}.lock", "give this one another --cdi-dir")
 
 
 @contextmanager
@@ -118,8 +131,8 @@ def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Itera
 
 
 @contextmanager
-def _kept_up(agent: Agent, policy: Policy) -> Iterator[None]:
-    upkeep = Upkeep(agent, policy=policy)
+def _kept_up(agent: Agent, policy: Policy, seen: Callable[[NodeReport], None]) -> Iterator[None]:
+    upkeep = Upkeep(agent, policy=policy, seen=seen)
     upkeep.start()
     try:
         yield

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from nodeagent.agent import Agent
+from nodeagent.contract import NodeReport
 from nodeagent.events import Event, What
 from nodeagent.health import ErrorWatch
 from nodeagent.nvml import NvmlError
@@ -12,10 +14,17 @@ from nodeagent.watchdog import Policy, Watchdog
 
 
 class Upkeep:
-    """Looks after an agent's GPUs every `every_s` seconds, from `start` to `stop`."""
+    """Looks after an agent's GPUs every `every_s` seconds, from `start` to `stop`. `seen` gets each report it makes."""
 
-    def __init__(self, agent: Agent, *, policy: Policy = Policy.REPORT, every_s: float = 5.0) -> None:
-        self._agent = agent
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        policy: Policy = Policy.REPORT,
+        every_s: float = 5.0,
+        seen: Callable[[NodeReport], None] = lambda report: None,
+    ) -> None:
+        self._agent, self._seen = agent, seen
         self._watchdog = Watchdog(policy, agent.claim_of)
         self._every_s = every_s
         self._over = threading.Event()
@@ -38,6 +47,7 @@ class Upkeep:
         self._agent.examine()
         self._agent.books.look()
         report = self._agent.report()
+        self._seen(report)
         self._agent.follow_processes(report)
         self._agent.divide_time(report)
         remarks = self._agent.books.reconcile(report)

@@ -1,4 +1,8 @@
-"""Publishes what the agent sees: at once when it changed something, soon when the hardware did, and as a heartbeat."""
+"""Publishes what the agent sees: at once when it changed something, soon when the hardware did, and as a heartbeat.
+
+Looking costs more than anything else an idle agent does, so the looks of its upkeep are published too, and the
+publisher looks by itself only where there is news or none of those came.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from nodeagent.kubernetes.slices import specs
 from nodeagent.nvml import NvmlError
 from nodeagent.wire import API_VERSION
 
-LOOK_S = 5.0
+LOOK_S = 10.0
 HEARTBEAT_S = 20.0
 
 _NEWS = frozenset(What) - {What.REFUSED, What.OVERSTEPPED}
@@ -27,7 +31,7 @@ _log = structlog.get_logger("nodeagent")
 
 
 class Publisher:
-    """A thread of its own from `start` to `stop`. `observer` and `soon` wake it; `seen` gets every report."""
+    """A thread of its own from `start` to `stop`. `observer`, `soon` and `offer` wake it; `seen` gets every report."""
 
     def __init__(
         self,
@@ -42,18 +46,27 @@ class Publisher:
         self._clock, self._now = clock, now
         self._beat_at = 0.0
         self._urgent = True
+        self._look = False
         self._trouble = ""
+        self._offered: NodeReport | None = None
+        self._newest = 0
         self._news = threading.Event()
         self._over = False
         self._thread: threading.Thread | None = None
 
     def observer(self, event: Event) -> None:
         if event.what in _NEWS:
+            self._look = True
             self._news.set()
 
     def soon(self) -> None:
         """Look now, and write the heartbeat even if nothing changed."""
-        self._urgent = True
+        self._urgent = self._look = True
+        self._news.set()
+
+    def offer(self, report: NodeReport) -> None:
+        """Publish a report that somebody else made, unless a newer one is out."""
+        self._offered = report
         self._news.set()
 
     def start(self, report: Callable[[], NodeReport]) -> None:
@@ -77,6 +90,9 @@ class Publisher:
 
     def step(self, report: NodeReport) -> None:
         """Publish what is news. Raises ApiError."""
+        if report.generation < self._newest:
+            return
+        self._newest = report.generation
         urgent, self._urgent = self._urgent, False
         self._seen(report)
         now = self._clock()
@@ -90,8 +106,10 @@ class Publisher:
     def _run(self, report: Callable[[], NodeReport]) -> None:
         while not self._over:
             self._news.clear()
+            offered, self._offered = self._offered, None
+            look, self._look = self._look, False
             try:
-                self.step(report())
+                self.step(report() if look or offered is None else offered)
                 self._note("")
             except (ApiError, NvmlError) as e:
                 self._urgent = True

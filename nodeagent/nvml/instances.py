@@ -22,6 +22,10 @@ _COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 7: 4, 8: 5, 6: 6}
 class Nvml(MemoryLimits):
     """An open NVML with its MIG side."""
 
+    def __init__(self, library: object | None = None) -> None:
+        super().__init__(library)
+        self._seen: dict[str, dict[str, _MigDevice]] = {}
+
     @checked
     def mig_mode(self, gpu: str) -> MigMode | None:
         """None where the GPU has no MIG."""
@@ -78,19 +82,26 @@ class Nvml(MemoryLimits):
         return list(array[: count.value])
 
     def _mig_devices(self, gpu: str) -> list[_MigDevice]:
+        """What a UUID stands for never changes: a device that was there at the last look is not asked again."""
         n = self._nvml
         device = self._device(gpu)
-        found = []
+        known = self._seen.get(gpu, {})
+        found = {}
         for index in range(n.nvmlDeviceGetMaxMigDeviceCount(device)):
             try:
                 mig = n.nvmlDeviceGetMigDeviceHandleByIndex(device, index)
             except n.NVMLError_NotFound:
                 continue
-            slices = n.nvmlDeviceGetAttributes_v2(mig)
-            gi, ci = n.nvmlDeviceGetGpuInstanceId(mig), n.nvmlDeviceGetComputeInstanceId(mig)
-            whole = slices.computeInstanceSliceCount == slices.gpuInstanceSliceCount
-            found.append(_MigDevice(gi, ci, str(n.nvmlDeviceGetUUID(mig)), whole))
-        return found
+            uuid = str(n.nvmlDeviceGetUUID(mig))
+            found[uuid] = known.get(uuid) or self._mig_device(mig, uuid)
+        self._seen[gpu] = found
+        return list(found.values())
+
+    def _mig_device(self, mig: Any, uuid: str) -> _MigDevice:
+        n = self._nvml
+        slices = n.nvmlDeviceGetAttributes_v2(mig)
+        gi, ci = n.nvmlDeviceGetGpuInstanceId(mig), n.nvmlDeviceGetComputeInstanceId(mig)
+        return _MigDevice(gi, ci, uuid, slices.computeInstanceSliceCount == slices.gpuInstanceSliceCount)
 
     @checked
     def mig_device(self, uuid: str) -> int:

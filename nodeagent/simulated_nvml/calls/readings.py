@@ -14,7 +14,7 @@ from nodeagent.simulated_nvml.machine import Machine, call
 _EVENT_SETS = itertools.count(1)
 _IDLE_CELSIUS = 29
 _SLOWDOWN_CELSIUS = 92
-_LOOK_S = 0.1
+_LOOK_S = 0.25
 
 
 @call("nvmlDeviceGetTemperature")
