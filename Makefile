@@ -41,6 +41,7 @@ test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inv
 .PHONY: bench-agent
 bench-agent: $(READY)  ## what the node agent costs: latencies, memory, idle CPU
 	$(BIN)/python -m tests.bench.prepare
+	$(BIN)/python -m tests.bench.agent
 
 .PHONY: shim
 shim: $(READY)  ## compile the libraries of software fractions (needs gcc)

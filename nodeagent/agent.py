@@ -9,8 +9,6 @@ records, finishes or undoes what was begun, and leaves alone what it does not kn
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,6 +37,7 @@ from nodeagent.gpu import ManagedGpu
 from nodeagent.health import fault_of_readings, fault_of_xid
 from nodeagent.intents import DamagedJournal, Journal
 from nodeagent.inventory import ClaimOf, Sight
+from nodeagent.locking import AgentLock
 from nodeagent.mig_mode import ModeChange
 from nodeagent.nvml import Board, Nvml, NvmlError, Readings
 from nodeagent.records import Hold
@@ -47,10 +46,6 @@ from solver.model.geometry import GpuModel, Placement
 _TURN_S = 40.0  # kubelet gives up on a Prepare after 45 s
 _GLANCE_S = 0.05
 _STUCK_S = 60.0
-
-
-class StateInUse(AgentError):
-    """Another agent works on this state directory."""
 
 
 class Agent:
@@ -64,7 +59,7 @@ class Agent:
     driver_limits  bounds shares by the driver's own limits where it has them; None: nowhere
     remarks    what reports say besides, by claim or process
 
-    Starting raises StateInUse, NvmlError where the driver does not answer, OSError where
+    Starting raises HeldByAnother, NvmlError where the driver does not answer, OSError where
     `state_dir` cannot be used.
     """
 
@@ -98,8 +93,7 @@ class Agent:
         self._missing: dict[int, str] = {}
         self.remarks: dict[str, str] = {}
         self._claims = Claims(nvml, self._gpus, node, claim_of, self.driver_limits)
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_descriptor = _claim_directory(state_dir)
+        self._lock = AgentLock(state_dir, "agent.lock", "give this one a state directory of its own")
         try:
             self._starts = _count_start(state_dir)
             self._limits = LimitsFiles(state_dir / "limits")
@@ -115,7 +109,7 @@ class Agent:
         """Leave everything as it is, close NVML and let another agent take the directory."""
         for gpu in self._gpus.values():
             gpu.close()
-        os.close(self._lock_descriptor)
+        self._lock.close()
         self.nvml.close()
 
     def recover(self) -> None:
@@ -357,16 +351,6 @@ class Agent:
         except NvmlError as e:
             self.nvml.forget(gpu.uuid)
             return inventory.unseen(gpu, self.node, str(e))
-
-
-def _claim_directory(state_dir: Path) -> int:
-    descriptor = os.open(state_dir / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as e:
-        os.close(descriptor)
-        raise StateInUse(f"another node agent works on {state_dir}: stop it first") from e
-    return descriptor
 
 
 def _count_start(state_dir: Path) -> int:

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
-from nodeagent.agent import Agent, StateInUse
+from nodeagent.agent import Agent
 from nodeagent.compute import Compute
 from nodeagent.events import Observer
 from nodeagent.intents import DamagedJournal
+from nodeagent.locking import HeldByAnother
 from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
@@ -57,7 +58,7 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
     except NvmlError as error:
         hint = "look at nvidia-smi and dmesg; a driver update needs a reboot"
         raise NoGpus(f"the NVIDIA driver does not answer: {error}", hint) from error
-    except StateInUse as error:
+    except HeldByAnother as error:
         hint = "another process works on this home: migctl down, or choose another MIGCTL_HOME"
         raise NoGpus(str(error), hint) from error
     except (DamagedState, DamagedJournal) as error:

@@ -52,7 +52,7 @@ class SliceStore:
         if stored is None:
             self._api.create(_PATH, body)
         else:
-            metadata["resourceVersion"] = stored["metadata"]["resourceVersion"]
+            metadata |= {key: stored["metadata"][key] for key in ("uid", "resourceVersion")}
             self._api.replace(f"{_PATH}/{metadata['name']}", body)
 
 

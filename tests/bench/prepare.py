@@ -1,34 +1,26 @@
-"""`make bench-agent`: what the node agent costs, on simulated GPUs without driver latency.
+"""`make bench-agent`: what a prepare costs, on simulated GPUs without driver latency.
 
 mig_create_overhead_ms  prepare that destroys nothing and creates an instance, all that is not driver
                         latency (the simulated driver's own work included)
 replace_ms              the same where an idle instance in the way is destroyed first
 reuse_ms                prepare that finds an equal idle instance
-rss_mb, idle_cpu        of an agent alone over 8 GPUs with 7 instances each, with its upkeep and a
-                        report every 5 s; idle_cpu as a part of one core
 """
 
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-import psutil
 
 from nodeagent.agent import Agent
 from nodeagent.contract import Allocation
 from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
-from nodeagent.upkeep import Upkeep
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
 ROUNDS = 200
-IDLE_S = 30.0
 NODE = "bench"
 
 
@@ -61,37 +53,13 @@ def latencies(directory: Path) -> dict[str, list[float]]:
     return took
 
 
-def idle(directory: Path) -> None:
-    """Run in a process of its own: be an idle agent and print what that costs."""
-    spec.create(directory / "machine.json", "a100-40gb=8")
-    agent = open_agent(NODE, directory / "agent", simulated=directory / "machine.json")
-    for gpu in agent.gpu_uuids():
-        for start in range(7):
-            agent.prepare(Allocation(f"{gpu}-{start}", "idle", "bench", NODE, (share(gpu, "1g.5gb", start, 1),)))
-    upkeep = Upkeep(agent)
-    upkeep.start()
-    before, began = time.process_time(), time.monotonic()
-    while time.monotonic() - began < IDLE_S:
-        agent.report()
-        time.sleep(5)
-    used = (time.process_time() - before) / (time.monotonic() - began)
-    upkeep.stop()
-    print(f"rss_mb={psutil.Process().memory_info().rss / 1e6:.1f} idle_cpu={used:.4f}")
-
-
 def main() -> None:
-    if len(sys.argv) > 1:
-        idle(Path(sys.argv[1]))
-        return
     with tempfile.TemporaryDirectory() as directory:
         took = latencies(Path(directory))
-    with tempfile.TemporaryDirectory() as directory:
-        alone = [sys.executable, "-m", "tests.bench.prepare", directory]
-        resting = subprocess.run(alone, capture_output=True, text=True, check=True).stdout.strip()
     p50 = {kind: statistics.median(values) for kind, values in took.items()}
     print(
         f"BENCH prepare mig_create_overhead_ms={p50['create']:.2f} reuse_ms={p50['reuse']:.2f} "
-        f"replace_ms={p50['replace']:.2f} {resting}"
+        f"replace_ms={p50['replace']:.2f}"
     )
 
 

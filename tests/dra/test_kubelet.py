@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
@@ -23,10 +22,11 @@ from nodeagent.cdi.sources import Sources, Variables
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
 from nodeagent.dra.sockets import Plugin
-from nodeagent.dra.stubs import dra_pb2, dra_pb2_grpc, registration_pb2, registration_pb2_grpc
+from nodeagent.dra.stubs import dra_pb2
 from nodeagent.kubernetes.client import NotFound
 from nodeagent.wire import allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
+from tests.dra.kubelet import FakeKubelet
 from tests.nodeagent.machines import NODE, Machine, mig
 
 SCHEMA = Path(__file__).parent / "cdi_schema"
@@ -50,6 +50,8 @@ class Node:
         driver.recover()
         self.plugin = Plugin(driver, HealthService(), self.root, self._count)
         self.plugin.start()
+        self.kubelet = FakeKubelet(self.root, "team-a")
+        self.kubelet.register()
 
     def stop(self) -> None:
         self.plugin.stop()
@@ -70,18 +72,10 @@ class Node:
         self.claims["team-a", name] = {"metadata": metadata, "status": {"allocation": allocation}}
 
     def prepare(self, name: str, uid: str) -> dra_pb2.NodePrepareResourceResponse:
-        request = dra_pb2.NodePrepareResourcesRequest(claims=[dra_pb2.Claim(namespace="team-a", name=name, uid=uid)])
-        with grpc.insecure_channel(f"unix://{self.plugin.endpoint}") as channel:
-            answer = dra_pb2_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=30)
-        prepared: dra_pb2.NodePrepareResourceResponse = answer.claims[uid]
-        return prepared
+        return self.kubelet.prepare(name, uid)
 
     def unprepare(self, name: str, uid: str) -> str:
-        request = dra_pb2.NodeUnprepareResourcesRequest(claims=[dra_pb2.Claim(namespace="team-a", name=name, uid=uid)])
-        with grpc.insecure_channel(f"unix://{self.plugin.endpoint}") as channel:
-            answer = dra_pb2_grpc.DRAPluginStub(channel).NodeUnprepareResources(request, timeout=30)
-        assert uid in answer.claims
-        return str(answer.claims[uid].error)
+        return self.kubelet.unprepare(name, uid)
 
     def held(self) -> tuple[str, ...]:
         return self.agent.report().held
@@ -99,13 +93,10 @@ def node() -> Iterator[Node]:
 
 
 def test_a_kubelet_finds_and_registers_the_driver(node: Node) -> None:
-    with grpc.insecure_channel(f"unix://{node.plugin.registry}") as channel:
-        stub = registration_pb2_grpc.RegistrationStub(channel)
-        info = stub.GetInfo(registration_pb2.InfoRequest(), timeout=10)
-        stub.NotifyRegistrationStatus(registration_pb2.RegistrationStatus(plugin_registered=True), timeout=10)
+    info = node.kubelet.register()
     assert (info.type, info.name, list(info.supported_versions)) == ("DRAPlugin", "gpu.migctl.dev", ["v1.DRAPlugin"])
     assert info.endpoint == str(node.plugin.endpoint)
-    assert node.registered == 1
+    assert node.registered == 2
 
 
 def test_only_root_reaches_the_sockets_and_the_specs(node: Node) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent import environment
-from nodeagent.agent import StateInUse
 from nodeagent.contract import Busy, Fenced, Stale, Unsupported
+from nodeagent.locking import HeldByAnother
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml.faults import Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware
@@ -265,7 +265,9 @@ def test_a_held_instance_that_vanished_keeps_its_place_and_is_made_again(machine
 
 def test_two_agents_never_share_a_directory(machine: Machine) -> None:
     machine.agent()
-    with pytest.raises(StateInUse, match="another node agent"):
+    with pytest.raises(
+        HeldByAnother, match=rf"another node agent \(process {os.getpid()}\) works on .*: stop it first"
+    ):
         machine.agent()
 
 

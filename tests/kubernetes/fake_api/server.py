@@ -223,6 +223,13 @@ def _selected(request: web.Request, stored: Stored) -> bool:
         key, _, value = part.partition("=")
         if labels.get(key) != value:
             return False
+    for part in filter(None, request.query.get("fieldSelector", "").split(",")):
+        path, _, value = part.partition("=")
+        field: Any = stored.object
+        for key in path.split("."):
+            field = field.get(key, {})
+        if field != value:
+            return False
     return True
 
 
