@@ -83,8 +83,8 @@ async def _apply(control: Control, asked: Session, ask: Ask | None, moves: int, 
             hint="migctl plan defrag shows what would be moved now",
             code=ExitCode.CONFLICT,
         )
-    async with mirrored(control) as mirror:
-        verdicts = await Applier(control, mirror, asked.world.now, lambda: state).apply(newest.plan)
+    mirror = await mirrored(control)
+    verdicts = await Applier(control, mirror, asked.world.now, lambda: state).apply(newest.plan)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:
         raise Failure("not every workload could be told to move", cause="; ".join(rejected), hint="migctl plan defrag")

@@ -18,6 +18,7 @@ import typer
 from migctl.cli.failures import Failure, not_found, usage
 
 if TYPE_CHECKING:
+    import asyncio
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
@@ -94,6 +95,7 @@ class Session:
         import asyncio
 
         async def connected() -> R:
+            asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
             async with self.world.connect(self.world.environ) as control:
                 return await work(control)
 
@@ -111,6 +113,14 @@ class Session:
         if not names:
             raise not_found("there is no project yet", hint="migctl project create NAME --quota 1")
         raise usage("no project is chosen", hint=f"add -p, or migctl project set NAME; projects: {', '.join(names)}")
+
+
+def _unless_cancelled(loop: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
+    """Report what nobody waits for. That data came for a read that was just cancelled is no problem (anyio says so)."""
+    import asyncio
+
+    if not isinstance(problem.get("exception"), asyncio.InvalidStateError):
+        loop.default_exception_handler(problem)
 
 
 def of(context: typer.Context) -> Session:

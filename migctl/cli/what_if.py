@@ -5,10 +5,8 @@ Nothing is written: the snapshot is read from the control plane and everything e
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,29 +89,20 @@ def what_if(
         formats.write(_document(difference), shown.format)
 
 
-@asynccontextmanager
-async def mirrored(control: Control) -> AsyncIterator[Mirror]:
-    """A live copy of what the controller sees."""
+async def mirrored(control: Control) -> Mirror:
+    """A copy of what the controller sees now."""
     from migctl.controller.mirror import Mirror
 
     mirror = Mirror(control)
-    reading = asyncio.create_task(mirror.run())
-    try:
-        seen = -1
-        while not mirror.synced:
-            seen = await mirror.wait(seen)
-        yield mirror
-    finally:
-        reading.cancel()
-        await asyncio.wait((reading,))
+    await mirror.read()
+    return mirror
 
 
 async def snapshot_now(control: Control, now: datetime) -> Snapshot:
-    """What the controller sees now."""
+    """What the controller decides on now."""
     from migctl.controller import observe
 
-    async with mirrored(control) as mirror:
-        return observe.snapshot(mirror, now)
+    return observe.snapshot(await mirrored(control), now)
 
 
 def ask_of(text: str) -> GpuAsk:

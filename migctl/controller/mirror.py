@@ -79,6 +79,10 @@ class Mirror:
                 pass
             return self.generation
 
+    async def read(self) -> None:
+        """Make the copy once."""
+        await asyncio.gather(*(self._relist(kind) for kind in self._objects))
+
     async def run(self) -> None:
         """Keep the copy until cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -72,7 +72,7 @@ class Embedded:
         """What `migctl WORDS` says when it fails, as it must, with this exit code."""
         done = self.run(*words)
         assert done.returncode == code, f"migctl {' '.join(words)} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
         return done.stderr
 
     def json(self, *words: str) -> Any:
