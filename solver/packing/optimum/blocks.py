@@ -11,6 +11,7 @@ from solver.packing.layouts import INFEASIBLE, layouts_of
 from solver.packing.problem import Floats, Ints, MigGroup, PlainGroup, Problem
 
 MOST_PATTERNS = 600
+Marks = NDArray[np.bool_]
 
 
 def distinct_rows(table: NDArray[np.uint8]) -> tuple[Ints, Ints]:
@@ -50,12 +51,12 @@ class Block:
         """Some of its states, with other counts."""
         return replace(self, cost=self.cost[rows], shape=self.shape[rows], count=count)
 
-    def maximal(self, feasible: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def maximal(self, feasible: Marks) -> Marks:
         """(n, P): the feasible patterns that no other feasible one contains."""
         differ = ~np.eye(len(self.patterns), dtype=bool)
         less = (self.patterns[:, None, :] <= self.patterns[None, :, :]).all(axis=2) & differ
         contained = feasible.astype(np.float32) @ less.T.astype(np.float32) > 0
-        maximal: NDArray[np.bool_] = feasible & ~contained
+        maximal: Marks = feasible & ~contained
         return maximal
 
 

@@ -12,10 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solver.packing.layouts import INFEASIBLE
-from solver.packing.optimum.blocks import Block, distinct_rows
+from solver.packing.optimum.blocks import Block, Marks, distinct_rows
 from solver.packing.optimum.linear import Floats, Ints
 from solver.packing.optimum.master import Columns, Master, Served
 from solver.packing.optimum.prices import Prices, operations_bound, reduced_costs
@@ -23,17 +22,16 @@ from solver.packing.optimum.weight import WeightOptimum, weight_classes
 from solver.packing.problem import Problem
 
 SAMPLE = 700
-MOST_COLUMNS = 3000
+MOST_COLUMNS = 6000
 TIE = 0.01
 LIKING = 0.01
 FLOOR_SLACK = 1e-7
-SHORT = 1e-6
+SHORT = 1e-5
 PENALTY = 1000.0
 GOOD_GAP = 0.003
 MOST_ROUNDS = 8
 SEED_PRICES = (3.0, 8.0, 20.0, 60.0, 1000.0)
 
-Marks = NDArray[np.bool_]
 HasTime = Callable[[], bool]
 
 
@@ -64,7 +62,7 @@ def fewest_operations(
         operations = base + sum(float(c.cost @ x) for c, x in zip(columns, served.x, strict=True))
         good = operations - bound <= GOOD_GAP * max(bound, 1.0) or not has_time()
         more = [mark | _ties(kind, met[-1]) for mark, kind in zip(near, kinds, strict=True)]
-        whole = bool((served.short <= SHORT * best.served).all())
+        whole = bool(served.short.sum() <= SHORT * best.served.sum())
         if (good and whole) or all(np.array_equal(*pair) for pair in zip(near, more, strict=True)):
             break
         near = more

@@ -19,7 +19,7 @@ from solver.packing.optimum.prices import Prices, reduced_costs
 from solver.packing.optimum.rounding import Draft, Taken, fitted, tier_weights
 from solver.packing.problem import Problem
 
-CHOICES = 16
+CHOICES, MOST_COLUMNS = 5, 500
 RETRIED = 8
 SETTLE_S = 0.05
 WEIGHT_SCALE = 1_000_000
@@ -68,7 +68,7 @@ def _released(taken: Sequence[Taken], gpus: int, offset: int) -> list[Taken]:
 class Leftover:
     """GPUs without a pattern and requests that a draft does not serve.
 
-    prices: where given, only the patterns that are worth most are offered.
+    prices: where given, only the patterns that are worth most are offered; the more, the fewer states are left over.
     """
 
     def __init__(
@@ -82,22 +82,30 @@ class Leftover:
         given = np.concatenate([t.items(b) for t, b in zip(draft.taken, blocks, strict=True)])
         spare = given - np.bincount(item_of, weights=draft.flow, minlength=len(given)).astype(np.int64)
         self._items = self._program.add_rows(-spare, INFINITY)
-        self._columns = [self._offer(t, b, prices) for t, b in zip(draft.taken, blocks, strict=True)]
+        left = [self._left(t, b) for t, b in zip(draft.taken, blocks, strict=True)]
+        self._choices = max(CHOICES, MOST_COLUMNS // max(1, sum(map(np.count_nonzero, left))))
+        self._columns = [self._offer(n, b, prices) for n, b in zip(left, blocks, strict=True)]
         self._y = self._serve(item_of, demand.count - served)
         self._keep_caps()
 
-    def _offer(self, taken: Taken, block: Block, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
+    @staticmethod
+    def _left(taken: Taken, block: Block) -> Ints:
+        """(S,) GPUs of each state without a pattern."""
+        used = np.bincount(taken.state, weights=taken.count, minlength=len(block.count))
+        left: Ints = np.maximum(block.count - used, 0).astype(np.int64)
+        return left
+
+    def _offer(self, left: Ints, block: Block, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
         """Leftover states and their patterns: state, pattern, variable and cost, each (X,)."""
-        used = np.bincount(taken.state, weights=taken.count, minlength=len(block.count)).astype(np.int64)
-        states = np.flatnonzero(block.count > used)
+        states = np.flatnonzero(left)
         feasible = block.cost[states] < INFEASIBLE
         if prices is not None:
             reduced = reduced_costs(block.part(states, block.count[states]), prices)
             ranks = np.argsort(np.argsort(reduced, axis=1, kind="stable"), axis=1)
-            feasible &= ranks < CHOICES
+            feasible &= ranks < self._choices
         row, pattern = np.nonzero(feasible)
         x = self._program.add_variables(np.zeros(len(row)))
-        limits = self._program.add_rows(-INFINITY, (block.count - used)[states].astype(np.float64))
+        limits = self._program.add_rows(-INFINITY, left[states].astype(np.float64))
         self._program.add_terms(limits[row], x, 1.0)
         which, item = np.nonzero(block.patterns[pattern])
         self._program.add_terms(self._items[block.offset + item], x[which], block.patterns[pattern[which], item])

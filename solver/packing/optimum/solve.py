@@ -20,7 +20,7 @@ from solver.packing.problem import Answer, Group, MigGroup, Packing, Problem
 EXACT_GPUS = 40
 EXACT_S = 0.5
 FIRST_SETTLE_S = 0.5
-GOOD_GAP = 1e-5
+GOOD_GAP = 1e-4
 MOST_RETRIES = 40
 RETRY_STEP = 17
 DEARER = (0.0, 5.0, 25.0, 100.0, 400.0, 2000.0)

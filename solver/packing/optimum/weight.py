@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from solver.packing.layouts import INFEASIBLE
-from solver.packing.optimum.blocks import Block, best_filling, distinct_rows, plain_block
+from solver.packing.optimum.blocks import Block, Marks, best_filling, distinct_rows, plain_block
 from solver.packing.optimum.linear import Floats, Ints
 from solver.packing.optimum.master import Columns, Master
 from solver.packing.problem import PlainGroup, Problem
@@ -39,7 +38,7 @@ class WeightOptimum:
         lost = np.maximum(0.0, self.served - achieved)
         return float(self.served.sum() + (self.price @ lost).sum())
 
-    def face(self, block: Block) -> NDArray[np.bool_]:
+    def face(self, block: Block) -> Marks:
         """(S, P): the patterns that plans of the best weight can use; every other one costs some tier weight."""
         first, member = weight_classes(block)
         feasible = block.cost[first] < INFEASIBLE

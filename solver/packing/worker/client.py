@@ -19,6 +19,8 @@ from threading import Lock, Timer
 from solver.packing.problem import Answer, Problem
 
 COMMAND = (sys.executable, "-m", "solver.packing.worker")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""Matrices here are small: what several threads gain, their start costs ten times over."""
 
 
 class WorkerFailed(Exception):
@@ -61,7 +63,7 @@ class Worker:
                 [*self._command, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ONE_THREAD},
             )
             theirs.close()
             self._connection, self._ready = ours, False
