@@ -40,6 +40,7 @@ from nodeagent.inventory import ClaimOf, Sight
 from nodeagent.locking import AgentLock
 from nodeagent.mig_mode import ModeChange
 from nodeagent.nvml import Board, Nvml, NvmlError, Readings
+from nodeagent.parallel import answers, on_each
 from nodeagent.records import Hold
 from solver.model.geometry import GpuModel, Placement
 
@@ -154,19 +155,25 @@ class Agent:
         return prepared
 
     def _prepare(self, allocation: Allocation) -> Prepared:
+        """Every GPU in its own turn, all side by side; where one refuses, the others let go again."""
         claim, gpus = allocation.claim, self._claims.gpus_of(allocation)
-        with contextlib.ExitStack() as turns:
-            for gpu in sorted(gpus, key=lambda g: g.board.index):
-                turns.enter_context(gpu.turn(_TURN_S))
-            fresh = [gpu for gpu in gpus if claim not in gpu.record.holds]
-            try:
-                for gpu, share in zip(gpus, allocation.devices, strict=True):
-                    self._claims.prepare_device(gpu, share, allocation)
-                holds = [gpu.record.holds[claim] for gpu in gpus]
-                return self._answer(claim, holds, fresh=bool(fresh))
-            except AgentError:
-                self._claims.release(claim, fresh)
-                raise
+        fresh = [gpu for gpu in gpus if claim not in gpu.record.holds]
+        shares = {share.gpu: share for share in allocation.devices}
+
+        def hold(gpu: ManagedGpu) -> Hold:
+            with gpu.turn(_TURN_S):
+                self._claims.prepare_device(gpu, shares[gpu.uuid], allocation)
+                return gpu.record.holds[claim]
+
+        def release(gpu: ManagedGpu) -> None:
+            with gpu.turn(_TURN_S):
+                self._claims.release(claim, [gpu])
+
+        try:
+            return self._answer(claim, answers(on_each(gpus, hold)), fresh=bool(fresh))
+        except AgentError:
+            on_each(fresh, release)
+            raise
 
     def unprepare(self, claim: str) -> None:
         """Let go of all a claim holds; its instances stay, idle. Unknown claims are fine.
@@ -174,15 +181,21 @@ class Agent:
         Raises Busy while a process of the claim lives on one of its devices.
         """
         began = self._clock()
-        for gpu in list(self._gpus.values()):
-            if claim in gpu.record.holds:
-                with gpu.turn(_TURN_S):
-                    self._claims.let_go(gpu, claim)
+
+        def let_go(gpu: ManagedGpu) -> None:
+            with gpu.turn(_TURN_S):
+                self._claims.let_go(gpu, claim)
+
+        answers(on_each([gpu for gpu in list(self._gpus.values()) if claim in gpu.record.holds], let_go))
         self._limits.remove(claim)
         if self.host_shares is not None:
             self.host_shares.remove(claim)
         self.driver_limits.clear(claim)
         self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
+
+    def held(self) -> tuple[str, ...]:
+        """Uids of the claims that are prepared and not yet unprepared."""
+        return tuple(sorted(self._claims.held()))
 
     def prepared(self) -> tuple[Prepared, ...]:
         """Every held claim, as its Prepare was answered. Raises AgentError where a file of it cannot be made."""
@@ -236,7 +249,7 @@ class Agent:
                 generation=(self._starts << 20) + self._changes,
                 gpus=tuple(s.gpu for s in sights.values()),
                 models={g.model.id: g.model for g in list(self._gpus.values())},
-                held=tuple(sorted(self._claims.held())),
+                held=self.held(),
                 driver=self._driver,
                 simulated=environment.SIMULATED in self._settings,
                 processes=tuple(p for s in sights.values() for p in s.processes),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.software import SoftwareShares
 from nodeagent.cdi.sources import EditSource, Sources, Variables
 from nodeagent.cdi.toolkit import Toolkit
-from nodeagent.contract import AgentError, NodeReport
+from nodeagent.contract import AgentError
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
+from nodeagent.dra.ledger import Ledger
+from nodeagent.dra.reclaim import Reclaim
 from nodeagent.dra.sockets import Plugin
 from nodeagent.kubernetes.access import Access
 from nodeagent.kubernetes.claims import read_claim
@@ -86,12 +89,11 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
         stack.callback(api.close)
         publisher = Publisher(GpuNode(api, settings.node), SliceStore(api, settings.node), health.put)
         agent = stack.enter_context(_opened(settings, metrics, publisher))
-        driver = Driver(
-            agent, lambda namespace, name: read_claim(api, namespace, name), specs, _source(settings, agent)
-        )
+        ledger = Ledger(settings.state_dir / "claims")
+        driver = Driver(agent, functools.partial(read_claim, api), specs, _source(settings, agent), ledger)
         _recover(driver)
         plugin = Plugin(driver, health, settings.kubelet_root, publisher.soon)
-        stack.enter_context(_kept_up(agent, settings.watchdog, publisher.offer))
+        stack.enter_context(_running(Upkeep(agent, policy=settings.watchdog, seen=publisher.offer)))
         publisher.start(agent.report)
         stack.callback(publisher.stop, "the node agent was stopped")
         port = stack.enter_context(
@@ -99,6 +101,10 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
         )
         plugin.start()
         stack.callback(plugin.stop)
+        reclaim = Reclaim(
+            settings.node, ledger, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.tell
+        )
+        stack.enter_context(_running(reclaim))
         _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint), port=port)
         while not told_to_stop.wait(_LOOK_S):
             if not plugin.serving():
@@ -131,13 +137,12 @@ def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Itera
 
 
 @contextmanager
-def _kept_up(agent: Agent, policy: Policy, seen: Callable[[NodeReport], None]) -> Iterator[None]:
-    upkeep = Upkeep(agent, policy=policy, seen=seen)
-    upkeep.start()
+def _running(helper: Upkeep | Reclaim) -> Iterator[None]:
+    helper.start()
     try:
         yield
     finally:
-        upkeep.stop()
+        helper.stop()
 
 
 def _source(settings: Settings, agent: Agent) -> EditSource:

@@ -13,6 +13,7 @@ class What(StrEnum):
     created, destroyed   a MIG instance; `seconds` in the driver
     reused               an idle instance was given to a claim
     prepared, unprepared a claim; `seconds` in all
+    reclaimed            a claim that is no more was taken back unasked
     refused              a claim was not prepared
     settled              something half-done was finished or undone
     quarantined, fenced  an instance, a GPU; unfenced: it may be used again
@@ -26,6 +27,7 @@ class What(StrEnum):
     REUSED = "reused"
     PREPARED = "prepared"
     UNPREPARED = "unprepared"
+    RECLAIMED = "reclaimed"
     REFUSED = "refused"
     SETTLED = "settled"
     QUARANTINED = "quarantined"

@@ -7,6 +7,7 @@ import structlog
 from nodeagent.events import Event, What
 
 _WARNINGS = {
+    What.RECLAIMED,
     What.REFUSED,
     What.SETTLED,
     What.QUARANTINED,

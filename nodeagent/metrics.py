@@ -46,6 +46,7 @@ class Metrics:
             buckets=_CLAIM_BUCKETS,
             registry=own,
         )
+        self._reclaimed = Counter("migctl_claims_reclaimed", "Lost claims that were taken back.", registry=own)
         self._refusals = Counter("migctl_claim_refusals", "Claims that were not prepared.", ["reason"], registry=own)
         self._settled = Counter("migctl_gpu_settlings", "Half-done changes finished or undone.", ["gpu"], registry=own)
         self._faults = Counter("migctl_gpu_errors", "Errors a GPU reported.", ["gpu", "kind"], registry=own)
@@ -63,6 +64,8 @@ class Metrics:
                 self._reconfigurations.labels(event.gpu, event.what).inc()
             case What.PREPARED | What.UNPREPARED:
                 self._claim_seconds.labels(event.what).observe(event.seconds)
+            case What.RECLAIMED:
+                self._reclaimed.inc()
             case What.REFUSED:
                 self._refusals.labels(event.detail.lower()).inc()
             case What.SETTLED:

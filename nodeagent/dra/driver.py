@@ -19,6 +19,7 @@ from nodeagent.cdi.edits import Edits
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.sources import EditSource
 from nodeagent.contract import AgentError, Allocation, Busy, Prepared, Stale
+from nodeagent.dra.ledger import ClaimRef, Ledger
 from nodeagent.kubernetes.client import ApiError, Json, NotFound
 from nodeagent.wire import AllocatedDevice, NotOurs, allocated_devices, allocation_from_json
 
@@ -26,15 +27,6 @@ _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,62}")
 _LINGER_S = 0.1
 _LINGERS = 80  # a process that was killed is on the GPU a little longer
 _LONGEST_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimRef:
-    """A ResourceClaim as the kubelet names it."""
-
-    namespace: str
-    name: str
-    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +55,11 @@ class Driver:
         read: Callable[[str, str], Json],
         specs: SpecFiles,
         source: EditSource,
+        ledger: Ledger,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._agent, self._read, self._specs, self._source, self._pause = agent, read, specs, source, pause
+        self._ledger = ledger
 
     def recover(self) -> None:
         """After a start: the specs of what is held are there and right, others are gone. Raises AgentError, OSError.
@@ -73,7 +67,9 @@ class Driver:
         Containers of running pods restart without another Prepare, so their specs must be there.
         """
         held = self._agent.prepared()
-        self._specs.keep_only([prepared.claim for prepared in held])
+        claims = [prepared.claim for prepared in held]
+        self._specs.keep_only(claims)
+        self._ledger.keep_only(claims)
         for prepared in held:
             self._specs.write(prepared.claim, self._source.apply(prepared, Edits()))
 
@@ -86,6 +82,10 @@ class Driver:
             raise Stale(f"claim {ref.namespace}/{ref.name}: {e}") from e
         self._source.check()
         known = self._specs.exists(ref.uid)
+        try:
+            self._ledger.note(ref)
+        except OSError as e:
+            raise Busy(f"cannot note the claim: {e}; free some space") from e
         prepared = self._agent.prepare(allocation)
         try:
             cdi_id = self._specs.write(ref.uid, self._source.apply(prepared, Edits()))
@@ -111,8 +111,9 @@ class Driver:
         try:
             self._specs.remove(ref.uid)
             self._source.forget(ref.uid)
+            self._ledger.forget(ref.uid)
         except OSError as e:
-            raise Busy(f"cannot remove the CDI spec of claim {ref.uid}: {e}") from e
+            raise Busy(f"cannot remove the files of claim {ref.uid}: {e}") from e
 
     def _claim(self, ref: ClaimRef) -> Json:
         _check(ref)

@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from nodeagent.contract import AgentError
-from nodeagent.dra.driver import ClaimRef, Driver, GivenDevice
+from nodeagent.dra.driver import Driver, GivenDevice
 from nodeagent.dra.inflight import InFlight
+from nodeagent.dra.ledger import ClaimRef
 from nodeagent.dra.stubs import dra_pb2, dra_pb2_grpc
 
 PATIENCE_S = 40.0

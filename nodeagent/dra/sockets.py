@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -12,6 +13,7 @@ import grpc
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import SERVICES, HealthService
 from nodeagent.dra.inflight import InFlight
+from nodeagent.dra.ledger import ClaimRef
 from nodeagent.dra.registration import RegistrationService
 from nodeagent.dra.service import DraService
 from nodeagent.dra.stubs import dra_pb2_grpc, registration_pb2_grpc
@@ -34,6 +36,7 @@ class Plugin:
     ) -> None:
         self.endpoint = kubelet_root / "plugins" / DRIVER / "dra.sock"
         self.registry = kubelet_root / "plugins_registry" / f"{DRIVER}-reg.sock"
+        self._driver = driver
         self._inflight = InFlight(_CALLS)
         self._own = _server(_CALLS)
         dra_pb2_grpc.add_DRAPluginServicer_to_server(DraService(driver, self._inflight), self._own)
@@ -47,6 +50,10 @@ class Plugin:
         """Open both sockets, the one that the kubelet looks for last. Raises CannotServe."""
         _listen(self._own, self.endpoint)
         _listen(self._found, self.registry)
+
+    def unprepare(self, ref: ClaimRef) -> None:
+        """What the kubelet should have asked, in its turn among the kubelet's own calls. Raises AgentError."""
+        self._inflight.start(ref.uid, "unprepare", partial(self._driver.unprepare, ref)).result()
 
     def serving(self) -> bool:
         """Whether both sockets are still there to be found."""

@@ -1,14 +1,17 @@
-"""Nodes whose agents are processes."""
+"""Nodes for the kubelet to call: with an agent that is a process, and with one in this very process."""
 
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.dra.agent_process import AgentProcess
 from tests.dra.api_server import ApiServer
+from tests.dra.node import Node
 
 NewNode = Callable[..., AgentProcess]
 _names = itertools.count(1)
@@ -33,3 +36,11 @@ def new_node(api: ApiServer) -> Iterator[NewNode]:
     yield new
     for agent in made:
         agent.end()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    # Socket paths are short (107 bytes): pytest's own folders, a worker's above all, are too long.
+    node = Node(Path(tempfile.mkdtemp(prefix="dra-")))
+    yield node
+    node.stop()

@@ -30,11 +30,11 @@ class FakeKubelet:
         self._endpoint = info.endpoint
         return info
 
-    def prepare(self, name: str, uid: str) -> dra_pb2.NodePrepareResourceResponse:
+    def prepare(self, name: str, uid: str, within_s: float = CALL_S) -> dra_pb2.NodePrepareResourceResponse:
         """The driver's answer for a claim."""
         request = dra_pb2.NodePrepareResourcesRequest(claims=[self._claim(name, uid)])
         with grpc.insecure_channel(f"unix://{self._endpoint}") as channel:
-            answer = dra_pb2_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=CALL_S)
+            answer = dra_pb2_grpc.DRAPluginStub(channel).NodePrepareResources(request, timeout=within_s)
         prepared: dra_pb2.NodePrepareResourceResponse = answer.claims[uid]
         return prepared
 

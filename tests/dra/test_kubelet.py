@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,81 +12,11 @@ import pytest
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
-from nodeagent.agent import Agent
-from nodeagent.cdi.files import SpecFiles
-from nodeagent.cdi.simulated import SimulatedGpus
-from nodeagent.cdi.sources import Sources, Variables
-from nodeagent.dra.driver import Driver
-from nodeagent.dra.health import HealthService
-from nodeagent.dra.sockets import Plugin
-from nodeagent.dra.stubs import dra_pb2
-from nodeagent.kubernetes.client import NotFound
-from nodeagent.wire import allocation_to_json, device_name
-from solver.model.demand import DeviceShare, Grant
-from tests.dra.kubelet import FakeKubelet
-from tests.nodeagent.machines import NODE, Machine, mig
+from solver.model.demand import DeviceShare
+from tests.dra.node import Node
+from tests.nodeagent.machines import NODE
 
 SCHEMA = Path(__file__).parent / "cdi_schema"
-
-
-class Node:
-    """A machine with its driver on sockets, and the claims that the API server has."""
-
-    def __init__(self, directory: Path) -> None:
-        self.machine = Machine(directory, "a100-40gb=1")
-        self.root = directory / "k"
-        self.cdi = directory / "cdi"
-        self.claims: dict[tuple[str, str], dict[str, Any]] = {}
-        self.registered = 0
-        self.start()
-
-    def start(self) -> None:
-        self.agent: Agent = self.machine.agent()
-        source = Sources((Variables(), SimulatedGpus(self.machine.state_path, self.root.parent / "containers")))
-        driver = Driver(self.agent, self._read, SpecFiles(self.cdi), source, pause=lambda _: None)
-        driver.recover()
-        self.plugin = Plugin(driver, HealthService(), self.root, self._count)
-        self.plugin.start()
-        self.kubelet = FakeKubelet(self.root, "team-a")
-        self.kubelet.register()
-
-    def stop(self) -> None:
-        self.plugin.stop()
-        self.agent.close()
-
-    def _count(self) -> None:
-        self.registered += 1
-
-    def _read(self, namespace: str, name: str) -> dict[str, Any]:
-        try:
-            return self.claims[namespace, name]
-        except KeyError:
-            raise NotFound("no such claim") from None
-
-    def allocate(self, name: str, uid: str, share: DeviceShare, node: str = NODE) -> None:
-        allocation = allocation_to_json(Grant(node, (share,)), lambda s: device_name(0, s), datetime.now(UTC))
-        metadata = {"name": name, "namespace": "team-a", "uid": uid}
-        self.claims["team-a", name] = {"metadata": metadata, "status": {"allocation": allocation}}
-
-    def prepare(self, name: str, uid: str) -> dra_pb2.NodePrepareResourceResponse:
-        return self.kubelet.prepare(name, uid)
-
-    def unprepare(self, name: str, uid: str) -> str:
-        return self.kubelet.unprepare(name, uid)
-
-    def held(self) -> tuple[str, ...]:
-        return self.agent.report().held
-
-    def share(self, profile: str = "2g.10gb", start: int = 0) -> DeviceShare:
-        return mig(self.machine.gpu(), profile, start)
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    # Socket paths are short (107 bytes): pytest's own folders, a worker's above all, are too long.
-    node = Node(Path(tempfile.mkdtemp(prefix="dra-")))
-    yield node
-    node.stop()
 
 
 def test_a_kubelet_finds_and_registers_the_driver(node: Node) -> None:

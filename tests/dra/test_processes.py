@@ -94,6 +94,31 @@ def test_concurrent_prepares_of_one_claim_give_one_instance(new_node: NewNode, a
     assert layout(node) == [("2g.10gb", 0)]
 
 
+def test_a_claim_over_eight_gpus_keeps_the_deadline_and_is_taken_up_again(new_node: NewNode, api: ApiServer) -> None:
+    node = new_node("a100-40gb=8", create_s=4.0)
+    uid = api.allocate("wide", node.node, [share(node, "7g.40gb", 0, index) for index in range(8)])
+    errors = []
+
+    def prepared() -> bool:
+        """A call of a kubelet that waits for 3 s instead of 45; a slow machine may not answer in time at all."""
+        try:
+            answer = node.kubelet.prepare("wide", uid, within_s=3.0)
+        except grpc.RpcError as e:
+            errors.append(str(e))
+            return False
+        errors.append(answer.error)
+        return len(answer.devices) == 8
+
+    until(prepared)
+    assert errors[-1] == ""
+    assert len(errors) > 1
+    assert all("still busy to prepare team-a/wide: ask again" in e or "DEADLINE" in e for e in errors[:-1])
+    assert [layout(node, index) for index in range(8)] == [[("7g.40gb", 0)]] * 8
+    assert len(node.logged("created")) == 8
+    assert node.kubelet.unprepare("wide", uid) == ""
+    until(lambda: node.held() == [])
+
+
 def test_a_claim_that_was_replaced_waits_until_the_one_before_is_let_go(new_node: NewNode, api: ApiServer) -> None:
     node = new_node()
     old = api.allocate("twice", node.node, [share(node)])
@@ -132,6 +157,7 @@ def test_a_claim_gone_before_its_unprepare_stays_busy_until_its_processes_are_go
     device = node.hardware()[0]["instances"][0]["compute"][0]["uuid"]
     processes.hold(node.machine, device, 1000, pid=program.pid, claim=uid)
     api.delete("resourceclaims", "killed", "team-a")
+    node.kubelet.register()  # a reason to report at once
     until(lambda: [p["pid"] for p in node.report()["processes"]] == [program.pid])
     assert [(i["state"], i["claim"]) for i in instances(node)] == [("busy", uid)]
     with ThreadPoolExecutor(1) as pool:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,13 +58,15 @@ class Injector:
     step: str = ""
     passed: list[Point] = field(default_factory=list)
     _counts: dict[tuple[str, str], int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reach(self, name: str) -> bool:
         """Whether this is the point to act at. Does not come back when the action is to be killed."""
         key = (self.step, name)
-        self._counts[key] = self._counts.get(key, 0) + 1
-        point = Point(self.step, name, self._counts[key])
-        self.passed.append(point)
+        with self._lock:  # a claim's GPUs are prepared side by side
+            self._counts[key] = self._counts.get(key, 0) + 1
+            point = Point(self.step, name, self._counts[key])
+            self.passed.append(point)
         if point != self.at:
             return False
         if self.action == "kill":

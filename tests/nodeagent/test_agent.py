@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from nodeagent import environment
+from nodeagent.agent import Agent
 from nodeagent.contract import Busy, Fenced, Stale, Unsupported
 from nodeagent.locking import HeldByAnother
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml.faults import Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware
+from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.cluster import InstanceState
-from tests.nodeagent.machines import Machine, allocation, mig, part, whole
+from tests.nodeagent.machines import NODE, Machine, allocation, mig, part, whole
 
 
 def test_a_mig_share_becomes_an_instance_and_stays_idle_afterwards(machine: Machine) -> None:
@@ -261,6 +263,35 @@ def test_a_held_instance_that_vanished_keeps_its_place_and_is_made_again(machine
     with pytest.raises(Busy):
         agent.prepare(allocation("c2", mig(gpu, "3g.20gb", 0)))
     assert agent.prepare(wanted).devices[0].uuid in {i.uuid for i in agent.report().gpus[0].instances}
+
+
+def test_the_gpus_of_a_claim_are_cut_side_by_side(tmp_path: Path) -> None:
+    """Each driver call waits until all eight GPUs have come to theirs."""
+    machine = Machine(tmp_path, "a100-40gb=8")
+    together = threading.Barrier(8)
+
+    def wait(seconds: float) -> None:
+        together.wait(timeout=60)
+
+    library = SimulatedNvml(machine.state_path, faults=Faults(), sleep=wait)
+    agent = Agent(Nvml(library), machine.agent_dir, NODE, boot_id=library.boot_id, claim_of=machine.owners.get)
+    prepared = agent.prepare(allocation("wide", *(mig(machine.gpu(i), "7g.40gb", 0) for i in range(8))))
+    assert [device.gpu for device in prepared.devices] == [machine.gpu(i) for i in range(8)]
+    assert all(machine.layout(i) == [("7g.40gb", 0)] for i in range(8))
+    agent.close()
+
+
+def test_where_one_gpu_of_a_claim_refuses_none_is_held(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "a100-40gb=8")
+    agent = machine.agent()
+    agent.prepare(allocation("before", mig(machine.gpu(5), "1g.5gb", 3)))
+    wide = allocation("wide", *(mig(machine.gpu(i), "7g.40gb", 0) for i in range(8)))
+    with pytest.raises(Busy, match="job-before still holds"):
+        agent.prepare(wide)
+    assert agent.report().held == ("before",)
+    agent.unprepare("before")
+    agent.prepare(wide)
+    assert agent.report().held == ("wide",)
 
 
 def test_two_agents_never_share_a_directory(machine: Machine) -> None:
