@@ -139,7 +139,7 @@ class View:
         return offer.cost if offer else None
 
     def _key(self, cost: Cost) -> Cost:
-        return (False, 0, 0) if self._spread else cost
+        return (0, 0) if self._spread else cost
 
 
 class Index:

@@ -1,8 +1,8 @@
 """What makes one place better than another, and the best seats of one node.
 
 Scores compare in this order: node pool preference, MIG before software, the preferred profile, the
-smaller part of a GPU, then for packing (binpack) an idle instance, least room closed, fewest creates
-and destroys, the fullest node and GPU; for spreading the emptiest node and GPU first.
+smaller part of a GPU, then for packing (binpack) the least room closed (creates and
+destroys count as some), the fullest node and GPU; for spreading the emptiest node and GPU first.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def tail(spread: bool, node: float, gpu: float, cost: Cost) -> Score:
 
 def plain_cost(used: int, option: Option) -> Cost:
     """What a share leaves of a GPU without MIG: the tightest fit is the best."""
-    return False, (MILLIONTHS - used - millionths(option.portion)) / MILLIONTHS, 0
+    return (MILLIONTHS - used - millionths(option.portion)) / MILLIONTHS, 0
 
 
 def seat(board: Board, option: Option) -> Seat | None:

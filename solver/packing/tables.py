@@ -61,7 +61,8 @@ class Table:
         for profile in model.profiles:
             if profile.starts and not profile.variant:
                 usual[profile.slices] = min(profile.size, usual.get(profile.slices, profile.size))
-        self._usual = [s for s in self.slots if not s.profile.variant and s.profile.size == usual[s.profile.slices]]
+        self.usual = tuple(p for p in model.profiles if p.starts and not p.variant and p.size == usual[p.slices])
+        self._usual_slots = tuple(slot for slot in self.slots if slot.profile in self.usual)
         self._room: dict[int, int] = {}
         self._beside: dict[tuple[str, ...], bool] = {}
         self._options: dict[tuple[Ask, MemoryRule], tuple[Option, ...]] = {}
@@ -69,7 +70,7 @@ class Table:
     def room(self, mask: int) -> int:
         """The units of the free slots, added up, when the units of `mask` are taken."""
         if mask not in self._room:
-            self._room[mask] = sum(slot.profile.size for slot in self._usual if not slot.mask & mask)
+            self._room[mask] = sum(slot.profile.size for slot in self._usual_slots if not slot.mask & mask)
         return self._room[mask]
 
     def beside(self, names: tuple[str, ...]) -> bool:
