@@ -1,0 +1,139 @@
+"""`simulate`: what a fleet would have admitted, under the production planner and under others' rules."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migctl.cli import options, session
+from migctl.cli.failures import usage
+from migctl.cli.output import formats, tables
+from migctl.cli.output.listings import view
+from migctl.cli.output.tables import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from migctl.simulate.compare import Watch
+    from migctl.simulate.events import Arrival
+    from migctl.simulate.fleet import Fleet
+    from migctl.simulate.metrics import Result
+    from migctl.simulate.policies import Make
+
+MIXES = ("uniform", "small", "big", "bimodal")
+PROGRESS_FROM = 2_000
+
+
+def simulate(
+    context: typer.Context,
+    fleet: Annotated[str, typer.Option("--fleet", metavar="GPUS", help="The GPUs: a100-40gb=100.")] = "a100-40gb=100",
+    mix: Annotated[str, typer.Option("--mix", metavar="MIX", help=f"What is asked for: {', '.join(MIXES)}.")] = MIXES[
+        0
+    ],
+    load: Annotated[float, typer.Option("--load", min=0.01, max=100.0, help="Room asked for, of the fleet's.")] = 1.0,
+    arrivals: Annotated[int, typer.Option("--arrivals", min=1, metavar="N", help="How many requests.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Other requests of the same kind.")] = 0,
+    queue: Annotated[bool, typer.Option("--queue", help="Who finds no room waits; else it leaves.")] = False,
+    policy: Annotated[
+        list[str] | None, typer.Option("--policy", metavar="NAME", help="Only this policy; repeatable.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every figure here.")] = None,
+    output: options.Output = None,
+) -> None:
+    """Simulate days of demand, on the same requests for every policy. No cluster is needed or touched."""
+    from migctl.simulate import compare, report
+
+    shown = view(session.of(context), output)
+    what = _fleet(fleet)
+    demand = _generated(what, mix, load, arrivals, seed)
+    chosen = _chosen(what, demand, policy or ())
+    with _progress(len(demand) * len(chosen)) as watch:
+        results = list(compare.compare(what, demand, chosen, queue, watch=watch))
+    if csv:
+        csv.write_text(report.as_csv(results), encoding="utf-8")
+    if shown.format.for_people:
+        tables.show(tables.table(results, tables.shown(_columns(queue), wide=shown.format is formats.Format.WIDE)))
+    else:
+        formats.write({"kind": "Simulation", "policies": [report.row(result) for result in results]}, shown.format)
+
+
+def _fleet(text: str) -> Fleet:
+    from migctl.simulate.fleet import BadFleet, parse
+
+    try:
+        return parse(text)
+    except BadFleet as error:
+        raise usage(f"--fleet: {error}", hint="--fleet a100-40gb=100") from error
+
+
+def _generated(fleet: Fleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:
+    from migctl.simulate.workload import Workload
+
+    if mix not in MIXES:
+        raise usage(f"no mix is called {mix!r}", hint=f"--mix {' or '.join(MIXES)}")
+    return tuple(Workload(mix, load, arrivals, seed).on(fleet))
+
+
+def _chosen(fleet: Fleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, Make]:
+    from migctl.simulate.policies import makers
+
+    known = makers(fleet, arrivals)
+    for name in names:
+        if name not in known:
+            raise usage(f"no policy is called {name!r}", hint=f"one of {', '.join(known)}")
+    return {name: known[name] for name in names or known}
+
+
+@contextmanager
+def _progress(arrivals: int) -> Iterator[Watch]:
+    """A bar on the terminal while it lasts; nothing where there is none, or where it is over at once."""
+    from migctl.simulate.compare import unwatched
+
+    if not sys.stderr.isatty() or arrivals < PROGRESS_FROM:
+        yield unwatched
+        return
+    from rich.progress import Progress
+
+    with Progress(console=tables.console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=arrivals)
+
+        def watch(policy: str, passing: Sequence[Arrival]) -> Iterable[Arrival]:
+            bar.update(task, description=policy)
+            for arrival in passing:
+                yield arrival
+                bar.advance(task)
+
+        yield watch
+
+
+def _columns(queue: bool) -> list[Column[Result]]:
+    waiting: list[Column[Result]] = [
+        Column("WAIT", lambda r: _time(r.waiting)),
+        Column("WAIT P95", lambda r: _time(r.waiting_p95)),
+        Column("UNSERVED", lambda r: str(r.unserved)),
+    ]
+    return [
+        Column("POLICY", lambda r: r.policy),
+        Column("REQUESTS", lambda r: _share(r.requests)),
+        Column("SLICES", lambda r: _share(r.slices)),
+        Column("USED", lambda r: _share(r.utilisation)),
+        Column("IDLE GPUS", lambda r: "-" if r.idle_gpus is None else f"{r.idle_gpus:.1f}"),
+        *(waiting if queue else ()),
+        Column("FRAGMENTED", lambda r: str(r.fragmented)),
+        Column("MOVES", lambda r: str(r.moves)),
+        Column("CREATES", lambda r: str(r.creates)),
+        Column("DESTROYS", lambda r: str(r.destroys)),
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"

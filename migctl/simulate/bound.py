@@ -1,0 +1,75 @@
+"""What a cluster that could re-pack for free would admit: whoever fits after moving everybody, at no cost.
+
+Only counts matter then: instances n of the profiles fit on G equal GPUs when n is covered by G layouts.
+A price for each profile such that no layout is worth more than 1 proves that they do not fit when the
+instances together are worth more than G. All prices that matter are the corners of the polytope
+{u >= 0: u . p <= 1 for every layout p}; they are listed once per model. The bound refuses only with such
+a proof, so it admits whatever any re-packing could hold.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from migctl.simulate.events import Admission
+from migctl.simulate.fleet import Fleet
+from solver.model.demand import MigProfile, Request
+from solver.model.geometry import GpuModel
+from solver.packing.layouts import layouts_of
+from solver.packing.tables import table
+
+Prices = NDArray[np.float64]
+EPSILON = 1e-9
+
+
+class Repacking:
+    """A fleet of one MIG model that re-packs for free. Places nobody."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        (model,) = fleet.models.values()
+        self._gpus = len(fleet.gpus)
+        self.profiles = {profile.name: number for number, profile in enumerate(table(model).usual)}
+        self._prices = prices(model)
+        self._worth = np.zeros(len(self._prices))
+        self._holders: dict[str, int] = {}
+
+    def admit(self, request: Request, now: float) -> Admission | None:
+        assert isinstance(request.ask, MigProfile)
+        profile = self.profiles[request.ask.profile]
+        worth = self._worth + self._prices[:, profile]
+        if np.any(worth > self._gpus + EPSILON):
+            return None
+        self._worth, self._holders[request.claim] = worth, profile
+        return Admission()
+
+    def release(self, claim: str) -> None:
+        self._worth = self._worth - self._prices[:, self._holders.pop(claim)]
+
+
+@cache
+def prices(model: GpuModel) -> Prices:
+    """(corners, plain profiles): every corner of the prices under which no layout is worth more than a GPU."""
+    found = layouts_of(model)
+    plain = [found.profiles.index(profile.name) for profile in table(model).usual]
+    others = [i for i in range(len(found.profiles)) if i not in plain]
+    alone = found.multisets[(found.multisets[:, others] == 0).all(axis=1)][:, plain]
+    maximal = [p for p in alone if not any((q >= p).all() and (q > p).any() for q in alone)]
+    bounds = np.vstack([np.array(maximal, dtype=float), -np.eye(len(plain))])
+    limits = np.concatenate([np.ones(len(maximal)), np.zeros(len(plain))])
+    return _corners(bounds, limits)
+
+
+def _corners(bounds: Prices, limits: Prices) -> Prices:
+    """The corners of {u: bounds @ u <= limits}: where as many bounds as there are prices meet."""
+    size = bounds.shape[1]
+    chosen = np.array(list(combinations(range(len(bounds)), size)))
+    planes, at = bounds[chosen], limits[chosen]
+    regular = np.abs(np.linalg.det(planes)) > EPSILON
+    meets = np.linalg.solve(planes[regular], at[regular][..., None])[..., 0]
+    inside = meets[(meets @ bounds.T <= limits + EPSILON).all(axis=1)]
+    corners: Prices = np.unique(np.round(inside, 12), axis=0)
+    return corners

@@ -1,0 +1,37 @@
+"""Everybody who can decide, by name, and a new one of each for every simulation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+from migctl.simulate.baselines.mig import RULES, MigBaseline
+from migctl.simulate.bound import Repacking
+from migctl.simulate.events import Arrival, Scheduler
+from migctl.simulate.fleet import Fleet
+from migctl.simulate.ours import Ours, OursMoving
+from solver.model.demand import MigProfile
+
+Make = Callable[[], Scheduler]
+OURS = "migctl"
+OURS_MOVING = "migctl, 1 move"
+BOUND = "re-packing for free"
+OWN = (OURS, OURS_MOVING)
+
+
+def makers(fleet: Fleet, arrivals: Iterable[Arrival]) -> Mapping[str, Make]:
+    """Every scheduler that can serve this fleet, in the order of the table."""
+    demand = _demand(arrivals)
+    found: dict[str, Make] = {OURS: partial(Ours, fleet), OURS_MOVING: partial(OursMoving, fleet)}
+    found |= {name: partial(MigBaseline, fleet, rule, demand) for name, rule in RULES.items()}
+    if len(fleet.models) == 1:
+        found[BOUND] = partial(Repacking, fleet)
+    return MappingProxyType(found)
+
+
+def _demand(arrivals: Iterable[Arrival]) -> Mapping[str, float]:
+    """How often each profile is asked for."""
+    asks = Counter(a.request.ask.profile for a in arrivals if isinstance(a.request.ask, MigProfile))
+    return {profile: count / asks.total() for profile, count in asks.items()}
