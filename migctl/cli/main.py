@@ -48,7 +48,7 @@ class Commands(LazyGroup):
             "node": Lazy("migctl.cli.nodes:app", "Nodes and their GPUs."),
             "plan": Lazy("migctl.cli.plans:app", "Plans: what was decided, and why."),
             "top": Lazy("migctl.cli.top:top", "Rank jobs or nodes by what they use."),
-            "simulate": Lazy("migctl.cli.simulate:simulate", "Simulate days of demand, under several policies."),
+            "simulate": Lazy("migctl.cli.simulate:simulate", "Simulate days of demand, the same under each policy."),
             "events": Lazy("migctl.cli.events:events", "Show what happened."),
         },
         "Projects and people": {

@@ -45,7 +45,10 @@ def simulate(
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every figure here.")] = None,
     output: options.Output = None,
 ) -> None:
-    """Simulate days of demand, on the same requests for every policy. No cluster is needed or touched."""
+    """Simulate days of demand, the same under each policy.
+
+    No cluster is needed or touched: an imagined fleet meets generated requests.
+    """
     from migctl.simulate import compare, report
 
     shown = view(session.of(context), output)
