@@ -37,6 +37,7 @@ from nodeagent.gpu import ManagedGpu
 from nodeagent.health import fault_of_readings, fault_of_xid
 from nodeagent.intents import DamagedJournal, Journal
 from nodeagent.inventory import ClaimOf, Sight
+from nodeagent.links import link_groups
 from nodeagent.locking import AgentLock
 from nodeagent.mig_mode import ModeChange
 from nodeagent.nvml import Board, Nvml, NvmlError, Readings
@@ -224,7 +225,9 @@ class Agent:
             refusals = [self._mode(mig_mode.refusal, gpu, on) for gpu in named]
             if any(refusals):
                 return tuple(filter(None, refusals))
-            return tuple(filter(None, [self._mode(mig_mode.switch, gpu, on) for gpu in named]))
+            changes = tuple(filter(None, [self._mode(mig_mode.switch, gpu, on) for gpu in named]))
+            self._link()  # MIG mode takes a GPU off its links
+            return changes
 
     def _mode(
         self, act: Callable[[Nvml, ManagedGpu, bool], ModeChange | None], gpu: ManagedGpu, on: bool
@@ -320,7 +323,14 @@ class Agent:
             except NvmlError as e:
                 self._missing[index] = str(e)
         self._gpus.update({gpu.uuid: gpu for gpu in found})
+        if found:
+            self._link()
         return found
+
+    def _link(self) -> None:
+        groups = link_groups(self.nvml.linked, list(self._gpus))
+        for uuid, gpu in self._gpus.items():
+            gpu.link_group = groups.get(uuid)
 
     def _managed(self, board: Board, model: GpuModel) -> ManagedGpu:
         directory = self._state_dir / "gpus"

@@ -28,6 +28,7 @@ class ManagedGpu:
     condition   why the hardware is not to be trusted just now, by its readings ("" where it is)
     broken      the last fatal error it logged since the start ("" where there was none)
     since       when the turn in progress began, by `clock`; None between turns
+    link_group  GPUs of the node with the same number reach each other over NVLink; None: none does
     idle_since  when each idle instance was let go of, by `clock`; only those since the start
     """
 
@@ -51,6 +52,7 @@ class ManagedGpu:
         self.broken = ""
         self.unsettled = True
         self.since: float | None = None
+        self.link_group: int | None = None
         self.idle_since: dict[Placement, float] = {}
         self.clock = clock
         self._observer = observer

@@ -69,6 +69,7 @@ def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...])
         ),
         held_by=next((h.claim for h in holds if h.share.backing is Backing.WHOLE), None),
         fenced=gpu.closed,
+        link_group=gpu.link_group,
     )
 
 

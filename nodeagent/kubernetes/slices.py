@@ -39,6 +39,8 @@ def _device(device: Device, report: NodeReport) -> Json:
         "mig": {"bool": gpu.mig},
         "simulated": {"bool": report.simulated},
     }
+    if gpu.link_group is not None:
+        attributes["linkGroup"] = {"int": gpu.link_group}
     if report.driver:
         attributes["driverVersion"] = {"string": report.driver}
     if device.instance is not None:

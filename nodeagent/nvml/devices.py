@@ -102,6 +102,13 @@ class Devices:
             self._devices.pop(gpu, None)
 
     @checked
+    def linked(self, gpu: str, other: str) -> bool:
+        """Whether two GPUs can use NVLink between them, through a switch too."""
+        n = self._nvml
+        status = n.nvmlDeviceGetP2PStatus(self._device(gpu), self._device(other), n.NVML_P2P_CAPS_INDEX_NVLINK)
+        return bool(status == n.NVML_P2P_STATUS_OK)
+
+    @checked
     def model(self, board: Board) -> GpuModel:
         """The GPU's model with its live profile table; readable with MIG off."""
         with self._lock:

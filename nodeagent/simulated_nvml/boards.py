@@ -12,25 +12,28 @@ from solver.model.geometry import GpuModel
 
 @dataclass(frozen=True, slots=True)
 class Board:
+    """`linked`: how many of its kind NVLink joins in one machine, through switches or bridges; 1: none."""
+
     name: str
     pci_device: int
     power_w: int
+    linked: int = 1
 
 
 BOARDS = {
     "A30": Board("NVIDIA A30", 0x20B710DE, 165),
-    "A100-40GB": Board("NVIDIA A100-SXM4-40GB", 0x20B010DE, 400),
-    "A100-80GB": Board("NVIDIA A100-SXM4-80GB", 0x20B210DE, 400),
-    "H100-80GB": Board("NVIDIA H100 80GB HBM3", 0x233010DE, 700),
-    "H100-NVL-94GB": Board("NVIDIA H100 NVL", 0x232110DE, 400),
+    "A100-40GB": Board("NVIDIA A100-SXM4-40GB", 0x20B010DE, 400, 16),
+    "A100-80GB": Board("NVIDIA A100-SXM4-80GB", 0x20B210DE, 400, 16),
+    "H100-80GB": Board("NVIDIA H100 80GB HBM3", 0x233010DE, 700, 8),
+    "H100-NVL-94GB": Board("NVIDIA H100 NVL", 0x232110DE, 400, 2),
     "H100-96GB": Board("NVIDIA GH200 480GB", 0x234210DE, 900),
-    "H20-96GB": Board("NVIDIA H20", 0x232910DE, 500),
+    "H20-96GB": Board("NVIDIA H20", 0x232910DE, 500, 8),
     "GH200-144GB": Board("NVIDIA GH200 144G HBM3e", 0x234810DE, 900),
-    "H200-141GB": Board("NVIDIA H200", 0x233510DE, 700),
-    "B200-180GB": Board("NVIDIA B200", 0x290110DE, 1000),
-    "GB200-186GB": Board("NVIDIA GB200", 0x294110DE, 1200),
-    "B300": Board("NVIDIA B300 SXM6 AC", 0x318210DE, 1100),
-    "GB300": Board("NVIDIA GB300", 0x31C210DE, 1400),
+    "H200-141GB": Board("NVIDIA H200", 0x233510DE, 700, 8),
+    "B200-180GB": Board("NVIDIA B200", 0x290110DE, 1000, 8),
+    "GB200-186GB": Board("NVIDIA GB200", 0x294110DE, 1200, 4),
+    "B300": Board("NVIDIA B300 SXM6 AC", 0x318210DE, 1100, 8),
+    "GB300": Board("NVIDIA GB300", 0x31C210DE, 1400, 4),
     "RTX-PRO-6000-BSE": Board("NVIDIA RTX PRO 6000 Blackwell Server Edition", 0x2BB510DE, 600),
     "A10": Board("NVIDIA A10", 0x223610DE, 150),
     "A40": Board("NVIDIA A40", 0x223510DE, 300),
@@ -38,8 +41,8 @@ BOARDS = {
     "L40S": Board("NVIDIA L40S", 0x26B910DE, 350),
     "P100": Board("Tesla P100-PCIE-16GB", 0x15F810DE, 250),
     "T4": Board("Tesla T4", 0x1EB810DE, 70),
-    "V100": Board("Tesla V100-SXM2-16GB", 0x1DB110DE, 300),
-    "V100-32GB": Board("Tesla V100-SXM2-32GB", 0x1DB510DE, 300),
+    "V100": Board("Tesla V100-SXM2-16GB", 0x1DB110DE, 300, 8),
+    "V100-32GB": Board("Tesla V100-SXM2-32GB", 0x1DB510DE, 300, 16),
 }
 
 # architecture word in the catalog -> (NVML_DEVICE_ARCH_*, CUDA compute capability)

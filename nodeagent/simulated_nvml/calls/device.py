@@ -95,6 +95,21 @@ def compute_capability(machine: Machine, handle: Any, major: Any, minor: Any) ->
     put(minor, version[1])
 
 
+_OVER_NVLINK = 2
+_P2P_OK, _P2P_NOT_SUPPORTED = 0, 5
+
+
+@call("nvmlDeviceGetP2PStatus")
+def peer_to_peer(machine: Machine, handle: Any, other: Any, over: Any, out: Any) -> None:
+    """Over NVLink: GPUs of one kind with MIG off, a machine's worth of them at a time."""
+    ours, theirs = machine.gpu(handle), machine.gpu(other)
+    alike = [g["uuid"] for g in machine.hardware.now["gpus"] if g["model"] == ours["model"]]
+    size = BOARDS[ours["model"]].linked
+    joined = theirs["uuid"] in alike and alike.index(ours["uuid"]) // size == alike.index(theirs["uuid"]) // size
+    ready = value(over) == _OVER_NVLINK and joined and size > 1 and not (ours["mig"] or theirs["mig"])
+    put(out, _P2P_OK if ready else _P2P_NOT_SUPPORTED)
+
+
 def _memory(machine: Machine, handle: Any) -> tuple[int, int]:
     gpu, instance = machine.parent(handle)
     total = machine.capacity_mib(gpu, instance)
