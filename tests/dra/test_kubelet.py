@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
-from jsonschema import Draft7Validator
-from referencing import Registry, Resource
 
 from solver.model.demand import DeviceShare
+from tests.dra import cdi_specs
 from tests.dra.node import Node
 from tests.nodeagent.machines import NODE
-
-SCHEMA = Path(__file__).parent / "cdi_schema"
 
 
 def test_a_kubelet_finds_and_registers_the_driver(node: Node) -> None:
@@ -44,7 +39,7 @@ def test_a_prepared_claim_has_a_valid_spec_until_it_is_unprepared(node: Node) ->
     assert node.machine.layout() == [("2g.10gb", 2)]
     (path,) = node.cdi.iterdir()
     spec = json.loads(path.read_text())
-    _validator().validate(spec)
+    cdi_specs.validate(node.cdi)
     instance = node.agent.report().gpus[0].instances[0]
     assert f"CUDA_VISIBLE_DEVICES={instance.uuid}" in spec["devices"][0]["containerEdits"]["env"]
     assert node.unprepare("a", "uid-a") == ""
@@ -124,15 +119,3 @@ def test_a_new_start_keeps_what_is_held_restores_its_spec_and_removes_others(nod
     assert path.read_bytes() == content
     assert node.unprepare("a", "uid-a") == ""
     assert not path.exists()
-
-
-def _validator() -> Draft7Validator:
-    schema, defs = (json.loads((SCHEMA / name).read_text()) for name in ("schema.json", "defs.json"))
-    resource: Resource[Any] = Resource.from_contents(defs, default_specification=_draft7())
-    return Draft7Validator(schema, registry=Registry().with_resource("defs.json", resource))
-
-
-def _draft7() -> Any:
-    from referencing.jsonschema import DRAFT7
-
-    return DRAFT7

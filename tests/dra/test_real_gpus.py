@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from nodeagent.cdi.driver import RealGpus
-from nodeagent.cdi.edits import DeviceNode, Edits, Mount
+from nodeagent.cdi.edits import DeviceNode, Edits, Hook, Mount
+from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.toolkit import Toolkit
 from nodeagent.contract import Prepared, PreparedDevice, Unsupported
 from nodeagent.nvml import Board, HardwareInstance
+from tests.dra import cdi_specs
 from tests.nodeagent.machines import mig, whole
 
 BOARD = Board("GPU-1", 0, 3, "NVIDIA A100-SXM4-40GB", "Ampere", 40960, "00000000:07:00.0")
@@ -64,6 +66,45 @@ def test_a_whole_gpu_has_no_capability(proc: Path) -> None:
         prepared, Edits(device_nodes=(DeviceNode("/dev/x", type="c"),))
     )
     assert nodes(edits) == CONTROL | {"/dev/nvidia3": (195, 3), "/dev/x": (None, None)}
+
+
+EVERYTHING = Edits(
+    device_nodes=(DeviceNode("/dev/null", "/dev/zero", "c", 1, 3, "rw"),),
+    mounts=(Mount("/etc/hostname", "/run/name", ("ro", "bind"), "bind"),),
+    hooks=(Hook("createContainer", "/usr/bin/nvidia-cdi-hook", ("nvidia-cdi-hook", "update-ldcache"), ("A=b",), 5),),
+    additional_gids=(7,),
+)
+
+
+@pytest.fixture
+def written(proc: Path, tmp_path: Path) -> Path:
+    """A folder with the specs of a MIG instance and of a whole GPU, the latter with every kind of edit there is."""
+    folder = tmp_path / "cdi"
+    instance = Prepared("uid-mig", (PreparedDevice("GPU-1", "MIG-1", mig("GPU-1", "2g.10gb", 2)),), {})
+    entire = Prepared("uid-whole", (PreparedDevice("GPU-1", "GPU-1", whole("GPU-1")),), {})
+    for prepared, edits in ((instance, Edits()), (entire, EVERYTHING)):
+        SpecFiles(folder).write(prepared.claim, RealGpus(Hardware(), lambda: COMMON, proc).apply(prepared, edits))
+    return folder
+
+
+def test_specs_are_as_published(written: Path) -> None:
+    cdi_specs.validate(written)
+
+
+@pytest.mark.skipif(cdi_specs.COMMAND is None, reason="the Container Device Interface's command cdi is not installed")
+def test_the_runtimes_own_library_injects_what_was_meant(written: Path) -> None:
+    made = cdi_specs.injected(written, "gpu.migctl.dev/claim=uid-mig")
+    assert made["process"]["env"] == ["PATH=/bin", "NVIDIA_VISIBLE_DEVICES=void"]
+    given = {node["path"]: (node["major"], node["minor"]) for node in made["linux"]["devices"]}
+    assert given == CONTROL | {
+        "/dev/nvidia3": (195, 3),
+        "/dev/nvidia-caps/nvidia-cap48": (511, 48),
+        "/dev/nvidia-caps/nvidia-cap49": (511, 49),
+    }
+    made = cdi_specs.injected(written, "gpu.migctl.dev/claim=uid-whole")
+    assert made["hooks"]["createContainer"][0]["args"] == ["nvidia-cdi-hook", "update-ldcache"]
+    assert made["process"]["user"]["additionalGids"] == [7]
+    assert {"/run/name", COMMON.mounts[0].container_path} == {mount["destination"] for mount in made["mounts"]}
 
 
 def test_without_the_uvm_module_nothing_is_promised(proc: Path) -> None:
