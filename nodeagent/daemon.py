@@ -39,7 +39,7 @@ from nodeagent.upkeep import Upkeep
 from nodeagent.watchdog import Policy
 from nodeagent.wire import DRIVER
 
-_LOOK_S = 5.0
+_LOOK_S = 2.0
 
 _log = structlog.get_logger("nodeagent")
 

@@ -39,11 +39,12 @@ class Publisher:
         slices: SliceStore,
         seen: Callable[[NodeReport], None] = lambda report: None,
         *,
+        every_s: float = LOOK_S,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._gpu_node, self._slices, self._seen = gpu_node, slices, seen
-        self._clock, self._now = clock, now
+        self._every_s, self._clock, self._now = every_s, clock, now
         self._beat_at = 0.0
         self._urgent = True
         self._look = False
@@ -114,7 +115,7 @@ class Publisher:
             except (ApiError, NvmlError) as e:
                 self._urgent = True
                 self._note(str(e))
-            self._news.wait(LOOK_S)
+            self._news.wait(self._every_s)
 
     def _note(self, trouble: str) -> None:
         """Say once that publishing fails, and once that it works again."""

@@ -7,27 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import StateFile
-from tests.dra.api_server import NAMESPACE, ApiServer
+from tests.dra.api_server import NAMESPACE, PATIENCE_S, ApiServer, until
 from tests.dra.kubelet import FakeKubelet
-
-PATIENCE_S = 120.0
-"""For a machine under any load: what is waited for comes in a second on an idle one."""
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 class AgentProcess:
@@ -66,13 +53,9 @@ class AgentProcess:
         """Start the agent and register it as soon as it serves."""
         self._process = self.begin()
         self._starts += 1
-        until(lambda: len(self.logged("serving")) == self._starts or self._process_ended())
+        until(lambda: len(self.logged("serving")) == self._starts or self.ended())
+        assert not self.ended(), self.printed()
         self.kubelet.register()
-
-    def _process_ended(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()
-        return False
 
     @property
     def pid(self) -> int:
@@ -84,6 +67,10 @@ class AgentProcess:
         assert self._process is not None
         self._process.kill()
         assert self._process.wait(PATIENCE_S) == -signal.SIGKILL
+
+    def ended(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
 
     def stop(self) -> int:
         """SIGTERM; the exit status."""

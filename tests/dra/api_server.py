@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from nodeagent.wire import DRIVER, allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
+from tests.kubernetes.fake_api.faults import Fault
 from tests.kubernetes.fake_api.kinds import BY_PLURAL
 from tests.kubernetes.fake_api.operations import ADMIN, Operations
 from tests.kubernetes.fake_api.rbac import Authorizer
@@ -20,13 +22,22 @@ from tests.kubernetes.fake_api.storage import Json, Storage
 
 T = TypeVar("T")
 NAMESPACE = "team-a"
-_PATIENCE_S = 60.0
+PATIENCE_S = 120.0
+"""For a machine under any load: what is waited for comes in a second on an idle one."""
 _KUBECONFIG = """\
 current-context: here
 contexts: [{{name: here, context: {{cluster: here, user: agent}}}}]
 clusters: [{{name: here, cluster: {{server: "{url}"}}}}]
 users: [{{name: agent, user: {{token: "migctl-system:migctl-agent:{node}"}}}}]
 """
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
 
 
 class ApiServer:
@@ -41,13 +52,13 @@ class ApiServer:
 
     def __enter__(self) -> ApiServer:
         self._thread.start()
-        assert self._ready.wait(_PATIENCE_S)
+        assert self._ready.wait(PATIENCE_S)
         self.call(lambda o: o.create(ADMIN, BY_PLURAL["namespaces"], "", {"metadata": {"name": NAMESPACE}}))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(_PATIENCE_S)
+        self._thread.join(PATIENCE_S)
 
     def _run(self) -> None:
         async def serve() -> None:
@@ -64,7 +75,7 @@ class ApiServer:
         async def acted() -> T:
             return act(self._fake.operations)
 
-        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(_PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(PATIENCE_S)
 
     def kubeconfig(self, path: Path, node: str) -> Path:
         """Write what an agent of the node needs."""
@@ -99,6 +110,10 @@ class ApiServer:
         slices = self.call(lambda o: list(o.storage.all("resourceslices")))
         ours = [s["spec"] for s in slices if (s["spec"]["nodeName"], s["spec"]["driver"]) == (node, DRIVER)]
         return [device for spec in ours for device in spec["devices"]]
+
+    def fail(self, fault: Fault) -> None:
+        """Let every request meet a fault first."""
+        self._fake.faults.before.append(fault)
 
     def down(self, down: bool) -> None:
         """Answer nobody, or everybody again."""

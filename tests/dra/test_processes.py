@@ -15,8 +15,8 @@ import pytest
 
 from nodeagent.simulated_nvml import processes
 from solver.model.demand import DeviceShare
-from tests.dra.agent_process import PATIENCE_S, AgentProcess, until
-from tests.dra.api_server import ApiServer
+from tests.dra.agent_process import AgentProcess
+from tests.dra.api_server import PATIENCE_S, ApiServer, until
 from tests.dra.conftest import NewNode
 from tests.nodeagent.machines import mig
 
@@ -170,15 +170,17 @@ def test_a_claim_gone_before_its_unprepare_stays_busy_until_its_processes_are_go
     until(lambda: [(i["state"], i["claim"]) for i in instances(node)] == [("idle", None)])
 
 
-@pytest.mark.parametrize("shared", ["state_dir", "kubelet_root", "cdi_dir"])
-def test_a_second_agent_is_told_which_process_works_there(new_node: NewNode, shared: str, tmp_path: Path) -> None:
+def test_a_second_agent_is_told_which_process_works_there(new_node: NewNode, tmp_path: Path) -> None:
     node = new_node()
-    others = {name: tmp_path / name for name in ("state_dir", "kubelet_root", "cdi_dir") if name != shared}
-    second = node.begin(**others)
-    assert second.wait(PATIENCE_S) == 1
-    (said,) = [line for line in node.printed().splitlines() if line.startswith("error:")]
-    assert f"another node agent (process {node.pid}) works on {node.folder}" in said
-    assert "stop it first" in said
+    places = ("state_dir", "kubelet_root", "cdi_dir")
+    own = {shared: {n: tmp_path / shared / n for n in places if n != shared} for shared in places}
+    seconds = [node.begin(**directories) for directories in own.values()]
+    assert [second.wait(PATIENCE_S) for second in seconds] == [1, 1, 1]
+    said = [line for line in node.printed().splitlines() if line.startswith("error:")]
+    assert len(said) == 3
+    for line in said:
+        assert f"another node agent (process {node.pid}) works on {node.folder}" in line
+        assert "stop it first" in line
     node.kubelet.register()
 
 
