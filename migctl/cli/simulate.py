@@ -42,23 +42,51 @@ def simulate(
     policy: Annotated[
         list[str] | None, typer.Option("--policy", metavar="NAME", help="Only this policy; repeatable.")
     ] = None,
+    trace: Annotated[
+        Path | None, typer.Option("--trace", metavar="PODS.csv", help="Pods of the openb trace instead of a mix.")
+    ] = None,
+    nodes: Annotated[
+        Path | None, typer.Option("--nodes", metavar="NODES.csv", help="Nodes of the trace, instead of --fleet.")
+    ] = None,
+    stay: Annotated[bool, typer.Option("--stay", help="Pods of the trace never leave.")] = False,
+    fill: Annotated[
+        float | None,
+        typer.Option(
+            "--fill", min=0.01, max=10.0, metavar="LOAD", help="Draw pods of the trace until they ask for that."
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every figure here.")] = None,
+    chart: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE.png|.svg", help="Draw the results here.")
+    ] = None,
     output: options.Output = None,
 ) -> None:
     """Simulate days of demand, the same under each policy.
 
     No cluster is needed or touched: an imagined fleet meets generated requests.
     """
-    from migctl.simulate import compare, report
+    from migctl.simulate import charts, compare, report
 
     shown = view(session.of(context), output)
-    what = _fleet(fleet)
-    demand = _generated(what, mix, load, arrivals, seed)
+    if chart and chart.suffix.lower() not in charts.FORMATS:
+        raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
+    if trace and nodes:
+        what, demand = _traced(trace, nodes, stay, fill, seed)
+        title = f"{trace.name} on {len(what.gpus):,} GPUs"
+    elif trace or nodes or stay or fill:
+        raise usage("a trace needs both --trace and --nodes", hint="--trace PODS.csv --nodes NODES.csv")
+    else:
+        what = _fleet(fleet)
+        demand = _generated(what, mix, load, arrivals, seed)
+        title = f"{mix} requests at load {load:g} on {fleet}"
     chosen = _chosen(what, demand, policy or ())
     with _progress(len(demand) * len(chosen)) as watch:
-        results = list(compare.compare(what, demand, chosen, queue, watch=watch))
+        warm_up = 0.0 if trace else compare.WARM_UP
+        results = list(compare.compare(what, demand, chosen, queue, warm_up, watch))
     if csv:
         csv.write_text(report.as_csv(results), encoding="utf-8")
+    if chart:
+        charts.draw(results, title, chart, by_arrival=bool(trace and (stay or fill)))
     if shown.format.for_people:
         tables.show(tables.table(results, tables.shown(_columns(queue), wide=shown.format is formats.Format.WIDE)))
     else:
@@ -72,6 +100,20 @@ def _fleet(text: str) -> Fleet:
         return parse(text)
     except BadFleet as error:
         raise usage(f"--fleet: {error}", hint="--fleet a100-40gb=100") from error
+
+
+def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int) -> tuple[Fleet, Sequence[Arrival]]:
+    from migctl.simulate import openb
+
+    try:
+        fleet, pods = openb.fleet(nodes), openb.arrivals(trace)
+    except openb.BadTrace as error:
+        raise usage(str(error), hint="traces/openb/README.md says what such files hold") from error
+    if not pods:
+        raise usage(f"{trace} lists no pod with a GPU")
+    if fill:
+        return fleet, openb.filling(pods, fleet, fill, seed)
+    return fleet, openb.staying(pods) if stay else pods
 
 
 def _generated(fleet: Fleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:

@@ -9,6 +9,8 @@ a proof, so it admits whatever any re-packing could hold.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from functools import cache
 from itertools import combinations
 
@@ -48,6 +50,31 @@ class Repacking:
 
     def release(self, claim: str) -> None:
         self._worth = self._worth - self._prices[:, self._holders.pop(claim)]
+
+
+class Pooling:
+    """A fleet without MIG as one large node: whoever fits into the sum of GPUs, CPU and memory is admitted."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        gpus = float(len(fleet.gpus))
+        cpu, memory = ([node.cpu_milli for node in fleet.nodes], [node.memory_mib for node in fleet.nodes])
+        self._size, self._free = fleet.size, np.array([gpus, _sum(cpu), _sum(memory)])
+        self._holders: dict[str, NDArray[np.float64]] = {}
+
+    def admit(self, request: Request, now: float) -> Admission | None:
+        takes = np.array([self._size(request.ask).compute, request.cpu_milli, request.memory_mib])
+        if np.any(takes > self._free + EPSILON):
+            return None
+        self._free, self._holders[request.claim] = self._free - takes, takes
+        return Admission()
+
+    def release(self, claim: str) -> None:
+        self._free = self._free + self._holders.pop(claim)
+
+
+def _sum(free: Iterable[int | None]) -> float:
+    """Infinite where it is not counted on some node."""
+    return sum(math.inf if amount is None else amount for amount in free)
 
 
 @cache

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from migctl.simulate.events import Admission
 from migctl.simulate.fleet import Fleet
-from solver.model.cluster import Gpu, Instance, InstanceState
+from solver.model.cluster import Gpu, Instance, InstanceState, Node
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Assign, Create, Destroy, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
@@ -61,7 +62,8 @@ class OursMoving(Ours):
         cluster = self._online.cluster
         gpus = tuple(_with_idle(board) for board in cluster.boards.values())
         held = tuple(cluster.held.values())
-        return replace(self._fleet.snapshot, gpus=gpus, held=held, pending=(request,), now=now)
+        nodes = tuple(replace(h.node, cpu_milli=h.cpu_milli, memory_mib=h.memory_mib) for h in cluster.hosts.values())
+        return replace(self._fleet.snapshot, nodes=nodes, gpus=gpus, held=held, pending=(request,), now=now)
 
     def _might_fit(self, request: Request) -> bool:
         """Whether the free room, taken together, would do."""
@@ -76,9 +78,27 @@ def carried_out(state: Snapshot, decided: Plan) -> Snapshot:
     left = [holding.grant for claim, holding in requests.items() if claim in grants]
     gone = {(step.gpu, step.profile, step.start) for step in decided.steps if isinstance(step, Destroy)}
     gpus = (_left_with(gpu, _instances_of(gpu, left), gone) for gpu in state.gpus)
-    stay = (replace(holding, grant=grants.get(claim, holding.grant)) for claim, holding in requests.items())
-    new = (Holding(request, grants[request.claim], state.now) for request in state.pending if request.claim in grants)
-    return replace(state, gpus=tuple(gpus), held=(*stay, *new), pending=())
+    stay = [replace(holding, grant=grants.get(claim, holding.grant)) for claim, holding in requests.items()]
+    new = [Holding(request, grants[request.claim], state.now) for request in state.pending if request.claim in grants]
+    nodes = _hosts(state.nodes, state.held, [*stay, *new])
+    return replace(state, nodes=nodes, gpus=tuple(gpus), held=(*stay, *new), pending=())
+
+
+def _hosts(nodes: Iterable[Node], before: Iterable[Holding], after: Iterable[Holding]) -> tuple[Node, ...]:
+    """The nodes with what is free of CPU and memory, once `after` is held instead of `before`."""
+    cpu, memory = Counter[str](), Counter[str]()
+    for holdings, sign in ((before, 1), (after, -1)):
+        for holding in holdings:
+            cpu[holding.grant.node] += sign * holding.request.cpu_milli
+            memory[holding.grant.node] += sign * holding.request.memory_mib
+    return tuple(
+        replace(
+            node,
+            cpu_milli=None if node.cpu_milli is None else node.cpu_milli + cpu[node.name],
+            memory_mib=None if node.memory_mib is None else node.memory_mib + memory[node.name],
+        )
+        for node in nodes
+    )
 
 
 def _admission(request: Request, grant: Grant, decided: Plan) -> Admission:

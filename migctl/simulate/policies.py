@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
-from migctl.simulate.baselines.mig import RULES, MigBaseline
-from migctl.simulate.bound import Repacking
+from migctl.simulate.baselines import mig, plain
+from migctl.simulate.bound import Pooling, Repacking
 from migctl.simulate.events import Arrival, Scheduler
 from migctl.simulate.fleet import Fleet
 from migctl.simulate.ours import Ours, OursMoving
@@ -21,11 +21,15 @@ BOUND = "re-packing for free"
 OWN = (OURS, OURS_MOVING)
 
 
-def makers(fleet: Fleet, arrivals: Iterable[Arrival]) -> Mapping[str, Make]:
+def makers(fleet: Fleet, arrivals: Sequence[Arrival]) -> Mapping[str, Make]:
     """Every scheduler that can serve this fleet, in the order of the table."""
-    demand = _demand(arrivals)
     found: dict[str, Make] = {OURS: partial(Ours, fleet), OURS_MOVING: partial(OursMoving, fleet)}
-    found |= {name: partial(MigBaseline, fleet, rule, demand) for name, rule in RULES.items()}
+    if not fleet.mig:
+        found |= {name: partial(rule, fleet) for name, rule in plain.RULES.items()}
+        found |= {"fgd": partial(plain.Fgd, fleet, [a.request for a in arrivals]), BOUND: partial(Pooling, fleet)}
+        return MappingProxyType(found)
+    demand = _demand(arrivals)
+    found |= {name: partial(mig.MigBaseline, fleet, rule, demand) for name, rule in mig.RULES.items()}
     if len(fleet.models) == 1:
         found[BOUND] = partial(Repacking, fleet)
     return MappingProxyType(found)

@@ -43,6 +43,32 @@ def test_with_a_queue_everybody_is_served_and_waits(cli: Cli) -> None:
     assert cells["WAIT"] != "0 s"
 
 
+def test_a_chart_is_drawn_the_same_each_time(cli: Cli, tmp_path: Path) -> None:
+    picture, again, photo = (tmp_path / name for name in ("a.svg", "b.svg", "c.png"))
+    for file in (picture, again, photo):
+        cli.ok(*SMALL, "--policy", "migctl", "--policy", "fgd", "--chart", str(file))
+    assert photo.read_bytes().startswith(b"\x89PNG")
+    assert picture.read_text().startswith("<?xml")
+    assert picture.read_text() == again.read_text()
+
+
+def test_a_trace_is_played_on_its_own_nodes(cli: Cli, tmp_path: Path) -> None:
+    pods, nodes = tmp_path / "pods.csv", tmp_path / "nodes.csv"
+    nodes.write_text("sn,cpu_milli,memory_mib,gpu,model\nn0,8000,8000,1,T4\n")
+    lines = (
+        f"{name},1000,1000,1,{milli},,{at},{at + 10}"
+        for name, milli, at in (("a", 600, 0), ("b", 600, 5), ("c", 600, 10))
+    )
+    pods.write_text(
+        "\n".join(("name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,creation_time,deletion_time", *lines))
+    )
+    words = ("simulate", "--trace", str(pods), "--nodes", str(nodes), "--policy", "migctl", "-o", "json")
+    assert json.loads(cli.ok(*words).out)["policies"][0]["admitted"] == 2
+    assert json.loads(cli.ok(*words, "--queue").out)["policies"][0]["waiting"] == 5.0
+    assert json.loads(cli.ok(*words, "--stay").out)["policies"][0]["admitted"] == 1
+    assert json.loads(cli.ok(*words, "--fill", "3").out)["policies"][0]["arrivals"] == 5
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -51,6 +77,9 @@ def test_with_a_queue_everybody_is_served_and_waits(cli: Cli) -> None:
         (("--fleet", "a100-40gb=1,v100=1"), "one fleet has either"),
         (("--fleet", ""), "a fleet needs GPUs"),
         (("--mix", "tiny"), "no mix is called 'tiny'"),
+        (("--chart", "chart.txt"), "chart.txt is no picture"),
+        (("--stay",), "a trace needs both --trace and --nodes"),
+        (("--trace", "pods.csv"), "a trace needs both --trace and --nodes"),
         (("--policy", "worst-fit"), "no policy is called 'worst-fit'"),
     ],
 )

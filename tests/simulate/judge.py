@@ -1,4 +1,4 @@
-"""What is on every GPU, from the events alone: no share may be given out that the hardware has no room for."""
+"""What is on every GPU, from the events alone: nothing may be given out that hardware or node has no room for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from migctl.simulate.events import Event, Kind
 from migctl.simulate.fleet import Fleet
-from solver.model.demand import DeviceShare, Grant
+from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement, legal
 
 MOST = 1 + 1e-9
@@ -15,32 +15,59 @@ MOST = 1 + 1e-9
 
 def judged(fleet: Fleet, events: Iterable[Event]) -> Iterator[Event]:
     """The same events; AssertionError at the first that is impossible."""
-    models = {gpu.uuid: fleet.models[gpu.model] for gpu in fleet.gpus}
-    nodes = {gpu.uuid: gpu.node for gpu in fleet.gpus}
-    shares: defaultdict[str, dict[str, DeviceShare]] = defaultdict(dict)
+    judge = _Judge(fleet)
     for event in events:
-        claim = event.arrival.request.claim
+        request = event.arrival.request
         if event.kind is Kind.ENDED:
-            _lift(shares, claim)
+            judge.lift(request.claim)
         elif event.admission:
-            grant = event.admission.grant
-            assert grant is not None
-            assert len(grant.devices) == event.arrival.request.ask.devices
-            given: dict[str, Grant] = {**event.admission.moves, claim: grant}
-            for moved in event.admission.moves:
-                assert _lift(shares, moved), f"{moved} is moved and was nowhere"
-            for who, what in given.items():
-                for share in what.devices:
-                    assert nodes[share.gpu] == what.node
-                    shares[share.gpu][who] = share
-            for gpu in {share.gpu for what in given.values() for share in what.devices}:
-                here = shares[gpu].values()
-                layout = [Placement(s.profile, s.start) for s in here if s.profile and s.start is not None]
-                assert len(layout) in (0, len(here))
-                assert legal(models[gpu], layout), f"no layout of {gpu}: {layout}"
-                assert sum(s.portion for s in here) <= MOST, f"too much on {gpu}"
+            assert event.admission.grant is not None
+            for claim in event.admission.moves:
+                judge.lift(claim)
+            judge.lay(request, event.admission.grant)
+            for claim, grant in event.admission.moves.items():
+                judge.lay(judge.requests[claim], grant)
+            judge.look(grant.node for grant in (event.admission.grant, *event.admission.moves.values()))
         yield event
 
 
-def _lift(shares: dict[str, dict[str, DeviceShare]], claim: str) -> bool:
-    return sum(here.pop(claim, None) is not None for here in shares.values()) > 0
+class _Judge:
+    def __init__(self, fleet: Fleet) -> None:
+        self.requests: dict[str, Request] = {}
+        self._fleet = fleet
+        self._nodes = {node.name: node for node in fleet.nodes}
+        self._gpus: defaultdict[str, list[str]] = defaultdict(list)
+        for gpu in fleet.gpus:
+            self._gpus[gpu.node].append(gpu.uuid)
+        self._models = {gpu.uuid: fleet.models[gpu.model] for gpu in fleet.gpus}
+        self._shares: defaultdict[str, dict[str, DeviceShare]] = defaultdict(dict)
+        self._grants: dict[str, Grant] = {}
+        self._here: defaultdict[str, set[str]] = defaultdict(set)
+
+    def lay(self, request: Request, grant: Grant) -> None:
+        assert len({share.gpu for share in grant.devices}) == request.ask.devices
+        assert not request.pools or self._nodes[grant.node].pool in request.pools
+        self.requests[request.claim], self._grants[request.claim] = request, grant
+        self._here[grant.node].add(request.claim)
+        for share in grant.devices:
+            assert share.gpu in self._gpus[grant.node]
+            self._shares[share.gpu][request.claim] = share
+
+    def lift(self, claim: str) -> None:
+        """Raises KeyError where the claim holds nothing."""
+        grant = self._grants.pop(claim)
+        self._here[grant.node].remove(claim)
+        for share in grant.devices:
+            del self._shares[share.gpu][claim]
+
+    def look(self, nodes: Iterable[str]) -> None:
+        for node in (self._nodes[name] for name in set(nodes)):
+            here = [self.requests[claim] for claim in self._here[node.name]]
+            assert node.cpu_milli is None or sum(r.cpu_milli for r in here) <= node.cpu_milli, f"CPU of {node.name}"
+            assert node.memory_mib is None or sum(r.memory_mib for r in here) <= node.memory_mib, f"RAM of {node.name}"
+            for gpu in self._gpus[node.name]:
+                shares = self._shares[gpu].values()
+                layout = [Placement(s.profile, s.start) for s in shares if s.profile and s.start is not None]
+                assert len(layout) in (0, len(shares))
+                assert legal(self._models[gpu], layout), f"no layout of {gpu}: {layout}"
+                assert sum(share.portion for share in shares) <= MOST, f"too much on {gpu}"

@@ -7,9 +7,53 @@ that kind arrives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from solver.packing.tables import Table
+
+TYPICAL = 0.95
+"""The kinds of requests that make up so much of all are looked at."""
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Requests alike: host room, and `need` millionths of each of `devices` GPUs."""
+
+    cpu: int
+    memory: int
+    devices: int
+    need: int
+
+
+class Fragments:
+    """The fragmentation of nodes without MIG, for what is typical among these requests."""
+
+    def __init__(self, asked: Iterable[Kind]) -> None:
+        counts = Counter(asked).most_common()
+        total, seen, typical = sum(count for _, count in counts), 0, list[tuple[Kind, int]]()
+        for kind, count in counts:
+            if seen < TYPICAL * total:
+                typical.append((kind, count))
+            seen += count
+        self._often = np.array([count for _, count in typical]) / max(1, sum(count for _, count in typical))
+        self._cpu, self._memory, self._devices, self._need = (
+            np.array([getattr(kind, name) for kind, _ in typical]) for name in ("cpu", "memory", "devices", "need")
+        )
+
+    def of(self, cpu: Integers, memory: Integers, gpus: Integers) -> NDArray[np.float64]:
+        """(n,) GPUs of no use, for nodes with so much free: (n,) CPU, (n,) memory, (n, GPUs) millionths of each."""
+        useful = gpus[:, None, :] >= self._need[None, :, None]
+        runs = (useful.sum(axis=2) >= self._devices) & (cpu[:, None] >= self._cpu) & (memory[:, None] >= self._memory)
+        free = np.maximum(gpus, 0)
+        wasted = free.sum(axis=1)[:, None] - np.where(runs, (free[:, None, :] * useful).sum(axis=2), 0)
+        found: NDArray[np.float64] = wasted @ self._often
+        return found
 
 
 def unusable_units(model: Table, demand: Mapping[str, float], mask: int) -> float:
