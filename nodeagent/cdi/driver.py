@@ -9,7 +9,7 @@ devices, whose minors the driver tells below /proc/driver/nvidia/capabilities; m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -50,6 +50,9 @@ class RealGpus:
 
     def forget(self, claim: str) -> None:
         return
+
+    def remembered(self) -> Collection[str]:
+        return ()
 
     def _control(self) -> Iterator[DeviceNode]:
         uvm = self._major("nvidia-uvm")

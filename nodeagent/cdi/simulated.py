@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +58,9 @@ class SimulatedGpus:
 
     def forget(self, claim: str) -> None:
         shutil.rmtree(self._folder / claim, ignore_errors=True)
+
+    def remembered(self) -> Collection[str]:
+        return {path.name for path in self._folder.glob("*")}
 
     def _views(self, variables: Mapping[str, str]) -> dict[str, str]:
         with self._lock:

@@ -6,7 +6,7 @@ Without them a share is refused rather than handed out unbounded.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -55,6 +55,9 @@ class SoftwareShares:
 
     def forget(self, claim: str) -> None:
         shutil.rmtree(self._books.directory / claim, ignore_errors=True)
+
+    def remembered(self) -> Collection[str]:
+        return {path.name for path in self._books.directory.glob("*")}
 
 
 def _drivers(edits: Edits) -> Libraries:

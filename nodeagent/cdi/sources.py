@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from nodeagent import environment
@@ -28,6 +28,9 @@ class EditSource(Protocol):
     def forget(self, claim: str) -> None:
         """The claim was let go: remove what was made for it. Raises OSError."""
 
+    def remembered(self) -> Collection[str]:
+        """The claims that something was made for and not removed yet. Raises OSError."""
+
 
 class Variables:
     """What the agent tells a claim's processes, and the file with its limits where there is one."""
@@ -45,6 +48,9 @@ class Variables:
 
     def forget(self, claim: str) -> None:
         return
+
+    def remembered(self) -> Collection[str]:
+        return ()
 
 
 class Sources:
@@ -65,3 +71,6 @@ class Sources:
     def forget(self, claim: str) -> None:
         for source in self._sources:
             source.forget(claim)
+
+    def remembered(self) -> Collection[str]:
+        return {claim for source in self._sources for claim in source.remembered()}

@@ -70,6 +70,8 @@ class Driver:
         claims = [prepared.claim for prepared in held]
         self._specs.keep_only(claims)
         self._ledger.keep_only(claims)
+        for claim in set(self._source.remembered()) - set(claims):
+            self._source.forget(claim)
         for prepared in held:
             self._specs.write(prepared.claim, self._source.apply(prepared, Edits()))
 
@@ -91,8 +93,9 @@ class Driver:
             cdi_id = self._specs.write(ref.uid, self._source.apply(prepared, Edits()))
         except (AgentError, OSError) as e:
             if not known:
-                with contextlib.suppress(AgentError):
+                with contextlib.suppress(AgentError, OSError):
                     self._agent.unprepare(ref.uid)
+                    self._source.forget(ref.uid)
             raise e if isinstance(e, AgentError) else Busy(f"cannot write the CDI spec: {e}; free some space") from e
         return _given(devices, cdi_id)
 

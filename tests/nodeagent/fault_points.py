@@ -178,6 +178,11 @@ class Day:
             ("report", lambda a: a.report()),
         ]
 
+    @staticmethod
+    def injector(directory: Path, at: Point | None = None, action: str | Fault = "kill") -> Injector:
+        """Meets what is done to the GPUs and in the agent's own directory."""
+        return Injector(directory / "agent", at, action)
+
     def copy(self, to: Path) -> Path:
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(self.scene, to)

@@ -138,6 +138,13 @@ def test_an_error_at_every_kind_of_driver_call(day: Day, points: list[Point], tm
             refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=code))
 
 
+@pytest.mark.skipif(not THOROUGH, reason="takes minutes: make soak")
+def test_every_nvml_error_at_every_kind_of_driver_call(day: Day, points: list[Point], tmp_path: Path) -> None:
+    calls = {(p.step, p.name): p for p in points if p.name.startswith("nvml")}
+    for point, code in itertools.product(calls.values(), (code for code in Code if code is not Code.SUCCESS)):
+        refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=code))
+
+
 def test_a_full_or_broken_disk_at_every_write(day: Day, points: list[Point], tmp_path: Path) -> None:
     for point in [p for p in points if p.name in FILE_OPERATIONS]:
         for error in ("ENOSPC", "EIO"):
@@ -146,8 +153,9 @@ def test_a_full_or_broken_disk_at_every_write(day: Day, points: list[Point], tmp
 
 def test_a_hang_at_any_kind_of_call_stops_no_other_gpu(day: Day, points: list[Point], tmp_path: Path) -> None:
     """The hanging step's GPUs wait; the others serve; when the driver goes on, so does the step."""
-    on_first = [p for p in points if p.step in ("create", "replace") and p.name.startswith("nvml")]
-    for point in {p.name: p for p in on_first}.values():
+    steps = ("create", "replace", "reuse", "pair") if THOROUGH else ("create", "replace")
+    calls = [p for p in points if p.step in steps and p.name.startswith("nvml")]
+    for point in {(p.step, p.name) if THOROUGH else p.name: p for p in calls}.values():
         directory = day.copy(tmp_path / "day")
         injector = Injector(directory / "agent", at=point, action=Fault("*", hang=True))
         faults = injector.faults()
@@ -160,7 +168,7 @@ def _hang(day: Day, directory: Path, injector: Injector, faults: Faults) -> None
     told: list[str] = []
     agent = day.start(directory, faults)
     steps = dict(day.steps())
-    for name in ("create", "replace"):
+    for name in steps:
         injector.step = name
         if name == injector.at.step:
             break

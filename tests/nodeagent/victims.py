@@ -1,4 +1,6 @@
-"""Forks agents that die: `python -m tests.nodeagent.victims SCENE`, one job a line on stdin.
+"""Forks agents that die: `python -m tests.nodeagent.victims SCENE [DAY]`, one job a line on stdin.
+
+DAY is "agent" or "driver": the agent alone, or with the DRA driver around it.
 
 A job is {"directory", "step", "name", "nth"}: live the day there and be killed at that point. A line
 with the wait status answers. Forking from one warm process makes a death cost milliseconds.
@@ -10,22 +12,26 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from nodeagent.durable import write_all
-from tests.nodeagent.fault_points import Day, Injector, Point
+from tests.dra.driver_day import DriverDay
+from tests.nodeagent.fault_points import Day, Point
+
+DAYS: dict[str, Callable[[Path], Day | DriverDay]] = {"agent": Day, "driver": DriverDay}
 
 
-def die(day: Day, job: dict[str, object]) -> None:
+def die(day: Day | DriverDay, job: dict[str, object]) -> None:
     directory = Path(str(job["directory"]))
     told = os.open(directory / "told", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     point = Point(str(job["step"]), str(job["name"]), int(str(job["nth"])))
-    injector = Injector(directory / "agent", at=point)
+    injector = day.injector(directory, at=point)
     day.live(directory, injector, lambda line: write_all(told, f"{line}\n".encode()))
 
 
 def main() -> None:
-    day = Day(Path(sys.argv[1]))
+    day = DAYS[sys.argv[2] if len(sys.argv) > 2 else "agent"](Path(sys.argv[1]))
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
