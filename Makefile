@@ -86,8 +86,8 @@ bench-online: $(READY)  ## what one decision costs on 1,000 to 100,000 GPUs, eac
 	$(BIN)/python -m tests.bench.verdict
 
 .PHONY: soak-verdicts
-soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each
-	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/test_verdicts.py tests/solver/test_moving.py tests/solver/test_preemption.py
+soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
+	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/test_verdicts.py tests/solver/test_moving.py tests/solver/test_preemption.py tests/solver/test_batch.py
 
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart

@@ -10,7 +10,6 @@ steps     what to do, in an order that respects every dependency      (packing/s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 
 from solver.explain import Explainer
@@ -18,7 +17,6 @@ from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.packing.batch.decide import Batch
-from solver.packing.batch.verify import flaw
 from solver.packing.draft import Draft
 from solver.packing.steps import StepList
 from solver.packing.tables import rounding
@@ -36,18 +34,12 @@ def plan(snapshot: Snapshot, policy: Policy | None = None, worker: Worker | None
     """Decide for every pending request; very many of them together.
 
     Pure but for the worker process, which many requests are given to: when it does not answer in
-    time, a greedy plan stands and says so in its certificate. A plan for many is played before it
-    is given out; with a flaw in it, they are served one after another, and the certificate says so.
+    time, a greedy plan stands and says so in its certificate.
     """
     policy = policy or Policy()
     if len(snapshot.pending) < MANY:
         return _in_turn(snapshot, policy)
-    decided = Batch(snapshot, policy, worker or shared(), _in_turn).decide()
-    if wrong := flaw(snapshot, decided):
-        one_by_one = _in_turn(snapshot, policy)
-        note = f"the plan for all together was not sound ({wrong}); this one serves them one after another"
-        return replace(one_by_one, certificate=replace(one_by_one.certificate, note=note))
-    return decided
+    return Batch(snapshot, policy, worker or shared(), _in_turn).decide()
 
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:

@@ -7,13 +7,13 @@ allocation that is not prepared yet occupies its place already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from solver.model.cluster import Backing, Gpu, InstanceState, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request
-from solver.model.geometry import Placement
+from solver.model.geometry import Placement, legal
 from solver.model.snapshot import Snapshot
 from solver.packing.states import State, state_of
 from solver.packing.tables import MILLIONTHS, Slot, Table, millionths, table
@@ -35,6 +35,10 @@ class Occupant:
     mask: int = 0
     millionths: int = 0
     memory_mib: int = 0
+
+    @property
+    def place(self) -> Placement | None:
+        return None if self.profile is None or self.start is None else Placement(self.profile, self.start)
 
     @property
     def text(self) -> str:
@@ -77,13 +81,19 @@ class Board:
     def remove(self, claim: str) -> None:
         """The holder has gone: its units are free, its instances idle."""
         gone = [o for o in self.occupants if o.claim == claim]
-        self.idle = [*self.idle, *(Placement(o.profile, o.start) for o in gone if o.profile and o.start is not None)]
+        self.idle = [*self.idle, *(o.place for o in gone if o.place)]
         self.occupants = [o for o in self.occupants if o.claim != claim]
         for occupant in gone:
             self.mask &= ~occupant.mask
             self.millionths -= occupant.millionths
             self.memory_mib -= occupant.memory_mib
         self.known = None
+
+    def spend(self, newcomer: Occupant, leaving: Set[str]) -> None:
+        """The instances of those leaving that cannot stand beside a newcomer are its to take over or destroy."""
+        here = [o.place for o in self.occupants if o.claim in leaving and o.place]
+        if self.table and newcomer.place:
+            self.spent = (*self.spent, *(p for p in here if not legal(self.table.model, (p, newcomer.place))))
 
     def mask_of(self, instance: Placement) -> int:
         return self.table.mask_of(instance) if self.table else 0
@@ -99,8 +109,7 @@ class Board:
 
     def left_behind(self, gone: Iterable[Occupant]) -> list[Placement]:
         """Instances that may be reused or destroyed once these occupants have gone."""
-        places = [Placement(o.profile, o.start) for o in gone if o.profile is not None and o.start is not None]
-        return [*self.idle, *(place for place in places if place not in self.spent)]
+        return [*self.idle, *(o.place for o in gone if o.place and o.place not in self.spent)]
 
     def in_the_way(self, slot: Slot, kept: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
         """The fewest idle instances to destroy so that `slot` is legal beside `kept`; None: it never is."""
@@ -193,7 +202,9 @@ class Cluster:
         for share in holding.grant.devices:
             board = self.boards.get(share.gpu)
             if board and not any(o.claim == holding.request.claim for o in board.occupants):
-                board.add(occupant_of(holding.request.claim, share, board))
+                newcomer = occupant_of(holding.request.claim, share, board)
+                board.spend(newcomer, self.leaving)
+                board.add(newcomer)
         host = self.hosts.get(holding.grant.node)
         if host and holding.request.anti_affinity is not None:
             host.keys = (*host.keys, holding.request.anti_affinity)

@@ -82,6 +82,8 @@ class Batch:
         formulation = Formulator(self._gpus, self._requests, self._fairness, self._policy).build(
             positions, self._policy.improve_s
         )
+        if not formulation.sites:
+            return
         answer, method = self._answer(formulation.problem)
         shares = hand_out(formulation, answer, self._gpus, self._requests)
         self._placed[shares.request] = True
