@@ -80,6 +80,10 @@ bench: $(READY)  ## latency of a submission and of the command line
 bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaiming, a gang, consolidation
 	$(BIN)/python -m tests.bench.quota
 
+.PHONY: bench-planner
+bench-planner: $(READY)  ## plans for 1,000 to 1,000,000 GPUs: seconds, gaps to the bounds, memory; each one judged
+	$(BIN)/python -m tests.bench.planner
+
 .PHONY: bench-online
 bench-online: $(READY)  ## what one decision costs on 1,000 to 100,000 GPUs, each one judged; a verdict on 4,000
 	$(BIN)/python -m tests.bench.online

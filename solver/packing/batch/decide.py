@@ -115,7 +115,8 @@ class Batch:
         """The first of those left out for whom somebody may have to give way."""
         examples, kind = self._requests.examples, self._requests.kind
         preempts = np.array([self._fairness.may_preempt(request) for request in examples], dtype=bool)
-        reclaims = np.array([self._fairness.may_reclaim(request) for request in examples], dtype=bool)
+        owing = self._fairness.reclaimable()
+        reclaims = np.array([bool(owing - {request.project}) for request in examples], dtype=bool)
         entitled = preempts[kind] | (reclaims[kind] & ~self._fairness.beyond)
         left = ~self._placed & (self._fairness.tier != REFUSED) & entitled
         order = self._requests.order[np.argsort(self._fairness.tier[self._requests.order], kind="stable")]

@@ -24,7 +24,7 @@ from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.quota.pools import Pool
 
 REFUSED = -1
-BEYOND = 1_000_000
+BEYOND = NO_PRIORITY = 1_000_000
 
 
 class Fairness:
@@ -49,10 +49,9 @@ class Fairness:
         """Whether its project has less important work that may have to give way to it."""
         return self._least.get(request.project, request.priority) < request.priority
 
-    def may_reclaim(self, request: Request) -> bool:
-        """Whether others hold more than is theirs."""
-        others = (account for (name, _), account in self.ledger.accounts.items() if name != request.project)
-        return any(account.excess > EPSILON for account in others)
+    def reclaimable(self) -> set[str]:
+        """Projects that hold more than is theirs in some pool."""
+        return {name for (name, _), account in self.ledger.accounts.items() if account.excess > EPSILON}
 
     def barred(self, request: Request, snapshot: Snapshot) -> bool:
         """Whether it may not start now whatever room there is."""
@@ -66,16 +65,19 @@ class Fairness:
 
     def _book_holdings(self, snapshot: Snapshot) -> None:
         sums: defaultdict[tuple[str, str, bool], float] = defaultdict(float)
-        self._least: dict[str, int] = {}
+        least: dict[str, int] = {}
         pool_of = self.ledger.pool_of
         for holding in snapshot.held:
-            if not holding.releasing:
-                request, grant = holding.request, holding.grant
-                key = (request.project, pool_of.get(grant.node, ""), request.preemptible)
-                for share in grant.devices:
-                    sums[key] += share.portion
-                if request.preemptible and not holding.protected:
-                    self._least[request.project] = min(request.priority, self._least.get(request.project, 1000))
+            if holding.releasing:
+                continue
+            request, grant = holding.request, holding.grant
+            project, preemptible = request.project, request.preemptible
+            key = (project, pool_of.get(grant.node, ""), preemptible)
+            for share in grant.devices:
+                sums[key] += share.portion
+            if preemptible and not holding.protected and request.priority < least.get(project, NO_PRIORITY):
+                least[project] = request.priority
+        self._least = least
         for (project, pool, preemptible), gpus in sums.items():
             account = self.ledger.account(project, pool)
             for level in account.chain if account else ():

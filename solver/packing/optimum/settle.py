@@ -19,14 +19,14 @@ from solver.packing.optimum.prices import Prices, reduced_costs
 from solver.packing.optimum.rounding import Draft, Taken, fitted, tier_weights
 from solver.packing.problem import Problem
 
-CHOICES, MOST_COLUMNS = 5, 500
+CHOICES, MOST_COLUMNS = 5, 100
 RETRIED = 8
 SETTLE_S = 0.05
 WEIGHT_SCALE = 1_000_000
 CAP_SCALE = 1_000_000
 WEIGHT_PER_OPERATION = 1000.0
 TIER_SCALE = 20.0
-LIKING = 0.01
+LIKING = 0.0001
 
 
 class Settler:

@@ -19,7 +19,7 @@ from solver.packing.problem import Answer, Group, MigGroup, Packing, Problem
 
 EXACT_GPUS = 40
 EXACT_S = 0.5
-FIRST_SETTLE_S = 0.5
+FIRST_SETTLE_S = 0.05
 GOOD_GAP = 1e-4
 MOST_RETRIES = 40
 RETRY_STEP = 17
