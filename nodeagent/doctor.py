@@ -6,12 +6,10 @@ Only looks: nothing is created, switched or stopped.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Iterator
 
+from nodeagent import node_checks
+from nodeagent.findings import Finding, Level, Machine
 from nodeagent.health import fault_of_readings
 from nodeagent.mig_mode import reset_command
 from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
@@ -27,44 +25,9 @@ _CLIENTS = {
 }
 
 
-class Level(StrEnum):
-    """ok; note: fine, but good to know; warning: something will not work; error: nothing will."""
-
-    OK = "ok"
-    NOTE = "note"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at and what was found. `fix`: what to do, "" where nothing is needed."""
-
-    check: str
-    level: Level
-    text: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Where to look.
-
-    open_nvml  opens the driver's library. Raises LibraryMissing
-    state_dir  the agent's directory
-    simulated  there are no device nodes to be found
-    root       the file system's root
-    """
-
-    open_nvml: Callable[[], Nvml]
-    state_dir: Path
-    simulated: bool = False
-    root: Path = Path("/")
-
-
 def examine(machine: Machine) -> tuple[Finding, ...]:
     """Every finding, in an order to read them in."""
-    return (*_driver(machine), *_clients(machine), *_directories(machine), *_containers(machine))
+    return (*_driver(machine), *_clients(machine), *_directories(machine), *node_checks.findings(machine.root))
 
 
 def _driver(machine: Machine) -> Iterator[Finding]:
@@ -164,21 +127,3 @@ def _directories(machine: Machine) -> Iterator[Finding]:
         yield Finding("state", Level.ERROR, f"{path} cannot be written", f"chown it to {os.geteuid()}")
     else:
         yield Finding("state", Level.OK, f"{path} is this user's own")
-
-
-def _containers(machine: Machine) -> Iterator[Finding]:
-    """What only a Kubernetes node needs, where there is a kubelet, and how resources are bounded."""
-    unified = (machine.root / "sys/fs/cgroup/cgroup.controllers").exists()
-    yield Finding("cgroups", Level.OK, "cgroup v2" if unified else "cgroup v1")
-    kubelet = machine.root / "var/lib/kubelet/plugins_registry"
-    if not kubelet.exists():
-        return
-    if os.access(kubelet, os.W_OK):
-        yield Finding("kubelet", Level.OK, f"plugins register in {kubelet}")
-    else:
-        yield Finding("kubelet", Level.ERROR, f"{kubelet} cannot be written", "run the node agent as root")
-    if shutil.which("nvidia-ctk") is None:
-        fix = "install nvidia-container-toolkit: it knows the driver's libraries that containers need"
-        yield Finding("cdi", Level.ERROR, "nvidia-ctk is not there", fix)
-    else:
-        yield Finding("cdi", Level.OK, "nvidia-ctk is there")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.doctor import Finding, Level, Machine, examine
+from nodeagent.doctor import examine
+from nodeagent.findings import Finding, Level, Machine
 from nodeagent.nvml import LibraryMissing, Nvml
 from nodeagent.simulated_nvml import hardware
 from tests.nodeagent import machines

@@ -1,0 +1,45 @@
+"""What `migctl doctor` finds, and where it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from nodeagent.nvml import Nvml
+
+
+class Level(StrEnum):
+    """ok; note: fine, but good to know; warning: something will not work; error: nothing will."""
+
+    OK = "ok"
+    NOTE = "note"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at and what was found. `fix`: what to do, "" where nothing is needed."""
+
+    check: str
+    level: Level
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where to look.
+
+    open_nvml  opens the driver's library. Raises LibraryMissing
+    state_dir  the agent's directory
+    simulated  there are no device nodes to be found
+    root       the file system's root
+    """
+
+    open_nvml: Callable[[], Nvml]
+    state_dir: Path
+    simulated: bool = False
+    root: Path = Path("/")
