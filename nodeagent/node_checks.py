@@ -85,7 +85,7 @@ def _containerd(path: Path) -> Iterator[Finding]:
     try:
         plugins: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("plugins", {})
         told = [plugins[name]["enable_cdi"] for name in (_CRI, _CRI_RUNTIME) if "enable_cdi" in plugins.get(name, {})]
-    except (OSError, ValueError, TypeError) as e:
+    except (OSError, ValueError, TypeError, AttributeError) as e:
         yield Finding(
             "runtime", Level.NOTE, f"{path} cannot be read: {e}", "see whether containerd injects CDI devices"
         )
