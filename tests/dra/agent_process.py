@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,10 +80,11 @@ class AgentProcess:
         return self._process.wait(PATIENCE_S)
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Leave nothing behind."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The agent's log lines about an event."""

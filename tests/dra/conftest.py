@@ -41,6 +41,7 @@ def new_node(api: ApiServer) -> Iterator[NewNode]:
 @pytest.fixture
 def node() -> Iterator[Node]:
     # Socket paths are short (107 bytes): pytest's own folders, a worker's above all, are too long.
-    node = Node(Path(tempfile.mkdtemp(prefix="dra-")))
-    yield node
-    node.stop()
+    with tempfile.TemporaryDirectory(prefix="dra-") as directory:
+        node = Node(Path(directory))
+        yield node
+        node.stop()

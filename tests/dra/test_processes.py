@@ -158,7 +158,7 @@ def test_a_claim_gone_before_its_unprepare_stays_busy_until_its_processes_are_go
     processes.hold(node.machine, device, 1000, pid=program.pid, claim=uid)
     api.delete("resourceclaims", "killed", "team-a")
     node.kubelet.register()  # a reason to report at once
-    until(lambda: [p["pid"] for p in node.report()["processes"]] == [program.pid])
+    until(lambda: [p["pid"] for p in node.report().get("processes", ())] == [program.pid])
     assert [(i["state"], i["claim"]) for i in instances(node)] == [("busy", uid)]
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(node.kubelet.unprepare, "killed", uid)
