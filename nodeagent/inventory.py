@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from nodeagent.contract import GpuProcess
 from nodeagent.gpu import ManagedGpu
-from nodeagent.mig import owns
+from nodeagent.mig import mode_of, owns
 from nodeagent.mig_mode import waits_for_reset
 from nodeagent.nvml import HardwareInstance, Nvml
 from nodeagent.records import Hold, Owned
@@ -28,7 +28,7 @@ class Sight:
 
 def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, bounds: Bounds) -> Sight:
     """Read the hardware and tell it with the record. Needs the GPU's turn. Raises NvmlError."""
-    mode = nvml.mig_mode(gpu.uuid)
+    mode = mode_of(nvml, gpu)
     mig = mode is not None and mode.current
     present = nvml.instances(gpu.board) if mig else ()
     processes = tuple(_process(gpu, p.pid, p.memory_mib, p.gi, present, claim_of) for p in nvml.processes(gpu.uuid))

@@ -14,7 +14,7 @@ from nodeagent import records
 from nodeagent.contract import Busy, Stale, Unsupported
 from nodeagent.events import What
 from nodeagent.gpu import ManagedGpu
-from nodeagent.nvml import HardwareInstance, InUse, NoRoom, NotFound, Nvml
+from nodeagent.nvml import HardwareInstance, InUse, MigMode, NoRoom, NotFound, Nvml, NvmlError
 from nodeagent.records import Entry, Hold, Owned, Record
 from solver.model.demand import DeviceShare
 from solver.model.geometry import Placement, Profile, legal
@@ -66,7 +66,7 @@ def clear(nvml: Nvml, gpu: ManagedGpu) -> None:
 
 def settle(nvml: Nvml, gpu: ManagedGpu) -> tuple[HardwareInstance, ...]:
     """Make hardware and record agree after anything; what is on the GPU then. Idempotent."""
-    mode = nvml.mig_mode(gpu.uuid)
+    mode = mode_of(nvml, gpu)
     present = nvml.instances(gpu.board) if mode is not None and mode.current else ()
     stuck: list[Owned] = []
     for half in [i for i in present if _ours_half_made(gpu.record, i)]:
@@ -85,6 +85,18 @@ def settle(nvml: Nvml, gpu: ManagedGpu) -> tuple[HardwareInstance, ...]:
         gpu.journal.append(*entries)
     gpu.unsettled = False
     return present
+
+
+def mode_of(nvml: Nvml, gpu: ManagedGpu) -> MigMode | None:
+    """The GPU's MIG mode, None where it has no MIG. Raises NvmlError.
+
+    A driver that denies MIG where we have made instances is not believed: they would be taken for gone, and
+    for somebody else's when it remembers them.
+    """
+    mode = nvml.mig_mode(gpu.uuid)
+    if mode is None and (gpu.record.owned or gpu.record.intent is not None):
+        raise NvmlError("the driver says that the GPU has no MIG, and we have made instances on it")
+    return mode
 
 
 def _ours_half_made(record: Record, instance: HardwareInstance) -> bool:
@@ -229,7 +241,7 @@ def _create(nvml: Nvml, gpu: ManagedGpu, profile: Profile, place: Placement) -> 
 
 def refuse_mode(nvml: Nvml, gpu: ManagedGpu, *, mig: bool) -> None:
     """Raises Stale or Unsupported unless the GPU's MIG mode is the one that a share needs."""
-    mode = nvml.mig_mode(gpu.uuid)
+    mode = mode_of(nvml, gpu)
     if mode is None and mig:
         raise Unsupported(f"GPU {gpu.uuid} ({gpu.board.name}) has no MIG")
     if mode is not None and mode.current != mig:

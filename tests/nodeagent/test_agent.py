@@ -265,6 +265,26 @@ def test_a_held_instance_that_vanished_keeps_its_place_and_is_made_again(machine
     assert agent.prepare(wanted).devices[0].uuid in {i.uuid for i in agent.report().gpus[0].instances}
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3, 5])
+def test_a_driver_that_denies_mig_for_a_moment_takes_no_instance_away(machine: Machine, nth: int) -> None:
+    """NOT_SUPPORTED meant "no MIG", and what was made there was forgotten: foreign for ever after."""
+    agent, gpu = machine.agent(), machine.gpu()
+    agent.prepare(allocation("held", mig(gpu, "1g.5gb", 0)))
+    agent.prepare(allocation("idle", mig(gpu, "1g.5gb", 1)))
+    agent.unprepare("idle")
+    agent.close()
+    agent = machine.agent(Faults(parse(f"nvmlDeviceGetMigMode#{nth}=NOT_SUPPORTED")))
+    for _ in range(3):
+        agent.report()
+        agent.recover()
+    report = agent.report()
+    assert report.gpus[0].fenced == ""
+    assert [(i.state, i.claim) for i in report.gpus[0].instances] == [
+        (InstanceState.BUSY, "held"),
+        (InstanceState.IDLE, None),
+    ]
+
+
 def test_the_gpus_of_a_claim_are_cut_side_by_side(tmp_path: Path) -> None:
     """Each driver call waits until all eight GPUs have come to theirs."""
     machine = Machine(tmp_path, "a100-40gb=8")
