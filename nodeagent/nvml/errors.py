@@ -61,6 +61,7 @@ class TimedOut(NvmlError):
     pass
 
 
+_FUNCTION_NOT_FOUND = 13
 _ERRORS: dict[int, type[NvmlError]] = {
     3: NotSupported, 4: NotPermitted, 6: NotFound, 9: LibraryMissing, 10: TimedOut, 12: LibraryMissing,
     13: NotSupported, 15: Lost, 16: Lost, 18: LibraryMissing, 19: InUse, 23: NoRoom,
@@ -75,8 +76,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*arguments, **named)
         except Exception as e:
+            if type(e).__module__.split("_")[0] != "pynvml":
+                raise
+            if type(e).__name__ == "NVMLLibraryMismatchError":  # pynvml's word for a function that is not there
+                raise NotSupported("the driver is older than R510: update it", _FUNCTION_NOT_FOUND) from e
             code = getattr(e, "value", None)
-            if not isinstance(code, int) or type(e).__module__.split("_")[0] != "pynvml":
+            if not isinstance(code, int):
                 raise
             what = function.__name__.replace("_", " ").strip()
             raise error_for(code, f"{what}: {e}") from e

@@ -8,6 +8,7 @@ import pytest
 from nodeagent.nvml import Board, InUse, LibraryMissing, NoRoom, NotFound, NotSupported, Nvml, NvmlError
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.boards import BOARDS
+from nodeagent.simulated_nvml.faults import Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware, memory_mib
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
@@ -51,6 +52,12 @@ def test_live_profile_tables_equal_the_catalog(name: str, tmp_path: Path) -> Non
         got = by_name[p.name]
         assert (got.enum, got.slices, got.size, got.starts) == (p.enum, p.slices, p.size, p.starts)
         assert (got.max_count, got.memory_mib) == (p.max_count, memory_mib(model, p))
+
+
+def test_a_driver_too_old_for_a_call_is_told_as_that(machine: Machine) -> None:
+    nvml = Nvml(machine.library(Faults(parse("nvmlDeviceGetComputeRunningProcesses_v3=FUNCTION_NOT_FOUND"))))
+    with pytest.raises(NotSupported, match="older than R510"):
+        nvml.processes(machine.gpu())
 
 
 def test_without_a_driver_the_error_names_the_library() -> None:
