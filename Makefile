@@ -27,7 +27,7 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 	$(PYTEST) -n 2 --dist worksteal --timeout 240 -o faulthandler_timeout=200
 
 .PHONY: soak
-soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about ten minutes
+soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about twenty minutes
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py \
 	  tests/dra/test_driver_faults.py
 
