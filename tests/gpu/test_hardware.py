@@ -70,6 +70,19 @@ def test_processes(nvml: Nvml, told: list[ElementTree.Element]) -> None:
         assert {p.pid for p in nvml.processes(board.uuid)} == {int(p.text or 0) for p in gpu.findall(".//pid")}
 
 
+def test_links(nvml: Nvml) -> None:
+    boards = nvml.boards()
+    if len(boards) < 2:
+        pytest.skip("one GPU has none to be linked with")
+    told = subprocess.run(["nvidia-smi", "topo", "-p2p", "n"], capture_output=True, text=True, check=True, timeout=60)
+    rows = [words for words in map(str.split, told.stdout.splitlines()) if "X" in words and words[0].startswith("GPU")]
+    assert len(rows) == len(boards)
+    for one, (name, *row) in zip(boards, rows, strict=True):
+        assert name == f"GPU{one.index}"
+        for other, says in zip(boards, row, strict=True):
+            assert one == other or nvml.linked(one.uuid, other.uuid) == (says == "OK")
+
+
 def test_placements_stay_inside_the_gpu(nvml: Nvml) -> None:
     for board in nvml.boards():
         model = nvml.model(board)
