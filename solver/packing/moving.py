@@ -1,22 +1,25 @@
 """Room by moving work: the fewest claims that, each given a new place at once, open one for a request.
 
 Iterative deepening on the number of moved claims: a place is opened by moving its holders, and who
-has to move may in turn take a place whose holders move. On a few GPUs every place is tried, which
-makes the answer exact as long as the policy's `tries` last; on many GPUs the best places of the best
-nodes are, and beyond CHAINS_UP_TO GPUs the moved take free places only.
+has to move may in turn take a place whose holders move. Of places that as few moves open, the one is
+taken after which the most slots are free. On a few GPUs every place is tried, which makes the answer
+exact as long as the policy's `tries` last; on many GPUs the places of the best nodes are (for more than
+one move the best of each), and beyond CHAINS_UP_TO GPUs the moved take free places only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
+from operator import or_
 from typing import TYPE_CHECKING
 
 from solver.disruption.windows import Window, every
 from solver.model.demand import Grant, Holding, Request
 from solver.packing.gangs import Domain, domains
-from solver.packing.occupancy import Seat
+from solver.packing.occupancy import Board, Host, Seat
 from solver.quota.jobs import GangKey, Job, gang_key
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ _Mark = tuple[int, int, frozenset[str], Settled]
 EXHAUSTIVE_UP_TO = 16
 CHAINS_UP_TO = 512
 NODES_TRIED = 8
+OPENED_COMPARED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +56,32 @@ class Moving:
     def open(self, request: Request, domain: Domain, budget: int) -> tuple[Window, Grant, list[Move]] | None:
         """A place for the request and new places for at most `budget` claims, as few as can be."""
         self._begin()
+        small = self._boards <= EXHAUSTIVE_UP_TO
+        windows = self._windows(request, domain.hosts if small else self._best_hosts(request, domain))
         for limit in range(budget + 1):
             self._deeper = False
-            for window in self._windows(request, domain):
-                if opened := self._try(request, window, limit):
-                    return opened
+            if limit > 1 and not small:
+                windows = self._cheapest(request, domain)
+            if best := self._best(request, windows, limit):
+                self._begin()
+                return self._try(request, best, limit)
             if not self._deeper:
                 break
         return None
+
+    def _best(self, request: Request, windows: Iterable[Window], limit: int) -> Window | None:
+        """Of the windows that so many moves open the one after which the most slots are free, the cheaper of equals."""
+        found: list[tuple[int, Window]] = []
+        for window in windows:
+            mark = self._mark()
+            if opened := self._try(request, window, limit):
+                boards = {seat.board for seats in (window.seats, *(m.seats for m in opened[2])) for seat in seats}
+                after = self._free_slots(boards)
+                self._undo(mark)
+                found.append((after - self._free_slots(boards), window))
+                if len(found) == OPENED_COMPARED:
+                    break
+        return max(found, key=lambda f: f[0])[1] if found else None
 
     def homes(self, request: Request, window: Window) -> list[Move] | None:
         """Where those in a window could go if just they were moved for the request; None where they cannot."""
@@ -120,18 +142,33 @@ class Moving:
                     yield Window(tuple(seats))
                 if not limit or self._boards > CHAINS_UP_TO:
                     continue
-            for window in self._windows(request, domain):
+            small = self._boards <= EXHAUSTIVE_UP_TO
+            windows = self._windows(request, domain.hosts) if small else self._cheapest(request, domain)
+            for window in windows:
                 if all(claim in self._moved or not self._draft.victims.is_leaving(claim) for claim in window.gone):
                     yield window
 
-    def _windows(self, request: Request, domain: Domain) -> Iterator[Window]:
-        licence = self._draft.victims.movers()
-        if self._boards > EXHAUSTIVE_UP_TO:
-            yield from list(islice(self._draft.search.ranked(request, licence, domain), NODES_TRIED))
-            return
-        cluster, policy = self._draft.cluster, self._draft.policy
-        found = [priced for host in domain.hosts for priced in every(cluster, host, request, policy, licence)]
-        yield from (window for _, window in sorted(found, key=lambda priced: priced[0]))
+    def _best_hosts(self, request: Request, domain: Domain) -> tuple[Host, ...]:
+        """Those with the cheapest windows."""
+        return tuple(window.seats[0].board.host for window in self._cheapest(request, domain))
+
+    def _windows(self, request: Request, hosts: Iterable[Host]) -> list[Window]:
+        """Every window on these nodes, the cheapest first."""
+        licence, cluster, policy = self._draft.victims.movers(), self._draft.cluster, self._draft.policy
+        found = [priced for host in hosts for priced in every(cluster, host, request, policy, licence)]
+        return [window for _, window in sorted(found, key=lambda priced: priced[0])]
+
+    def _cheapest(self, request: Request, domain: Domain) -> list[Window]:
+        """The cheapest windows of the best nodes."""
+        return list(islice(self._draft.search.ranked(request, self._draft.victims.movers(), domain), NODES_TRIED))
+
+    def _free_slots(self, boards: Iterable[Board]) -> int:
+        """Once those leaving have left."""
+        leaving, free = self._draft.cluster.leaving, 0
+        for board in (board for board in boards if board.table):
+            staying = (occupant.mask for occupant in board.occupants if occupant.claim not in leaving)
+            free += board.table.free_slots(reduce(or_, staying, 0)) if board.table else 0
+        return free
 
     def _begin(self) -> None:
         self._tries, self._moved, self._settled = self._draft.policy.tries, frozenset(), ()

@@ -73,6 +73,10 @@ class Table:
             self._room[mask] = sum(slot.profile.size for slot in self._usual_slots if not slot.mask & mask)
         return self._room[mask]
 
+    def free_slots(self, mask: int) -> int:
+        """How many slots are free when the units of `mask` are taken."""
+        return sum(not slot.mask & mask for slot in self._usual_slots)
+
     def beside(self, names: tuple[str, ...]) -> bool:
         """Whether instances of these profiles may share one GPU (media engines, counts), units apart.
 
