@@ -89,6 +89,10 @@ bench-online: $(READY)  ## what one decision costs on 1,000 to 100,000 GPUs, eac
 	$(BIN)/python -m tests.bench.online
 	$(BIN)/python -m tests.bench.verdict
 
+.PHONY: bench-acceptance
+bench-acceptance: $(READY)  ## what is admitted on 100 simulated A100s by us, by others and at best; ten minutes
+	$(BIN)/python -m tests.bench.acceptance
+
 .PHONY: soak-verdicts
 soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/test_verdicts.py tests/solver/test_moving.py tests/solver/test_preemption.py tests/solver/test_batch.py
