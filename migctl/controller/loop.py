@@ -84,8 +84,10 @@ class Controller:
     async def _publish(self, state: Snapshot, plan: Plan, verdicts: dict[int, Verdict], milliseconds: float) -> None:
         await publish.reasons(self.control_plane, self.mirror, plan)
         if any(verdict[0] is StepState.ACCEPTED for verdict in verdicts.values()) and not _repeated(state, plan):
-            await publish.record(self.control_plane, state, plan, verdicts, milliseconds)
+            kept = await publish.record(self.control_plane, state, plan, verdicts, milliseconds)
             await publish.events(self.control_plane, state, plan, verdicts)
+            if note := plan.certificate.note:
+                await publish.shortfall(self.control_plane, kept.meta.name, note)
             log.info("planned", steps=len(plan.steps), milliseconds=round(milliseconds, 1))
 
 

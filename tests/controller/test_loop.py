@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,10 +33,19 @@ from solver.model.catalog import find
 from solver.model.cluster import Gpu, Instance, InstanceState
 from solver.model.plan import Assign
 from solver.model.snapshot import Policy
+from solver.packing.worker import Worker
 from tests.checker import check
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 
 pytestmark = pytest.mark.anyio
+
+NEVER_ANSWERS = """
+import sys, time
+from multiprocessing.connection import Connection
+caller = Connection(int(sys.argv[1]))
+caller.send(None)
+time.sleep(600)
+"""
 
 A100 = find("a100-40gb")
 V100 = find("v100")
@@ -255,6 +265,26 @@ async def test_a_decision_sees_its_own_writes_before_the_watch_tells_of_them() -
         seen = observe.snapshot(cluster.mirror, cluster.clock())
         assert [holding.request.name for holding in seen.held] == ["a"]
         assert seen.pending == ()
+
+
+async def test_a_solver_that_hangs_is_stopped_and_an_event_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "MANY", 1)
+    hung = Worker([sys.executable, "-c", NEVER_ANSWERS])
+    cluster = Cluster()
+    cluster.controller.planner = lambda state, policy: planner.plan(state, policy, worker=hung)
+    cluster.controller.policy = Policy(wall_clock_s=0.5)
+    await cluster.node(a100())
+    await cluster.project()
+    for name in ("a", "b"):
+        await cluster.claim(name, PROFILE_2G)
+    async with cluster.watching():
+        await cluster.settle()
+    assert set(await cluster.places()) == {"a", "b"}
+    (said,) = [e for e in (await cluster.control_plane.list(Event)).items if e.spec.reason == "SolverFellBack"]
+    assert "greedy plan stands" in said.spec.message
+    assert said.spec.warning
+    assert said.spec.about.startswith("Plan/")
+    hung.close()
 
 
 async def test_nothing_is_decided_before_everything_is_known() -> None:

@@ -23,6 +23,7 @@ from migctl.backends.kubernetes.projects_keeper import ProjectsKeeper
 from migctl.backends.kubernetes.records import GpuPod
 from migctl.backends.kubernetes.reflector import USUAL as USUAL_TIMING
 from migctl.backends.kubernetes.reflector import Timing
+from migctl.backends.kubernetes.resources import GROUP
 from migctl.backends.kubernetes.snapshot import Observer
 from migctl.backends.kubernetes.steward import USUAL as USUAL_PATIENCE
 from migctl.backends.kubernetes.steward import Patience, Steward
@@ -94,6 +95,8 @@ class KubernetesController:
     def _subject(self, about: str, project: str) -> Subject:
         """The Job, StatefulSet or pod behind "Workload/name"; what is not known stands as it is called."""
         kind, _, name = about.partition("/")
+        if kind == "Plan":
+            return Subject("PlacementPlan", name, api_version=GROUP)
         if kind != "Workload":
             return Subject(kind, name, project)
         for claim in self.cluster.all(Claim):
