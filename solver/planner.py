@@ -16,7 +16,7 @@ from solver.explain import Explainer
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.batch.decide import Batch
+from solver.packing.batch.decide import decide
 from solver.packing.draft import Draft
 from solver.packing.steps import StepList
 from solver.packing.tables import rounding
@@ -39,7 +39,7 @@ def plan(snapshot: Snapshot, policy: Policy | None = None, worker: Worker | None
     policy = policy or Policy()
     if len(snapshot.pending) < MANY:
         return _in_turn(snapshot, policy)
-    return Batch(snapshot, policy, worker or shared(), _in_turn).decide()
+    return decide(snapshot, policy, worker or shared(), _in_turn)
 
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:

@@ -21,12 +21,12 @@ from solver.packing.optimum.prices import Prices, operations_bound, reduced_cost
 from solver.packing.optimum.weight import WeightOptimum, weight_classes
 from solver.packing.problem import Problem
 
-SAMPLE = 200
+SAMPLE = 400
 MOST_COLUMNS = 6000
 TIE = 0.01
 LIKING = 0.0001
 FLOOR_SLACK = 1e-7
-SHORT = 1e-5
+SHORT = 5e-5
 PENALTY = 1000.0
 GOOD_GAP = 0.003
 MOST_ROUNDS = 8
