@@ -6,17 +6,22 @@ import os
 from pathlib import Path
 
 
-def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Put `data` at `path` by rename, on the disk before this returns. Raises OSError."""
+def replace(path: Path, data: bytes, mode: int = 0o600, *, lasting: bool = True) -> None:
+    """Put `data` at `path` by rename, on the disk before this returns. Raises OSError.
+
+    lasting  False: it outlives this process, not a loss of power, and costs no wait for the disk
+    """
     draft = path.with_name(f".{path.name}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         write_all(descriptor, data)
-        os.fsync(descriptor)
+        if lasting:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     os.replace(draft, path)
-    sync_directory(path.parent)
+    if lasting:
+        sync_directory(path.parent)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

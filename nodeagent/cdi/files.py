@@ -1,4 +1,7 @@
-"""One CDI spec file per claim: there from Prepare to Unprepare, whole or not at all, for the runtime's eyes only."""
+"""One CDI spec file per claim: there from Prepare to Unprepare, whole or not at all, for the runtime's eyes only.
+
+They need not outlive the machine's power: every start of the agent writes those of held claims again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class SpecFiles:
         content = msgspec.json.format(msgspec.json.encode(spec(KIND, claim, edits)))
         path = self._path(claim)
         if not (path.exists() and path.read_bytes() == content):
-            replace(path, content, mode=0o600)
+            replace(path, content, mode=0o600, lasting=False)
         return f"{KIND}={claim}"
 
     def remove(self, claim: str) -> None:

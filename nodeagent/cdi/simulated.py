@@ -46,9 +46,9 @@ class SimulatedGpus:
         folder = self._folder / prepared.claim
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, text in self._views(prepared.environment).items():
-            replace(folder / name, text.encode(), mode=0o644)
+            replace(folder / name, text.encode(), mode=0o644, lasting=False)
         script = folder / "nvidia-smi"
-        replace(script, _SCRIPT.encode(), mode=0o755)
+        replace(script, _SCRIPT.encode(), mode=0o755, lasting=False)
         return edits + Edits(
             mounts=(
                 Mount(str(folder), FOLDER, READ_ONLY),

@@ -21,7 +21,10 @@ class ClaimRef:
 
 
 class Ledger:
-    """A file per claim in `directory`, from before it is prepared until it was taken back. Methods raise OSError."""
+    """A file per claim in `directory`, from before it is prepared until it was taken back. Methods raise OSError.
+
+    A claim whose file a loss of power took is not taken back by ourselves: nothing else depends on it.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -31,13 +34,13 @@ class Ledger:
         content = msgspec.json.encode(ref)
         path = self._path(ref.uid)
         if not (path.exists() and path.read_bytes() == content):
-            replace(path, content)
+            replace(path, content, lasting=False)
 
     def find(self, uid: str) -> ClaimRef | None:
         """None where nobody noted the claim, or not in full."""
         try:
             return msgspec.json.decode(self._path(uid).read_bytes(), type=ClaimRef)
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, msgspec.DecodeError):
             return None
 
     def forget(self, uid: str) -> None:
