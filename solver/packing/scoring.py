@@ -1,8 +1,8 @@
 """What makes one place better than another, and the best seats of one node.
 
 Scores compare in this order: node pool preference, MIG before software, the preferred profile, the
-smaller part of a GPU, then for packing (binpack) the least room closed (creates and
-destroys count as some), the fullest node and GPU; for spreading the emptiest node and GPU first.
+smaller part of a GPU, then for packing (binpack) the least room closed (creates,
+destroys and holders count as some), the fullest node and GPU; for spreading the emptiest node and GPU first.
 """
 
 from __future__ import annotations
