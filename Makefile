@@ -93,6 +93,16 @@ bench-online: $(READY)  ## what one decision costs on 1,000 to 100,000 GPUs, eac
 bench-acceptance: $(READY)  ## what is admitted on 100 simulated A100s by us, by others and at best; ten minutes
 	$(BIN)/python -m tests.bench.acceptance
 
+OPENB := $(BIN)/migctl simulate --nodes traces/openb/openb_node_list_gpu_node.csv \
+	--policy migctl --policy first-fit --policy best-fit --policy fgd --policy hami --policy hami-spread \
+	--policy 're-packing for free' --trace
+
+.PHONY: openb
+openb: $(READY)  ## replay the openb trace and draw the charts of docs/simulation.md anew; a minute
+	$(OPENB) traces/openb/openb_pod_list_default.csv.gz --stay --chart docs/images/openb-trace.svg
+	$(OPENB) traces/openb/openb_pod_list_default.csv.gz --fill 1.3 --chart docs/images/openb-filled.svg
+	$(OPENB) traces/openb/openb_pod_list_gpushare100.csv.gz --fill 1.3 --chart docs/images/openb-fractions.svg
+
 .PHONY: soak-verdicts
 soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/test_verdicts.py tests/solver/test_moving.py tests/solver/test_preemption.py tests/solver/test_batch.py

@@ -88,7 +88,11 @@ def simulate(
     if chart:
         charts.draw(results, title, chart, by_arrival=bool(trace and (stay or fill)))
     if shown.format.for_people:
-        tables.show(tables.table(results, tables.shown(_columns(queue), wide=shown.format is formats.Format.WIDE)))
+        tables.show(
+            tables.table(
+                results, tables.shown(_columns(queue, bool(stay or fill)), wide=shown.format is formats.Format.WIDE)
+            )
+        )
     else:
         formats.write({"kind": "Simulation", "policies": [report.row(result) for result in results]}, shown.format)
 
@@ -156,18 +160,25 @@ def _progress(arrivals: int) -> Iterator[Watch]:
         yield watch
 
 
-def _columns(queue: bool) -> list[Column[Result]]:
+def _columns(queue: bool, filling: bool) -> list[Column[Result]]:
     waiting: list[Column[Result]] = [
         Column("WAIT", lambda r: _time(r.waiting)),
         Column("WAIT P95", lambda r: _time(r.waiting_p95)),
         Column("UNSERVED", lambda r: str(r.unserved)),
     ]
+    steady: list[Column[Result]] = [
+        Column("USED", lambda r: _share(r.utilisation)),
+        Column("IDLE GPUS", lambda r: "-" if r.idle_gpus is None else f"{r.idle_gpus:.1f}"),
+    ]
+    at_end: list[Column[Result]] = [
+        Column("USED AT END", lambda r: _share(r.used_at_end)),
+        Column("IDLE GPUS AT END", lambda r: "-" if r.idle_at_end is None else str(r.idle_at_end)),
+    ]
     return [
         Column("POLICY", lambda r: r.policy),
         Column("REQUESTS", lambda r: _share(r.requests)),
         Column("SLICES", lambda r: _share(r.slices)),
-        Column("USED", lambda r: _share(r.utilisation)),
-        Column("IDLE GPUS", lambda r: "-" if r.idle_gpus is None else f"{r.idle_gpus:.1f}"),
+        *(at_end if filling else steady),
         *(waiting if queue else ()),
         Column("FRAGMENTED", lambda r: str(r.fragmented)),
         Column("MOVES", lambda r: str(r.moves)),

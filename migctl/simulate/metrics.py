@@ -30,6 +30,7 @@ class Result:
     unserved     of the queue: never admitted
     fragmented   refused, or made to wait, while enough compute and room was free in sum
     moves, creates, destroys   by all admissions together
+    used_at_end, idle_at_end   compute held of the fleet's, and GPUs that nobody used, after the last arrival
     by_size      for each ask: how often it was made, and how often admitted
     over_time    (when, compute held of the fleet's)
     """
@@ -48,6 +49,8 @@ class Result:
     moves: int
     creates: int
     destroys: int
+    used_at_end: float
+    idle_at_end: int | None
     by_size: dict[str, tuple[int, int]]
     over_time: tuple[tuple[float, float], ...]
 
@@ -146,6 +149,8 @@ class _Meter:
             moves=self._did["moves"],
             creates=self._did["creates"],
             destroys=self._did["destroys"],
+            used_at_end=self._moments[-1][1] / self._gpus if self._moments else 0.0,
+            idle_at_end=self._gpus - self._moments[-1][2] if placed else None,
             by_size={
                 ask_text(ask): (count, self._got[ask])
                 for ask, count in sorted(self._asked.items(), key=_size(computes))

@@ -32,6 +32,8 @@ def test_a_day_of_two_gpus() -> None:
     assert result.slices == pytest.approx((7 + 4 + 7 + 2) / (7 + 4 + 7 + 7 + 2))
     assert result.utilisation == pytest.approx((7 + 4) / 14)
     assert result.idle_gpus == 0.0
+    assert result.used_at_end == pytest.approx(6 / 14)
+    assert result.idle_at_end == 0
     assert result.fragmented == 0
     assert (result.creates, result.destroys, result.moves) == (3, 1, 0)
     assert result.by_size == {"2g.10gb": (1, 1), "4g.20gb": (1, 1), "7g.40gb": (3, 2)}
