@@ -22,6 +22,8 @@ from nodeagent.wire import NotOurs, grant_from_json
 EVERY_S = 30.0
 PATIENCE_S = 120.0
 """A kubelet asks again every 10 to 15 s."""
+ASKS = 8
+"""So many claims that were not missing before are asked about in one look: a cluster's agents may start together."""
 SURE_S = 600.0
 """A claim that was there is not asked about again so soon."""
 
@@ -68,9 +70,11 @@ class Reclaim:
         """One look at every claim. Raises OSError."""
         held, working, now = self._held(), self._working(), self._clock()
         self._there = {uid: at for uid, at in self._there.items() if uid in held and now - at < SURE_S}
-        refs = [self._ledger.find(uid) for uid in held if uid not in working and uid not in self._there]
-        lost = {ref.uid: ref for ref in refs if ref is not None and self._is_lost(ref)}
-        self._there.update({ref.uid: now for ref in refs if ref is not None and ref.uid not in lost})
+        idle = [uid for uid in held if uid not in working and uid not in self._there]
+        refs = [ref for ref in map(self._ledger.find, idle) if ref is not None]
+        asked = [r for r in refs if r.uid in self._lost] + [r for r in refs if r.uid not in self._lost][:ASKS]
+        lost = {ref.uid: ref for ref in asked if self._is_lost(ref)}
+        self._there.update({ref.uid: now for ref in asked if ref.uid not in lost})
         self._lost = {uid: self._lost.get(uid, now) for uid in lost}
         for uid, since in self._lost.items():
             if now - since >= PATIENCE_S:

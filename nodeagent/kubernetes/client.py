@@ -23,6 +23,8 @@ MERGE_PATCH = "application/merge-patch+json"
 
 _ANSWER_S = 10.0
 _CONNECT_S = 3.0
+_KEPT_S = 60.0
+"""From one heartbeat to the next: a new TLS connection costs more than all else of it. API servers keep it 90 s."""
 _LATER = {429, 500, 502, 503, 504}
 
 
@@ -64,6 +66,7 @@ class Api:
             verify=access.trust,
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             headers={"Accept": "application/json", "User-Agent": "migctl-agent"},
+            limits=httpx.Limits(keepalive_expiry=_KEPT_S),
             trust_env=False,
         )
 

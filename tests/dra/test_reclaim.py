@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from nodeagent import environment, host
-from nodeagent.dra.reclaim import EVERY_S, PATIENCE_S, SURE_S, Reclaim
+from nodeagent.dra.ledger import ClaimRef, Ledger
+from nodeagent.dra.reclaim import ASKS, EVERY_S, PATIENCE_S, SURE_S, Reclaim
 from nodeagent.events import Event, What
-from nodeagent.kubernetes.client import Json, Unreachable
+from nodeagent.kubernetes.client import Json, NotFound, Unreachable
 from tests.dra.node import Node
 from tests.nodeagent.machines import NODE
 
@@ -115,6 +117,36 @@ def test_a_process_on_the_device_that_nobody_can_name_keeps_its_claim(watch: Wat
     machine.vacate()
     watch.looks(0)
     assert watch.node.held() == ()
+
+
+def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_path: Path) -> None:
+    uids = [f"uid-{number:02}" for number in range(3 * ASKS)]
+    ledger, now = Ledger(tmp_path / "claims"), 0.0
+    for uid in uids[1:]:
+        ledger.note(ClaimRef("team-a", uid, uid))
+    asked: list[str] = []
+    released: list[str] = []
+
+    def read(namespace: str, name: str) -> Json:
+        asked.append(name)
+        raise NotFound(name)
+
+    reclaim = Reclaim(
+        NODE,
+        ledger,
+        lambda: [uid for uid in uids if uid not in released],
+        read,
+        lambda ref: released.append(ref.uid),
+        lambda event: None,
+        working=lambda: (),
+        clock=lambda: now,
+    )
+    reclaim.step()
+    assert asked == uids[1 : 1 + ASKS], "the first has no known name"
+    for _ in range(10):
+        now += EVERY_S
+        reclaim.step()
+    assert sorted(released) == uids[1:]
 
 
 def test_an_api_server_that_does_not_answer_says_nothing_about_claims(watch: Watch) -> None:
