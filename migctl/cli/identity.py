@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import options, projects, session
+from migctl.cli import options, session
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+from migctl.cli.queues import projects
 
 PEER = "the socket of migctl up is yours alone: the system vouches for you"
 

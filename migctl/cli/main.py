@@ -52,7 +52,8 @@ class Commands(LazyGroup):
             "events": Lazy("migctl.cli.events:events", "Show what happened."),
         },
         "Projects and people": {
-            "project": Lazy("migctl.cli.projects:app", "Projects: queues with quota."),
+            "project": Lazy("migctl.cli.queues.projects:app", "Projects: queues with quota."),
+            "department": Lazy("migctl.cli.queues.departments:app", "Departments: projects that share a quota."),
             "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
             "whoami": Lazy("migctl.cli.identity:whoami", "Show who you are to the control plane."),
             "login": Lazy("migctl.cli.identity:login", "Say how you are known to the control plane."),

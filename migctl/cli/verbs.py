@@ -31,8 +31,9 @@ def list_(
     watch: options.Watch = False,
 ) -> None:
     """List jobs, nodes or projects."""
-    from migctl.cli import nodes, projects
+    from migctl.cli import nodes
     from migctl.cli.output.listings import view
+    from migctl.cli.queues import projects
     from migctl.cli.workloads import listing
 
     asked = session.of(context)

@@ -19,7 +19,7 @@ def test_create_list_and_choose(cli: Cli) -> None:
     assert cli.ok("project", "set", "team-a").out == "Project team-a is the default now\n"
     lines = cli.ok("project", "list").lines
     assert lines[0].split()[:4] == ["NAME", "DEFAULT", "DEPARTMENT", "QUOTA"]
-    assert lines[1].split() == ["team-a", "*", "2.00", "0.00", "0.00", "0.00", "0.00"]
+    assert lines[1].split() == ["team-a", "*", "2.00", "0.00", "0%", "0.00", "0.00", "0.00"]
     assert "unlimited" in lines[2]
     assert lines == cli.ok("list", "projects").lines
     assert cli.ok("whoami").lines[1].split() == ["Project:", "team-a"]
@@ -101,3 +101,32 @@ def test_a_damaged_config_file_is_named_and_kept(team: Cli) -> None:
     assert str(path) in result.err
     assert "hint: correct or remove it" in result.err
     assert path.read_text() == '{"project": 3'
+
+
+def test_a_quota_of_its_own_in_a_node_pool(cli: Cli) -> None:
+    cli.ok("project", "create", "team-a", "--quota", "1", "--pool", "a100=4:8", "--pool", "old=0")
+    pools = cli.do(lambda cluster: cluster.get(Project, "team-a")).spec.pools
+    assert {name: (pool.quota, pool.limit) for name, pool in pools.items()} == {"a100": (4.0, 8.0), "old": (0.0, -1.0)}
+    cli.ok("project", "update", "team-a", "--pool", "a100=0", "--pool", "old=")
+    pools = cli.do(lambda cluster: cluster.get(Project, "team-a")).spec.pools
+    assert {name: (pool.quota, pool.limit) for name, pool in pools.items()} == {"a100": (0.0, -1.0)}
+    assert "a100" in cli.ok("project", "describe", "team-a").out
+
+
+@pytest.mark.parametrize("text", ["a100", "=4", "a100=many", "a100=-3", "a100=1:-5"])
+def test_a_node_pools_quota_that_cannot_be(cli: Cli, text: str) -> None:
+    assert cli("project", "create", "team-a", "--pool", text).code == 2
+
+
+def test_describe_shows_quota_use_ratio_and_work(team: Cli) -> None:
+    team.do(lambda cluster: scenes.workload(cluster, "one", GpuAsk(devices=1)))
+    project = team.do(lambda cluster: cluster.get(Project, "team-a"))
+    status = {"allocated": 1.5, "requested": 2.0, "fairShare": 1.0}
+    team.do(lambda cluster: cluster.patch(project, {"status": status}))
+    out = team.ok("project", "describe", "team-a").out
+    assert "1.50 GPUs (150% of its quota)" in out
+    assert "Fair share:" in out
+    assert "one" in out
+    assert json.loads(team.ok("project", "describe", "team-a", "-o", "json").out)["kind"] == "ProjectDescription"
+    assert "150%" in team.ok("project", "list").lines[1]
+    assert team("project", "describe", "team-x").code == 3

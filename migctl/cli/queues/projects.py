@@ -1,39 +1,28 @@
-"""`project list|create|update|set|delete`: queues with quota, and which one -p defaults to."""
+"""`project list|create|update|describe|set|delete`: queues with quota, and which one -p defaults to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from migctl import quantities
 from migctl.backends.protocol import AlreadyExists
 from migctl.cli import options, session
 from migctl.cli.control import Control
-from migctl.cli.failures import ExitCode, Failure, usage
+from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import Listed, View, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
+from migctl.cli.queues import columns, description, fields
 from migctl.cli.selectors import selector
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 
-UNLIMITED = -1
-WEIGHTS = {"none": 0.0, "low": 1.0, "medium": 2.0, "high": 3.0}
-
-Quota = Annotated[float | None, typer.Option("--quota", metavar="GPUS", help="GPUs of its own; -1: unlimited.")]
-Limit = Annotated[float | None, typer.Option("--limit", metavar="GPUS", help="Never more than this; -1: unlimited.")]
-Weight = Annotated[
-    str | None,
-    typer.Option("--over-quota-weight", metavar="WEIGHT", help="Its part of unused GPUs: none, low, medium, high."),
-]
-Priority = Annotated[int | None, typer.Option("--priority", metavar="N", help="Higher ones get unused GPUs first.")]
-Department = Annotated[str | None, typer.Option("--department", metavar="NAME", help="The department it is part of.")]
+InDepartment = Annotated[str | None, typer.Option("--department", metavar="NAME", help="The department it is part of.")]
 MinRuntime = Annotated[
     str | None, typer.Option("--min-runtime", metavar="TIME", help="Its work is not preempted before: 10m, 2h.")
 ]
@@ -47,29 +36,11 @@ def table(asked: Session) -> Listed[Project]:
             Column("NAME", lambda project: project.meta.name),
             Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else ""),
             Column("DEPARTMENT", lambda project: project.spec.department or ""),
-            _gpus("QUOTA", lambda project: project.spec.quota),
-            _gpus("LIMIT", lambda project: project.spec.limit, wide=True),
-            Column("WEIGHT", lambda project: _weight(project.spec.over_quota_weight), wide=True),
-            Column("PRIORITY", lambda project: str(project.spec.priority), wide=True),
-            _gpus("ALLOCATED", lambda project: project.status.allocated),
-            _gpus("NON-PREEMPTIBLE", lambda project: project.status.non_preemptible),
-            _gpus("REQUESTED", lambda project: project.status.requested),
-            _gpus("FAIR SHARE", lambda project: project.status.fair_share),
+            *columns.figures(Project),
             age_column(lambda project: project.meta.created, asked.world.now, wide=True),
         ),
         lambda project: project,
     )
-
-
-def _gpus(header: str, value: Callable[[Project], float], wide: bool = False) -> Column[Project]:
-    def text(project: Project) -> str:
-        return "unlimited" if value(project) == UNLIMITED else quantities.gpus_text(value(project))
-
-    return Column(header, text, key=value, wide=wide)
-
-
-def _weight(value: float) -> str:
-    return next((name for name, weight in WEIGHTS.items() if weight == value), f"{value:g}")
 
 
 def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
@@ -108,17 +79,19 @@ def list_projects(
 def create(
     context: typer.Context,
     name: options.Name,
-    quota: Quota = 0.0,
-    limit: Limit = None,
-    weight: Weight = None,
-    priority: Priority = None,
-    department: Department = None,
+    quota: fields.Quota = 0.0,
+    limit: fields.Limit = None,
+    weight: fields.Weight = None,
+    priority: fields.Priority = None,
+    pools: fields.Pools = None,
+    department: InDepartment = None,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Create a project."""
     asked = session.of(context)
-    spec = ProjectSpec(**_given(quota, limit, weight, priority, department, min_runtime))
+    given = fields.Flags(quota, limit, weight, priority, pools)
+    spec = ProjectSpec(**given.fields(department=department, min_runtime_s=_seconds(min_runtime)))
 
     async def created(control: Control) -> Project:
         try:
@@ -131,7 +104,7 @@ def create(
             ) from None
 
     made = asked.run(created)
-    text = f"Created project {name} with a quota of {quantities.gpus_text(made.spec.quota)} GPUs"
+    text = f"Created project {name} with a quota of {columns.gpus_text(made.spec.quota)} GPUs"
     write_one(made, view(asked, output), lambda: print(text))
     if view(asked, output).format is Format.TABLE and asked.setting("project", None) is None:
         session.note(f"next: migctl project set {name}")
@@ -141,58 +114,39 @@ def create(
 def update(
     context: typer.Context,
     name: options.Name,
-    quota: Quota = None,
-    limit: Limit = None,
-    weight: Weight = None,
-    priority: Priority = None,
-    department: Department = None,
+    quota: fields.Quota = None,
+    limit: fields.Limit = None,
+    weight: fields.Weight = None,
+    priority: fields.Priority = None,
+    pools: fields.Pools = None,
+    department: InDepartment = None,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Change a project's quota, limit, weight, priority, department or minimum runtime."""
     asked = session.of(context)
-    changes = _given(quota, limit, weight, priority, department, min_runtime)
-    if not changes:
-        raise usage("nothing is to be changed", hint="migctl project update --help")
+    given = fields.Flags(quota, limit, weight, priority, pools)
+    changes = given.changes(ProjectSpec, department=department, min_runtime_s=_seconds(min_runtime))
 
     async def updated(control: Control) -> Project:
-        project = await session.require_project(control, name)
-        fields = {field.name: field.encode_name for field in msgspec.structs.fields(ProjectSpec)}
-        return await control.patch(project, {"spec": {fields[key]: value for key, value in changes.items()}})
+        return await control.patch(await session.require_project(control, name), {"spec": changes})
 
     write_one(asked.run(updated), view(asked, output), lambda: print(f"Updated project {name}"))
 
 
-def _given(
-    quota: float | None,
-    limit: float | None,
-    weight: str | None,
-    priority: int | None,
-    department: str | None,
-    min_runtime: str | None,
-) -> dict[str, Any]:
-    """The fields of a ProjectSpec that flags set."""
-    fields = {
-        "quota": _amount("--quota", quota),
-        "limit": _amount("--limit", limit),
-        "over_quota_weight": None if weight is None else _weight_of(weight),
-        "priority": priority,
-        "department": department,
-        "min_runtime_s": None if min_runtime is None else quantities.duration(min_runtime),
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+def _seconds(min_runtime: str | None) -> float | None:
+    return None if min_runtime is None else quantities.duration(min_runtime)
 
 
-def _amount(flag: str, gpus: float | None) -> float | None:
-    if gpus is not None and gpus != UNLIMITED and not 0 <= gpus <= quantities.MOST_GPUS:
-        raise usage(f"{flag} {gpus:g} is no number of GPUs", hint="0 or more, or -1 for unlimited")
-    return gpus
+@app.command("describe")
+def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
+    """Show a project: quota and use in each node pool, its workloads, what happened to them lately."""
+    asked = session.of(context)
 
+    async def read(control: Control) -> description.Described:
+        return await description.of_project(control, await session.require_project(control, name))
 
-def _weight_of(name: str) -> float:
-    if name not in WEIGHTS:
-        raise usage(f"no over-quota weight is called {name!r}", hint=f"one of {', '.join(WEIGHTS)}")
-    return WEIGHTS[name]
+    description.write(asked.run(read), asked, view(asked, output))
 
 
 @app.command("set")

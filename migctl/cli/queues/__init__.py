@@ -1,0 +1,1 @@
+"""Projects and the departments they are part of: queues with quota."""

@@ -1,0 +1,145 @@
+"""`department list|create|update|describe|delete`: projects that share a quota."""
+
+from __future__ import annotations
+
+import typer
+
+from migctl.backends.protocol import AlreadyExists, NotFound
+from migctl.cli import options, session
+from migctl.cli.control import Control
+from migctl.cli.failures import ExitCode, Failure, not_found
+from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+from migctl.cli.output import watching
+from migctl.cli.output.listings import Listed, view, write_one
+from migctl.cli.output.tables import Column, age_column
+from migctl.cli.output.watching import Listing
+from migctl.cli.queues import columns, description, fields
+from migctl.cli.session import Session
+from migctl.objects import Department, DepartmentSpec, Meta, Project
+
+app = typer.Typer(cls=PatientGroup, help="Departments: projects that share a quota.", **APP_SETTINGS)
+
+
+def table(asked: Session) -> Listed[Department]:
+    return Listed(
+        "Department",
+        (
+            Column("NAME", lambda department: department.meta.name),
+            *columns.figures(Department),
+            age_column(lambda department: department.meta.created, asked.world.now, wide=True),
+        ),
+        lambda department: department,
+    )
+
+
+@app.command("list")
+def list_departments(
+    context: typer.Context,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    watch: options.Watch = False,
+) -> None:
+    """List departments, their quota and the use of all their projects."""
+    asked = session.of(context)
+    shown = view(asked, output, not no_headers, sort_by)
+
+    async def written(control: Control) -> None:
+        async def read() -> list[Department]:
+            return sorted((await control.list(Department)).items, key=lambda department: department.meta.name)
+
+        listing = Listing(table(asked), shown, read, empty="no departments; migctl department create NAME --quota 8")
+        await watching.write(control, (Department,), listing, watch)
+
+    asked.run(written)
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    name: options.Name,
+    quota: fields.Quota = None,
+    limit: fields.Limit = None,
+    weight: fields.Weight = None,
+    priority: fields.Priority = None,
+    pools: fields.Pools = None,
+    output: options.Output = None,
+) -> None:
+    """Create a department. Without a quota it only groups projects."""
+    asked = session.of(context)
+    spec = DepartmentSpec(**fields.Flags(quota, limit, weight, priority, pools).fields())
+
+    async def created(control: Control) -> Department:
+        try:
+            return await control.create(Department(meta=Meta(name=name), spec=spec))
+        except AlreadyExists:
+            raise Failure(
+                f"there is a department {name!r} already",
+                hint=f"migctl department update {name} --quota ...",
+                code=ExitCode.CONFLICT,
+            ) from None
+
+    made = asked.run(created)
+    write_one(made, view(asked, output), lambda: print(f"Created department {name}"))
+    session.note(f"next: migctl project update PROJECT --department {name}")
+
+
+@app.command("update")
+def update(
+    context: typer.Context,
+    name: options.Name,
+    quota: fields.Quota = None,
+    limit: fields.Limit = None,
+    weight: fields.Weight = None,
+    priority: fields.Priority = None,
+    pools: fields.Pools = None,
+    output: options.Output = None,
+) -> None:
+    """Change a department's quota, limit, weight or priority."""
+    asked = session.of(context)
+    changes = fields.Flags(quota, limit, weight, priority, pools).changes(DepartmentSpec)
+
+    async def updated(control: Control) -> Department:
+        return await control.patch(await _require(control, name), {"spec": changes})
+
+    write_one(asked.run(updated), view(asked, output), lambda: print(f"Updated department {name}"))
+
+
+@app.command("describe")
+def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
+    """Show a department: quota and use in each node pool, and its projects."""
+    asked = session.of(context)
+
+    async def read(control: Control) -> description.Described:
+        return await description.of_department(control, await _require(control, name))
+
+    description.write(asked.run(read), asked, view(asked, output))
+
+
+@app.command("delete")
+def delete(context: typer.Context, name: options.Name) -> None:
+    """Delete a department; one that has projects stays."""
+    asked = session.of(context)
+
+    async def deleted(control: Control) -> None:
+        department = await _require(control, name)
+        members = [p.meta.name for p in (await control.list(Project)).items if p.spec.department == name]
+        if members:
+            raise Failure(
+                f"department {name} still has {len(members)} project(s): {', '.join(sorted(members))}",
+                hint="migctl project update PROJECT --department OTHER, or delete them",
+                code=ExitCode.CONFLICT,
+            )
+        await control.delete(department)
+
+    asked.run(deleted)
+    print(f"Deleted department {name}")
+
+
+async def _require(control: Control, name: str) -> Department:
+    try:
+        return await control.get(Department, name)
+    except NotFound:
+        known = sorted(department.meta.name for department in (await control.list(Department)).items)
+    hint = f"departments: {', '.join(known)}" if known else "there is none yet: migctl department create NAME"
+    raise not_found(f"no department is called {name!r}", hint=hint)

@@ -1,0 +1,105 @@
+"""The flags that say what a queue may use, and the fields of its spec that they set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from migctl import quantities
+from migctl.cli.failures import usage
+from migctl.objects import PoolQuota, Record
+
+UNLIMITED = -1
+WEIGHTS = {"none": 0.0, "low": 1.0, "medium": 2.0, "high": 3.0}
+
+Quota = Annotated[float | None, typer.Option("--quota", metavar="GPUS", help="GPUs of its own; -1: unlimited.")]
+Limit = Annotated[float | None, typer.Option("--limit", metavar="GPUS", help="Never more than this; -1: unlimited.")]
+Weight = Annotated[
+    str | None,
+    typer.Option("--over-quota-weight", metavar="WEIGHT", help="Its part of unused GPUs: none, low, medium, high."),
+]
+Priority = Annotated[int | None, typer.Option("--priority", metavar="N", help="Higher ones get unused GPUs first.")]
+Pools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pool",
+        metavar="POOL=GPUS[:LIMIT]",
+        help="Another quota, and limit, in this node pool; may be repeated. POOL= takes it back.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was given on the command line; None: nothing."""
+
+    quota: float | None
+    limit: float | None
+    weight: str | None
+    priority: int | None
+    pools: list[str] | None
+
+    def fields(self, **more: Any) -> dict[str, Any]:
+        """The fields of a new queue's spec that they set."""
+        given = self._given(more)
+        if self.pools:
+            given["pools"] = {name: PoolQuota(**said) for name, said in map(self._pool, self.pools) if said}
+        return given
+
+    def changes(self, spec: type[Record], **more: Any) -> dict[str, Any]:
+        """A merge patch of the spec of a queue that exists; a pool that is taken back is None in it."""
+        changes = _wire(spec, self._given(more))
+        if self.pools:
+            pools = dict(map(self._pool, self.pools))
+            changes["pools"] = {name: None if said is None else _wire(PoolQuota, said) for name, said in pools.items()}
+        if not changes:
+            raise usage("nothing is to be changed", hint="--quota, --limit, --over-quota-weight, --priority or --pool")
+        return changes
+
+    def _given(self, more: Mapping[str, Any]) -> dict[str, Any]:
+        said = {"quota": amount("--quota", self.quota), "limit": amount("--limit", self.limit), **self._rank(), **more}
+        return {name: value for name, value in said.items() if value is not None}
+
+    def _rank(self) -> dict[str, Any]:
+        rank = {
+            "over_quota_weight": None if self.weight is None else weight_of(self.weight),
+            "priority": self.priority,
+        }
+        return {name: value for name, value in rank.items() if value is not None}
+
+    def _pool(self, text: str) -> tuple[str, dict[str, Any] | None]:
+        """A pool's name and the fields of its PoolQuota; None: taken back."""
+        name, found, value = text.partition("=")
+        quota, _, limit = value.partition(":")
+        if not name or not found:
+            raise usage(f"--pool {text} is not understood", hint="--pool a100=4, or --pool a100=4:8")
+        if not value:
+            return name, None
+        try:
+            gpus, most = float(quota), float(limit) if limit else float(UNLIMITED)
+        except ValueError:
+            raise usage(f"--pool {text} names no numbers of GPUs", hint="--pool a100=4, or --pool a100=4:8") from None
+        return name, {"quota": amount("--pool", gpus), "limit": amount("--pool", most), **self._rank()}
+
+
+def _wire(record: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields under the names they have in the JSON; those with their usual value, too."""
+    names = {field.name: field.encode_name for field in msgspec.structs.fields(record)}
+    return {names[name]: value for name, value in fields.items()}
+
+
+def amount(flag: str, gpus: float | None) -> float | None:
+    """A quota or limit that a queue can have."""
+    if gpus is not None and gpus != UNLIMITED and not 0 <= gpus <= quantities.MOST_GPUS:
+        raise usage(f"{flag} {gpus:g} is no number of GPUs", hint="0 or more, or -1 for unlimited")
+    return gpus
+
+
+def weight_of(name: str) -> float:
+    if name not in WEIGHTS:
+        raise usage(f"no over-quota weight is called {name!r}", hint=f"one of {', '.join(WEIGHTS)}")
+    return WEIGHTS[name]
