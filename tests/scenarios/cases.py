@@ -25,14 +25,14 @@ expect a1 b1 b2 Running; expect b1 b2 kept
 SUBMISSIONS = ("submit a2 team-a -g 2", "submit a1 team-a -g 1", "submit b1 team-b -g 1")
 
 CASES: dict[str, str] = {
-    "a third fraction waits and starts when one is deleted": """
+    "A4: a third fraction waits and starts when one is deleted": """
 node node-a 1 v100; project team-a quota 1
 submit f1 team-a -g 0.5; submit f2 team-a -g 0.5; submit f3 team-a -g 0.5
 expect f1 f2 Running; expect f3 Pending; expect f3 waits: no GPU has 0.5 GPU free; expect team-a uses 1
 delete f1
 expect f2 f3 Running; expect f2 kept
 """,
-    "non-preemptible work beyond the quota waits with the numbers; preemptible work may run": """
+    "B6: non-preemptible work beyond the quota waits with the numbers; preemptible work may run": """
 node node-a 1 v100; node node-b 1 v100; project team-a quota 1
 submit i1 team-a -g 0.5 --interactive; submit i2 team-a -g 0.3 --interactive; submit i3 team-a -g 0.3 --interactive
 expect i1 i2 Running; expect i3 Pending
@@ -43,10 +43,12 @@ delete i2
 expect i3 Running
 """,
     **{
-        f"over quota, then reclaimed: {' '.join(line.split()[1] for line in order)}": S2 + "; ".join(order) + OVER_QUOTA
+        f"C1-C9: over quota, then reclaimed: {' '.join(line.split()[1] for line in order)}": S2
+        + "; ".join(order)
+        + OVER_QUOTA
         for order in permutations(SUBMISSIONS)
     },
-    "one job is moved and nothing waits": S2
+    "C10: one job is moved and nothing waits": S2
     + """
 submit a1 team-a -g 1; submit b1 team-b -g 1; submit b2 team-b -g 1
 expect a1 b1 b2 Running; expect a1 on node-a; expect b1 on node-a; expect b2 on node-b
@@ -55,7 +57,7 @@ expect b1 b2 Running
 submit big team-a -g 2
 expect big b1 b2 Running; expect 1 moved; expect 0 evicted
 """,
-    "interactive work is not moved": S2
+    "C11: interactive work is not moved": S2
     + """
 submit a1 team-a -g 1; submit b1 team-b -g 1 --interactive; submit b2 team-b -g 1 --interactive
 expect a1 b1 b2 Running
@@ -64,7 +66,7 @@ expect b1 b2 Running
 submit big team-a -g 2
 expect big Pending; expect b1 b2 kept; expect 0 moved; expect big waits: 2 whole GPUs
 """,
-    "equal projects end with equal shares": """
+    "C12: equal projects end with equal shares": """
 2 nodes x 2 v100; project team-a quota 1; project team-b quota 1
 submit a1 team-a -g 1; submit a2 team-a -g 1; submit a3 team-a -g 1; submit a4 team-a -g 1
 expect a1 a2 a3 a4 Running
@@ -74,7 +76,7 @@ expect a1 a2 kept
 cycles 20
 expect team-a uses 2; expect team-b uses 2; expect a1 a2 b1 b2 kept
 """,
-    "a gang of three starts when all three fit": """
+    "E12: a gang of three starts when all three fit": """
 2 nodes x 2 v100; project team-a quota 4
 submit x team-a -g 1; submit y team-a -g 1
 expect x y Running
@@ -83,7 +85,7 @@ expect gang Pending; expect gang waits: starts only when 3 members fit together
 delete x
 expect gang y Running; expect y kept
 """,
-    "topology that is required keeps a gang in one rack": """
+    "E13: topology that is required keeps a gang in one rack": """
 node node-a 1 v100 rack=r1; node node-b 1 v100 rack=r2; node node-c 1 v100 rack=r2; project team-a quota 4
 submit x team-a -g 1 --interactive; submit y team-a -g 1 --interactive
 expect x on node-a; expect y on node-b; expect x y Running
@@ -94,7 +96,7 @@ expect gang Pending; expect y kept
 delete y
 expect gang Running; expect gang on node-b node-c
 """,
-    "topology that is preferred gives way to starting": """
+    "E13: topology that is preferred gives way to starting": """
 node node-a 1 v100 rack=r1; node node-b 1 v100 rack=r2; node node-c 1 v100 rack=r2; project team-a quota 4
 submit x team-a -g 1 --interactive; submit y team-a -g 1 --interactive
 expect y on node-b; expect x y Running
@@ -112,7 +114,7 @@ expect elastic Running; expect team-a uses 4
 submit b1 team-b -g 1; submit b2 team-b -g 1
 expect b1 b2 Running; expect team-a uses 2; expect 1 evicted
 """,
-    "memory becomes a profile and three of them fit": """
+    "F2, F4, F5: memory becomes a profile and three of them fit": """
 node node-a 1 a100-40gb; project team-a quota 2
 submit m team-a --memory 10GB; submit p1 team-a --profile 2g.10gb; submit p2 team-a --profile 2g.10gb
 expect m p1 p2 Running; expect team-a uses 0.857
@@ -123,7 +125,7 @@ expect 1 evicted
 delete i
 expect m p1 p2 Running
 """,
-    "seven small ones: the fewest go that open a legal start": """
+    "F12: seven small ones: the fewest go that open a legal start": """
 node node-a 1 a100-40gb; project team-a quota 0; project team-b quota 1
 submit a1 team-a --profile 1g.5gb; submit a2 team-a --profile 1g.5gb; submit a3 team-a --profile 1g.5gb
 submit a4 team-a --profile 1g.5gb; submit a5 team-a --profile 1g.5gb; submit a6 team-a --profile 1g.5gb
