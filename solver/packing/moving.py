@@ -4,7 +4,7 @@ Iterative deepening on the number of moved claims: a place is opened by moving i
 has to move may in turn take a place whose holders move. Of places that as few moves open, the one is
 taken after which the most slots are free. On a few GPUs every place is tried, which makes the answer
 exact as long as the policy's `tries` last; on many GPUs the places of the best nodes are (for more than
-one move the best of each), and beyond CHAINS_UP_TO GPUs the moved take free places only.
+one move, or several devices, the best of each), and beyond CHAINS_UP_TO GPUs the moved take free places only.
 """
 
 from __future__ import annotations
@@ -57,7 +57,12 @@ class Moving:
         """A place for the request and new places for at most `budget` claims, as few as can be."""
         self._begin()
         small = self._boards <= EXHAUSTIVE_UP_TO
-        windows = self._windows(request, domain.hosts if small else self._best_hosts(request, domain))
+        one = request.ask.devices == 1
+        windows = (
+            self._windows(request, domain.hosts if small else self._best_hosts(request, domain))
+            if small or one
+            else self._cheapest(request, domain)
+        )
         for limit in range(budget + 1):
             self._deeper = False
             if limit > 1 and not small:
@@ -79,7 +84,7 @@ class Moving:
                 after = self._free_slots(boards)
                 self._undo(mark)
                 found.append((after - self._free_slots(boards), window))
-                if len(found) == OPENED_COMPARED:
+                if len(found) == OPENED_COMPARED or not any(board.table for board in boards):
                     break
         return max(found, key=lambda f: f[0])[1] if found else None
 
