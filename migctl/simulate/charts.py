@@ -20,7 +20,7 @@ COLOURS = {OURS: "#0072B2", OURS_MOVING: "#56B4E9", BOUND: "#000000"}
 OTHERS = ("#E69F00", "#009E73", "#D55E00", "#CC79A7", "#A6761D", "#999999", "#8C6BB1")
 HOUR = 3600.0
 MOST_SIZES = 10
-FEW_SIZES = 5
+NEARLY_FULL = 0.85
 POINTS = 80
 """A line over time is smoothed to so many."""
 
@@ -30,7 +30,7 @@ class BadChart(ValueError):
 
 
 def draw(results: Sequence[Result], title: str, path: Path, by_arrival: bool = False) -> None:
-    """Write the picture; its format is the name's ending. by_arrival: the time of a trace is a count of arrivals.
+    """Write the picture; its format is the name's ending. by_arrival: the fleet fills up, and time counts arrivals.
 
     Raises BadChart, OSError.
     """
@@ -50,7 +50,10 @@ def draw(results: Sequence[Result], title: str, path: Path, by_arrival: bool = F
         _admitted(admitted, results, colours)
         _sizes(sizes, results, colours)
         _over_time(over_time, results, colours, by_arrival)
-        _cost(cost, results, colours)
+        if by_arrival:
+            _left(cost, results, colours)
+        else:
+            _cost(cost, results, colours)
         handles = [Patch(color=colours[result.policy], label=result.policy) for result in results]
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
         plain = {"Date": None} if path.suffix.lower() == ".svg" else {}
@@ -87,7 +90,7 @@ def _sizes(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> No
         parts = [100 * result.by_size[name][1] / result.by_size[name][0] for name in names]
         places = [place + (number - len(results) / 2 + 0.5) * width for place in range(len(names))]
         axes.bar(places, parts, width, color=colours[result.policy])
-    axes.set_xticks(range(len(names)), names, rotation=30 if len(names) > FEW_SIZES else 0)
+    axes.set_xticks(range(len(names)), [name.removesuffix(" GPU") for name in names])
     axes.set_ylabel("admitted of each size, %")
 
 
@@ -99,12 +102,28 @@ def _over_time(axes: Axes, results: Sequence[Result], colours: dict[str, str], b
         used = [100 * sum(value for _, value in chunk) / len(chunk) for chunk in chunks]
         known = result.policy in COLOURS
         axes.plot(times, used, color=colours[result.policy], lw=2 if known else 0.8, zorder=2 if known else 1)
+    if by_arrival:
+        full = [at for result in results for at, value in result.over_time if value >= NEARLY_FULL]
+        axes.set_xlim(left=min(full, default=0.0))
+        axes.set_ylim(100 * NEARLY_FULL if full else 0, 101)
     axes.set_xlabel("arrivals" if by_arrival else "hours")
     axes.set_ylabel("compute in use, %")
 
 
+def _left(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> None:
+    """What nobody could use in the end: whole GPUs, and parts of others."""
+    placed = [result for result in results if result.idle_at_end is not None]
+    paint = [colours[result.policy] for result in placed]
+    idle = [result.idle_at_end or 0 for result in placed]
+    axes.barh(range(len(placed)), [result.free_at_end for result in placed], color=paint, alpha=0.4)
+    axes.barh(range(len(placed)), idle, color=paint)
+    axes.set_xlabel("GPUs not in use at the end (dark: whole ones; light: parts of others)")
+    axes.set_yticks(range(len(placed)), [result.policy for result in placed])
+    axes.invert_yaxis()
+
+
 def _cost(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> None:
-    """Waiting where there is a queue; else reconfigurations and moves; else idle GPUs."""
+    """Waiting where there is a queue, else reconfigurations and moves."""
     names = [result.policy for result in results]
     paint = [colours[name] for name in names]
     rows = range(len(results))
@@ -112,7 +131,7 @@ def _cost(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> Non
         axes.barh(rows, [result.waiting_p95 / 60 for result in results], color=paint, alpha=0.4)
         axes.barh(rows, [result.waiting / 60 for result in results], color=paint)
         axes.set_xlabel("waiting, minutes (dark: mean; light: 95th percentile)")
-    elif any(result.creates for result in results):
+    else:
         per = [100 / max(1, result.admitted) for result in results]
         made = [(r.creates + r.destroys) * p for r, p in zip(results, per, strict=True)]
         axes.barh(rows, made, color=paint)
@@ -120,8 +139,5 @@ def _cost(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> Non
             if result.moves:
                 axes.text(made[row], row, f" {result.moves * p:.1f} moves", va="center")
         axes.set_xlabel("instances created and destroyed per 100 admissions")
-    else:
-        axes.barh(rows, [result.fragmented for result in results], color=paint)
-        axes.set_xlabel("refused though enough was free in sum")
     axes.set_yticks(rows, names)
     axes.invert_yaxis()

@@ -30,7 +30,8 @@ class Result:
     unserved     of the queue: never admitted
     fragmented   refused, or made to wait, while enough compute and room was free in sum
     moves, creates, destroys   by all admissions together
-    used_at_end, idle_at_end   compute held of the fleet's, and GPUs that nobody used, after the last arrival
+    used_at_end   compute held of the fleet's, after the last arrival
+    free_at_end, idle_at_end   GPUs not held then, parts added up, and those that nobody used at all
     by_size      for each ask: how often it was made, and how often admitted
     over_time    (when, compute held of the fleet's)
     """
@@ -50,6 +51,7 @@ class Result:
     creates: int
     destroys: int
     used_at_end: float
+    free_at_end: float
     idle_at_end: int | None
     by_size: dict[str, tuple[int, int]]
     over_time: tuple[tuple[float, float], ...]
@@ -150,6 +152,7 @@ class _Meter:
             creates=self._did["creates"],
             destroys=self._did["destroys"],
             used_at_end=self._moments[-1][1] / self._gpus if self._moments else 0.0,
+            free_at_end=self._gpus - (self._moments[-1][1] if self._moments else 0.0),
             idle_at_end=self._gpus - self._moments[-1][2] if placed else None,
             by_size={
                 ask_text(ask): (count, self._got[ask])
