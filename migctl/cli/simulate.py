@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,10 +70,11 @@ def simulate(
     shown = view(session.of(context), output)
     if chart and chart.suffix.lower() not in charts.FORMATS:
         raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
+    filling = bool(stay or fill)
     if trace and nodes:
         what, demand = _traced(trace, nodes, stay, fill, seed)
         title = f"{trace.name} on {len(what.gpus):,} GPUs"
-    elif trace or nodes or stay or fill:
+    elif trace or nodes or filling:
         raise usage("a trace needs both --trace and --nodes", hint="--trace PODS.csv --nodes NODES.csv")
     else:
         what = _fleet(fleet)
@@ -83,18 +84,21 @@ def simulate(
     with _progress(len(demand) * len(chosen)) as watch:
         warm_up = 0.0 if trace else compare.WARM_UP
         results = list(compare.compare(what, demand, chosen, queue, warm_up, watch))
+    if shown.format.for_people:
+        tables.show(tables.table(results, _columns(queue, filling)))
+    else:
+        formats.write(_document(results), shown.format)
     if csv:
         csv.write_text(report.as_csv(results), encoding="utf-8")
     if chart:
-        charts.draw(results, title, chart, by_arrival=bool(trace and (stay or fill)))
-    if shown.format.for_people:
-        tables.show(
-            tables.table(
-                results, tables.shown(_columns(queue, bool(stay or fill)), wide=shown.format is formats.Format.WIDE)
-            )
-        )
-    else:
-        formats.write({"kind": "Simulation", "policies": [report.row(result) for result in results]}, shown.format)
+        charts.draw(results, title, chart, by_arrival=filling)
+
+
+def _document(results: Sequence[Result]) -> dict[str, Any]:
+    from migctl.objects import API_VERSION
+    from migctl.simulate.report import row
+
+    return {"apiVersion": API_VERSION, "kind": "Simulation", "policies": [row(result) for result in results]}
 
 
 def _fleet(text: str) -> Fleet:

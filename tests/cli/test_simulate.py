@@ -22,6 +22,7 @@ def test_a_line_for_each_policy_the_same_every_time(cli: Cli) -> None:
     assert {"first-fit", "best-fit", "most-placements-left", "fgd", "hami", "hami-spread", "dra"} < set(names)
     assert names[-1] == "re-packing for free"
     assert cli.ok(*SMALL, "--mix", "big").out == shown.out
+    assert shown.err == ""
 
 
 def test_csv_and_json_carry_every_figure(cli: Cli, tmp_path: Path) -> None:
@@ -29,7 +30,9 @@ def test_csv_and_json_carry_every_figure(cli: Cli, tmp_path: Path) -> None:
     shown = cli.ok(*SMALL, "--policy", "best-fit", "--policy", "migctl", "--csv", str(file), "-o", "json")
     rows = list(csv.DictReader(file.read_text().splitlines()))
     assert [row["policy"] for row in rows] == ["best-fit", "migctl"]
-    policies = json.loads(shown.out)["policies"]
+    document = json.loads(shown.out)
+    assert document["kind"] == "Simulation"
+    policies = document["policies"]
     assert [tuple(policy) for policy in policies] == [COLUMNS, COLUMNS]
     assert [f"{policy['slices']}" for policy in policies] == [row["slices"] for row in rows]
 
@@ -67,6 +70,13 @@ def test_a_trace_is_played_on_its_own_nodes(cli: Cli, tmp_path: Path) -> None:
     assert json.loads(cli.ok(*words, "--queue").out)["policies"][0]["waiting"] == 5.0
     assert json.loads(cli.ok(*words, "--stay").out)["policies"][0]["admitted"] == 1
     assert json.loads(cli.ok(*words, "--fill", "3").out)["policies"][0]["arrivals"] == 5
+
+
+def test_a_file_that_cannot_be_written_loses_no_result(cli: Cli, tmp_path: Path) -> None:
+    result = cli(*SMALL, "--policy", "migctl", "--csv", str(tmp_path / "missing" / "results.csv"))
+    assert result.code == 1
+    assert result.lines[1].startswith("migctl ")
+    assert "results.csv: No such file or directory" in result.err
 
 
 @pytest.mark.parametrize(
