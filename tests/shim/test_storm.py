@@ -64,21 +64,19 @@ def test_two_workloads_storm_side_by_side(make_machine: MakeMachine, ours: Libra
     assert machine.held() == 0
 
 
-@pytest.fixture
-def sanitized(toolchain: Toolchain, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Share, Path, Machine]:
-    """A share, a program and a machine whose parts are all built with a sanitizer."""
-    kind: str = request.param
+@pytest.mark.parametrize("kind", ["address", "thread", "undefined"])
+@pytest.mark.parametrize(("processes", "threads", "gated"), [(1, 6, False), (3, 2, False), (3, 2, True)])
+def test_sanitizers_find_nothing(
+    toolchain: Toolchain, tmp_path: Path, kind: str, processes: int, threads: int, gated: bool
+) -> None:
+    """All parts are built with a sanitizer; where launches are gated, they wait for a turn of nine tenths."""
     flags = (f"-fsanitize={kind}", "-g", "-fno-omit-frame-pointer")
     gpus = [StandinGpu(gpu_uuid(0), context=CONTEXT)]
     machine = Machine.make(tmp_path / kind, toolchain.standins(kind, flags), gpus, tool=toolchain.standins().cuda)
-    ours = toolchain.ours(kind, flags)
-    return machine.share("share", ours, 4 * LIMIT), toolchain.program("storm.c", kind, flags), machine
-
-
-@pytest.mark.parametrize("sanitized", ["address", "thread", "undefined"], indirect=True)
-@pytest.mark.parametrize(("processes", "threads"), [(1, 6), (3, 2)])
-def test_sanitizers_find_nothing(sanitized: tuple[Share, Path, Machine], processes: int, threads: int) -> None:
-    share, program, machine = sanitized
+    share = machine.share("share", toolchain.ours(kind, flags, gated=gated), 4 * LIMIT)
+    if gated:
+        region.set_turn(share.region, gpu_uuid(0), 0, 900)
+    program = toolchain.program("storm.c", kind, flags)
     seen = storm(share, program, processes, threads, size=16 * MIB, ASAN_OPTIONS="detect_leaks=0")
     assert seen["given"] > 0
     assert machine.peak() <= 4 * LIMIT

@@ -1,4 +1,4 @@
-/* Processes of one workload that allocate and free at random until each has made its number of rounds, while the parent
+/* Processes of one workload that allocate and free at random, and launch now and then, until each has made its number of rounds, while the parent
  * kills every seventh that reports a hundred rounds and starts another in its place.
  *
  *     storm PROCESSES THREADS ROUNDS SIZE      SIZE: the largest request in bytes
@@ -23,7 +23,7 @@ enum { HELD = 32, OUT_OF_MEMORY = 2 };
 typedef unsigned long long pointer;
 typedef int (*function)();
 
-static function init, retain, set_current, allocate, release, draw, drop, create, map, unmap, give, wait_all, info, reserve;
+static function init, retain, set_current, allocate, release, draw, drop, create, map, unmap, give, wait_all, info, reserve, launch;
 static struct { atomic_long given, refused, failed; } *counts;
 static int threads, rounds;
 static uint64_t largest;
@@ -38,6 +38,7 @@ static void load(void)
         {"cuMemAlloc_v2", &allocate}, {"cuMemFree_v2", &release}, {"cuMemAllocAsync", &draw}, {"cuMemFreeAsync", &drop},
         {"cuMemCreate", &create}, {"cuMemMap", &map}, {"cuMemUnmap", &unmap}, {"cuMemRelease", &give},
         {"cuCtxSynchronize", &wait_all}, {"cuMemGetInfo_v2", &info}, {"cuMemAddressReserve", &reserve},
+        {"cuLaunchKernel", &launch},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!library || !(*table[i].into = (function)dlsym(library, table[i].name)))
@@ -101,8 +102,10 @@ static void *work(void *seed)
         }
         if (round % 16 == 0)
             wait_all();
-        if (round % 64 == 0)
+        if (round % 64 == 0) {
             info(&free_bytes, &total);
+            launch(NULL, 1u, 1u, 1u, 1u, 1u, 1u, 0u, NULL, NULL, NULL);
+        }
         if (round % 100 == 99 && report >= 0 && write(report, &(int){getpid()}, sizeof(int)) < 0)
             abort();
     }
