@@ -29,7 +29,7 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 .PHONY: soak
 soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about twenty minutes
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py \
-	  tests/dra/test_driver_faults.py tests/dra/test_random_kubelet.py
+	  tests/nodeagent/test_hangs.py tests/dra/test_driver_faults.py tests/dra/test_random_kubelet.py
 
 .PHONY: soak-fairness
 soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged

@@ -8,11 +8,14 @@ records, finishes or undoes what was begun, and leaves alone what it does not kn
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from nodeagent import environment, host, inventory, mig_mode, settling
 from nodeagent.books import Books
@@ -42,12 +45,12 @@ from nodeagent.locking import AgentLock
 from nodeagent.mig_mode import ModeChange
 from nodeagent.nvml import Board, Nvml, NvmlError, Readings
 from nodeagent.parallel import answers, on_each
+from nodeagent.patience import Patience
 from nodeagent.records import Hold
+from solver.model.cluster import Gpu
 from solver.model.geometry import GpuModel, Placement
 
-_TURN_S = 40.0  # kubelet gives up on a Prepare after 45 s
-_GLANCE_S = 0.05
-_STUCK_S = 60.0
+R = TypeVar("R")
 
 
 class Agent:
@@ -60,8 +63,9 @@ class Agent:
     host_shares  bounds software shares of processes on this host; None: somebody else does
     driver_limits  bounds shares by the driver's own limits where it has them; None: nowhere
     remarks    what reports say besides, by claim or process
+    patience   how long to wait for the driver
 
-    Starting raises HeldByAnother, NvmlError where the driver does not answer, OSError where
+    Starting raises HeldByAnother, NvmlError or Busy where the driver does not answer, OSError where
     `state_dir` cannot be used.
     """
 
@@ -78,8 +82,10 @@ class Agent:
         observers: Sequence[Observer] = (),
         host_shares: HostShares | None = None,
         driver_limits: DriverLimits | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.node = node
+        self._patience = patience or Patience()
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._state_dir = state_dir
@@ -90,6 +96,8 @@ class Agent:
         self._looked = 0
         self._changes = 0
         self._report_lock = threading.Lock()
+        self._mode_lock = threading.Lock()
+        self._questions: dict[object, threading.Lock] = collections.defaultdict(threading.Lock)
         self._sights: dict[str, Sight] = {}
         self._gpus: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
@@ -99,7 +107,7 @@ class Agent:
         try:
             self._starts = _count_start(state_dir)
             self._limits = LimitsFiles(state_dir / "limits")
-            self._driver = nvml.driver_version()
+            self._driver = self._once("driver", nvml.driver_version)
             self._boot = boot_id()
             self._begin(self._discover())
             self._clean_up()
@@ -116,16 +124,52 @@ class Agent:
 
     def recover(self) -> None:
         """Look for GPUs that did not answer, and settle every one. May be called at any time."""
-        with contextlib.suppress(NvmlError):
-            self._begin(self._discover())
+        with self._report_lock:
+            self._rediscover()
         for gpu in list(self._gpus.values()):
-            with contextlib.suppress(AgentError), gpu.turn(_TURN_S):
-                settling.settle(self.nvml, gpu)
+            with contextlib.suppress(AgentError):
+                self._change(gpu, functools.partial(settling.settle, self.nvml))
+
+    def _rediscover(self) -> None:
+        with contextlib.suppress(NvmlError, Busy):
+            self._begin(self._discover())
 
     def _begin(self, gpus: Iterable[ManagedGpu]) -> None:
         for gpu in gpus:
-            with contextlib.suppress(AgentError), gpu.turn(_TURN_S):
-                settling.begin(self.nvml, gpu)
+            with contextlib.suppress(AgentError):
+                self._change(gpu, functools.partial(settling.begin, self.nvml))
+
+    def _change(self, gpu: ManagedGpu, act: Callable[[ManagedGpu], R]) -> R:
+        """Do something to a GPU in its turn. Raises Busy where that takes too long; it keeps the turn until it ends."""
+
+        def in_turn() -> R:
+            with gpu.turn(self._patience.turn_s):
+                return act(gpu)
+
+        return self._patience.in_time(in_turn, self._patience.turn_s)
+
+    def _ask(self, gpu: ManagedGpu, question: Callable[[], R]) -> R:
+        """Ask the driver about a GPU, in its turn. Raises Busy where that takes too long."""
+
+        def in_turn() -> R:
+            with gpu.turn(self._patience.glance_s):
+                return question()
+
+        return self._patience.in_time(in_turn, self._patience.answer_s)
+
+    def _once(self, name: object, question: Callable[[], R]) -> R:
+        """Ask the driver what belongs to no GPU's turn. Raises Busy where it does not answer, or still has not."""
+        lock = self._questions[name]
+
+        def asked() -> R:
+            if not lock.acquire(blocking=False):
+                raise Busy("the driver has not answered the question before: try again")
+            try:
+                return question()
+            finally:
+                lock.release()
+
+        return self._patience.in_time(asked, self._patience.answer_s)
 
     def _clean_up(self) -> None:
         """What a crash may have left, before anybody calls."""
@@ -137,6 +181,10 @@ class Agent:
             self._limits.keep_only(held)
         if self.host_shares is not None:
             self.host_shares.keep_only(held)
+        with contextlib.suppress(Busy):
+            self._once("limits", functools.partial(self._limit_again, held))
+
+    def _limit_again(self, held: Mapping[str, list[Hold]]) -> None:
         self.driver_limits.keep_only(held)
         for claim, holds in held.items():
             self.driver_limits.prepare(claim, holds, fresh=False)
@@ -162,12 +210,12 @@ class Agent:
         shares = {share.gpu: share for share in allocation.devices}
 
         def hold(gpu: ManagedGpu) -> Hold:
-            with gpu.turn(_TURN_S):
+            with gpu.turn(self._patience.turn_s):
                 self._claims.prepare_device(gpu, shares[gpu.uuid], allocation)
                 return gpu.record.holds[claim]
 
         def release(gpu: ManagedGpu) -> None:
-            with gpu.turn(_TURN_S):
+            with gpu.turn(self._patience.turn_s):
                 self._claims.release(claim, [gpu])
 
         try:
@@ -184,7 +232,7 @@ class Agent:
         began = self._clock()
 
         def let_go(gpu: ManagedGpu) -> None:
-            with gpu.turn(_TURN_S):
+            with gpu.turn(self._patience.turn_s):
                 self._claims.let_go(gpu, claim)
 
         answers(on_each([gpu for gpu in list(self._gpus.values()) if claim in gpu.record.holds], let_go))
@@ -219,29 +267,37 @@ class Agent:
         named = [g for g in list(self._gpus.values()) if (g.uuid in gpus if gpus is not None else g.model.profiles)]
         if not named:
             raise Unsupported(f"no GPU of node {self.node} has MIG")
-        with contextlib.ExitStack() as turns:
-            for gpu in named:
-                turns.enter_context(gpu.turn(_TURN_S))
-            refusals = [self._mode(mig_mode.refusal, gpu, on) for gpu in named]
-            if any(refusals):
-                return tuple(filter(None, refusals))
-            changes = tuple(filter(None, [self._mode(mig_mode.switch, gpu, on) for gpu in named]))
+        with self._mode_lock:
+            try:
+                refusals = [self._mode(mig_mode.reserve, gpu, on) for gpu in named]
+                if any(refusals):
+                    return tuple(filter(None, refusals))
+                changes = tuple(filter(None, [self._mode(mig_mode.switch, gpu, on) for gpu in named]))
+            finally:
+                for gpu in named:
+                    gpu.reserved = False
             self._link()  # MIG mode takes a GPU off its links
             return changes
 
     def _mode(
         self, act: Callable[[Nvml, ManagedGpu, bool], ModeChange | None], gpu: ManagedGpu, on: bool
     ) -> ModeChange | None:
+        def explained(gpu: ManagedGpu) -> ModeChange | None:
+            try:
+                return act(self.nvml, gpu, on)
+            except (NvmlError, AgentError) as e:
+                return mig_mode.explained(gpu, on, e)
+
         try:
-            return act(self.nvml, gpu, on)
-        except (NvmlError, AgentError) as e:
+            return self._change(gpu, explained)
+        except Busy as e:
             return mig_mode.explained(gpu, on, e)
 
     def report(self) -> NodeReport:
         """The node as it is now. A GPU that is being changed is shown as it was before."""
         with self._report_lock:
             if self._missing:
-                self.recover()
+                self._rediscover()
             sights = {gpu.uuid: self._look(gpu) for gpu in list(self._gpus.values())}
             if {u: s.gpu for u, s in sights.items()} != {u: s.gpu for u, s in self._sights.items()}:
                 self._changes += 1
@@ -262,7 +318,11 @@ class Agent:
     def follow_processes(self, report: NodeReport) -> None:
         """Let the driver bound the claims whose processes a report found in cgroups of their own."""
         held = self._claims.held()
-        self.driver_limits.follow(report.processes, (hold for holds in held.values() for hold in holds))
+        holds = [hold for those in held.values() for hold in those]
+        for gpu in list(self._gpus.values()):
+            found = [p for p in report.processes if p.gpu == gpu.uuid]
+            with contextlib.suppress(Busy):
+                self._ask(gpu, functools.partial(self.driver_limits.follow, found, holds))
 
     def divide_time(self, report: NodeReport) -> None:
         """Give the claims of each shared GPU their turns, where that is asked for. Raises NvmlError."""
@@ -271,8 +331,16 @@ class Agent:
             return
         since, self._looked = self._looked, int(time.time() * 1e6)
         for gpu in report.gpus:
-            launching = self.nvml.launching(gpu.uuid, since) if gpu.parts else None
-            shares.divide(gpu, busy(report.processes, gpu.uuid, launching))
+            shares.divide(gpu, busy(report.processes, gpu.uuid, self._launching(gpu, since)))
+
+    def _launching(self, gpu: Gpu, since_us: int) -> set[int] | None:
+        """Pids that ran kernels since; None where the driver does not tell."""
+        if not gpu.parts:
+            return None
+        try:
+            return self._ask(self._gpus[gpu.uuid], functools.partial(self.nvml.launching, gpu.uuid, since_us))
+        except Busy:
+            return None
 
     def gpu_uuids(self) -> tuple[str, ...]:
         return tuple(self._gpus)
@@ -280,9 +348,9 @@ class Agent:
     def readings(self) -> dict[str, Readings]:
         """What the sensors say, by GPU UUID; without the GPUs that do not answer."""
         told = {}
-        for uuid in self.gpu_uuids():
-            with contextlib.suppress(NvmlError):
-                told[uuid] = self.nvml.readings(uuid)
+        for uuid, gpu in list(self._gpus.items()):
+            with contextlib.suppress(NvmlError, Busy):
+                told[uuid] = self._ask(gpu, functools.partial(self.nvml.readings, uuid))
         return told
 
     def examine(self) -> None:
@@ -315,12 +383,12 @@ class Agent:
         """Take every new GPU into care that shows itself; the others are tried again later."""
         self._missing.clear()
         found = []
-        for index in range(self.nvml.count()):
+        for index in range(self._once("count", self.nvml.count)):
             try:
-                board = self.nvml.board(index)
+                board, model = self._once(index, functools.partial(self._identify, index))
                 if board.uuid not in self._gpus:
-                    found.append(self._managed(board, self.nvml.model(board)))
-            except NvmlError as e:
+                    found.append(self._managed(board, model))
+            except (NvmlError, Busy) as e:
                 self._missing[index] = str(e)
         self._gpus.update({gpu.uuid: gpu for gpu in found})
         if found:
@@ -328,9 +396,14 @@ class Agent:
         return found
 
     def _link(self) -> None:
-        groups = link_groups(self.nvml.linked, list(self._gpus))
-        for uuid, gpu in self._gpus.items():
-            gpu.link_group = groups.get(uuid)
+        with contextlib.suppress(Busy):
+            groups = self._once("links", lambda: link_groups(self.nvml.linked, list(self._gpus)))
+            for uuid, gpu in self._gpus.items():
+                gpu.link_group = groups.get(uuid)
+
+    def _identify(self, index: int) -> tuple[Board, GpuModel]:
+        board = self.nvml.board(index)
+        return board, self.nvml.model(board)
 
     def _managed(self, board: Board, model: GpuModel) -> ManagedGpu:
         directory = self._state_dir / "gpus"
@@ -363,17 +436,19 @@ class Agent:
 
     def _look(self, gpu: ManagedGpu) -> Sight:
         try:
-            with gpu.turn(_GLANCE_S):
-                settling.settle_if_needed(self.nvml, gpu)
-                return inventory.look(self.nvml, gpu, self.node, self.claim_of, self.driver_limits.limits)
+            return self._ask(gpu, functools.partial(self._see, gpu))
         except Busy:
-            began = gpu.since
-            if began is not None and self._clock() - began > _STUCK_S:
-                return inventory.unseen(gpu, self.node, f"the driver has not answered for {_STUCK_S:g} s")
+            began, longest = gpu.since, self._patience.stuck_s
+            if began is not None and self._clock() - began > longest:
+                return inventory.unseen(gpu, self.node, f"the driver has not answered for {longest:g} s")
             return self._sights.get(gpu.uuid) or inventory.unseen(gpu, self.node, "it is being reconfigured")
         except NvmlError as e:
             self.nvml.forget(gpu.uuid)
             return inventory.unseen(gpu, self.node, str(e))
+
+    def _see(self, gpu: ManagedGpu) -> Sight:
+        settling.settle_if_needed(self.nvml, gpu)
+        return inventory.look(self.nvml, gpu, self.node, self.claim_of, self.driver_limits.limits)
 
 
 def _count_start(state_dir: Path) -> int:

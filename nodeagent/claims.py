@@ -52,6 +52,8 @@ class Claims:
             raise Stale(f"{allocation.name} already holds another share of GPU {gpu.uuid}: unprepare it first")
         if hold is None and gpu.fault:
             raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fault}")
+        if hold is None and gpu.reserved:
+            raise Busy(f"the MIG mode of GPU {gpu.uuid} is being switched: try again")
         claim, name, count = allocation.claim, allocation.name, len(allocation.devices)
         try:
             if gpu.unsettled:
@@ -60,7 +62,8 @@ class Claims:
             if share.backing is Backing.MIG:
                 mig.prepare(self._nvml, gpu, claim, name, share, count)
             elif hold is None:
-                if share.backing is Backing.DRIVER_LIMIT and not self._limits.can(gpu.uuid):
+                limitable = self._limits.can(gpu.uuid) if share.backing is not Backing.WHOLE else False
+                if share.backing is Backing.DRIVER_LIMIT and not limitable:
                     raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit memory: R615 can, with MIG off")
                 fractions.prepare(gpu, claim, name, share, count)
         except NvmlError as e:

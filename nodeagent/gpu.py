@@ -27,6 +27,7 @@ class ManagedGpu:
     fence       why its state cannot be explained ("" where it can)
     condition   why the hardware is not to be trusted just now, by its readings ("" where it is)
     broken      the last fatal error it logged since the start ("" where there was none)
+    reserved    its MIG mode is about to be switched: nothing new may be held
     since       when the turn in progress began, by `clock`; None between turns
     link_group  GPUs of the node with the same number reach each other over NVLink; None: none does
     idle_since  when each idle instance was let go of, by `clock`; only those since the start
@@ -51,6 +52,7 @@ class ManagedGpu:
         self.condition = ""
         self.broken = ""
         self.unsettled = True
+        self.reserved = False
         self.since: float | None = None
         self.link_group: int | None = None
         self.idle_since: dict[Placement, float] = {}

@@ -13,6 +13,7 @@ from nodeagent.nvml import Nvml, NvmlError, Readings
 
 _WAIT_S = 1.0
 _AGAIN_S = 10.0
+_END_S = 10.0
 
 # After these the board needs a reset or a repair. Source: NVIDIA, "XID Errors", resolution
 # buckets RESET_GPU, RESTART_BM and CONTACT_SUPPORT.
@@ -63,7 +64,7 @@ class ErrorWatch:
     def stop(self) -> None:
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_END_S)
 
     def _run(self) -> None:
         while not self._stop.is_set():

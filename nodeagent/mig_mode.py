@@ -52,6 +52,12 @@ def refusal(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange | None:
     return _refused(gpu, on, reason) if reason else None
 
 
+def reserve(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange | None:
+    """Keep a GPU for a switch: nothing new is held there until the caller is done. Else as `refusal`."""
+    gpu.reserved = True
+    return refusal(nvml, gpu, on)
+
+
 def switch(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange:
     """Bring a GPU that nobody uses into a mode. Needs its turn. Raises NvmlError, AgentError with nothing half-done."""
     mode = nvml.mig_mode(gpu.uuid)

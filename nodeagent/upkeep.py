@@ -12,6 +12,8 @@ from nodeagent.health import ErrorWatch
 from nodeagent.nvml import NvmlError
 from nodeagent.watchdog import Policy, Watchdog
 
+_END_S = 10.0
+
 
 class Upkeep:
     """Looks after an agent's GPUs every `every_s` seconds, from `start` to `stop`. `seen` gets each report it makes."""
@@ -36,11 +38,11 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns when both threads have ended."""
+        """Returns when both threads have ended, or one waits for a driver that does not answer."""
         self._over.set()
         self._errors.stop()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_END_S)
 
     def step(self) -> None:
         """One look at everything."""

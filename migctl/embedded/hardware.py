@@ -13,6 +13,7 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent
 from nodeagent.compute import Compute
+from nodeagent.contract import Busy
 from nodeagent.events import Observer
 from nodeagent.intents import DamagedJournal
 from nodeagent.locking import HeldByAnother
@@ -55,7 +56,7 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
     except LibraryMissing as error:
         hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
         raise NoGpus(f"no NVIDIA driver: {error}", hint) from error
-    except NvmlError as error:
+    except (NvmlError, Busy) as error:
         hint = "look at nvidia-smi and dmesg; a driver update needs a reboot"
         raise NoGpus(f"the NVIDIA driver does not answer: {error}", hint) from error
     except HeldByAnother as error:

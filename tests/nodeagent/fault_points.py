@@ -20,14 +20,16 @@ from typing import Any
 from unittest import mock
 
 from nodeagent.agent import Agent
-from nodeagent.contract import AgentError, Busy
+from nodeagent.contract import AgentError, Allocation, Busy
 from nodeagent.mig_mode import Outcome
 from nodeagent.nvml import Nvml
+from nodeagent.patience import Patience
 from nodeagent.records import Record
-from nodeagent.simulated_nvml.faults import Fault, Faults
+from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
+from nodeagent.upkeep import Upkeep
 from solver.model.catalog import models
 from solver.model.cluster import InstanceState
 from solver.model.geometry import Placement, legal
@@ -73,8 +75,8 @@ class Injector:
             os.kill(os.getpid(), signal.SIGKILL)
         return True
 
-    def faults(self) -> Faults:
-        return _PointFaults(self)
+    def faults(self) -> PointFaults:
+        return PointFaults(self)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -100,12 +102,13 @@ class Injector:
         return str(path).startswith(str(self.directory))
 
 
-class _PointFaults(Faults):
+class PointFaults(Faults):
     """Driver calls as points: the injector says when, its action says what."""
 
     def __init__(self, injector: Injector) -> None:
         super().__init__()
         self._injector = injector
+        self.hung: threading.Thread | None = None
 
     def meet(self, call: str) -> Fault | None:
         if not self._injector.reach(call):
@@ -113,10 +116,25 @@ class _PointFaults(Faults):
         action = self._injector.action
         assert isinstance(action, Fault)
         if action.hang:
+            self.hung = threading.current_thread()
             self.hanging.set()
             self.released.wait()
             return None
         return action
+
+
+@dataclass(frozen=True, kw_only=True)
+class HangsOnly(Patience):
+    """Endless patience with a slow machine, none with the call that hangs. Nobody's clock is asked."""
+
+    faults: PointFaults
+
+    def ended(self, thread: threading.Thread, seconds: float) -> bool:
+        while thread.is_alive():
+            if self.faults.hung is thread:
+                return False
+            thread.join(0.001)
+        return True
 
 
 def set_scene(scene: Path) -> None:
@@ -135,9 +153,20 @@ def set_scene(scene: Path) -> None:
         agent.prepare(allocation(claim, share))
         agent.unprepare(claim)
     agent.close()
+    _leave_half_made(machine, second)
     foreign = hardware.instance(first, gi)["compute"][0]["uuid"]
     facts = {"gpus": [first, second, v100, h100], "busy": busy, "foreign": foreign}
     (scene / "facts.json").write_text(json.dumps(facts))
+
+
+def _leave_half_made(machine: Machine, gpu: str) -> None:
+    """A GPU instance without its compute instance, and the intent that says so: the next start must settle it."""
+    faults = "nvmlGpuInstanceCreateComputeInstance=GPU_IS_LOST;nvmlGpuInstanceDestroy=GPU_IS_LOST"
+    agent = machine.agent(Faults(parse(faults)))
+    with contextlib.suppress(AgentError):
+        agent.prepare(allocation("half", mig(gpu, "1g.5gb", 5)))
+    agent.close()
+    assert ("1g.5gb", 5) in machine.layout(1)
 
 
 class Day:
@@ -157,6 +186,7 @@ class Day:
         reuse = allocation("reuse", mig(second, "1g.5gb+me", 6))
         pair = allocation("pair", mig(second, "2g.10gb", 0), mig(first, "1g.5gb", 5))
         media = allocation("media", mig(second, "1g.5gb+me", 4))
+        torn = allocation("torn", mig(second, "1g.5gb", 3), mig(first, "1g.5gb", 3))
         hopper = allocation("hopper", mig(h100, "1g.10gb", 0, model="H100-80GB"))
         return [
             ("create", lambda a: a.prepare(create)),
@@ -170,12 +200,14 @@ class Day:
             ("end pair", lambda a: a.unprepare("pair")),
             ("end part", lambda a: a.unprepare("part")),
             ("whole", lambda a: a.prepare(allocation("whole", whole(v100)))),
+            ("torn", lambda a: _refused(a, torn)),
             ("mode on", lambda a: _switch(a, h100, True)),
             ("hopper", lambda a: a.prepare(hopper)),
             ("end hopper", lambda a: a.unprepare("hopper")),
             ("mode off", lambda a: _switch(a, h100, False)),
             ("recover", lambda a: a.recover()),
             ("report", lambda a: a.report()),
+            ("upkeep", lambda a: Upkeep(a).step()),
         ]
 
     @staticmethod
@@ -188,10 +220,11 @@ class Day:
         shutil.copytree(self.scene, to)
         return to
 
-    def start(self, directory: Path, faults: Faults | None = None) -> Agent:
+    def start(self, directory: Path, faults: Faults | None = None, **named: Any) -> Agent:
+        """`named`: what the agent is to have besides."""
         library = SimulatedNvml(directory / "machine.json", faults=faults or Faults())
         nvml = Nvml(library)
-        return Agent(nvml, directory / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: "busy")
+        return Agent(nvml, directory / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: "busy", **named)
 
     def live(self, directory: Path, injector: Injector, tell: Callable[[str], None]) -> None:
         """Go through the day; `tell` hears of each step begun and answered. Refusals are part of life."""
@@ -213,6 +246,12 @@ def _switch(agent: Agent, gpu: str, on: bool) -> None:
     (change,) = agent.set_dynamic_mig(on, [gpu])
     if change.outcome is not Outcome.DONE:
         raise Busy(change.reason)
+
+
+def _refused(agent: Agent, torn: Allocation) -> None:
+    """Its place on one GPU is taken: what was held of the other is let go of."""
+    with contextlib.suppress(AgentError):
+        agent.prepare(torn)
 
 
 def check(day: Day, directory: Path, told: list[str]) -> None:
@@ -239,6 +278,7 @@ def check(day: Day, directory: Path, told: list[str]) -> None:
         assert len(set(uuids)) == len(uuids), "one instance was given twice"
     assert next(i for i in report.gpus[0].instances if i.uuid == day.busy).claim == "busy"
     assert held.get("pair", 2) == 2
+    assert "torn" not in held
     assert set(held) == set(report.held)
     _check_answers(told, set(held))
     limits = {path.stem for path in (directory / "agent" / "limits").iterdir()}

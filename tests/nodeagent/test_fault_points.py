@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +21,9 @@ import pynvml
 import pytest
 
 from nodeagent.nvml import NvmlError
-from nodeagent.simulated_nvml.faults import Fault, Faults
+from nodeagent.simulated_nvml.faults import Fault
 from nodeagent.simulated_nvml.hardware import Code
 from tests.nodeagent.fault_points import FILE_OPERATIONS, Day, Injector, Point, check, set_scene
-from tests.nodeagent.machines import allocation, whole
 
 THOROUGH = bool(os.environ.get("MIGCTL_THOROUGH"))
 EVERY_ERROR = sorted({getattr(pynvml, name) for name in dir(pynvml) if name.startswith("NVML_ERROR_")})
@@ -152,39 +150,3 @@ def test_a_full_or_broken_disk_at_every_write(day: Day, points: list[Point], tmp
     for point in [p for p in points if p.name in FILE_OPERATIONS]:
         for error in ("ENOSPC", "EIO"):
             refused(day, day.copy(tmp_path / "day"), point, error)
-
-
-def test_a_hang_at_any_kind_of_call_stops_no_other_gpu(day: Day, points: list[Point], tmp_path: Path) -> None:
-    """The hanging step's GPUs wait; the others serve; when the driver goes on, so does the step."""
-    steps = ("create", "replace", "reuse", "pair") if THOROUGH else ("create", "replace")
-    calls = [p for p in points if p.step in steps and p.name.startswith("nvml")]
-    for point in {(p.step, p.name) if THOROUGH else p.name: p for p in calls}.values():
-        directory = day.copy(tmp_path / "day")
-        injector = Injector(directory / "agent", at=point, action=Fault("*", hang=True))
-        faults = injector.faults()
-        with located(point, "hang"):
-            _hang(day, directory, injector, faults)
-
-
-def _hang(day: Day, directory: Path, injector: Injector, faults: Faults) -> None:
-    assert injector.at is not None
-    told: list[str] = []
-    agent = day.start(directory, faults)
-    steps = dict(day.steps())
-    for name in steps:
-        injector.step = name
-        if name == injector.at.step:
-            break
-        steps[name](agent)
-    hanging = threading.Thread(target=steps[injector.at.step], args=(agent,), daemon=True)
-    hanging.start()
-    assert faults.hanging.wait(timeout=30)
-    injector.step = "meanwhile"
-    agent.prepare(allocation("meanwhile", whole(day.gpus[2])))
-    assert agent.report().gpus[2].held_by == "meanwhile"
-    agent.unprepare("meanwhile")
-    faults.released.set()
-    hanging.join(timeout=30)
-    assert injector.at.step in agent.report().held
-    agent.close()
-    check(day, directory, told)
