@@ -1,0 +1,1 @@
+"""Acceptance on a real cluster, named by MIGCTL_TEST_KUBECONFIG: `make test-cluster`."""

@@ -1,0 +1,39 @@
+"""Workloads as people write them, for images that have a shell and little else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+FOREVER = "trap 'exit 0' TERM; sleep 100000 & wait"
+
+
+def template(image: str, script: str, asks: dict[str, str], gpus: int = 0, **spec: Any) -> Json:
+    container: Json = {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+    }
+    if gpus:
+        container["resources"] = {"limits": {"nvidia.com/gpu": gpus}}
+    return {
+        "metadata": {"annotations": asks, "labels": {"user": "ana"}},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], **spec},
+    }
+
+
+def job(
+    name: str, image: str, asks: dict[str, str] | None = None, *, script: str = FOREVER, gpus: int = 0, **spec: Any
+) -> Json:
+    made = template(image, script, asks or {}, gpus, restartPolicy="Never", schedulerName="runai-scheduler")
+    return {"metadata": {"name": name}, "spec": {**spec, "template": made}}
+
+
+def stateful_set(name: str, image: str, asks: dict[str, str] | None = None, *, gpus: int = 0) -> Json:
+    made = template(image, FOREVER, asks or {}, gpus)
+    made["metadata"]["labels"]["app"] = name
+    return {
+        "metadata": {"name": name},
+        "spec": {"replicas": 1, "serviceName": name, "selector": {"matchLabels": {"app": name}}, "template": made},
+    }
