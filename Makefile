@@ -55,6 +55,7 @@ soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as lo
 .PHONY: bench-shim
 bench-shim: $(READY)  ## what the fraction libraries cost a program, on the stand-in driver (needs gcc)
 	$(BIN)/python -m tests.bench.shim
+
 .PHONY: test-cluster
 test-cluster: $(READY)  ## acceptance on a real cluster (MIGCTL_TEST_KUBECONFIG; see tests/cluster/settings.py)
 	$(PYTEST) tests/cluster -p no:xdist -rs
