@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 Json = dict[str, Any]
-FOREVER = "trap 'exit 0' TERM; sleep 100000 & wait"
+# Whoever is told to stop has not completed: a Job whose evicted pod exits with 0 is done.
+FOREVER = "trap 'exit 143' TERM; sleep 100000 & wait"
 
 
 def template(image: str, script: str, asks: dict[str, str], gpus: int = 0, **spec: Any) -> Json:
