@@ -5,6 +5,10 @@ MIGCTL_TEST_NODE           the node; the only one where there is one
 MIGCTL_TEST_KUBELET_ROOT   its kubelet's --root-dir (/var/lib/kubelet)
 MIGCTL_TEST_CDI_DIR        where its container runtime looks for CDI specs (/var/run/cdi)
 MIGCTL_TEST_IMAGE          an image with sh, env and sleep that the node has (docker.io/library/busybox:latest)
+
+The suite installs migctl and removes it again. A 1.36 API server that has seen the policies of admission removed does
+not read the ConfigMap of MIG profiles when they come back, until it is restarted: there, test_d6_an_unknown_profile
+fails.
 """
 
 from __future__ import annotations
