@@ -87,7 +87,8 @@ class Controller:
             kept = await publish.record(self.control_plane, state, plan, verdicts, milliseconds)
             await publish.events(self.control_plane, state, plan, verdicts)
             if note := plan.certificate.note:
-                await publish.shortfall(self.control_plane, kept.meta.name, note)
+                about = f"Plan/{kept.meta.name}"
+                await publish.event(self.control_plane, about, "", "SolverFellBack", note, warning=True)
             log.info("planned", steps=len(plan.steps), milliseconds=round(milliseconds, 1))
 
 

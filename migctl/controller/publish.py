@@ -142,11 +142,6 @@ async def events(
             await event(control_plane, about, request.project, "Placed", message)
 
 
-async def shortfall(control_plane: ControlPlane, plan: str, note: str) -> None:
-    """Say that a plan is not what the exact solver would have made, and why."""
-    await event(control_plane, f"Plan/{plan}", "", "SolverFellBack", note, warning=True)
-
-
 def _claim_of(step: decided.Step) -> str:
     """The claim a step is about, "" for one about a GPU."""
     return step.claim if isinstance(step, decided.Evict | decided.Assign) else ""

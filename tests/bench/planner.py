@@ -13,8 +13,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from resource import RUSAGE_SELF, getrusage
 
 from solver.model.plan import Plan
@@ -34,17 +33,8 @@ POLICY = Policy(wall_clock_s=60.0, improve_s=0.0)
 def main(sizes: list[int]) -> None:
     for gpus in sizes or SIZES:
         snapshot = fleet(gpus, int(gpus * PER_GPU))
-        with _worker() as worker:
+        with closing(Worker()) as worker:
             _report(snapshot, worker)
-
-
-@contextmanager
-def _worker() -> Iterator[Worker]:
-    worker = Worker()
-    try:
-        yield worker
-    finally:
-        worker.close()
 
 
 def _report(snapshot: Snapshot, worker: Worker) -> None:

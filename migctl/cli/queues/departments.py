@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from migctl.backends.protocol import AlreadyExists, NotFound
+from migctl.backends.protocol import NotFound
 from migctl.cli import options, session
 from migctl.cli.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found
@@ -13,7 +13,7 @@ from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
-from migctl.cli.queues import columns, description, fields
+from migctl.cli.queues import columns, description, fields, making
 from migctl.cli.session import Session
 from migctl.objects import Department, DepartmentSpec, Meta, Project
 
@@ -69,17 +69,7 @@ def create(
     asked = session.of(context)
     spec = DepartmentSpec(**fields.Flags(quota, limit, weight, priority, pools).fields())
 
-    async def created(control: Control) -> Department:
-        try:
-            return await control.create(Department(meta=Meta(name=name), spec=spec))
-        except AlreadyExists:
-            raise Failure(
-                f"there is a department {name!r} already",
-                hint=f"migctl department update {name} --quota ...",
-                code=ExitCode.CONFLICT,
-            ) from None
-
-    made = asked.run(created)
+    made = asked.run(lambda control: making.create(control, Department(meta=Meta(name=name), spec=spec)))
     write_one(made, view(asked, output), lambda: print(f"Created department {name}"))
     session.note(f"next: migctl project update PROJECT --department {name}")
 

@@ -7,17 +7,15 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.backends.protocol import AlreadyExists
 from migctl.cli import options, session
 from migctl.cli.control import Control
-from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import Listed, View, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
-from migctl.cli.queues import columns, description, fields
+from migctl.cli.queues import columns, description, fields, making
 from migctl.cli.selectors import selector
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
@@ -93,17 +91,7 @@ def create(
     given = fields.Flags(quota, limit, weight, priority, pools)
     spec = ProjectSpec(**given.fields(department=department, min_runtime_s=_seconds(min_runtime)))
 
-    async def created(control: Control) -> Project:
-        try:
-            return await control.create(Project(meta=Meta(name=name), spec=spec))
-        except AlreadyExists:
-            raise Failure(
-                f"there is a project {name!r} already",
-                hint=f"migctl project update {name} --quota ...",
-                code=ExitCode.CONFLICT,
-            ) from None
-
-    made = asked.run(created)
+    made = asked.run(lambda control: making.create(control, Project(meta=Meta(name=name), spec=spec)))
     text = f"Created project {name} with a quota of {columns.gpus_text(made.spec.quota)} GPUs"
     write_one(made, view(asked, output), lambda: print(text))
     if view(asked, output).format is Format.TABLE and asked.setting("project", None) is None:
