@@ -116,6 +116,17 @@ def check_removal(project: Project, workloads: Collection[Workload]) -> None:
         )
 
 
+def check_department_removal(department: Department, projects: Iterable[Project]) -> None:
+    """Raises Conflict where one of `projects` is still part of the department."""
+    name = department.meta.name
+    members = sorted(project.meta.name for project in projects if project.spec.department == name)
+    if members:
+        raise Conflict(
+            f"department {name} still has {len(members)} project(s): {', '.join(members)}",
+            hint="migctl project update PROJECT --department OTHER, or delete them",
+        )
+
+
 def ranked(spec: WorkloadSpec) -> WorkloadSpec:
     """The spec with the priority that its type has; inference is never preemptible."""
     match spec.type:

@@ -54,8 +54,10 @@ class AdmittingControlPlane:
     async def delete(self, obj: T) -> None:
         if isinstance(obj, Project):
             await self._remove(obj)
-        else:
-            await self._behind.delete(obj)
+            return
+        if isinstance(obj, Department):
+            admission.check_department_removal(obj, (await self._behind.list(Project)).items)
+        await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
         """Many at once; `arriving` and `leaving` keep a workload out of a project that is going."""

@@ -7,7 +7,7 @@ import typer
 from migctl.backends.protocol import NotFound
 from migctl.cli import options, session
 from migctl.cli.control import Control
-from migctl.cli.failures import ExitCode, Failure, not_found
+from migctl.cli.failures import not_found
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, view, write_one
@@ -15,7 +15,7 @@ from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.queues import columns, description, fields, making
 from migctl.cli.session import Session
-from migctl.objects import Department, DepartmentSpec, Meta, Project
+from migctl.objects import Department, DepartmentSpec, Meta
 
 app = typer.Typer(cls=PatientGroup, help="Departments: projects that share a quota.", **APP_SETTINGS)
 
@@ -112,15 +112,7 @@ def delete(context: typer.Context, name: options.Name) -> None:
     asked = session.of(context)
 
     async def deleted(control: Control) -> None:
-        department = await _require(control, name)
-        members = [p.meta.name for p in (await control.list(Project)).items if p.spec.department == name]
-        if members:
-            raise Failure(
-                f"department {name} still has {len(members)} project(s): {', '.join(sorted(members))}",
-                hint="migctl project update PROJECT --department OTHER, or delete them",
-                code=ExitCode.CONFLICT,
-            )
-        await control.delete(department)
+        await control.delete(await _require(control, name))
 
     asked.run(deleted)
     print(f"Deleted department {name}")
