@@ -114,6 +114,7 @@ soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force:
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
 	$(BIN)/python -m deploy.crds
+	$(BIN)/python -m deploy.chart
 
 .PHONY: stubs
 stubs: $(READY)  ## generate what the kubelet speaks anew from the .proto files in nodeagent/dra/stubs

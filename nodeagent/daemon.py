@@ -53,7 +53,7 @@ class Settings:
     """How this node's agent works.
 
     state_dir     what must outlive the agent. Containers mount files of it: the same path on the host and here
-    host_root     where the host's root is mounted, for its nvidia-ctk; "/" where the agent runs on the host itself
+    host_root     where the host's root is mounted, for its driver and nvidia-ctk; "/" where the agent runs on the host
     simulate      GPUs to simulate ("a100-40gb=2"), None: the machine's own
     """
 
@@ -128,6 +128,7 @@ def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Itera
         settings.state_dir / "agent",
         simulated=settings.machine if settings.simulate is not None else None,
         observers=(logs.observer, metrics.observer, publisher.observer),
+        host_root=settings.host_root,
     )
     metrics.attach(agent)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import shlex
 import sys
@@ -26,6 +27,7 @@ def open_agent(
     observers: Sequence[Observer] = (),
     host_processes: bool = False,
     compute: Compute = Compute.EVEN,
+    host_root: Path = Path("/"),
 ) -> Agent:
     """The agent of `node`, settled and ready.
 
@@ -34,11 +36,12 @@ def open_agent(
     observers  are told of everything that happens (nodeagent.logs and nodeagent.metrics have one each)
     host_processes  claims run as processes of this host: on real GPUs the agent itself bounds their software shares
     compute         how the time of real GPUs is divided between host processes
+    host_root       in a container: where the host's / is mounted, whose driver it is
     """
     if simulated is None:
         ours = functools.partial(libraries.ours, gated=compute is not Compute.EVEN)
         shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
-        nvml = Nvml()
+        nvml = Nvml() if host_root == Path("/") else Nvml(ctypes.CDLL(str(libraries.nvml_of_host(host_root))))
         limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes)
         return Agent(nvml, state_dir, node, observers=observers, host_shares=shares, driver_limits=limits)
     from nodeagent.simulated_nvml.library import SimulatedNvml

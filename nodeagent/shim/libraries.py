@@ -13,6 +13,8 @@ from nodeagent.contract import Unsupported
 from nodeagent.shim.build import BUILT
 from nodeagent.shim.limits import FILE_NAME
 
+NVML = "libnvidia-ml.so.1"
+
 # Where drivers are put besides what the loader knows: WSL, NixOS, Google's and other clouds' images.
 USUAL_PLACES = (
     "/usr/lib/x86_64-linux-gnu",
@@ -52,11 +54,21 @@ def ours(folder: Path = BUILT, *, gated: bool = False) -> Libraries:
 def drivers(environment: Mapping[str, str] | None = None) -> Libraries:
     """The driver's libraries as programs on this machine find them, links resolved."""
     folders = list(_folders(os.environ if environment is None else environment))
-    cuda, nvml = _first(folders, "libcuda.so.1"), _first(folders, "libnvidia-ml.so.1")
+    cuda, nvml = _first(folders, "libcuda.so.1"), _first(folders, NVML)
     if cuda is None or nvml is None:
-        missing = "libcuda.so.1" if cuda is None else "libnvidia-ml.so.1"
+        missing = "libcuda.so.1" if cuda is None else NVML
         raise MissingLibraries(f"no {missing} on this machine: is the NVIDIA driver installed? `nvidia-smi` tells")
     return Libraries(cuda, nvml)
+
+
+def nvml_of_host(root: Path) -> Path:
+    """In a container: the driver's NVML below where the host's / is mounted."""
+    found = _first((root / folder.lstrip("/") for folder in USUAL_PLACES), NVML)
+    if found is None:
+        raise MissingLibraries(
+            f"no {NVML} below {root}: is the NVIDIA driver installed on the node? `nvidia-smi` tells"
+        )
+    return found
 
 
 def _folders(environment: Mapping[str, str]) -> Iterator[Path]:

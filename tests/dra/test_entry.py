@@ -46,6 +46,13 @@ def test_what_keeps_an_agent_from_starting_is_one_line(
     assert why in error
 
 
+def test_a_node_without_a_driver_is_named_by_where_its_root_is_mounted(api: ApiServer, tmp_path: Path) -> None:
+    config = api.kubeconfig(tmp_path / "kubeconfig", "entry")
+    places = [f"--{name}={tmp_path / name}" for name in ("state-dir", "kubelet-root", "cdi-dir", "host-root")]
+    code, said = run(f"--kubeconfig={config}", "--host=127.0.0.1", "--port=0", *places)
+    assert (code, f"no libnvidia-ml.so.1 below {tmp_path / 'host-root'}" in said) == (1, True)
+
+
 def test_another_machine_is_never_simulated_over_one_that_is_there(api: ApiServer, tmp_path: Path) -> None:
     spec.create(tmp_path / "s" / "simulated.json", "v100=2")
     config = api.kubeconfig(tmp_path / "kubeconfig", "entry")

@@ -129,6 +129,16 @@ def test_inside_a_share_the_driver_is_not_taken_for_ours(share: Share, machine: 
     assert found == machine.drivers
 
 
+def test_in_a_container_the_driver_is_the_hosts(tmp_path: Path) -> None:
+    place = tmp_path / "usr" / "lib64"
+    place.mkdir(parents=True)
+    (place / "libnvidia-ml.so.580.1").touch()
+    with pytest.raises(MissingLibraries, match=f"below {tmp_path}: is the NVIDIA driver installed on the node"):
+        libraries.nvml_of_host(tmp_path)
+    (place / "libnvidia-ml.so.1").symlink_to("libnvidia-ml.so.580.1")
+    assert libraries.nvml_of_host(tmp_path) == place / "libnvidia-ml.so.580.1"
+
+
 def test_no_driver_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(libraries, "_folders", lambda environment: iter(()))
     with pytest.raises(MissingLibraries, match=r"no libcuda\.so\.1 on this machine"):
