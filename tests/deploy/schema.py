@@ -21,8 +21,8 @@ _MAP = re.compile(r"Dict\[str, (.*)\]")
 
 def model_of(document: dict[str, Any]) -> str:
     """The library's name of an object's kind. Its models carry the version, not the group."""
-    version = document["apiVersion"].rpartition("/")[2]
-    return version[0].upper() + version[1:] + document["kind"]
+    version: str = document["apiVersion"].rpartition("/")[2]
+    return f"{version[0].upper()}{version[1:]}{document['kind']}"
 
 
 def check(value: Any, kind: str, path: str = "") -> None:
