@@ -27,9 +27,10 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 	$(PYTEST) -n 2 --dist worksteal --timeout 240 -o faulthandler_timeout=200
 
 .PHONY: soak
-soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; about twenty minutes
+soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; an hour
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py \
-	  tests/nodeagent/test_hangs.py tests/dra/test_driver_faults.py tests/dra/test_random_kubelet.py
+	  tests/nodeagent/test_hangs.py tests/dra/test_driver_faults.py tests/dra/test_driver_hangs.py \
+	  tests/dra/test_random_kubelet.py
 
 .PHONY: soak-fairness
 soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged

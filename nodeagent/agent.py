@@ -8,7 +8,6 @@ records, finishes or undoes what was begun, and leaves alone what it does not kn
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import functools
 import threading
@@ -47,6 +46,7 @@ from nodeagent.nvml import Board, Nvml, NvmlError, Readings
 from nodeagent.parallel import answers, on_each
 from nodeagent.patience import Patience
 from nodeagent.records import Hold
+from nodeagent.turns import Turns
 from solver.model.cluster import Gpu
 from solver.model.geometry import GpuModel, Placement
 
@@ -85,7 +85,6 @@ class Agent:
         patience: Patience | None = None,
     ) -> None:
         self.node = node
-        self._patience = patience or Patience()
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._state_dir = state_dir
@@ -97,7 +96,7 @@ class Agent:
         self._changes = 0
         self._report_lock = threading.Lock()
         self._mode_lock = threading.Lock()
-        self._questions: dict[object, threading.Lock] = collections.defaultdict(threading.Lock)
+        self._turns = Turns(patience or Patience(), clock)
         self._sights: dict[str, Sight] = {}
         self._gpus: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
@@ -107,7 +106,7 @@ class Agent:
         try:
             self._starts = _count_start(state_dir)
             self._limits = LimitsFiles(state_dir / "limits")
-            self._driver = self._once("driver", nvml.driver_version)
+            self._driver = self._turns.ask_once("driver", nvml.driver_version)
             self._boot = boot_id()
             self._begin(self._discover())
             self._clean_up()
@@ -128,7 +127,7 @@ class Agent:
             self._rediscover()
         for gpu in list(self._gpus.values()):
             with contextlib.suppress(AgentError):
-                self._change(gpu, functools.partial(settling.settle, self.nvml))
+                self._turns.change(gpu, functools.partial(settling.settle, self.nvml))
 
     def _rediscover(self) -> None:
         with contextlib.suppress(NvmlError, Busy):
@@ -137,39 +136,7 @@ class Agent:
     def _begin(self, gpus: Iterable[ManagedGpu]) -> None:
         for gpu in gpus:
             with contextlib.suppress(AgentError):
-                self._change(gpu, functools.partial(settling.begin, self.nvml))
-
-    def _change(self, gpu: ManagedGpu, act: Callable[[ManagedGpu], R]) -> R:
-        """Do something to a GPU in its turn. Raises Busy where that takes too long; it keeps the turn until it ends."""
-
-        def in_turn() -> R:
-            with gpu.turn(self._patience.turn_s):
-                return act(gpu)
-
-        return self._patience.in_time(in_turn, self._patience.turn_s)
-
-    def _ask(self, gpu: ManagedGpu, question: Callable[[], R]) -> R:
-        """Ask the driver about a GPU, in its turn. Raises Busy where that takes too long."""
-
-        def in_turn() -> R:
-            with gpu.turn(self._patience.glance_s):
-                return question()
-
-        return self._patience.in_time(in_turn, self._patience.answer_s)
-
-    def _once(self, name: object, question: Callable[[], R]) -> R:
-        """Ask the driver what belongs to no GPU's turn. Raises Busy where it does not answer, or still has not."""
-        lock = self._questions[name]
-
-        def asked() -> R:
-            if not lock.acquire(blocking=False):
-                raise Busy("the driver has not answered the question before: try again")
-            try:
-                return question()
-            finally:
-                lock.release()
-
-        return self._patience.in_time(asked, self._patience.answer_s)
+                self._turns.change(gpu, functools.partial(settling.begin, self.nvml))
 
     def _clean_up(self) -> None:
         """What a crash may have left, before anybody calls."""
@@ -181,13 +148,10 @@ class Agent:
             self._limits.keep_only(held)
         if self.host_shares is not None:
             self.host_shares.keep_only(held)
-        with contextlib.suppress(Busy):
-            self._once("limits", functools.partial(self._limit_again, held))
-
-    def _limit_again(self, held: Mapping[str, list[Hold]]) -> None:
         self.driver_limits.keep_only(held)
-        for claim, holds in held.items():
-            self.driver_limits.prepare(claim, holds, fresh=False)
+        for gpu in self._gpus.values():
+            with contextlib.suppress(AgentError):
+                self._turns.change(gpu, self.driver_limits.renew)
 
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
@@ -210,12 +174,12 @@ class Agent:
         shares = {share.gpu: share for share in allocation.devices}
 
         def hold(gpu: ManagedGpu) -> Hold:
-            with gpu.turn(self._patience.turn_s):
+            with self._turns.turn(gpu):
                 self._claims.prepare_device(gpu, shares[gpu.uuid], allocation)
                 return gpu.record.holds[claim]
 
         def release(gpu: ManagedGpu) -> None:
-            with gpu.turn(self._patience.turn_s):
+            with self._turns.turn(gpu):
                 self._claims.release(claim, [gpu])
 
         try:
@@ -232,15 +196,18 @@ class Agent:
         began = self._clock()
 
         def let_go(gpu: ManagedGpu) -> None:
-            with gpu.turn(self._patience.turn_s):
+            with self._turns.turn(gpu):
                 self._claims.let_go(gpu, claim)
 
         answers(on_each([gpu for gpu in list(self._gpus.values()) if claim in gpu.record.holds], let_go))
         self._limits.remove(claim)
         if self.host_shares is not None:
             self.host_shares.remove(claim)
-        self.driver_limits.clear(claim)
+        self.driver_limits.remove(claim, self._in_turn)
         self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
+
+    def _in_turn(self, uuid: str, act: Callable[[], R]) -> R:
+        return self._turns.change(self._gpus[uuid], lambda gpu: act())
 
     def held(self) -> tuple[str, ...]:
         """Uids of the claims that are prepared and not yet unprepared."""
@@ -289,7 +256,7 @@ class Agent:
                 return mig_mode.explained(gpu, on, e)
 
         try:
-            return self._change(gpu, explained)
+            return self._turns.change(gpu, explained)
         except Busy as e:
             return mig_mode.explained(gpu, on, e)
 
@@ -322,10 +289,10 @@ class Agent:
         for gpu in list(self._gpus.values()):
             found = [p for p in report.processes if p.gpu == gpu.uuid]
             with contextlib.suppress(Busy):
-                self._ask(gpu, functools.partial(self.driver_limits.follow, found, holds))
+                self._turns.ask(gpu, functools.partial(self.driver_limits.follow, found, holds))
 
     def divide_time(self, report: NodeReport) -> None:
-        """Give the claims of each shared GPU their turns, where that is asked for. Raises NvmlError."""
+        """Give the claims of each shared GPU their turns, where that is asked for."""
         shares = self.host_shares
         if shares is None or shares.compute is Compute.EVEN:
             return
@@ -338,8 +305,8 @@ class Agent:
         if not gpu.parts:
             return None
         try:
-            return self._ask(self._gpus[gpu.uuid], functools.partial(self.nvml.launching, gpu.uuid, since_us))
-        except Busy:
+            return self._turns.ask(self._gpus[gpu.uuid], functools.partial(self.nvml.launching, gpu.uuid, since_us))
+        except (NvmlError, Busy):
             return None
 
     def gpu_uuids(self) -> tuple[str, ...]:
@@ -350,7 +317,7 @@ class Agent:
         told = {}
         for uuid, gpu in list(self._gpus.items()):
             with contextlib.suppress(NvmlError, Busy):
-                told[uuid] = self._ask(gpu, functools.partial(self.nvml.readings, uuid))
+                told[uuid] = self._turns.ask(gpu, functools.partial(self.nvml.readings, uuid))
         return told
 
     def examine(self) -> None:
@@ -383,9 +350,9 @@ class Agent:
         """Take every new GPU into care that shows itself; the others are tried again later."""
         self._missing.clear()
         found = []
-        for index in range(self._once("count", self.nvml.count)):
+        for index in range(self._turns.ask_once("count", self.nvml.count)):
             try:
-                board, model = self._once(index, functools.partial(self._identify, index))
+                board, model = self._turns.ask_once(index, functools.partial(self._identify, index))
                 if board.uuid not in self._gpus:
                     found.append(self._managed(board, model))
             except (NvmlError, Busy) as e:
@@ -397,7 +364,7 @@ class Agent:
 
     def _link(self) -> None:
         with contextlib.suppress(Busy):
-            groups = self._once("links", lambda: link_groups(self.nvml.linked, list(self._gpus)))
+            groups = self._turns.ask_once("links", lambda: link_groups(self.nvml.linked, list(self._gpus)))
             for uuid, gpu in self._gpus.items():
                 gpu.link_group = groups.get(uuid)
 
@@ -419,7 +386,7 @@ class Agent:
         limits = self._limits.write(claim, holds)
         boards = {gpu.uuid: gpu.board for gpu in list(self._gpus.values())}
         bounds = self.host_shares.place(claim, holds, boards) if self.host_shares else {}
-        cgroup = self.driver_limits.prepare(claim, holds, fresh=fresh)
+        cgroup = self.driver_limits.prepare(claim, holds, self._in_turn, fresh=fresh)
         uuids = ",".join(h.uuid for h in holds)
         variables = {
             environment.VISIBLE_DEVICES: uuids,
@@ -436,11 +403,10 @@ class Agent:
 
     def _look(self, gpu: ManagedGpu) -> Sight:
         try:
-            return self._ask(gpu, functools.partial(self._see, gpu))
+            return self._turns.ask(gpu, functools.partial(self._see, gpu))
         except Busy:
-            began, longest = gpu.since, self._patience.stuck_s
-            if began is not None and self._clock() - began > longest:
-                return inventory.unseen(gpu, self.node, f"the driver has not answered for {longest:g} s")
+            if silence := self._turns.silence(gpu):
+                return inventory.unseen(gpu, self.node, silence)
             return self._sights.get(gpu.uuid) or inventory.unseen(gpu, self.node, "it is being reconfigured")
         except NvmlError as e:
             self.nvml.forget(gpu.uuid)

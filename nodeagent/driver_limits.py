@@ -9,11 +9,13 @@ comes on top of the libraries, which count the managed memory that the driver le
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nodeagent.contract import GpuProcess
+from nodeagent.gpu import ManagedGpu
 from nodeagent.inventory import ClaimOf
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.nvml.memory_limits import CGROUPS
@@ -24,6 +26,9 @@ _MIB = 1 << 20
 _OURS = "migctl"
 _UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
 _SHARES = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+
+InTurn = Callable[[str, Callable[[], bool]], bool]
+"""Does something to a GPU, by UUID, in its turn."""
 
 
 class DriverLimits:
@@ -40,7 +45,10 @@ class DriverLimits:
         self._limited: dict[tuple[str, str], set[Path]] = {}
 
     def can(self, gpu: str) -> bool:
-        """Whether the driver can limit memory on this GPU. Asked once: a driver does not change while we run."""
+        """Whether the driver can limit memory on this GPU. Asked once: a driver does not change while we run.
+
+        In the GPU's turn only, as all that talks to the driver.
+        """
         if gpu not in self._known:
             self._known[gpu] = self._nvml.limits_memory(gpu)
         return self._known[gpu]
@@ -49,17 +57,24 @@ class DriverLimits:
         """Whether the driver bounds this claim on this GPU now."""
         return bool(self._limited.get((claim, gpu)))
 
-    def prepare(self, claim: str, holds: Iterable[Hold], *, fresh: bool) -> Path | None:
+    def prepare(self, claim: str, holds: Iterable[Hold], in_turn: InTurn, *, fresh: bool) -> Path | None:
         """The cgroup that the claim's processes must join, its limits set; None where there is none for them.
 
         fresh  nothing of the claim runs yet: later none is made, for what runs would stay outside
         """
-        shares = [h for h in holds if h.share.backing in _SHARES and self.can(h.share.gpu)]
+        shares = [h for h in holds if h.share.backing in _SHARES and self._known.get(h.share.gpu)]
         own = self._own(claim)
         if not shares or not self._host_processes or not (own.is_dir() or (fresh and self._made(own))):
             return None
-        set_all = [self._limit(own, hold) for hold in shares]
+        set_all = [in_turn(hold.share.gpu, functools.partial(self._limit, own, hold)) for hold in shares]
         return own if all(set_all) else None
+
+    def renew(self, gpu: ManagedGpu) -> None:
+        """Limit again, after a start, the cgroups that this GPU's claims have. In its turn."""
+        for hold in list(gpu.record.holds.values()):
+            own = self._own(hold.claim)
+            if hold.share.backing in _SHARES and self.can(gpu.uuid) and own.is_dir():
+                self._limit(own, hold)
 
     def follow(self, processes: Iterable[GpuProcess], holds: Iterable[Hold]) -> None:
         """Limit the cgroups that claims' processes were found in."""
@@ -71,20 +86,27 @@ class DriverLimits:
                 if cgroup is not None and self._belongs(cgroup, hold.claim):
                     self._limit(cgroup, hold)
 
-    def clear(self, claim: str) -> None:
-        """The claim was let go. A limit on a cgroup that is gone went with it."""
+    def remove(self, claim: str, in_turn: InTurn) -> None:
+        """The claim was let go. A limit on a cgroup that is gone went with it. Raises Busy or Fenced as a turn does."""
         for key in [key for key in self._limited if key[0] == claim]:
-            for cgroup in self._limited.pop(key):
-                with contextlib.suppress(NvmlError):
-                    self._nvml.set_memory_limit(key[1], cgroup, None)
-        with contextlib.suppress(OSError):
-            self._own(claim).rmdir()
+            in_turn(key[1], functools.partial(self._clear, key))
+        self._remove_own(claim)
 
     def keep_only(self, claims: Iterable[str]) -> None:
         """Remove the cgroups that an earlier run left of claims that are held no more, and their limits with them."""
         with contextlib.suppress(OSError):
             for name in {path.name for path in (self._cgroups / _OURS).iterdir() if path.is_dir()} - set(claims):
-                self.clear(name)
+                self._remove_own(name)
+
+    def _clear(self, key: tuple[str, str]) -> bool:
+        for cgroup in self._limited.pop(key, ()):
+            with contextlib.suppress(NvmlError):
+                self._nvml.set_memory_limit(key[1], cgroup, None)
+        return True
+
+    def _remove_own(self, claim: str) -> None:
+        with contextlib.suppress(OSError):
+            self._own(claim).rmdir()
 
     def _own(self, claim: str) -> Path:
         return self._cgroups / _OURS / claim

@@ -6,6 +6,7 @@ program (a bad address, an exception) is counted and no more.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 
@@ -55,6 +56,7 @@ class ErrorWatch:
 
     def __init__(self, nvml: Nvml, gpus: Sequence[str], heard: Callable[[str, int], None]) -> None:
         self._nvml, self._gpus, self._heard = nvml, gpus, heard
+        self._watch: object | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="xid-watch", daemon=True)
 
@@ -66,19 +68,29 @@ class ErrorWatch:
         if self._thread.is_alive():
             self._thread.join(_END_S)
 
+    def look(self, seconds: float) -> None:
+        """Wait so long for an error. Raises NvmlError; then the watch begins anew."""
+        try:
+            if self._watch is None:
+                self._watch = self._nvml.watch_errors(self._gpus)
+            error = self._nvml.next_error(self._watch, seconds)
+        except NvmlError:
+            self.end()
+            raise
+        if error is not None:
+            self._heard(error.gpu, error.xid)
+
+    def end(self) -> None:
+        """Watch no more."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            with contextlib.suppress(NvmlError):
+                self._nvml.end_watch(watch)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._watch()
+                self.look(_WAIT_S)
             except NvmlError:
                 self._stop.wait(_AGAIN_S)
-
-    def _watch(self) -> None:
-        watch = self._nvml.watch_errors(self._gpus)
-        try:
-            while not self._stop.is_set():
-                error = self._nvml.next_error(watch, _WAIT_S)
-                if error is not None:
-                    self._heard(error.gpu, error.xid)
-        finally:
-            self._nvml.end_watch(watch)
+        self.end()

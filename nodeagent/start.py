@@ -16,6 +16,7 @@ from nodeagent.driver_limits import DriverLimits
 from nodeagent.enforcing import HostShares
 from nodeagent.events import Observer
 from nodeagent.nvml import Nvml
+from nodeagent.patience import Patience
 from nodeagent.shim import libraries
 
 
@@ -28,6 +29,7 @@ def open_agent(
     host_processes: bool = False,
     compute: Compute = Compute.EVEN,
     host_root: Path = Path("/"),
+    patience: Patience | None = None,
 ) -> Agent:
     """The agent of `node`, settled and ready.
 
@@ -37,18 +39,31 @@ def open_agent(
     host_processes  claims run as processes of this host: on real GPUs the agent itself bounds their software shares
     compute         how the time of real GPUs is divided between host processes
     host_root       in a container: where the host's / is mounted, whose driver it is
+    patience        how long to wait for the driver
+
+    Raises Busy where the driver does not even open, and what Agent raises.
     """
+    patience = patience or Patience()
     if simulated is None:
         ours = functools.partial(libraries.ours, gated=compute is not Compute.EVEN)
         shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
-        nvml = Nvml() if host_root == Path("/") else Nvml(ctypes.CDLL(str(libraries.nvml_of_host(host_root))))
+        loaded = None if host_root == Path("/") else ctypes.CDLL(str(libraries.nvml_of_host(host_root)))
+        nvml = patience.in_time(functools.partial(Nvml, loaded), patience.turn_s)
         limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes)
-        return Agent(nvml, state_dir, node, observers=observers, host_shares=shares, driver_limits=limits)
+        return Agent(
+            nvml,
+            state_dir,
+            node,
+            observers=observers,
+            host_shares=shares,
+            driver_limits=limits,
+            patience=patience,
+        )
     from nodeagent.simulated_nvml.library import SimulatedNvml
 
     library = SimulatedNvml(simulated)
     settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
-    nvml = Nvml(library)
+    nvml = patience.in_time(functools.partial(Nvml, library), patience.turn_s)
     limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
     return Agent(
         nvml,
@@ -58,6 +73,7 @@ def open_agent(
         settings=settings,
         observers=observers,
         driver_limits=limits,
+        patience=patience,
     )
 
 

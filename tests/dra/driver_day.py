@@ -51,6 +51,9 @@ class DriverDay:
             "wide": (mig(gpus[0], "1g.5gb", 4), mig(gpus[1], "1g.5gb", 0)),
             "share": (part(gpus[2], 8080),),
         }
+        spare = (mig(gpus[0], "1g.5gb", 6), mig(gpus[1], "1g.5gb", 6), part(gpus[2], 100, 0.1))
+        self.spare = {share.gpu: f"spare{number}" for number, share in enumerate(spare)}
+        self.shares |= {self.spare[share.gpu]: (share,) for share in spare}
 
     def steps(self) -> list[tuple[str, Callable[[Driver], object]]]:
         order = ("a", "share", "wide", "end a", "b", "again b", "end share")
@@ -72,11 +75,12 @@ class DriverDay:
         shutil.copytree(self.scene, to)
         return to
 
-    def start(self, directory: Path, faults: Faults | None = None) -> tuple[Agent, Driver]:
+    def start(self, directory: Path, faults: Faults | None = None, **named: Any) -> tuple[Agent, Driver]:
+        """`named`: what the agent is to have besides."""
         library = SimulatedNvml(directory / "machine.json", faults=faults or Faults())
         node = directory / "node"
         nvml = Nvml(library)
-        agent = Agent(nvml, node / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: None)
+        agent = Agent(nvml, node / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: None, **named)
         try:
             source = Sources((Variables(), SimulatedGpus(directory / "machine.json", node / "containers")))
             specs, ledger = SpecFiles(node / "cdi"), Ledger(node / "claims")

@@ -26,6 +26,7 @@ from nodeagent.shim.libraries import Libraries, MissingLibraries
 from nodeagent.shim.limits import GpuLimit
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
+from tests.nodeagent.machines import at_once
 
 MIB = 1 << 20
 SHARE = 4096 * MIB
@@ -268,11 +269,12 @@ def test_the_driver_says_whether_it_can_limit_a_cgroup(gpu: str) -> None:
         pytest.skip(f"driver {nvml.driver_version()} cannot limit a cgroup's GPU memory: R615 can")
     limits = DriverLimits(nvml, lambda pid: "claim", host_processes=True)
     hold = Hold("claim", "test", DeviceShare(gpu, Backing.SOFTWARE, 0.1, SHARE // MIB), gpu, 1)
-    cgroup = limits.prepare("claim", [hold], fresh=True)
+    assert limits.can(gpu)
+    cgroup = limits.prepare("claim", [hold], at_once, fresh=True)
     if cgroup is None:
         pytest.skip("the driver can limit a cgroup, and this user may not: run it as root")
     try:
         assert nvml.memory_limit(gpu, cgroup).hard == SHARE
     finally:
-        limits.clear("claim")
+        limits.remove("claim", at_once)
     assert not cgroup.exists()

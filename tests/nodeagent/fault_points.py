@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
 import shutil
@@ -20,13 +21,18 @@ from typing import Any
 from unittest import mock
 
 from nodeagent.agent import Agent
+from nodeagent.compute import Compute
 from nodeagent.contract import AgentError, Allocation, Busy
+from nodeagent.driver_limits import DriverLimits
+from nodeagent.enforcing import HostShares
+from nodeagent.health import ErrorWatch
 from nodeagent.mig_mode import Outcome
-from nodeagent.nvml import Nvml
+from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.patience import Patience
 from nodeagent.records import Record
+from nodeagent.shim.libraries import Libraries
 from nodeagent.simulated_nvml.faults import Fault, Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware
+from nodeagent.simulated_nvml.hardware import Hardware, fail
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
 from nodeagent.upkeep import Upkeep
@@ -35,7 +41,20 @@ from solver.model.cluster import InstanceState
 from solver.model.geometry import Placement, legal
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part, whole
 
-FILE_OPERATIONS = ("open", "write", "fsync", "fdatasync", "replace", "unlink", "ftruncate")
+FILE_OPERATIONS = (
+    "open",
+    "write",
+    "fsync",
+    "fdatasync",
+    "replace",
+    "unlink",
+    "ftruncate",
+    "posix_fallocate",
+    "mkdir",
+    "rename",
+    "rmdir",
+    "symlink",
+)
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,7 @@ class Injector:
     def watching(self) -> Iterator[None]:
         """Meet the agent's file operations too."""
         patches = [mock.patch.object(os, n, self._watched(n, getattr(os, n))) for n in FILE_OPERATIONS]
+        patches.append(mock.patch.object(io, "open", self._watched("open", io.open)))
         with contextlib.ExitStack() as stack:
             for patch in patches:
                 stack.enter_context(patch)
@@ -89,8 +109,8 @@ class Injector:
 
     def _watched(self, name: str, operation: Callable[..., Any]) -> Callable[..., Any]:
         def watched(target: Any, *arguments: Any, **named: Any) -> Any:
-            writes = name != "open" or bool(arguments[0] & (os.O_WRONLY | os.O_RDWR))
-            if writes and self._is_the_agents(target) and self.reach(name):
+            made = arguments[0] if name == "symlink" else target  # a symlink's target comes first
+            if (name != "open" or _writes(*arguments)) and self._is_the_agents(made) and self.reach(name):
                 code = getattr(errno, str(self.action))
                 raise OSError(code, os.strerror(code))
             return operation(target, *arguments, **named)
@@ -100,6 +120,11 @@ class Injector:
     def _is_the_agents(self, target: Any) -> bool:
         path = os.readlink(f"/proc/self/fd/{target}") if isinstance(target, int) else os.fspath(target)
         return str(path).startswith(str(self.directory))
+
+
+def _writes(mode: int | str = "r", *_: Any) -> bool:
+    """Whether a file is opened for writing, by the flags of os.open or the mode of open."""
+    return not set(mode).isdisjoint("wax+") if isinstance(mode, str) else bool(mode & (os.O_WRONLY | os.O_RDWR))
 
 
 class PointFaults(Faults):
@@ -140,7 +165,7 @@ class HangsOnly(Patience):
 def set_scene(scene: Path) -> None:
     """A foreign instance, a busy one with a process of ours, idle ones: two A100, a V100, an H100 with MIG off."""
     scene.mkdir(parents=True)
-    machine = Machine(scene, "a100-40gb=2,v100=1,h100:nomig")
+    machine = Machine(scene, "a100-40gb=2,v100:limits=1,h100:nomig")
     first, second, v100, h100 = (str(g["uuid"]) for g in machine.gpus())
     hardware = Hardware(machine.state)
     gi = hardware.create_gpu_instance(first, 19, 6)
@@ -154,6 +179,9 @@ def set_scene(scene: Path) -> None:
         agent.unprepare(claim)
     agent.close()
     _leave_half_made(machine, second)
+    fail(machine.state, first, xid=13)  # an error of a program: heard of, and no GPU is fenced for it
+    for name in ("libcuda.so", "libnvidia-ml.so"):
+        (scene / name).touch()
     foreign = hardware.instance(first, gi)["compute"][0]["uuid"]
     facts = {"gpus": [first, second, v100, h100], "busy": busy, "foreign": foreign}
     (scene / "facts.json").write_text(json.dumps(facts))
@@ -194,6 +222,9 @@ class Day:
             ("reuse", lambda a: a.prepare(reuse)),
             ("pair", lambda a: a.prepare(pair)),
             ("part", lambda a: a.prepare(allocation("part", part(v100, 8080)))),
+            ("beside", lambda a: a.prepare(allocation("beside", part(v100, 4040)))),
+            ("turns", lambda a: a.divide_time(a.report())),
+            ("end beside", lambda a: a.unprepare("beside")),
             ("end reuse", lambda a: a.unprepare("reuse")),
             ("media", lambda a: a.prepare(media)),
             ("end create", lambda a: a.unprepare("create")),
@@ -208,6 +239,7 @@ class Day:
             ("recover", lambda a: a.recover()),
             ("report", lambda a: a.report()),
             ("upkeep", lambda a: Upkeep(a).step()),
+            ("errors", _listen),
         ]
 
     @staticmethod
@@ -224,7 +256,17 @@ class Day:
         """`named`: what the agent is to have besides."""
         library = SimulatedNvml(directory / "machine.json", faults=faults or Faults())
         nvml = Nvml(library)
-        return Agent(nvml, directory / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: "busy", **named)
+        shim = Libraries(self.scene / "libcuda.so", self.scene / "libnvidia-ml.so")
+        return Agent(
+            nvml,
+            directory / "agent",
+            NODE,
+            boot_id=library.boot_id,
+            claim_of=_claim_of,
+            host_shares=HostShares(directory / "agent" / "shares", lambda: shim, lambda: shim, Compute.WEIGHTS),
+            driver_limits=DriverLimits(nvml, _claim_of, host_processes=True, cgroups=directory / "cgroups"),
+            **named,
+        )
 
     def live(self, directory: Path, injector: Injector, tell: Callable[[str], None]) -> None:
         """Go through the day; `tell` hears of each step begun and answered. Refusals are part of life."""
@@ -240,6 +282,20 @@ class Day:
                     continue
                 tell(f"answered {name}")
             agent.close()
+
+
+def _claim_of(pid: int) -> str:
+    """The scene has one process."""
+    return "busy"
+
+
+def _listen(agent: Agent) -> None:
+    """Hear of one error and of no other."""
+    watch = ErrorWatch(agent.nvml, agent.gpu_uuids(), agent.log_xid)
+    for _ in range(2):
+        with contextlib.suppress(NvmlError):
+            watch.look(0)
+    watch.end()
 
 
 def _switch(agent: Agent, gpu: str, on: bool) -> None:
@@ -281,8 +337,11 @@ def check(day: Day, directory: Path, told: list[str]) -> None:
     assert "torn" not in held
     assert set(held) == set(report.held)
     _check_answers(told, set(held))
-    limits = {path.stem for path in (directory / "agent" / "limits").iterdir()}
-    assert limits == set(held) & {"part"}
+    shares = set(held) & {"part", "beside"}
+    assert {path.stem for path in (directory / "agent" / "limits").iterdir()} == shares
+    answered = {claim for claim in shares if f"answered {claim}" in told}
+    assert answered <= {path.parent.name for path in (directory / "agent" / "shares").glob("*/lib")} <= shares
+    _check_driver_limits(directory / "cgroups" / "migctl", gpus[2]["memory_limits"], shares)
     for _, step in day.steps():
         with contextlib.suppress(AgentError):
             step(agent)
@@ -292,9 +351,17 @@ def check(day: Day, directory: Path, told: list[str]) -> None:
     agent.close()
 
 
+def _check_driver_limits(cgroups: Path, limits: dict[str, int], shares: set[str]) -> None:
+    """A limit that is set is a share's; one goes with its cgroup."""
+    made = set(os.listdir(cgroups)) if cgroups.exists() else set()
+    assert made <= shares
+    wanted = {"part": 8080 << 20, "beside": 4040 << 20}
+    assert all(limits[str(cgroups / claim)] == wanted[claim] for claim in made if str(cgroups / claim) in limits)
+
+
 def _check_answers(told: list[str], held: set[str]) -> None:
     """Whoever got an answer can rely on it."""
-    for claim in ("create", "replace", "reuse", "pair", "part", "media", "whole", "hopper"):
+    for claim in ("create", "replace", "reuse", "pair", "part", "beside", "media", "whole", "hopper"):
         if f"answered {claim}" in told and f"begun end {claim}" not in told:
             assert claim in held
         if f"answered end {claim}" in told:

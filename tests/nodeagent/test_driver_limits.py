@@ -19,7 +19,7 @@ from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.faults import Fault, Faults
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
-from tests.nodeagent.machines import NODE, Machine, allocation, part
+from tests.nodeagent.machines import NODE, Machine, allocation, at_once, part
 
 MIB = 1 << 20
 
@@ -141,7 +141,7 @@ def test_a_containers_cgroup_is_found_by_its_processes_and_limited_only_when_all
     node = Node(tmp_path)
     limits = node.driver_limits(host_processes=False)
     hold = Hold("c1", "job", part(node.gpu, 8080), node.gpu, 1)
-    assert limits.prepare("c1", [hold], fresh=True) is None
+    assert limits.prepare("c1", [hold], at_once, fresh=True) is None
     leaf = node.cgroups / "pod" / "container"
     leaf.mkdir(parents=True)
     monkeypatch.setattr(limits, "_cgroup_of", lambda pid: leaf)
@@ -154,16 +154,17 @@ def test_a_containers_cgroup_is_found_by_its_processes_and_limited_only_when_all
     limits.follow(seen, [hold])
     assert limits.limits("c1", node.gpu)
     assert node.hard(leaf) == 8080 * MIB
-    limits.clear("c1")
+    limits.remove("c1", at_once)
     assert node.hard(leaf) is None
 
 
 def test_a_claim_that_runs_already_gets_no_cgroup_that_it_would_stay_outside_of(tmp_path: Path) -> None:
     node = Node(tmp_path)
     hold = Hold("c1", "job", part(node.gpu, 8080), node.gpu, 1)
-    assert node.limits.prepare("c1", [hold], fresh=False) is None
-    cgroup = node.limits.prepare("c1", [hold], fresh=True)
-    assert node.limits.prepare("c1", [hold], fresh=False) == cgroup
+    assert node.limits.can(node.gpu)
+    assert node.limits.prepare("c1", [hold], at_once, fresh=False) is None
+    cgroup = node.limits.prepare("c1", [hold], at_once, fresh=True)
+    assert node.limits.prepare("c1", [hold], at_once, fresh=False) == cgroup
 
 
 def test_a_new_start_knows_the_limits_that_are_set(tmp_path: Path) -> None:

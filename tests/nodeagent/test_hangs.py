@@ -10,11 +10,15 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from nodeagent.agent import Agent
-from nodeagent.contract import AgentError
-from nodeagent.simulated_nvml.faults import Fault
+from nodeagent.contract import AgentError, Busy
+from nodeagent.patience import Patience
+from nodeagent.simulated_nvml.faults import VARIABLE, Fault
+from nodeagent.start import open_agent
 from tests.nodeagent.fault_points import Day, HangsOnly, Injector, Point, PointFaults, check
-from tests.nodeagent.machines import allocation, mig, part
+from tests.nodeagent.machines import NODE, Machine, allocation, mig, part
 from tests.nodeagent.test_fault_points import THOROUGH, changes, day, located, points, tmp_path
 
 __all__ = ["day", "points", "tmp_path"]
@@ -115,7 +119,7 @@ class Hang:
         silent = {gpu.uuid for gpu in report.gpus if "has not answered" in gpu.fenced}
         assert fenced == silent
         missing = [note for gpu, note in report.notes.items() if gpu.startswith("GPU ")]
-        assert len(silent) + len(missing) == (self.point.name not in OF_NO_GPU)
+        assert len(silent) + len(missing) == (self.point.name not in OF_NO_GPU and self.point.step != "errors")
         assert set(agent.readings()) == {gpu.uuid for gpu in report.gpus} - silent
         done(agent.recover)
         done(lambda: agent.set_dynamic_mig(True))
@@ -128,3 +132,12 @@ class Hang:
         assert taken
         for claim in taken:
             agent.unprepare(claim)
+
+
+def test_a_driver_that_does_not_even_open_is_not_waited_for_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path)
+    monkeypatch.setenv(VARIABLE, "nvmlInitWithFlags=hang")
+    with pytest.raises(Busy, match="not answered"):
+        open_agent(NODE, machine.agent_dir, simulated=machine.state_path, patience=Patience(turn_s=0.05))
