@@ -117,6 +117,22 @@ manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Hel
 	$(BIN)/python -m deploy.crds
 	$(BIN)/python -m deploy.chart
 
+.PHONY: kind-up
+kind-up:  ## a kind cluster with migctl and simulated GPUs (needs docker, kind, kubectl)
+	@deploy/scripts/kind-up.sh
+
+.PHONY: kind-down
+kind-down:  ## remove that cluster
+	@deploy/scripts/kind-down.sh
+
+.PHONY: deploy
+deploy:  ## put migctl on the current cluster: OVERLAY=nvidia (or simulated, or a path) IMAGE=... CONTEXT=...
+	@deploy/scripts/deploy.sh
+
+.PHONY: undeploy
+undeploy:  ## take it from there again: PROJECTS=keep (or delete, with their namespaces) CONTEXT=...
+	@deploy/scripts/undeploy.sh
+
 .PHONY: stubs
 stubs: $(READY)  ## generate what the kubelet speaks anew from the .proto files in nodeagent/dra/stubs
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. nodeagent/dra/stubs/*.proto
