@@ -191,6 +191,7 @@ class WorkloadSpec(Record, frozen=True):
                    (None: the workload runs until it is deleted or ends by itself)
     backoff_limit  failed pods before the workload is Failed
     directory      where the command starts, on the host, in the embedded mode
+    entrypoint     the command replaces the image's own entry point, on a cluster
     gang           the pods that start together (None: each starts on its own)
     """
 
@@ -198,6 +199,7 @@ class WorkloadSpec(Record, frozen=True):
     ask: GpuAsk
     image: str = ""
     command: tuple[str, ...] = ()
+    entrypoint: bool = False
     environment: dict[str, str] = {}
     user: str = ""
     priority: int = 50

@@ -51,6 +51,10 @@ class AdmittingControlPlane:
                 if fenced:
                     raise
 
+    async def check(self, workload: Workload) -> None:
+        """Raises what creating the workload would, as far as admission goes."""
+        admission.check(workload, (await self._behind.list(Project)).items, await self._models())
+
     async def delete(self, obj: T) -> None:
         if isinstance(obj, Project):
             await self._remove(obj)
@@ -66,7 +70,7 @@ class AdmittingControlPlane:
             raise Conflict(f"project {project!r} is being deleted", hint="choose another project")
         self._arriving[project] += 1
         try:
-            admission.check(workload, (await self._behind.list(Project)).items, await self._models())
+            await self.check(workload)
             return await self._behind.create(replace(workload, spec=admission.ranked(workload.spec)))
         finally:
             self._arriving[project] -= 1

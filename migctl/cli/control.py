@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from migctl.api.runtime import ExecEnvironment
-from migctl.api.wire import Peer
 from migctl.backends.protocol import ControlPlane
+from migctl.objects import Workload
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A program that takes this process's place: its words, all its variables, and where it starts."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    directory: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the control plane takes us for, and how it knows."""
+
+    user: str
+    vouched: str
+    groups: tuple[str, ...] = ()
 
 
 class Runtime(Protocol):
     """What a control plane offers that is not an object."""
 
+    @property
+    def unseen(self) -> frozenset[str]:
+        """Projects that what was listed so far left out, because their objects are not ours to see."""
+        ...
+
     def logs(self, project: str, workload: str, follow: bool = False, tail: int | None = None) -> AsyncIterator[bytes]:
         """What the workload wrote, in pieces; with follow, until it ends."""
         ...
 
-    async def exec_environment(self, project: str, workload: str) -> ExecEnvironment: ...
+    async def execution(self, project: str, workload: str, command: Sequence[str] | None) -> Execution:
+        """How to run a command, or else a shell (None), beside the workload."""
+        ...
 
-    async def whoami(self) -> Peer: ...
+    async def identity(self) -> Identity: ...
+
+    async def preview(self, workload: Workload) -> None:
+        """Raises what creating the workload would, and creates nothing."""
+        ...
 
 
 class Control(ControlPlane, Runtime, Protocol):

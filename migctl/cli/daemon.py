@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from migctl.cli import session
 from migctl.cli.control import Control
 from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.output import watching
+from migctl.cli.places.place import LOCAL
+from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import holds
 from migctl.embedded.home import Home
 from migctl.objects import Claim, Workload
@@ -51,10 +54,11 @@ def down(
 
     home = Home.default()
     going_on = 0
+    own = replace(session.of(context), context=LOCAL)
     if workloads:
-        _delete_all(context, quantities.duration(timeout))
+        _delete_all(own, quantities.duration(timeout))
     elif daemon.Up.of(home) is not None:
-        going_on = session.of(context).run(_running)
+        going_on = own.run(_running)
     daemon.stop(home)
     who = "1 workload keeps" if going_on == 1 else f"{going_on} workloads keep"
     stay = f"; {who} running, and migctl up finds them again"
@@ -68,7 +72,7 @@ async def _running(control: Control) -> int:
     return len({claim.spec.workload_uid for claim in (await control.list(Claim)).items if holds(claim)})
 
 
-def _delete_all(context: typer.Context, seconds: float) -> None:
+def _delete_all(own: Session, seconds: float) -> None:
     async def deleted(control: Control) -> None:
         for workload in (await control.list(Workload)).items:
             await control.delete(workload)
@@ -80,7 +84,7 @@ def _delete_all(context: typer.Context, seconds: float) -> None:
             await watching.follow(control, (Workload, Claim), look)
 
     try:
-        session.of(context).run(deleted)
+        own.run(deleted)
     except TimeoutError:
         raise Failure(
             f"workloads still run after {seconds:g} seconds; migctl was not stopped",

@@ -7,14 +7,19 @@ that help and completion need no imports; a test holds the summaries to the comm
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 AFTER_DASHES = "migctl.after_dashes"
+
+WHERE = {
+    "context": "The control plane: local, or a context of the kubeconfig.",
+    "kubeconfig": "Where contexts are looked up.",
+}
 
 APP_SETTINGS: dict[str, Any] = {
     "rich_markup_mode": None,
@@ -31,16 +36,41 @@ class Lazy:
     summary: str
     made_with: type[TyperCommand] = TyperCommand
     hidden: bool = False
+    anywhere: bool = True
+    """It is about a control plane, so that --context and --kubeconfig say which."""
 
     def load(self, name: str) -> Any:
         module, attribute = self.target.split(":")
         loaded = getattr(import_module(module), attribute)
-        return typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else self._alone(name, loaded))
+        command = typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else self._alone(name, loaded))
+        if self.anywhere:
+            _ask_where(command)
+        return command
 
     def _alone(self, name: str, function: Callable[..., Any]) -> typer.Typer:
         app = typer.Typer(add_completion=False, **APP_SETTINGS)
         app.command(name, cls=self.made_with)(function)
         return app
+
+
+def _ask_where(command: Any) -> None:
+    """Let a command, and those below it, be told which control plane it is about."""
+    if isinstance(command, LazyGroup):
+        return
+    if isinstance(command, TyperGroup):
+        for below in command.commands.values():
+            _ask_where(below)
+        return
+    command.params += [
+        TyperOption(param_decls=[f"--{name}"], metavar=name.upper(), help=text, expose_value=False, callback=_keep)
+        for name, text in WHERE.items()
+    ]
+
+
+def _keep(context: Any, option: Any, value: str | None) -> None:
+    """Keep what was said in the session."""
+    if value is not None and not context.resilient_parsing:
+        context.obj = replace(context.obj, **{option.name: value})
 
 
 class _Loaded(MutableMapping[str, Any]):

@@ -1,7 +1,7 @@
 """`whoami`, `login`, `logout`, `version` and `config`: who is asking, and with what settings.
 
-Without Kubernetes the control plane is reached through a Unix socket that only its owner can open: the system
-vouches for who is at the other end, so there is nothing to log in to.
+This machine's own control plane is reached through a Unix socket that only its owner can open: the system vouches
+for who is at the other end. A cluster knows people by their kubeconfig. So there is nothing to log in to.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from migctl.cli import options, session
 from migctl.cli.grammar import APP_SETTINGS, PatientGroup
 from migctl.cli.queues import projects
 
-PEER = "the socket of migctl up is yours alone: the system vouches for you"
-
 
 def whoami(context: typer.Context) -> None:
     """Show who you are to the control plane.
@@ -23,22 +21,23 @@ def whoami(context: typer.Context) -> None:
     And the project that commands are about without -p.
     """
     asked = session.of(context)
-    peer = asked.run(lambda control: control.whoami())
-    print(f"User:    {peer.user} (uid {peer.uid})")
+    who = asked.run(lambda control: control.identity())
+    print(f"User:    {who.user}" + (f" (groups: {', '.join(who.groups)})" if who.groups else ""))
     print(f"Project: {asked.setting('project', None) or '(none; migctl project set NAME)'}")
-    print(f"Login:   {PEER}")
+    print(f"Context: {asked.place.name}")
+    print(f"Login:   {who.vouched}")
 
 
 def login(context: typer.Context) -> None:
     """Say how you are known to the control plane."""
     asked = session.of(context)
-    peer = asked.run(lambda control: control.whoami())
-    print(f"You are {peer.user}; no login is needed: {PEER}.")
+    who = asked.run(lambda control: control.identity())
+    print(f"You are {who.user}; no login is needed: {who.vouched}.")
 
 
 def logout(context: typer.Context) -> None:
     """Say that there is nothing to forget."""
-    print(f"There is nothing to log out of: {PEER}.")
+    print("There is nothing to log out of: migctl keeps no password and no token.")
 
 
 def version(

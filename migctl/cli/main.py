@@ -1,4 +1,4 @@
-"""The entry point of `migctl` and `kubectl-migctl`: runs a command and answers with an exit code.
+"""The entry points of `migctl` and of kubectl's plugin: run a command and answer with an exit code.
 
 Nothing is imported here that only some commands need: `--help` and completion are quick.
 """
@@ -14,7 +14,7 @@ import typer
 
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
-from migctl.cli.grammar import APP_SETTINGS, Lazy, LazyGroup, ShellCommand, WordsCommand
+from migctl.cli.grammar import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
 
 if TYPE_CHECKING:
     from migctl.cli.session import World
@@ -48,23 +48,31 @@ class Commands(LazyGroup):
             "node": Lazy("migctl.cli.nodes:app", "Nodes and their GPUs."),
             "plan": Lazy("migctl.cli.plans:app", "Plans: what was decided, and why."),
             "top": Lazy("migctl.cli.top:top", "Rank jobs or nodes by what they use."),
-            "simulate": Lazy("migctl.cli.simulate:simulate", "Simulate days of demand, the same under each policy."),
+            "simulate": Lazy(
+                "migctl.cli.simulate:simulate", "Simulate days of demand, the same under each policy.", anywhere=False
+            ),
             "events": Lazy("migctl.cli.events:events", "Show what happened."),
         },
         "Projects and people": {
             "project": Lazy("migctl.cli.queues.projects:app", "Projects: queues with quota."),
             "department": Lazy("migctl.cli.queues.departments:app", "Departments: projects that share a quota."),
             "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
+            "context": Lazy("migctl.cli.context:app", "Contexts: the control planes that commands can be about."),
             "whoami": Lazy("migctl.cli.identity:whoami", "Show who you are to the control plane."),
             "login": Lazy("migctl.cli.identity:login", "Say how you are known to the control plane."),
             "logout": Lazy("migctl.cli.identity:logout", "Say that there is nothing to forget."),
         },
         "This machine": {
-            "run": Lazy("migctl.cli.run:run", "Run a command in a part of a GPU, without a daemon.", ShellCommand),
-            "up": Lazy("migctl.cli.daemon:up", "Share this machine's GPUs, or simulated ones."),
-            "down": Lazy("migctl.cli.daemon:down", "Stop sharing."),
-            "doctor": Lazy("migctl.cli.doctor:doctor", "Check this machine, and say what to do."),
-            "version": Lazy("migctl.cli.identity:version", "Show the version of migctl."),
+            "run": Lazy(
+                "migctl.cli.run:run",
+                "Run a command in a part of a GPU, without a daemon.",
+                ShellCommand,
+                anywhere=False,
+            ),
+            "up": Lazy("migctl.cli.daemon:up", "Share this machine's GPUs, or simulated ones.", anywhere=False),
+            "down": Lazy("migctl.cli.daemon:down", "Stop sharing.", anywhere=False),
+            "doctor": Lazy("migctl.cli.doctor:doctor", "Check this machine, and say what to do.", anywhere=False),
+            "version": Lazy("migctl.cli.identity:version", "Show the version of migctl.", anywhere=False),
         },
     }
 
@@ -89,6 +97,10 @@ def before_command(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="table, wide, json, yaml or name.")
     ] = None,
+    control_plane: Annotated[str | None, typer.Option("--context", metavar="CONTEXT", help=WHERE["context"])] = None,
+    kubeconfig: Annotated[
+        str | None, typer.Option("--kubeconfig", metavar="KUBECONFIG", help=WHERE["kubeconfig"])
+    ] = None,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="MIGCTL_DEBUG", help="Show where an error comes from.")
     ] = False,
@@ -99,14 +111,14 @@ def before_command(
 
     start = context.obj
     start.debug = debug
-    context.obj = Session(start.world or world.real(), project, output)
+    context.obj = Session(start.world or world.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
 
 
-def run(arguments: Sequence[str], world: World | None = None) -> int:
+def run(arguments: Sequence[str], world: World | None = None, program: str = "migctl") -> int:
     """The exit code of one command line. What went wrong is on stderr."""
     start = Start(world)
     try:
-        outcome = typer.main.get_command(app).main(list(arguments), "migctl", standalone_mode=False, obj=start)
+        outcome = typer.main.get_command(app).main(list(arguments), program, standalone_mode=False, obj=start)
         return outcome if isinstance(outcome, int) else ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -128,3 +140,10 @@ def _report(error: Exception) -> int:
 
 def main() -> None:
     sys.exit(run(sys.argv[1:]))
+
+
+def plugin() -> None:
+    """As `kubectl migctl`: commands are about a cluster, never about this machine's own control plane."""
+    from migctl.cli import world
+
+    sys.exit(run(sys.argv[1:], world.real(clusters_only=True), "kubectl migctl"))

@@ -119,11 +119,14 @@ def set_node(
 ) -> None:
     """Switch a node's dynamic MIG on or off.
 
+    Of this machine; on a cluster an admin does it on the node.
     A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
     """
     if dynamic_mig not in ("on", "off"):
         raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
     asked = session.of(context)
+    if asked.place.cluster:
+        raise _not_on_a_cluster(name or "NODE", dynamic_mig)
     node, answer = asked.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":
         raise Failure(
@@ -132,6 +135,15 @@ def set_node(
     print(f"Dynamic MIG of node {node} is {dynamic_mig}" + ("" if answer.outcome == "done" else ": not yet"))
     if answer.message:
         session.note(answer.message)
+
+
+def _not_on_a_cluster(name: str, wanted: str) -> Failure:
+    """Agents of a cluster change instances, never the mode: that takes an empty GPU, and on some a reset."""
+    return Failure(
+        f"dynamic MIG of {name} cannot be switched {wanted} from here",
+        cause="on a cluster an admin does that on the node itself, while no pod uses its GPUs",
+        hint=f"kubectl drain {name}; on the node: nvidia-smi -mig {int(wanted == 'on')}; kubectl uncordon {name}",
+    )
 
 
 async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:

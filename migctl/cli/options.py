@@ -46,5 +46,5 @@ MigProfile = Annotated[
 ]
 Preemptible = Annotated[bool, typer.Option("--preemptible", help="May go over quota, and may be preempted.")]
 Command = Annotated[
-    bool, typer.Option("--command", help="The words after -- replace the image's entry point.", hidden=True)
+    bool, typer.Option("--command", help="On a cluster: the words after -- replace the image's entry point.")
 ]

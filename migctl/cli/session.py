@@ -25,17 +25,28 @@ if TYPE_CHECKING:
 
     from migctl.backends.protocol import ControlPlane
     from migctl.cli.control import Control
+    from migctl.cli.places.place import Place
     from migctl.cli.settings import Config
     from migctl.objects import Project
 
 R = TypeVar("R")
+
+DEFAULT_NOTICE = (
+    "note: migctl is not running on this machine, so commands go to the kubeconfig's current context, {name}; "
+    "migctl context use NAME chooses another control plane. This is said once."
+)
+UNSEEN_NAMED = 3
+UNSEEN_NOTICE = (
+    "note: what runs in other projects ({names}) is not yours to see: it is left out, and counts as taken where it runs"
+)
 
 
 @dataclass(frozen=True)
 class World:
     """What the command line takes from outside.
 
-    connect     opens the control plane of the environment
+    locate      the control plane of a name, or the default one (None)
+    connect     opens one
     execute     replaces this process: arguments, environment, directory
     random_name a name for a workload that was given none
     """
@@ -44,7 +55,8 @@ class World:
     user: str
     directory: str
     now: Callable[[], datetime]
-    connect: Callable[[Mapping[str, str]], AbstractAsyncContextManager[Control]]
+    locate: Callable[[Mapping[str, str], str | None], Place]
+    connect: Callable[[Place, Mapping[str, str]], AbstractAsyncContextManager[Control]]
     execute: Callable[[Sequence[str], Mapping[str, str], str], None]
     random_name: Callable[[], str]
 
@@ -54,6 +66,8 @@ class Session:
     """A World and what the words before the command said.
 
     project, output  from -p and -o, None where not given
+    context          from --context, None where not given
+    kubeconfig       from --kubeconfig, None where not given
     noun             value of the WorkloadType that a noun-first command is about
     """
 
@@ -61,6 +75,18 @@ class Session:
     project: str | None = None
     output: str | None = None
     noun: str | None = None
+    context: str | None = None
+    kubeconfig: str | None = None
+
+    @cached_property
+    def environ(self) -> Mapping[str, str]:
+        """The environment, with what a flag says of it."""
+        return {**self.world.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
+
+    @cached_property
+    def place(self) -> Place:
+        """The control plane that this command is about. Raises Failure where there is none."""
+        return self.world.locate(self.environ, self.setting("context", None))
 
     @cached_property
     def config_path(self) -> Path:
@@ -83,21 +109,40 @@ class Session:
         settings.save(self.config_path, msgspec.structs.replace(settings.load(self.config_path), **changes))
 
     def setting(self, name: str, flag: str | None) -> str | None:
-        """The value of `project` or `output`: flag, MIGCTL_*, config file, or None."""
+        """The value of `project`, `output` or `context`: flag, MIGCTL_*, config file, or None."""
         return flag or getattr(self, name) or self.kept_setting(name)
 
     def kept_setting(self, name: str) -> str | None:
         """The value that holds without flags: MIGCTL_*, config file, or None."""
-        return self.world.environ.get(f"MIGCTL_{name.upper()}") or getattr(self.config, name)
+        if said := self.world.environ.get(f"MIGCTL_{name.upper()}"):
+            return said
+        if name == "project" and self.place.cluster:
+            return self.config.projects.get(self.place.name) or self.place.own_namespace
+        kept: str | None = getattr(self.config, name)
+        return kept
+
+    def keep_project(self, name: str) -> None:
+        """Make a project the one that commands on this control plane are about without -p."""
+        if self.place.cluster:
+            self.keep(projects={**self.config.projects, self.place.name: name})
+        else:
+            self.keep(project=name)
 
     def run(self, work: Callable[[Control], Awaitable[R]]) -> R:
         """The result of `work`, done with a connected control plane."""
         import asyncio
 
+        place = self.place
+        if place.cluster and not place.chosen:
+            tell_once(self, f"context {place.name}", DEFAULT_NOTICE.format(name=place.name))
+
         async def connected() -> R:
             asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
-            async with self.world.connect(self.world.environ) as control:
-                return await work(control)
+            async with self.world.connect(place, self.environ) as control:
+                result = await work(control)
+                if control.unseen:
+                    note(UNSEEN_NOTICE.format(names=_few(sorted(control.unseen))))
+                return result
 
         return asyncio.run(connected())
 
@@ -121,6 +166,11 @@ def _unless_cancelled(loop: asyncio.AbstractEventLoop, problem: dict[str, Any]) 
 
     if not isinstance(problem.get("exception"), asyncio.InvalidStateError):
         loop.default_exception_handler(problem)
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = names[:UNSEEN_NAMED]
+    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")
 
 
 def of(context: typer.Context) -> Session:

@@ -19,13 +19,16 @@ from migctl.cli.failures import Failure
 class Config(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The config file.
 
-    project  what -p defaults to
-    output   what -o defaults to
-    told     notices already shown, which are shown once
+    project   what -p defaults to on this machine; projects: on each context of the kubeconfig
+    output    what -o defaults to
+    context   what --context defaults to
+    told      notices already shown, which are shown once
     """
 
     project: str | None = None
+    projects: dict[str, str] = {}
     output: str | None = None
+    context: str | None = None
     told: tuple[str, ...] = ()
 
 

@@ -1,4 +1,4 @@
-"""The real World: this process's environment, clock and terminal, and the control plane that `migctl up` runs."""
+"""The real World: this process's environment, clock and terminal, and the control planes it can reach."""
 
 from __future__ import annotations
 
@@ -14,14 +14,24 @@ from nodeagent.environment import CGROUP
 
 if TYPE_CHECKING:
     from migctl.cli.control import Control
+    from migctl.cli.places.place import Place
 
 
-def real() -> World:
+def real(clusters_only: bool = False) -> World:
+    """clusters_only: as kubectl's plugin, which never speaks to this machine's own control plane."""
+
+    def locate(environ: Mapping[str, str], chosen: str | None) -> Place:
+        from migctl.cli.places import place
+        from migctl.embedded.home import Home
+
+        return place.locate(environ, Home.default().socket, chosen, clusters_only)
+
     return World(
         environ=os.environ,
         user=getpass.getuser(),
         directory=os.getcwd(),
         now=lambda: datetime.now(UTC),
+        locate=locate,
         connect=connect,
         execute=execute,
         random_name=lambda: f"job-{os.urandom(2).hex()}",
@@ -29,13 +39,19 @@ def real() -> World:
 
 
 @contextlib.asynccontextmanager
-async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
-    """The control plane behind this user's socket."""
-    from migctl.backends.remote import RemoteControlPlane
+async def connect(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Control]:
+    """The control plane behind this user's socket, or a cluster's."""
+    if place.cluster:
+        from migctl.cli.places import cluster
+
+        async with cluster.connected(place, environ) as control:
+            yield control
+        return
+    from migctl.cli.places.local import LocalControl
     from migctl.embedded.home import Home
 
-    async with RemoteControlPlane(Home.default().socket) as control:
-        yield control
+    async with LocalControl(Home.default().socket) as own:
+        yield own
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str], directory: str) -> None:

@@ -16,6 +16,8 @@ from migctl.api.runtime import ExecEnvironment
 from migctl.api.wire import Peer
 from migctl.cli.control import Control
 from migctl.cli.main import run
+from migctl.cli.places.local import LocalRuntime
+from migctl.cli.places.place import LOCAL, Place
 from migctl.cli.session import World
 from migctl.objects import Meta, Project, ProjectSpec
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
@@ -23,7 +25,7 @@ from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 R = TypeVar("R")
 
 
-class Cluster(AdmittingControlPlane):
+class Cluster(LocalRuntime, AdmittingControlPlane):
     """A control plane in memory behind admission, and what a runtime adds: logs, environments, the peer."""
 
     def __init__(self, clock: ManualClock) -> None:
@@ -90,7 +92,7 @@ class Cli:
 
     def _world(self) -> World:
         @asynccontextmanager
-        async def connect(environ: Mapping[str, str]) -> AsyncIterator[Control]:
+        async def connect(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Control]:
             if self.failing is not None:
                 raise self.failing
             yield self.cluster
@@ -100,6 +102,7 @@ class Cli:
             user="ada",
             directory="/home/ada/work",
             now=self.clock,
+            locate=lambda environ, chosen: Place(LOCAL, chosen=False),
             connect=connect,
             execute=lambda *call: self.executed.append(call),
             random_name=lambda: next(self.names),

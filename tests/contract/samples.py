@@ -9,7 +9,11 @@ def workload(name: str = "frac05", project: str = "team-a", finalizers: tuple[st
     return Workload(
         meta=Meta(name=name, project=project, finalizers=finalizers, labels={"user": "ana", "tier": "gold"}),
         spec=WorkloadSpec(
-            type=WorkloadType.TRAINING, ask=GpuAsk(fraction=0.5), user="ana", command=("sleep", "infinity")
+            type=WorkloadType.TRAINING,
+            ask=GpuAsk(fraction=0.5),
+            image="busybox",
+            user="ana",
+            command=("sleep", "infinity"),
         ),
     )
 

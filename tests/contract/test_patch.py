@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from migctl.backends.protocol import Conflict, ControlPlane, Invalid, NotFound
 from migctl.objects import Node, NodeStatus, Phase, Workload, WorkloadStatus
@@ -17,13 +18,20 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_patch_changes_what_it_names_and_the_version(control_plane: ControlPlane) -> None:
-    created = await control_plane.create(samples.workload())
-    patched = await control_plane.patch(created, {"status": {"phase": "Running", "running": 1}})
-    assert patched.status == WorkloadStatus(phase=Phase.RUNNING, running=1)
+    created = await control_plane.create(samples.node("n"))
+    patched = await control_plane.patch(created, {"status": {"ready": True, "message": "up"}})
+    assert patched.status == NodeStatus(ready=True, message="up")
     assert patched.spec == created.spec
     assert patched.meta.version != created.meta.version
     assert patched.meta.uid == created.meta.uid
-    assert await control_plane.get(Workload, "frac05", "team-a") == patched
+    assert await control_plane.get(Node, "n") == patched
+
+
+async def test_a_workload_can_be_suspended(control_plane: ControlPlane) -> None:
+    created = await control_plane.create(samples.workload())
+    patched = await control_plane.patch(created, {"spec": {"suspended": True}}, fenced=True)
+    assert patched.spec == replace(created.spec, suspended=True)
+    assert (await control_plane.get(Workload, "frac05", "team-a")).spec == patched.spec
 
 
 async def test_null_deletes_a_key_and_a_field_goes_back_to_its_default(control_plane: ControlPlane) -> None:
@@ -60,19 +68,19 @@ async def test_a_patch_that_changes_nothing_makes_no_version(control_plane: Cont
 
 
 async def test_an_unfenced_patch_merges_into_what_is_stored(control_plane: ControlPlane) -> None:
-    created = await control_plane.create(samples.workload())
-    await control_plane.patch(created, {"status": {"pending": 1}})
-    patched = await control_plane.patch(created, {"status": {"running": 2}})
-    assert (patched.status.pending, patched.status.running) == (1, 2)
+    created = await control_plane.create(samples.node("n"))
+    await control_plane.patch(created, {"status": {"ready": True}})
+    patched = await control_plane.patch(created, {"status": {"message": "up"}})
+    assert (patched.status.ready, patched.status.message) == (True, "up")
 
 
 async def test_a_fenced_patch_conflicts_once_the_object_changed(control_plane: ControlPlane) -> None:
-    created = await control_plane.create(samples.workload())
-    changed = await control_plane.patch(created, {"status": {"pending": 1}}, fenced=True)
-    with pytest.raises(Conflict, match="frac05"):
-        await control_plane.patch(created, {"status": {"pending": 2}}, fenced=True)
-    assert await control_plane.get(Workload, "frac05", "team-a") == changed
-    assert (await control_plane.patch(changed, {"status": {"pending": 3}}, fenced=True)).status.pending == 3
+    created = await control_plane.create(samples.node("node-a"))
+    changed = await control_plane.patch(created, {"status": {"message": "1"}}, fenced=True)
+    with pytest.raises(Conflict, match="node-a"):
+        await control_plane.patch(created, {"status": {"message": "2"}}, fenced=True)
+    assert await control_plane.get(Node, "node-a") == changed
+    assert (await control_plane.patch(changed, {"status": {"message": "3"}}, fenced=True)).status.message == "3"
 
 
 async def test_an_object_that_is_gone_or_replaced_is_not_found(control_plane: ControlPlane) -> None:
@@ -125,15 +133,15 @@ async def test_concurrent_patches_of_different_fields_all_count(control_plane: C
 
 
 async def test_of_concurrent_fenced_patches_one_wins(control_plane: ControlPlane) -> None:
-    created = await control_plane.create(samples.workload())
+    created = await control_plane.create(samples.node("n"))
     outcomes = await asyncio.gather(
-        *(control_plane.patch(created, {"status": {"pending": i + 1}}, fenced=True) for i in range(10)),
+        *(control_plane.patch(created, {"status": {"message": str(i)}}, fenced=True) for i in range(10)),
         return_exceptions=True,
     )
     winners = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert len(winners) == 1
     assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 9
-    assert await control_plane.get(Workload, "frac05", "team-a") == winners[0]
+    assert await control_plane.get(Node, "n") == winners[0]
 
 
 async def test_counting_with_fences_loses_nothing(control_plane: ControlPlane) -> None:

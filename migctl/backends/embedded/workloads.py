@@ -15,8 +15,8 @@ from datetime import timedelta
 
 import msgspec
 
-from migctl.backends.embedded.workload_status import indexes, summary
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlane, NotFound
+from migctl.backends.workload_status import indexes, summary
 from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror

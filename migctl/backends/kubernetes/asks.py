@@ -54,35 +54,43 @@ def _count(name: str, text: str) -> int:
     raise BadQuantity(f"{name}: {text!r} is no number of GPUs", "give 1, 2, ...")
 
 
+def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Node pools, in order of preference."""
+    return tuple(annotations.get(words.POOLS, "").replace(",", " ").split())
+
+
 def workload(pod: GpuPod) -> tuple[str, str, WorkloadType]:
     """The workload a pod belongs to: its name, its uid and type. A pod that nothing made stands for itself."""
     owner = pod.owner
     if owner is None:
-        return pod.name, pod.uid, _type(pod, WorkloadType.WORKSPACE)
+        return pod.name, pod.uid, type_of(pod.labels, WorkloadType.WORKSPACE)
     name = owner.name
     if owner.kind == "ReplicaSet":
         name = name.removesuffix("-" + pod.labels.get("pod-template-hash", ""))
-    return pod.labels.get(words.WORKLOAD_LABEL, name), owner.uid, _type(pod, BY_OWNER.get(owner.kind))
+    return pod.labels.get(words.WORKLOAD_LABEL, name), owner.uid, type_of(pod.labels, BY_OWNER.get(owner.kind))
 
 
-def _type(pod: GpuPod, usual: WorkloadType | None) -> WorkloadType:
-    labelled = pod.labels.get(words.TYPE_LABEL)
+def type_of(labels: Mapping[str, str], usual: WorkloadType | None) -> WorkloadType:
+    """The type that a label names, or else the usual one of what made the pod."""
+    labelled = labels.get(words.TYPE_LABEL)
     if labelled in set(WorkloadType):
         return WorkloadType(labelled)
     return usual or WorkloadType.TRAINING
 
 
-def rank(pod: GpuPod, type_: WorkloadType) -> tuple[int, bool]:
+def rank(
+    annotations: Mapping[str, str], priority_class: str, type_: WorkloadType, *, alone: bool = False
+) -> tuple[int, bool]:
     """Priority, and whether it may be preempted: by its class, its annotation, or else its type.
 
-    Nothing makes a bare pod again, so it is preempted only where it says that it may be.
+    alone: nothing makes the pod again, so it is preempted only where it says that it may be.
     """
-    preemptible = pod.annotations.get(words.PREEMPTIBLE)
-    named = CLASSES.get(pod.priority_class)
+    preemptible = annotations.get(words.PREEMPTIBLE)
+    named = CLASSES.get(priority_class)
     priority = PRIORITIES[type_] if named is None else named
     if preemptible == "true" and priority >= FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
         priority = INTERACTIVE_PREEMPTIBLE
     may_go = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
-    if pod.owner is None and preemptible != "true" and named is None:
+    if alone and preemptible != "true" and named is None:
         may_go = False
     return priority, may_go

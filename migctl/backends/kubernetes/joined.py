@@ -28,7 +28,7 @@ UNREADABLE_ALLOCATION = "unreadable-allocation"
 def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
     """The claim of a pod that has one."""
     name, uid, type_ = asks.workload(pod)
-    priority, preemptible = asks.rank(pod, type_)
+    priority, preemptible = asks.rank(pod.annotations, pod.priority_class, type_, alone=pod.owner is None)
     status = _status(pod, record)
     try:
         ask = asks.ask(pod.annotations)
@@ -54,7 +54,7 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
             index=_index(pod),
             priority=priority,
             preemptible=preemptible,
-            pools=tuple(pod.annotations.get(words.POOLS, "").replace(",", " ").split()),
+            pools=asks.pools(pod.annotations),
         ),
         status=status,
     )
@@ -87,7 +87,7 @@ def _held(grant: Grant | None) -> GpuAsk:
 
 
 def _index(pod: GpuPod) -> int:
-    for label in ("batch.kubernetes.io/job-completion-index", "apps.kubernetes.io/pod-index"):
+    for label in words.INDEX_LABELS:
         if pod.labels.get(label, "").isdigit():
             return int(pod.labels[label])
     return 0

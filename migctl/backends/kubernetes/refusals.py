@@ -6,6 +6,7 @@ the HTTP code does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -21,6 +22,11 @@ from migctl.backends.protocol import (
     Unavailable,
 )
 
+POLICY = " denied request: "
+NOT_ALLOWED = re.compile(
+    r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
+    r'(?: in API group "[^"]*")?(?: in the namespace "(?P<namespace>[^"]+)")?'
+)
 NO_SUCH_KIND = "the server could not find the requested resource"
 
 
@@ -91,12 +97,38 @@ def refusal(code: int, body: bytes, retry_after: str | None = None) -> ControlPl
     if kind is None:
         return Unavailable(message, hint="the API server is not well; migctl goes on as soon as it is")
     if kind is Forbidden:
-        return Forbidden(message, hint="ask an admin of the cluster for the permission, or choose another --context")
+        return _forbidden(code, message)
     if kind is NotFound and NO_SUCH_KIND in message:
         return NotFound(message, hint="migctl is not installed in this cluster: make deploy, or helm install")
     if kind is Invalid:
         return Invalid(_denied(message), field=_field(status))
     return kind(message)
+
+
+def _forbidden(code: int, message: str) -> Forbidden:
+    """Who may not do what, and who could change that."""
+    if code == 401:
+        return Forbidden(
+            "the cluster does not know you: your token or certificate is missing, wrong or too old",
+            hint="log in to the cluster again, or choose another --context",
+        )
+    if POLICY in message:
+        return Forbidden(_denied(message))
+    match = NOT_ALLOWED.search(message)
+    if match is None:
+        return Forbidden(message, hint="ask an admin of the cluster for the permission, or choose another --context")
+    who, verb, what, namespace = match["user"], match["verb"], match["resource"], match["namespace"]
+    if namespace:
+        role = "view" if verb in ("get", "list", "watch") else "edit"
+        grant = f"kubectl create rolebinding NAME -n {namespace} --clusterrole={role} --user={who}"
+        return Forbidden(
+            f"{who} may not {verb} {what} in project {namespace}",
+            hint=f"an admin of the project can allow it: {grant}",
+        )
+    return Forbidden(
+        f"{who} may not {verb} {what}, which belong to the whole cluster",
+        hint="this is for those who run the cluster's GPUs: an admin can bind the ClusterRole migctl-admin to you",
+    )
 
 
 def _status(body: bytes) -> Status:
@@ -119,7 +151,7 @@ def _too_many(status: Status, message: str, retry_after: str | None) -> ControlP
 
 def _denied(message: str) -> str:
     """A policy's refusal without the words around it."""
-    _, found, rule = message.partition(" denied request: ")
+    _, found, rule = message.partition(POLICY)
     return rule if found else message
 
 

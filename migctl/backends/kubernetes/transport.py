@@ -38,10 +38,9 @@ Query = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Where the API server is, who we are, and the namespace that the kubeconfig's context names."""
+    """Where the API server is and who we are."""
 
     configuration: Configuration
-    namespace: str = ""
 
 
 async def from_kubeconfig(path: str | None = None, context: str | None = None) -> Access:
@@ -52,11 +51,9 @@ async def from_kubeconfig(path: str | None = None, context: str | None = None) -
     configuration = Configuration()
     try:
         await config.load_kube_config(path, context, client_configuration=configuration, persist_config=False)
-        contexts, active = config.list_kube_config_contexts(path)
     except (config.ConfigException, OSError) as error:
         raise Unavailable(f"no cluster to talk to: {error}", hint="name one with --kubeconfig and --context") from error
-    chosen = next((c for c in contexts if c["name"] == context), active)
-    return Access(configuration, chosen.get("context", {}).get("namespace", ""))
+    return Access(configuration)
 
 
 def in_cluster() -> Access:

@@ -19,6 +19,9 @@ TYPE_LABEL = "migctl.dev/type"
 WORKLOAD_LABEL = "migctl.dev/workload"
 USER_LABEL = "user"
 
+INDEX_LABELS = ("batch.kubernetes.io/job-completion-index", "apps.kubernetes.io/pod-index")
+"""Where Kubernetes writes a pod's number."""
+
 FRACTION = "gpu-fraction"
 DEVICES = "gpu-fraction-num-devices"
 MEMORY = "gpu-memory"

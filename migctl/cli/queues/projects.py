@@ -142,7 +142,7 @@ def set_default(context: typer.Context, name: options.Name) -> None:
     """Choose the project that commands are about without -p."""
     asked = session.of(context)
     asked.run(lambda control: session.require_project(control, name))
-    asked.keep(project=name)
+    asked.keep_project(name)
     print(f"Project {name} is the default now")
 
 

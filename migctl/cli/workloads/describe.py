@@ -98,7 +98,10 @@ def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
     yield "Message", status.message
     yield "User", spec.user
     yield "Image", spec.image
-    yield "Command", shlex.join(spec.command) or "the built-in quickstart"
+    yield (
+        "Command",
+        shlex.join(spec.command) or ("the image's own" if asked.place.cluster else "the built-in quickstart"),
+    )
     yield "Directory", spec.directory
     yield "Environment", " ".join(f"{name}={value}" for name, value in spec.environment.items())
     yield "Node pools", ", ".join(spec.pools)

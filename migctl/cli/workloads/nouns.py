@@ -70,6 +70,7 @@ def submit(
         devices=devices,
         image=image,
         command=after_dashes(context),
+        entrypoint=command,
         environment=variables or (),
         preemptible=preemptible,
         parallelism=parallelism,

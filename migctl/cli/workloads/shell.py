@@ -1,23 +1,21 @@
 """`exec` and `bash`: a program beside a running workload, with its environment and its GPUs.
 
-The program takes this process's place, so that its terminal, signals and exit code are its own.
+The program takes this process's place, so that its terminal, signals and exit code are its own. On a cluster that is
+`kubectl exec`.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from migctl.cli import options, session
-from migctl.cli.control import Control
+from migctl.cli.control import Control, Execution
 from migctl.cli.failures import Failure, usage
 from migctl.cli.grammar import after_dashes
 from migctl.cli.workloads.jobs import find
-
-SHELLS = ("bash", "sh")
 
 Stdin = Annotated[bool, typer.Option("-i", "--stdin", help="Always so.", hidden=True)]
 Tty = Annotated[bool, typer.Option("-t", "--tty", help="Always so.", hidden=True)]
@@ -38,7 +36,7 @@ def exec_(
     command += after_dashes(context)
     if not command:
         raise usage("no command is given", hint=f"migctl exec {name} -- nvidia-smi")
-    _become(context, name, project, lambda _: command)
+    _become(context, name, project, command)
 
 
 def bash(
@@ -52,31 +50,23 @@ def bash(
 
     It sees the workload's environment and GPUs.
     """
-
-    def shell(environment: Mapping[str, str]) -> Sequence[str]:
-        path = environment.get("PATH")
-        return [next((shell for shell in SHELLS if shutil.which(shell, path=path)), SHELLS[-1])]
-
-    _become(context, name, project, shell)
+    _become(context, name, project, None)
 
 
-def _become(
-    context: typer.Context, name: str, project: str | None, command: Callable[[Mapping[str, str]], Sequence[str]]
-) -> None:
+def _become(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
+    """Run the command, or a shell."""
     asked = session.of(context)
 
-    async def prepared(control: Control) -> tuple[Mapping[str, str], str]:
+    async def prepared(control: Control) -> Execution:
         chosen = await asked.choose_project(control, project)
         workload = await find(control, chosen, name, asked.noun)
-        beside = await control.exec_environment(chosen, workload.meta.name)
-        return beside.environment, beside.directory
+        return await control.execution(chosen, workload.meta.name, command)
 
-    environment, directory = asked.run(prepared)
-    words = command(environment)
+    execution = asked.run(prepared)
     try:
-        asked.world.execute(words, environment, directory)
+        asked.world.execute(execution.command, execution.environment, execution.directory)
     except OSError as error:
         raise Failure(
-            f"{words[0]!r} cannot be run beside {name}: {error.strerror}",
-            hint=f"migctl bash {name} shows what there is in {directory} and on its PATH",
+            f"{execution.command[0]!r} cannot be run beside {name}: {error.strerror}",
+            hint=f"migctl bash {name} shows what there is in {execution.directory} and on its PATH",
         ) from error

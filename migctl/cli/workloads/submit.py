@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 
 from migctl import admission, quantities
-from migctl.backends.protocol import AlreadyExists, NotFound
+from migctl.backends.protocol import AlreadyExists
 from migctl.cli import session
 from migctl.cli.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output.listings import View, write_one
 from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import request_text
-from migctl.objects import GpuAsk, Meta, Node, Project, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
 
 NAMES_TO_TRY = 10
 
@@ -35,6 +35,7 @@ class Wish:
 
     gpus      a fraction or a number of whole GPUs, as text; memory with its unit; profile by name
     devices   GPUs that each give the fraction, memory or profile
+    entrypoint  the command replaces the image's own, on a cluster
     """
 
     name: str | None
@@ -45,6 +46,7 @@ class Wish:
     devices: int | None = None
     image: str = ""
     command: tuple[str, ...] = ()
+    entrypoint: bool = False
     environment: Sequence[str] = ()
     preemptible: bool = False
     parallelism: int | None = None
@@ -92,9 +94,10 @@ def workload(wish: Wish, asked: Session, project: str) -> Workload:
         ask=ask(wish),
         image=wish.image,
         command=wish.command,
+        entrypoint=wish.entrypoint,
         environment=environment(wish.environment),
         user=asked.world.user,
-        directory=asked.world.directory,
+        directory="" if asked.place.cluster else asked.world.directory,
         preemptible=wish.preemptible or wish.type is WorkloadType.TRAINING,
         suspended=wish.suspended,
         pools=tuple(pool for text in wish.pools for pool in re.split(r"[\s,]+", text) if pool),
@@ -148,9 +151,7 @@ async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_
         try:
             if not dry_run:
                 return await control.create(named)
-            await _admit(control, named)
-            await control.get(Workload, name, project)
-        except NotFound:
+            await control.preview(named)
             return named
         except AlreadyExists:
             continue
@@ -161,13 +162,6 @@ async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_
     )
 
 
-async def _admit(control: Control, wanted: Workload) -> None:
-    """The control plane's rules, kept without asking it to create."""
-    projects, nodes = (await control.list(Project)).items, (await control.list(Node)).items
-    reports = [node.status.report for node in nodes if node.status.report]
-    admission.check(wanted, projects, [model for report in reports for model in report.models.values()])
-
-
 def _summary(made: Workload, dry_run: bool) -> str:
     verb = "Would submit" if dry_run else "Submitted"
     return f"{verb} {made.spec.type} {made.meta.name} to project {made.meta.project}: {request_text(made.spec.ask)}"
@@ -176,7 +170,7 @@ def _summary(made: Workload, dry_run: bool) -> str:
 def _advise(asked: Session, made: Workload, project: str | None, dry_run: bool) -> None:
     if dry_run:
         return
-    if made.spec.image:
+    if made.spec.image and not asked.place.cluster:
         session.tell_once(asked, "image", IMAGE_NOTICE)
     named = project or asked.project
     elsewhere = f" -p {named}" if named and named != asked.kept_setting("project") else ""

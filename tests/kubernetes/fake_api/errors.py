@@ -64,6 +64,8 @@ def expired() -> Refused:
     return Refused(410, "Expired", "The resourceVersion for the provided watch is too old.")
 
 
-def forbidden(user: str, verb: str, resource: str, namespace: str) -> Refused:
+def forbidden(user: str, verb: str, resource: str, group: str, namespace: str) -> Refused:
     where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
-    return Refused(403, "Forbidden", f'User "{user}" cannot {verb} resource "{resource}"{where}')
+    what = f'resource "{resource}" in API group "{group}"{where}'
+    named = resource.partition("/")[0] + (f".{group}" if group else "")
+    return Refused(403, "Forbidden", f'{named} is forbidden: User "{user}" cannot {verb} {what}')

@@ -44,7 +44,7 @@ class Operations:
     def authorize(self, user: User, verb: str, kind: Kind, namespace: str, name: str, subresource: str = "") -> None:
         resource = f"{kind.plural}/{subresource}" if subresource else kind.plural
         if not self.authorizer.allows(user.name, Attempt(verb, kind.group, resource, namespace, name)):
-            raise errors.forbidden(user.name, verb, f"{resource}.{kind.group}", namespace)
+            raise errors.forbidden(user.name, verb, resource, kind.group, namespace)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Json:
         found = self.storage.get(kind.plural, namespace, name)
@@ -109,8 +109,7 @@ class Operations:
             if before.get("spec") != after.get("spec"):
                 after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         if _may_go(kind, after["metadata"]):
-            self.storage.put(kind.plural, after)
-            return self.storage.remove(kind.plural, after["metadata"].get("namespace", ""), name).object
+            return self.storage.remove(kind.plural, after["metadata"].get("namespace", ""), name, after).object
         return self.storage.put(kind.plural, after).object
 
     def delete(self, kind: Kind, namespace: str, name: str, options: Json | None = None) -> Json:

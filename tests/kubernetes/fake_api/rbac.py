@@ -10,6 +10,16 @@ import yaml
 
 from tests.kubernetes.fake_api.storage import Json
 
+EDIT: list[Json] = [
+    {"apiGroups": ["", "apps", "batch"], "resources": resources, "verbs": verbs}
+    for resources, verbs in (
+        (["pods", "jobs", "statefulsets", "deployments"], ["get", "list", "watch", "create", "patch", "delete"]),
+        (["pods/log", "replicasets", "events"], ["get", "list", "watch"]),
+        (["pods/exec"], ["create", "get"]),
+    )
+]
+"""Of Kubernetes' own role `edit` what commands need."""
+
 MANIFESTS = Path(__file__).parents[3] / "deploy" / "manifests" / "rbac"
 
 
@@ -49,6 +59,18 @@ class Authorizer:
                     key = (who, document["metadata"]["namespace"])
                     authorizer.local_rules.setdefault(key, []).extend(rules)
         return authorizer
+
+    def let_edit(self, person: str, namespace: str) -> None:
+        """Bind the role `edit` in a namespace, with what the deployed roles add to it."""
+        documents = [d for path in sorted(MANIFESTS.glob("*.yaml")) for d in yaml.safe_load_all(path.read_text())]
+        added = [
+            rule
+            for document in documents
+            for label in document["metadata"].get("labels", {})
+            if label in ("rbac.authorization.k8s.io/aggregate-to-view", "rbac.authorization.k8s.io/aggregate-to-edit")
+            for rule in document["rules"]
+        ]
+        self.local_rules[person, namespace] = EDIT + added
 
     def allows(self, user: str, attempt: Attempt) -> bool:
         """Whether the user may. "admin" may everything."""

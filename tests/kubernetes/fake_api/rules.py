@@ -12,6 +12,10 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 def check_change(plural: str, before: Json, after: Json, subresource: str) -> None:
     """Raises Refused where an update breaks a rule."""
+    new = set(after["metadata"].get("finalizers", [])) - set(before["metadata"].get("finalizers", []))
+    if "deletionTimestamp" in before["metadata"] and new:
+        why = "Forbidden: no new finalizers can be added if the object is being deleted"
+        raise errors.invalid(plural, after["metadata"]["name"], "metadata.finalizers", why)
     if plural == "pods" and not subresource:
         _pod(before, after)
     if plural == "resourceclaims":

@@ -28,6 +28,7 @@ DISCOVERY = re.compile(r"/apis/([^/]+/[^/]+)")
 POLICIES = ("mutatingadmissionpolicies", "validatingadmissionpolicies")
 BY_PATH = {(kind.root, kind.plural): kind for kind in KINDS}
 BOOKMARK_S = 1.0
+SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 Extra = Callable[[web.Request, re.Match[str]], Any]
 
@@ -91,6 +92,8 @@ class FakeApi:
             return _json(refused.status, refused.code, headers)
 
     async def _answer(self, request: web.Request, user: User, watching: bool) -> web.StreamResponse:
+        if request.path == SELF and request.method == "POST":
+            return _json({"status": {"userInfo": {"username": user.name, "groups": ["system:authenticated"]}}}, 201)
         match = PATH.fullmatch(request.path)
         kind = BY_PATH.get((match["root"], match["plural"])) if match else None
         if match is None or kind is None:

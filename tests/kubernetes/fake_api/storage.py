@@ -81,10 +81,11 @@ class Storage:
         self._note(shelf, kind, stored)
         return stored
 
-    def remove(self, resource: str, namespace: str, name: str) -> Stored:
+    def remove(self, resource: str, namespace: str, name: str, last: Json | None = None) -> Stored:
+        """Remove an object. `last`: the state it leaves with, where that is not the stored one."""
         shelf = self.shelf(resource)
-        last = copied(shelf.objects.pop((namespace, name)).object)
-        stored = self._stamped(last)
+        before = shelf.objects.pop((namespace, name)).object
+        stored = self._stamped(copied(before if last is None else last))
         self._note(shelf, "DELETED", stored)
         return stored
 

@@ -1,21 +1,16 @@
-"""Claims, each the join of a pod and its ResourceClaim."""
+"""The controller's claims, each the join of a pod and its ResourceClaim."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from migctl.backends.kubernetes import joined, records
-from migctl.backends.kubernetes.api import Api
 from migctl.backends.kubernetes.cluster import Cluster
 from migctl.backends.kubernetes.placements import Placements
 from migctl.backends.kubernetes.pod_patches import PodPatches
-from migctl.backends.kubernetes.records import ClaimRecord, GpuPod
-from migctl.backends.kubernetes.resources import CLAIMS, PODS
+from migctl.backends.kubernetes.records import GpuPod
 from migctl.backends.kubernetes.stores.read_only import ReadOnly
-from migctl.backends.kubernetes.stores.watching import joined_watch
-from migctl.backends.protocol import Change, Listing, NotFound
+from migctl.backends.protocol import Listing, NotFound
 from migctl.objects import Claim
 
 
@@ -51,46 +46,6 @@ class ControllerClaims(ReadOnly):
 
     async def delete(self, obj: Claim) -> None:
         await self._placements.evict(obj)
-
-
-class ClaimReader(ReadOnly):
-    """People's: read from the API server each time."""
-
-    WORD = "claims"
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
-
-    async def list(self, project: str | None) -> Listing[Claim]:
-        namespace = project or ""
-        (pods, version), (claims, _) = await asyncio.gather(
-            self._api.list_objects(PODS, namespace), self._api.list_objects(CLAIMS, namespace)
-        )
-        return Listing(join((records.pod(p) for p in pods), (records.claim(c) for c in claims)), version)
-
-    async def get(self, name: str, project: str) -> Claim:
-        found = (claim for claim in (await self.list(project)).items if claim.meta.name == name)
-        for claim in found:
-            return claim
-        raise _missing(name, project)
-
-    def watch(self, since: str) -> AsyncIterator[Change[Claim]]:
-        return joined_watch(self._api, (PODS, CLAIMS), since, self.list)
-
-
-def join(pods: Any, claims: Any) -> tuple[Claim, ...]:
-    """The claims of some pods and ResourceClaims, ordered by project and name."""
-    by_key = {(pod.namespace, pod.name): pod for pod in pods if isinstance(pod, GpuPod)}
-    found = []
-    for record in claims:
-        if not isinstance(record, ClaimRecord):
-            continue
-        pod = by_key.get((record.namespace, record.pod))
-        if pod is not None and pod.uid == record.pod_uid:
-            found.append(joined.claim(pod, record))
-        elif record.grant is not None:
-            found.append(joined.orphan(record, None))
-    return tuple(sorted(found, key=lambda claim: (claim.meta.project, claim.meta.name)))
 
 
 def _missing(name: str, project: str) -> NotFound:

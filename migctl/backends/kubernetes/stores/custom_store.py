@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,8 @@ from migctl.objects import Node, NodeStatus, Plan, Project, ProjectStatus
 from nodeagent.wire import camel_names
 
 C = TypeVar("C", Project, Node, Plan)
+
+NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class CustomStore(Generic[C]):
@@ -47,8 +50,7 @@ class CustomStore(Generic[C]):
         return follow(self._api, self._resource, since, self._make)
 
     async def create(self, obj: C) -> C:
-        if not obj.meta.name:
-            raise Invalid("meta.name: an object needs a name", field="meta.name")
+        _check_name(obj.meta.name)
         merged(obj, {})
         body = custom.to_json(obj)
         try:
@@ -68,17 +70,18 @@ class CustomStore(Generic[C]):
         check_identity(obj.meta, merged(obj, changes).meta)
         wanted = plain(changes)
         fence = {"uid": obj.meta.uid} | ({"resourceVersion": obj.meta.version} if fenced else {})
-        answer: bytes | None = None
         main = _main(wanted)
-        if main:
-            answer = await self._patch(obj, _with_metadata(main, fence), "")
-            fence |= {"resourceVersion": self._read(answer).meta.version} if fenced else {}
+        parts = [(main, "")] if main else []
         if "status" in wanted:
-            status = _status(obj, wanted["status"])
-            answer = await self._patch(obj, {"metadata": fence, "status": status}, "status")
-        if answer is None:
-            return await self._same(obj)
-        return self._read(answer)
+            parts.append(({"status": _status(obj, wanted["status"])}, "status"))
+        if "finalizers" in main.get("metadata", {}):
+            parts.reverse()  # with its last finalizer the object goes
+        answer: bytes | None = None
+        for body, subresource in parts:
+            if answer is not None and fenced:
+                fence["resourceVersion"] = self._read(answer).meta.version
+            answer = await self._patch(obj, _with_metadata(body, fence), subresource)
+        return await self._same(obj) if answer is None else self._read(answer)
 
     async def delete(self, obj: C) -> None:
         options = {"preconditions": {"uid": obj.meta.uid}} if obj.meta.uid else {}
@@ -134,6 +137,14 @@ def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStor
 
 def plans(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Plan]:
     return CustomStore(api, PLANS, custom.plan, taken)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise Invalid(
+            f"meta.name: {name!r} is no name: lower-case letters, digits, '-' and '.', neither of them first or last",
+            field="meta.name",
+        )
 
 
 def _main(wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,15 @@ from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Change, Listing, NotFound
 from migctl.objects import Event, EventSpec
 
+WORDS = {
+    "Job": "Workload",
+    "StatefulSet": "Workload",
+    "Deployment": "Workload",
+    "Pod": "Claim",
+    "PlacementPlan": "Plan",
+}
+"""What the control plane calls Kubernetes' kinds."""
+
 
 class EventStore(ReadOnly):
     """Kubernetes' own events. `subject` finds what "Kind/name" of a project is."""
@@ -59,7 +68,10 @@ def read(raw: Raw) -> Event:
     return Event(
         meta=msgspec.structs.replace(own, created=_when(raw)),
         spec=EventSpec(
-            about=f"{about.kind}/{about.name}", reason=raw.reason, message=message, warning=raw.type == "Warning"
+            about=f"{WORDS.get(about.kind, about.kind)}/{about.name}",
+            reason=raw.reason,
+            message=message,
+            warning=raw.type == "Warning",
         ),
     )
 

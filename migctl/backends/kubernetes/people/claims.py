@@ -1,0 +1,72 @@
+"""Claims as people see them: joins of pods and ResourceClaims, read from the API server each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from msgspec.structs import replace
+
+from migctl.backends.kubernetes import joined, records
+from migctl.backends.kubernetes.people.kinds import PODS, REPLICA_SETS
+from migctl.backends.kubernetes.people.reach import ReachingApi
+from migctl.backends.kubernetes.records import ClaimRecord, GpuPod
+from migctl.backends.kubernetes.resources import CLAIMS
+from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.watching import joined_watch
+from migctl.backends.protocol import Change, Listing, NotFound
+from migctl.objects import Claim
+
+
+class PeoplesClaims(ReadOnly):
+    """A Deployment's pods belong to it, not to the ReplicaSet between them."""
+
+    WORD = "claims"
+
+    def __init__(self, api: ReachingApi) -> None:
+        self._api = api
+
+    async def list(self, project: str | None) -> Listing[Claim]:
+        namespace = project or ""
+        (pods, version), (claims, _), parents = await asyncio.gather(
+            self._api.list_objects(PODS, namespace),
+            self._api.list_objects(CLAIMS, namespace),
+            self.parents(namespace),
+        )
+        by_key = {(pod.metadata.namespace, pod.metadata.name): records.pod(pod) for pod in pods}
+        found = [
+            claim
+            for raw in claims
+            if (record := records.claim(raw)) and (claim := _joined(by_key.get((record.namespace, record.pod)), record))
+        ]
+        kept = (_under(claim, parents) for claim in found)
+        return Listing(tuple(sorted(kept, key=lambda claim: (claim.meta.project, claim.meta.name))), version)
+
+    async def get(self, name: str, project: str) -> Claim:
+        for claim in (await self.list(project)).items:
+            if claim.meta.name == name:
+                return claim
+        raise NotFound(f"there is no claim {name!r} in project {project!r}")
+
+    def watch(self, since: str) -> AsyncIterator[Change[Claim]]:
+        return joined_watch(self._api, (PODS, CLAIMS), since, self.list)
+
+    async def parents(self, namespace: str) -> Mapping[str, str]:
+        """The uid of what made each ReplicaSet, by the ReplicaSet's uid, where any pod has one."""
+        pods, _ = await self._api.list_objects(PODS, namespace)
+        makers = (pod.metadata.controller for pod in pods)
+        if not any(maker is not None and maker.kind == "ReplicaSet" for maker in makers):
+            return {}
+        sets, _ = await self._api.list_objects(REPLICA_SETS, namespace)
+        return {raw.metadata.uid: maker.uid for raw in sets if (maker := raw.metadata.controller) is not None}
+
+
+def _joined(pod: object, record: ClaimRecord) -> Claim | None:
+    if isinstance(pod, GpuPod) and pod.uid == record.pod_uid:
+        return joined.claim(pod, record)
+    return joined.orphan(record, None) if record.grant is not None else None
+
+
+def _under(claim: Claim, parents: Mapping[str, str]) -> Claim:
+    parent = parents.get(claim.spec.workload_uid)
+    return claim if parent is None else replace(claim, spec=replace(claim.spec, workload_uid=parent))

@@ -1,0 +1,1 @@
+"""Where commands go: this machine's own control plane, or a cluster's."""
