@@ -27,8 +27,12 @@ class ClaimController(StandIn):
         elif change != "DELETED":
             self._settle(obj)
 
-    def _generate(self, pod: Json) -> None:
-        namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    def _generate(self, seen: Json) -> None:
+        """Claims for a pod as it is now: news of it may be late, and a claim is made once."""
+        namespace, name = seen["metadata"]["namespace"], seen["metadata"]["name"]
+        pod = self.get("pods", namespace, name)
+        if pod is None or pod["metadata"]["uid"] != seen["metadata"]["uid"]:
+            return
         done = {status["name"] for status in pod["status"].get("resourceClaimStatuses", [])}
         statuses = list(pod["status"].get("resourceClaimStatuses", []))
         for wanted in pod["spec"].get("resourceClaims", []):
