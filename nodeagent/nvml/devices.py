@@ -137,12 +137,10 @@ class Devices:
     def _read_profiles(self, device: Any) -> Iterator[Profile]:
         n = self._nvml
         for number in range(n.NVML_GPU_INSTANCE_PROFILE_COUNT):
-            try:
-                info = n.nvmlDeviceGetGpuInstanceProfileInfo(device, number)
-                places = self._placements(device, info.id)
-            except (n.NVMLError_NotSupported, n.NVMLError_InvalidArgument):
-                continue
-            if places:
+            # A profile that is left out hides its instances, so no is not taken for an answer once.
+            told = self._profile(device, number) or self._profile(device, number)
+            if told is not None:
+                info, places = told
                 yield Profile(
                     name=str(info.name).removeprefix("MIG ").strip(),
                     enum=number,
@@ -155,6 +153,16 @@ class Devices:
                     multiprocessors=info.multiprocessorCount or None,
                     engines=Engines(info.decoderCount, info.jpegCount, info.ofaCount),
                 )
+
+    def _profile(self, device: Any, number: int) -> tuple[Any, list[tuple[int, int]]] | None:
+        """What the driver says of a profile, and its places; None where the GPU does not have it."""
+        n = self._nvml
+        try:
+            info = n.nvmlDeviceGetGpuInstanceProfileInfo(device, number)
+            places = self._placements(device, info.id)
+        except (n.NVMLError_NotSupported, n.NVMLError_InvalidArgument):
+            return None
+        return (info, places) if places else None
 
     def _placements(self, device: Any, profile_id: int) -> list[tuple[int, int]]:
         """(start, size) of every placement: asked for the count, then for the array."""

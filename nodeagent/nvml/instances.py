@@ -47,7 +47,10 @@ class Nvml(MemoryLimits):
 
     @checked
     def instances(self, board: Board) -> tuple[HardwareInstance, ...]:
-        """Every GPU instance, half-made ones included, by start."""
+        """Every GPU instance, half-made ones included, by start.
+
+        Raises NvmlError where one belongs to no profile that the driver named.
+        """
         mig = self._mig_devices(board.uuid)
         found = []
         for profile in self.model(board).profiles:
@@ -60,6 +63,8 @@ class Nvml(MemoryLimits):
                 compute = tuple(m.ci for m in mine)
                 place = info.placement
                 found.append(HardwareInstance(info.id, profile.name, place.start, place.size, compute, uuid))
+        if {m.gi for m in mig} - {i.gi for i in found}:
+            raise NvmlError("the driver shows an instance of a profile that it did not name: restart the agent")
         return tuple(sorted(found, key=lambda i: i.start))
 
     def _refuse_hidden(self, instance: Any, profile: Profile) -> None:

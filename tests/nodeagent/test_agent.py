@@ -407,3 +407,18 @@ def test_starting_again_and_again_leaks_no_file(machine: Machine) -> None:
 
     once()
     assert once() == once()
+
+
+def test_an_instance_of_a_profile_that_the_driver_leaves_out_fences_its_gpu_and_is_not_forgotten(
+    machine: Machine,
+) -> None:
+    first = machine.agent()
+    first.prepare(allocation("c1", mig(machine.gpu(), "1g.5gb", 0)))
+    first.close()
+    refused = "nvmlDeviceGetGpuInstanceProfileInfoV#{}=NOT_SUPPORTED"
+    second = machine.agent(Faults(parse(";".join(refused.format(n) for n in (1, 2)))))
+    assert "did not name" in second.report().gpus[0].fenced
+    second.close()
+    last = machine.agent().report()
+    assert not last.gpus[0].fenced
+    assert [(i.profile, i.claim) for i in last.gpus[0].instances] == [("1g.5gb", "c1")]
