@@ -17,7 +17,7 @@ import msgspec.inspect as types
 import yaml
 
 from deploy import texts
-from migctl.objects import Node, Object, Plan, Project
+from migctl.objects import Department, Node, Object, Plan, Project
 from nodeagent.wire import camel_case
 
 GROUP = "migctl.dev"
@@ -87,6 +87,30 @@ PROJECT = Definition(
     },
 )
 
+DEPARTMENT = Definition(
+    kind=Department,
+    plural="departments",
+    short=("gdep",),
+    columns=(
+        Column("Quota", ".spec.quota", "number"),
+        Column("Allocated", ".status.allocated", "number"),
+        Column("Requested", ".status.requested", "number"),
+        Column("Fair Share", ".status.fairShare", "number"),
+        AGE,
+    ),
+    rules={
+        "spec": (
+            (
+                "!has(self.quota) || self.quota >= 0.0 || self.quota == -1.0",
+                "quota is 0 or more GPUs, or -1: unlimited",
+            ),
+            ("self.limit >= 0.0 || self.limit == -1.0", "limit is 0 or more GPUs, or -1: unlimited"),
+            ("self.limit < 0.0 || !has(self.quota) || self.quota <= self.limit", "quota must not be above limit"),
+            ("self.overQuotaWeight >= 0.0", "overQuotaWeight is 0 or more"),
+        ),
+    },
+)
+
 GPU_NODE = Definition(
     kind=Node,
     plural="gpunodes",
@@ -125,7 +149,7 @@ PLACEMENT_PLAN = Definition(
     },
 )
 
-DEFINITIONS = (PROJECT, GPU_NODE, PLACEMENT_PLAN)
+DEFINITIONS = (PROJECT, DEPARTMENT, GPU_NODE, PLACEMENT_PLAN)
 
 
 def crd(definition: Definition) -> Schema:

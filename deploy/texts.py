@@ -20,6 +20,12 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "status.requested": "GPUs held and waited for.",
         "status.fairShare": "GPUs it may hold before others reclaim from it.",
     },
+    "Department": {
+        "": "A queue of projects.",
+        "spec": "What an admin grants to its projects together; each field means what it means for a project.",
+        "spec.quota": "GPUs of its projects together; without it the department only groups them.",
+        "status": "What its projects use now, in GPUs.",
+    },
     "GpuNode": {
         "": "A node with GPUs, as its agent reports it.",
         "spec": "What an admin decides about the node.",

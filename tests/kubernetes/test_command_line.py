@@ -262,6 +262,18 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert (nothing.code, "eve may not list" in nothing.err) == (6, True)
 
 
+async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tmp_path: Path) -> None:
+    admin = person(cluster, tmp_path, "admin")
+    await admin.ok("department", "create", "research", "--quota", "1")
+    await admin.ok("project", "update", "team-a", "--department", "research")
+    await admin.ok("submit", "held", "-g", "0.5", *SLEEP)
+    await cluster.until(lambda: (cluster.get("departments", "research") or {})["status"].get("allocated") == 0.5)
+    assert row((await admin.ok("department", "list")).out, "research")[:3] == ["research", "1.00", "0.50"]
+    kept = await admin("department", "delete", "research")
+    assert (kept.code, "still has 1 project(s): team-a" in kept.err) == (4, True)
+    assert (await person(cluster, tmp_path)("department", "update", "research", "--quota", "9")).code == 6
+
+
 async def test_a_wait_hears_of_what_is_mine_to_see(cluster: FakeCluster, ana: Person) -> None:
     await ana.ok("submit", "big", "-g", "1", *SLEEP)
     await cluster.until(lambda: running(cluster, "big"))

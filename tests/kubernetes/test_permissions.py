@@ -8,13 +8,15 @@ from migctl.backends.kubernetes.events import Subject
 from tests.kubernetes import manifests
 from tests.kubernetes.fake_api.errors import Refused
 from tests.kubernetes.fake_api.kinds import BY_PLURAL
-from tests.kubernetes.fake_api.operations import User
+from tests.kubernetes.fake_api.operations import ADMIN, User
 from tests.kubernetes.fake_api.storage import Json
 from tests.kubernetes.fake_cluster.cluster import AGENT, CONTROLLER, FakeCluster
+from tests.kubernetes.fake_cluster.standin import MERGE
 
 pytestmark = pytest.mark.anyio
 
 USER = "system:serviceaccount:" + CONTROLLER
+IN_RESEARCH = {"spec": {"department": "research"}}
 PROFILE = {"migctl.dev/mig-profile": "2g.10gb"}
 
 
@@ -28,6 +30,8 @@ async def test_the_controller_needs_each_of_its_permissions() -> None:
         cluster.create("namespaces", {"metadata": {"name": "theirs", "labels": {"migctl.dev/project": "theirs"}}})
         cluster.create("projects", {"metadata": {"name": "theirs"}, "spec": {}})
         await cluster.project("team-a", quota=2)
+        cluster.create("departments", {"metadata": {"name": "research"}, "spec": {"quota": 2}})
+        cluster.operations.patch(ADMIN, BY_PLURAL["projects"], "", "team-a", IN_RESEARCH, MERGE)
         for name in ("a", "b", "c"):
             cluster.create("jobs", manifests.job(name, PROFILE), "team-a")
         await cluster.until(lambda: running(cluster) == 3)

@@ -31,6 +31,7 @@ from migctl.backends.kubernetes.reflector import USUAL, Reflector, Timing
 from migctl.backends.kubernetes.resources import (
     BUDGETS,
     CLAIMS,
+    DEPARTMENTS,
     GPU_NODES,
     NAMESPACES,
     NODES,
@@ -40,7 +41,7 @@ from migctl.backends.kubernetes.resources import (
     Resource,
 )
 from migctl.backends.protocol import Invalid
-from migctl.objects import Claim, Node, Object, Phase, Project, T
+from migctl.objects import Claim, Department, Node, Object, Phase, Project, T
 
 log = structlog.get_logger()
 
@@ -61,8 +62,12 @@ class Cluster:
         self.namespaces: Kept[Any, BareRecord] = Kept(records.bare, self._nothing)
         self.templates: Kept[Any, BareRecord] = Kept(records.bare, self._nothing)
         self._projects: dict[Key, Project] = {}
+        self._departments: dict[Key, Department] = {}
         self._gpu_nodes: dict[Key, Node] = {}
         self.projects: Kept[Any, CustomRecord] = Kept(records.custom, self._remade(self._projects, custom.project))
+        self.departments: Kept[Any, CustomRecord] = Kept(
+            records.custom, self._remade(self._departments, custom.department)
+        )
         self.gpu_nodes: Kept[Any, CustomRecord] = Kept(records.custom, self._remade(self._gpu_nodes, custom.node))
         self._claims: dict[Key, Claim] = {}
         self._stale: set[Key] = set()
@@ -78,6 +83,7 @@ class Cluster:
             NODES: self.nodes,
             BUDGETS: self.budgets,
             PROJECTS: self.projects,
+            DEPARTMENTS: self.departments,
             GPU_NODES: self.gpu_nodes,
             NAMESPACES: self.namespaces,
             TEMPLATES: self.templates,
@@ -136,6 +142,8 @@ class Cluster:
             return self._claims
         if kind is Project:
             return self._projects
+        if kind is Department:
+            return self._departments
         return self._gpu_nodes if kind is Node else {}
 
     def pod_of(self, claim: ClaimRecord) -> GpuPod | None:

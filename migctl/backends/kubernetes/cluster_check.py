@@ -22,7 +22,7 @@ NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         "migctl.dev/v1alpha1",
-        ("projects", "gpunodes", "placementplans"),
+        ("projects", "departments", "gpunodes", "placementplans"),
         "migctl's own resources: kubectl apply --server-side -k deploy/manifests",
     ),
 )

@@ -32,7 +32,7 @@ from migctl.backends.kubernetes.stores.claim_store import ControllerClaims
 from migctl.backends.kubernetes.stores.event_store import EventStore
 from migctl.clock import Clock
 from migctl.controller.loop import Controller, Planner
-from migctl.objects import Claim, Event, Node, Plan, Project
+from migctl.objects import Claim, Department, Event, Node, Plan, Project
 from solver.model.snapshot import Policy
 
 LEASE = "migctl-controller"
@@ -64,6 +64,7 @@ class KubernetesController:
         self.control_plane = KubernetesControlPlane(
             {
                 Project: custom_store.projects(api, self.cluster.take),
+                Department: custom_store.departments(api, self.cluster.take),
                 Node: custom_store.nodes(api, self.cluster.take),
                 Plan: custom_store.plans(api, self.plan_history.note),
                 Claim: ControllerClaims(self.cluster, placements, pods),

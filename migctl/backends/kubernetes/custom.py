@@ -10,6 +10,8 @@ import msgspec
 from migctl.backends.kubernetes.kinds import Custom, Metadata
 from migctl.backends.protocol import Invalid
 from migctl.objects import (
+    Department,
+    DepartmentSpec,
     Meta,
     Node,
     NodeSpec,
@@ -45,6 +47,13 @@ def project(raw: Custom) -> Project:
     )
 
 
+def department(raw: Custom) -> Department:
+    """Raises Invalid where the object is none of this version's."""
+    return Department(
+        meta=meta(raw.metadata), spec=_read(raw, "spec", DepartmentSpec), status=_read(raw, "status", ProjectStatus)
+    )
+
+
 def node(raw: Custom) -> Node:
     """Raises Invalid where the report is none of this version's."""
     status = _fields(raw, "status", NodeStatus)
@@ -64,7 +73,7 @@ def plan(raw: Custom) -> Plan:
     return Plan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
 
 
-def to_json(obj: Project | Node | Plan) -> dict[str, Any]:
+def to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
     """The whole object as the API server takes it."""
     body = {
         "apiVersion": API_VERSION,
@@ -75,7 +84,7 @@ def to_json(obj: Project | Node | Plan) -> dict[str, Any]:
     return {**body, "status": status_to_json(obj)}
 
 
-def status_to_json(obj: Project | Node | Plan) -> dict[str, Any]:
+def status_to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
     if isinstance(obj, Plan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)

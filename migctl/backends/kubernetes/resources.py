@@ -76,6 +76,7 @@ CLAIMS = Resource("resource.k8s.io/v1", "resourceclaims", kinds.ResourceClaim, t
 TEMPLATES = Resource("resource.k8s.io/v1", "resourceclaimtemplates", kinds.Bare, title="ResourceClaimTemplate")
 BUDGETS = Resource("policy/v1", "poddisruptionbudgets", kinds.Budget, title="PodDisruptionBudget")
 PROJECTS = Resource(GROUP, "projects", kinds.Custom, namespaced=False, title="Project")
+DEPARTMENTS = Resource(GROUP, "departments", kinds.Custom, namespaced=False, title="Department")
 GPU_NODES = Resource(GROUP, "gpunodes", kinds.Custom, namespaced=False, title="GpuNode")
 PLANS = Resource(GROUP, "placementplans", kinds.Custom, namespaced=False, title="PlacementPlan")
 EVENTS = Resource("v1", "events", kinds.Event, title="Event")

@@ -21,12 +21,12 @@ def peoples(api: ReachingApi, workloads: WorkloadStore) -> KubernetesControlPlan
     return KubernetesControlPlane(
         {
             Project: custom_store.projects(api, _nobody_else),
+            Department: custom_store.departments(api, _nobody_else),
             Node: custom_store.nodes(api, _nobody_else),
             Plan: custom_store.plans(api, _nobody_else),
             Workload: workloads,
             Claim: PeoplesClaims(api),
             Event: EventStore(api, None, Subject),
-            Department: Absent("department", "projects of a cluster are divided as if they had none"),
             NodePool: Absent("node pool", "kubectl edit gpunode NODE sets a node's pool"),
         }
     )

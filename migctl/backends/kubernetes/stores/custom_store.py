@@ -1,4 +1,4 @@
-"""Projects, GPU nodes and plans: custom resources, one to one."""
+"""Projects, departments, GPU nodes and plans: custom resources, one to one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Generic, TypeVar
 from migctl.backends.kubernetes import custom
 from migctl.backends.kubernetes.api import Api
 from migctl.backends.kubernetes.kinds import Custom
-from migctl.backends.kubernetes.resources import GPU_NODES, PLANS, PROJECTS, Resource
+from migctl.backends.kubernetes.resources import DEPARTMENTS, GPU_NODES, PLANS, PROJECTS, Resource
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Invalid, Listing, NotFound
-from migctl.objects import Node, NodeStatus, Plan, Project, ProjectStatus
+from migctl.objects import Department, Node, NodeStatus, Plan, Project, ProjectStatus
 from nodeagent.wire import camel_names
 
-C = TypeVar("C", Project, Node, Plan)
+C = TypeVar("C", Project, Department, Node, Plan)
 
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -131,6 +131,10 @@ def projects(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomS
     return CustomStore(api, PROJECTS, custom.project, taken)
 
 
+def departments(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Department]:
+    return CustomStore(api, DEPARTMENTS, custom.department, taken)
+
+
 def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Node]:
     return CustomStore(api, GPU_NODES, custom.node, taken)
 
@@ -162,7 +166,7 @@ def _with_metadata(body: dict[str, Any], fence: Mapping[str, Any]) -> dict[str, 
     return {**body, "metadata": {**body.get("metadata", {}), **fence}}
 
 
-def _status(obj: Project | Node | Plan, changes: Any) -> dict[str, Any]:
+def _status(obj: Project | Department | Node | Plan, changes: Any) -> dict[str, Any]:
     """A patch of our fields of the status; conditions are others' to write."""
     if changes is None:
         kind = NodeStatus if isinstance(obj, Node) else ProjectStatus
