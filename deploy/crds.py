@@ -122,7 +122,7 @@ GPU_NODE = Definition(
         Column("Model", ".status.report.gpus[0].model"),
         Column("Driver", ".status.report.driver", priority=1),
         Column("Reported", ".status.reported", "date"),
-        Column("Message", ".status.message", priority=1),
+        Column("Message", ".status.message"),
         AGE,
     ),
 )

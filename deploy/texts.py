@@ -40,7 +40,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "status.report.gpus[].instances[].state": "busy: a claim holds it; idle: ours, unheld; "
         "foreign: made by somebody else; quarantined: in use, but by no process.",
         "status.reported": "When the report was made.",
-        "status.ready": "Whether the agent takes allocations.",
+        "status.ready": "Whether the agent takes allocations, and is heard of.",
         "status.message": "Why it does not.",
     },
     "PlacementPlan": {

@@ -58,10 +58,14 @@ class GpuNode:
             raise ApiError("the cluster does not know GpuNodes: install migctl's custom resources") from e
 
     def _patch(self, fields: Json) -> Json:
-        """Only what differs travels. Before the first write nothing is known of what is stored: it is read."""
+        """Only what differs travels. Before the first write nothing is known of what is stored: it is read.
+
+        Readiness is said every time: the controller takes it from a node whose agent was silent.
+        """
         if not self.uid:
             self._stored = self._api.get(f"{_PATH}/{self._node}").get("status") or {}
         changes = merge_patch(self._stored, {**self._stored, **fields})
+        changes |= {name: fields[name] for name in ("ready", "message")}
         return self._api.patch(f"{_PATH}/{self._node}/status", {"status": changes})
 
 

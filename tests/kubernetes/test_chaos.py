@@ -143,7 +143,7 @@ async def test_a_server_that_was_away_is_caught_up_with() -> None:
         for plural in cluster.operations.storage.resources():
             cluster.operations.storage.compact(plural)
         cluster.server.faults.down = False
-        await cluster.until(lambda: settled(cluster), patience_s=10.0)
+        await cluster.until(lambda: settled(cluster))
         assert not safety.history(cluster)
 
 

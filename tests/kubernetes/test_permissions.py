@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from migctl.backends.kubernetes.events import Subject
+from migctl.backends.kubernetes.heartbeats import SILENT_S
+from tests.fakes.control_plane import ManualClock
 from tests.kubernetes import manifests
 from tests.kubernetes.fake_api.errors import Refused
 from tests.kubernetes.fake_api.kinds import BY_PLURAL
@@ -25,7 +27,8 @@ def running(cluster: FakeCluster) -> int:
 
 
 async def test_the_controller_needs_each_of_its_permissions() -> None:
-    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+    clock = ManualClock()
+    async with FakeCluster().running() as cluster, cluster.controller(clock=clock) as controller:
         await cluster.node("node-a", "a100-40gb")
         cluster.create("namespaces", {"metadata": {"name": "theirs", "labels": {"migctl.dev/project": "theirs"}}})
         cluster.create("projects", {"metadata": {"name": "theirs"}, "spec": {}})
@@ -51,6 +54,8 @@ async def test_the_controller_needs_each_of_its_permissions() -> None:
         await cluster.until(lambda: "migctl.dev/project" in _labels(cluster, "team-a"))
         await cluster.node("node-b", "a30")
         await cluster.until(lambda: "1g.6gb" in str(cluster.get("configmaps", "migctl-catalog", "migctl-system")))
+        clock.advance(SILENT_S + 1)
+        await cluster.until(lambda: not (cluster.get("gpunodes", "node-a") or {})["status"]["ready"])
         assert cluster.operations.authorizer.unused(USER) == []
 
 

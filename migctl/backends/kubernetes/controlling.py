@@ -1,7 +1,7 @@
 """What makes up a controller on Kubernetes, wired together.
 
 Cluster (live copy) -> Observer (snapshot) -> planner -> Applier -> Placements -> API server
-Steward, ProjectsKeeper, CatalogKeeper: what stands beside the decisions
+Steward, ProjectsKeeper, CatalogKeeper, SilenceKeeper: what stands beside the decisions
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from migctl.backends.kubernetes.control_plane import KubernetesControlPlane
 from migctl.backends.kubernetes.elector import USUAL as USUAL_TERMS
 from migctl.backends.kubernetes.elector import Elector, Terms
 from migctl.backends.kubernetes.events import Recorder, Subject
+from migctl.backends.kubernetes.heartbeats import Heartbeats, SilenceKeeper
 from migctl.backends.kubernetes.placements import Placements
 from migctl.backends.kubernetes.plan_history import PlanHistory
 from migctl.backends.kubernetes.pod_patches import PodPatches
@@ -71,9 +72,11 @@ class KubernetesController:
                 Event: EventStore(api, self.recorder, self._subject),
             }
         )
+        heartbeats = Heartbeats()
         self.loop = Controller(
-            self.control_plane, self.cluster, clock, planner, policy or Policy(), Observer(self.cluster)
+            self.control_plane, self.cluster, clock, planner, policy or Policy(), Observer(self.cluster, heartbeats)
         )
+        self._silence = SilenceKeeper(api, self.cluster, clock, heartbeats)
         self._steward = Steward(self.cluster, placements, pods, self.recorder, clock, settings.patience)
         self._projects = ProjectsKeeper(api, self.cluster, clock)
         self._catalog = CatalogKeeper(api, self.cluster, settings.namespace)
@@ -91,6 +94,7 @@ class KubernetesController:
             tasks.create_task(self._steward.run())
             tasks.create_task(self._projects.run())
             tasks.create_task(self._catalog.run())
+            tasks.create_task(self._silence.run())
             tasks.create_task(self.plan_history.run())
 
     def _subject(self, about: str, project: str) -> Subject:

@@ -1,6 +1,6 @@
 """The snapshot a decision is made from, with what only Kubernetes knows laid over it.
 
-nodes    labels, free CPU and memory, whether machine and agent are well
+nodes    labels, free CPU and memory, whether machine and agent are well, and heard of
 pending  CPU and memory asked for, nodes that would refuse the pod, its gang
 held     the same, and disruption budgets that protect it now
 """
@@ -17,9 +17,11 @@ import msgspec
 
 from migctl.backends.kubernetes import constraints, exclusions, words
 from migctl.backends.kubernetes.cluster import Cluster
+from migctl.backends.kubernetes.heartbeats import Heartbeats
 from migctl.backends.kubernetes.quantities import Room
 from migctl.backends.kubernetes.records import BudgetRecord, Constraints, GpuPod
 from migctl.controller import observe
+from migctl.objects import Node
 from solver.model import cluster as model
 from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
@@ -28,8 +30,9 @@ from solver.model.snapshot import Snapshot
 class Observer:
     """Makes snapshots of one cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, heartbeats: Heartbeats) -> None:
         self._cluster = cluster
+        self._heartbeats = heartbeats
         self._refusing: dict[bytes, frozenset[str]] = {}
         self._refusing_of = -1
 
@@ -40,16 +43,17 @@ class Observer:
             record.uid: pod for record in self._cluster.claims.all.values() if (pod := self._cluster.pod_of(record))
         }
         promised = self._promised(state.held, pods)
+        silent = {node.meta.name for node in self._cluster.all(Node) if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
-            nodes=tuple(self._node(node, promised.get(node.name, (0, 0))) for node in state.nodes),
+            nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
             pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
             held=tuple(self._held(state.held, pods)),
         )
 
-    def _node(self, node: model.Node, promised: Room) -> model.Node:
+    def _node(self, node: model.Node, promised: Room, silent: bool) -> model.Node:
         machine = self._cluster.nodes.get(node.name)
-        if machine is None:
+        if machine is None or silent:
             return replace(node, ready=False)
         taken = self._cluster.taken(node.name)
         return replace(

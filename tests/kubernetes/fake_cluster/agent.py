@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ class FakeAgent:
         self.held: dict[str, Allocation] = {}
         self.history: list[tuple[str, str]] = []
         self.up = True
+        self.reported = datetime(2030, 1, 1, tzinfo=UTC)
+        """What its clock says, at every report."""
         self.broken = ""
         """Why every Prepare fails, "" where none does."""
         self._generation = 1
@@ -54,6 +57,11 @@ class FakeAgent:
     def changed(self) -> None:
         self._generation += 1
         self._changed.set()
+
+    def beat(self, now: datetime) -> None:
+        """Report at this time, as a heartbeat does."""
+        self.reported = now
+        self.changed()
 
     async def prepare(self, claim: Json) -> None:
         if not self.up:
@@ -109,7 +117,7 @@ class FakeAgent:
         return NodeReport(self.node, "boot", self._generation, tuple(gpus.values()), models, held=tuple(self.held))
 
     async def _publish(self) -> None:
-        status = {"report": report_to_json(self.report()), "reported": "2030-01-01T00:00:00Z", "ready": self.up}
+        status = {"report": report_to_json(self.report()), "reported": self.reported.isoformat(), "ready": self.up}
         try:
             await self._api.patch(GPU_NODES, self.node, {"status": status}, subresource="status")
         except NotFound:

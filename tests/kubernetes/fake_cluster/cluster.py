@@ -12,7 +12,7 @@ from migctl.backends.kubernetes.controlling import KubernetesController, Setting
 from migctl.backends.kubernetes.elector import Terms
 from migctl.backends.kubernetes.reflector import Timing
 from migctl.backends.kubernetes.steward import Patience
-from migctl.clock import system_clock
+from migctl.clock import Clock, system_clock
 from solver import planner
 from solver.model.catalog import find
 from solver.model.cluster import Gpu
@@ -94,12 +94,12 @@ class FakeCluster:
 
     @asynccontextmanager
     async def controller(
-        self, identity: str = "one", settings: Settings = QUICK
+        self, identity: str = "one", settings: Settings = QUICK, clock: Clock = system_clock
     ) -> AsyncIterator[KubernetesController]:
         """A controller with its own connection; it dies as a killed process does when the block ends."""
         wanted = Settings(settings.namespace, identity, settings.timing, settings.terms, settings.patience)
         async with client(self.server, f"{CONTROLLER}:{identity}") as api:
-            controller = KubernetesController(api, system_clock, planner.plan, wanted)
+            controller = KubernetesController(api, clock, planner.plan, wanted)
             task = asyncio.create_task(controller.run())
             try:
                 yield controller
