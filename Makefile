@@ -85,6 +85,10 @@ bench: $(READY)  ## latency of a submission and of the command line
 bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaiming, a gang, consolidation
 	$(BIN)/python -m tests.bench.quota
 
+.PHONY: bench-kube
+bench-kube: $(READY)  ## the controller on Kubernetes: events decoded, a burst of pods, memory in a large cluster
+	$(BIN)/python -m tests.bench.kube
+
 .PHONY: bench-planner
 bench-planner: $(READY)  ## plans for 1,000 to 1,000,000 GPUs: seconds, gaps to the bounds, memory; each one judged
 	$(BIN)/python -m tests.bench.planner

@@ -45,10 +45,14 @@ class Controller:
     policy: Policy = field(default_factory=Policy)
     observer: Observer | None = None
 
+    def __post_init__(self) -> None:
+        if self.observer is None:
+            self.observer = observe.Observer(self.mirror)
+
     def observe(self) -> Snapshot:
         """The cluster now."""
-        now = self.clock()
-        return self.observer(now) if self.observer else observe.snapshot(self.mirror, now)
+        assert self.observer is not None
+        return self.observer(self.clock())
 
     def applier(self) -> Applier:
         return Applier(self.control_plane, self.mirror, self.clock, self.observe)

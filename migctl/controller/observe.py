@@ -7,9 +7,10 @@ agent reports it free, whatever became of the claim.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from types import MappingProxyType
 
 from migctl.controller import queues
@@ -25,25 +26,84 @@ from solver.model.snapshot import Snapshot
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+Describe = Callable[[Claim, Request], Request]
+Laid = list[tuple[str, DeviceShare]]
+"""What claims hold of one GPU."""
+
+
+class Observer:
+    """Makes snapshots of one mirror. What has not changed since the last one is not made again.
+
+    describe  adds to a claim's request what only its backend knows: the same for the same Claim object
+    """
+
+    def __init__(self, mirror: View, describe: Describe = lambda claim, request: request) -> None:
+        self._mirror, self._describe = mirror, describe
+        self._holdings: dict[str, tuple[Claim, Holding]] = {}
+        self._gpus: dict[str, tuple[Gpu, Laid, Gpu]] = {}
+
+    def __call__(self, now: datetime) -> Snapshot:
+        """The cluster as the mirror shows it at `now`."""
+        mirror = self._mirror
+        # By name: ties are broken by this order, which must not hang on which node was heard of first.
+        nodes = sorted((n for n in mirror.all(Node) if n.status.report is not None), key=lambda node: node.meta.name)
+        claims = mirror.all(Claim)
+        held = (*self._held(claims), *_moving(claims))
+        gpus = self._occupied(nodes, held)
+        nominated = Nominations(gpus, held)
+        return Snapshot(
+            nodes=tuple(_node(node) for node in nodes),
+            gpus=tuple(gpus.values()),
+            models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
+            pending=tuple(
+                self._describe(claim, request(claim, nominated.kept(claim))) for claim in claims if waits(claim)
+            ),
+            held=held,
+            projects=tuple(queues.project(stored) for stored in mirror.all(Project)),
+            departments=tuple(queues.department(stored) for stored in mirror.all(Department)),
+            now=now.timestamp(),
+        )
+
+    def _held(self, claims: Iterable[Claim]) -> Iterable[Holding]:
+        """What every claim with a place holds."""
+        before, self._holdings = self._holdings, {}
+        for claim in claims:
+            if claim.status.allocation is not None:
+                known = before.get(claim.meta.uid)
+                if known is None or known[0] is not claim:
+                    known = (claim, self._holding(claim, claim.status.allocation))
+                self._holdings[claim.meta.uid] = known
+        return [holding for _, holding in self._holdings.values()]
+
+    def _holding(self, claim: Claim, grant: Grant) -> Holding:
+        return Holding(
+            request=self._describe(claim, request(claim)),
+            grant=grant,
+            since=(claim.status.allocated or EPOCH).timestamp(),
+            releasing=claim.meta.deleting is not None,
+        )
+
+    def _occupied(self, nodes: Iterable[Node], held: Iterable[Holding]) -> dict[str, Gpu]:
+        """The GPUs as reported with what claims hold laid over them, by UUID."""
+        laid: dict[str, Laid] = {}
+        for holding in held:
+            claim = holding.request.claim
+            for share in holding.grant.devices:
+                laid.setdefault(share.gpu, []).append((claim, share))
+        before, self._gpus = self._gpus, {}
+        for node in nodes:
+            for gpu in _gpus(node):
+                shares = laid.get(gpu.uuid, [])
+                known = before.get(gpu.uuid)
+                if known is None or known[0] is not gpu or known[1] != shares:
+                    known = (gpu, shares, _laid_over(gpu, shares))
+                self._gpus[gpu.uuid] = known
+        return {uuid: occupied for uuid, (_, _, occupied) in self._gpus.items()}
+
+
 def snapshot(mirror: View, now: datetime) -> Snapshot:
-    """The cluster as the mirror shows it at `now`."""
-    # By name: ties are broken by this order, which must not hang on which node was heard of first.
-    nodes = sorted((n for n in mirror.all(Node) if n.status.report is not None), key=lambda node: node.meta.name)
-    claims = mirror.all(Claim)
-    granted = [claim for claim in claims if claim.status.allocation is not None]
-    moving = _moving(claims)
-    gpus = _occupied([_gpus(node) for node in nodes], (*map(_holding, granted), *moving))
-    held = (*(_holding(claim) for claim in granted), *moving)
-    return Snapshot(
-        nodes=tuple(_node(node) for node in nodes),
-        gpus=gpus,
-        models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
-        pending=tuple(_request(claim, gpus, held) for claim in claims if waits(claim)),
-        held=held,
-        projects=tuple(queues.project(stored) for stored in mirror.all(Project)),
-        departments=tuple(queues.department(stored) for stored in mirror.all(Department)),
-        now=now.timestamp(),
-    )
+    """The cluster as the mirror shows it at `now`, once."""
+    return Observer(mirror)(now)
 
 
 def waits(claim: Claim) -> bool:
@@ -70,13 +130,10 @@ def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
     return {name: model for report in reports for name, model in report.models.items()}
 
 
-def _occupied(reported: Iterable[tuple[Gpu, ...]], held: Iterable[Holding]) -> tuple[Gpu, ...]:
-    gpus = {gpu.uuid: gpu for report in reported for gpu in report}
-    for holding in held:
-        for share in holding.grant.devices:
-            if share.gpu in gpus:
-                gpus[share.gpu] = occupy(gpus[share.gpu], holding.request.claim, share)
-    return tuple(gpus.values())
+def _laid_over(gpu: Gpu, shares: Laid) -> Gpu:
+    for claim, share in shares:
+        gpu = occupy(gpu, claim, share)
+    return gpu
 
 
 def occupy(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
@@ -93,13 +150,6 @@ def occupy(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
         return replace(gpu, instances=tuple(sorted((*others, mine), key=lambda i: i.start)))
     part = SharedPart(claim, share.portion, share.memory_mib, share.backing)
     return replace(gpu, parts=(*(p for p in gpu.parts if p.claim != claim), part))
-
-
-def _request(claim: Claim, gpus: Iterable[Gpu], held: tuple[Holding, ...]) -> Request:
-    nomination = claim.status.nomination
-    if nomination is not None and not _being_freed(nomination, gpus, held):
-        nomination = None
-    return request(claim, nomination)
 
 
 def request(claim: Claim, nomination: Grant | None = None) -> Request:
@@ -127,13 +177,23 @@ def _gang(claim: Claim) -> Gang | None:
     return None if gang is None else Gang(claim.spec.workload, gang.size, gang.domain, gang.required)
 
 
-def _being_freed(nomination: Grant, gpus: Iterable[Gpu], held: tuple[Holding, ...]) -> bool:
-    """Whether everything that still stands on a nominated place is on its way out."""
-    by_uuid = {gpu.uuid: gpu for gpu in gpus}
-    staying = {holding.request.claim for holding in held if not holding.releasing}
-    return all(
-        share.gpu in by_uuid and not staying & set(occupants(by_uuid[share.gpu], share)) for share in nomination.devices
-    )
+class Nominations:
+    """Which nominations still mean something: everything that stands on the place is on its way out."""
+
+    def __init__(self, gpus: Mapping[str, Gpu], held: Iterable[Holding]) -> None:
+        self._gpus, self._held = gpus, held
+
+    def kept(self, claim: Claim) -> Grant | None:
+        """The claim's nomination, None where it has none or it will not come true."""
+        nomination = claim.status.nomination
+        if nomination is None or not all(share.gpu in self._gpus for share in nomination.devices):
+            return None
+        stands = (uid for share in nomination.devices for uid in occupants(self._gpus[share.gpu], share))
+        return None if self._staying.intersection(stands) else nomination
+
+    @cached_property
+    def _staying(self) -> set[str]:
+        return {holding.request.claim for holding in self._held if not holding.releasing}
 
 
 def occupants(gpu: Gpu, share: DeviceShare) -> tuple[str, ...]:
@@ -148,6 +208,9 @@ def occupants(gpu: Gpu, share: DeviceShare) -> tuple[str, ...]:
 
 def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
     """The places kept for claims that are stopped to be moved, until their successors are there to have them."""
+    leaving = [claim for claim in claims if claim.meta.deleting is not None and claim.status.nomination is not None]
+    if not leaving:
+        return ()
     there = {(c.spec.workload_uid, c.spec.index) for c in claims if c.meta.deleting is None}
     return tuple(
         Holding(
@@ -155,18 +218,6 @@ def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
             grant=claim.status.nomination,
             protected="it is being moved",
         )
-        for claim in claims
-        if claim.meta.deleting is not None
-        and claim.status.nomination is not None
-        and (claim.spec.workload_uid, claim.spec.index) not in there
-    )
-
-
-def _holding(claim: Claim) -> Holding:
-    assert claim.status.allocation is not None
-    return Holding(
-        request=request(claim),
-        grant=claim.status.allocation,
-        since=(claim.status.allocated or EPOCH).timestamp(),
-        releasing=claim.meta.deleting is not None,
+        for claim in leaving
+        if claim.status.nomination is not None and (claim.spec.workload_uid, claim.spec.index) not in there
     )

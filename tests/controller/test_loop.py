@@ -95,6 +95,7 @@ class Cluster:
             before = await self.version()
             await asyncio.sleep(0.001)
             await self.controller.cycle(self.applier)
+            assert self.controller.observe() == observe.snapshot(self.mirror, self.clock()), "it keeps what changed"
             if await self.version() == before:
                 return
         raise AssertionError("the loop does not come to rest")

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from migctl.backends.kubernetes.refusals import Status, refusal
-from migctl.backends.kubernetes.resources import K, Resource, WatchEvent
+from migctl.backends.kubernetes.resources import K, Page, Resource, WatchEvent
 from migctl.backends.kubernetes.transport import MERGE_PATCH, Query, Transport
 from migctl.backends.protocol import ControlPlaneError, Expired, Unavailable
 
@@ -35,14 +35,24 @@ class Api:
     ) -> tuple[list[K], str]:
         """All objects of a namespace, or of all, and the version they are of."""
         objects: list[K] = []
+        version = ""
+        async for found in self.pages(resource, namespace, query=query, page=page):
+            objects.extend(found.items)
+            version = found.metadata.resource_version
+        return objects, version
+
+    async def pages(
+        self, resource: Resource[K], namespace: str = "", *, query: Query | None = None, page: int = PAGE
+    ) -> AsyncGenerator[Page[K], None]:
+        """The same a page at a time; all of them are of one version."""
         token = ""
         while True:
             asked = {"limit": str(page), **(query or {}), **({"continue": token} if token else {})}
             answer = resource.page.decode(await self.transport.request("GET", resource.path(namespace), asked))
-            objects.extend(answer.items)
+            yield answer
             token = answer.metadata.continue_
             if not token:
-                return objects, answer.metadata.resource_version
+                return
 
     async def watch(
         self, resource: Resource[Any], since: str, seconds: float, silence_s: float = SILENCE_S, namespace: str = ""

@@ -27,14 +27,11 @@ class CatalogKeeper:
         self._written: str | None = None
 
     async def run(self) -> None:
-        seen = -1
-        while True:
-            seen = await self._cluster.wait(seen, LOOK_AGAIN_S)
-            if self._cluster.synced:
-                try:
-                    await self.round()
-                except ControlPlaneError as error:
-                    log.warning("the catalog of profiles is not up to date", error=str(error))
+        async for _ in self._cluster.rounds(LOOK_AGAIN_S):
+            try:
+                await self.round()
+            except ControlPlaneError as error:
+                log.warning("the catalog of profiles is not up to date", error=str(error))
 
     async def round(self) -> None:
         """Write the list where it differs from what was written last."""

@@ -7,7 +7,8 @@ remade only where something changed. The controller sees it as it sees a Mirror.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -46,6 +47,7 @@ from migctl.objects import Claim, Department, Node, Object, Phase, Project, T
 log = structlog.get_logger()
 
 PodRecord = GpuPod | Bystander
+PAUSE_S = 0.05
 
 
 class Cluster:
@@ -70,6 +72,7 @@ class Cluster:
         )
         self.gpu_nodes: Kept[Any, CustomRecord] = Kept(records.custom, self._remade(self._gpu_nodes, custom.node))
         self._claims: dict[Key, Claim] = {}
+        self._of_workload: defaultdict[Key, set[Key]] = defaultdict(set)
         self._stale: set[Key] = set()
         self._unsettled: set[Key] = set()
         self._taken: dict[str, Room] = {}
@@ -111,6 +114,18 @@ class Cluster:
             except TimeoutError:
                 pass
             return self.generation
+
+    async def rounds(self, longest_s: float) -> AsyncIterator[None]:
+        """A round whenever something changed, and after `longest_s` anyway, while all is seen.
+
+        Changes come in bursts: between two rounds is a pause, in which they add up.
+        """
+        seen = -1
+        while True:
+            seen = await self.wait(seen, longest_s)
+            if self.synced:
+                yield
+            await asyncio.sleep(PAUSE_S)
 
     def take(self, resource: Resource[Any], body: bytes) -> None:
         """Take in an object that a write of ours was answered with."""
@@ -156,6 +171,13 @@ class Cluster:
         keys = self._by_gpu.get(gpu, ())
         return tuple(record for key in keys if (record := self.claims.get(key[1], key[0])) is not None)
 
+    def pod_of_workload(self, name: str, project: str) -> GpuPod | None:
+        """A pod of a workload, while it has one."""
+        self._objects(Claim)
+        records = (self.claims.get(key[1], key[0]) for key in self._of_workload.get((project, name), ()))
+        pods = (self.pod_of(record) for record in records if record is not None)
+        return next((pod for pod in pods if pod is not None), None)
+
     def unsettled(self) -> tuple[tuple[GpuPod, ClaimRecord], ...]:
         """Pods that have a place and do not run yet."""
         self._objects(Claim)
@@ -181,14 +203,21 @@ class Cluster:
         record = self.claims.get(key[1], key[0])
         pod = self.pod_of(record) if record else None
         self._unsettled.discard(key)
+        last = self._claims.get(key)
+        if last is not None:
+            self._of_workload[last.meta.project, last.spec.workload].discard(key)
+            if not self._of_workload[last.meta.project, last.spec.workload]:
+                del self._of_workload[last.meta.project, last.spec.workload]
         if record is None or (pod is None and record.grant is None):
             self._claims.pop(key, None)
-        elif pod is None:
-            self._claims[key] = joined.orphan(record, self._claims.get(key))
+            return
+        if pod is None:
+            self._claims[key] = made = joined.orphan(record, last)
         else:
             self._claims[key] = made = joined.claim(pod, record)
             if made.status.phase is Phase.INITIALIZING:
                 self._unsettled.add(key)
+        self._of_workload[made.meta.project, made.spec.workload].add(key)
 
     def _pod_changed(self, before: PodRecord | None, after: PodRecord | None) -> None:
         for pod, sign in ((before, -1), (after, 1)):

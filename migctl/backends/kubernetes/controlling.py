@@ -21,7 +21,6 @@ from migctl.backends.kubernetes.placements import Placements
 from migctl.backends.kubernetes.plan_history import PlanHistory
 from migctl.backends.kubernetes.pod_patches import PodPatches
 from migctl.backends.kubernetes.projects_keeper import ProjectsKeeper
-from migctl.backends.kubernetes.records import GpuPod
 from migctl.backends.kubernetes.reflector import USUAL as USUAL_TIMING
 from migctl.backends.kubernetes.reflector import Timing
 from migctl.backends.kubernetes.resources import GROUP
@@ -72,11 +71,10 @@ class KubernetesController:
                 Event: EventStore(api, self.recorder, self._subject),
             }
         )
-        heartbeats = Heartbeats()
-        self.loop = Controller(
-            self.control_plane, self.cluster, clock, planner, policy or Policy(), Observer(self.cluster, heartbeats)
-        )
-        self._silence = SilenceKeeper(api, self.cluster, clock, heartbeats)
+        self.heartbeats = Heartbeats()
+        self.observe = Observer(self.cluster, self.heartbeats)
+        self.loop = Controller(self.control_plane, self.cluster, clock, planner, policy or Policy(), self.observe)
+        self._silence = SilenceKeeper(api, self.cluster, clock, self.heartbeats)
         self._steward = Steward(self.cluster, placements, pods, self.recorder, clock, settings.patience)
         self._projects = ProjectsKeeper(api, self.cluster, clock)
         self._catalog = CatalogKeeper(api, self.cluster, settings.namespace)
@@ -104,12 +102,10 @@ class KubernetesController:
             return Subject("PlacementPlan", name, api_version=GROUP)
         if kind != "Workload":
             return Subject(kind, name, project)
-        for claim in self.cluster.all(Claim):
-            if (claim.meta.project, claim.spec.workload) == (project, name):
-                pod = self.cluster.pods.get(claim.meta.name, project)
-                if isinstance(pod, GpuPod):
-                    owner = pod.owner
-                    if owner is None:
-                        return Subject("Pod", pod.name, project, pod.uid)
-                    return Subject(owner.kind, owner.name, project, owner.uid, owner.api_version)
+        pod = self.cluster.pod_of_workload(name, project)
+        if pod is not None:
+            owner = pod.owner
+            if owner is None:
+                return Subject("Pod", pod.name, project, pod.uid)
+            return Subject(owner.kind, owner.name, project, owner.uid, owner.api_version)
         return Subject("Namespace", project, project)

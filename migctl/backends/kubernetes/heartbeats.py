@@ -56,14 +56,11 @@ class SilenceKeeper:
         self._heartbeats = heartbeats
 
     async def run(self) -> None:
-        seen = -1
-        while True:
-            seen = await self._cluster.wait(seen, LOOK_AGAIN_S)
-            if self._cluster.synced:
-                try:
-                    await self.round()
-                except ControlPlaneError as error:
-                    log.warning("cannot say which agents are silent", error=str(error))
+        async for _ in self._cluster.rounds(LOOK_AGAIN_S):
+            try:
+                await self.round()
+            except ControlPlaneError as error:
+                log.warning("cannot say which agents are silent", error=str(error))
 
     async def round(self) -> None:
         """Mark the nodes whose agents went silent since the last look."""

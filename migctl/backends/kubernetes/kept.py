@@ -7,7 +7,7 @@ remembered for a while, so that a late event does not bring it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -41,18 +41,6 @@ class Kept(Generic[S, R]):
     def get(self, name: str, namespace: str = "") -> R | None:
         return self._kept.get((namespace, name))
 
-    def replace(self, objects: Iterable[S], version: str) -> None:
-        """These are all there are as of `version`; what was written since stays."""
-        listed = set()
-        for obj in objects:
-            record = self._record(obj)
-            if record is not None:
-                listed.add((record.namespace, record.name))
-                self._put(record)
-        gone = [key for key, kept in self._kept.items() if key not in listed and kept.version <= int(version)]
-        for key in gone:
-            self._bury(key, int(version))
-
     def put(self, obj: S) -> None:
         record = self._record(obj)
         if record is not None:
@@ -66,6 +54,12 @@ class Kept(Generic[S, R]):
         kept = self._kept.get(key)
         if kept is None or kept.version <= record.version:
             self._bury(key, record.version)
+
+    def keep_only(self, keys: Collection[Key], version: str) -> None:
+        """As of `version` no others than these are there; what was written since stays."""
+        at = int(version)
+        for key in [key for key, kept in self._kept.items() if key not in keys and kept.version <= at]:
+            self._bury(key, at)
 
     def lose(self, record: R) -> None:
         """The object of this record turned out to be gone."""

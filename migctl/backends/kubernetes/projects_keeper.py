@@ -34,11 +34,8 @@ class ProjectsKeeper:
         self._clock = clock
 
     async def run(self) -> None:
-        seen = -1
-        while True:
-            seen = await self._cluster.wait(seen, LOOK_AGAIN_S)
-            if self._cluster.synced:
-                await self.round()
+        async for _ in self._cluster.rounds(LOOK_AGAIN_S):
+            await self.round()
 
     async def round(self) -> None:
         """Make what is missing for every project."""

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -52,13 +52,13 @@ USUAL = Timing()
 class Sink(Protocol[K]):
     """What takes in the objects. Older versions of an object than it has are its to ignore."""
 
-    def replace(self, objects: Iterable[K], version: str) -> None:
-        """These are all there are, as of `version`."""
-        ...
-
     def put(self, obj: K) -> None: ...
 
     def drop(self, obj: K) -> None: ...
+
+    def keep_only(self, keys: Collection[tuple[str, str]], version: str) -> None:
+        """As of `version` no others than these namespaces and names are there; what was written since stays."""
+        ...
 
 
 class Reflector(Generic[K]):
@@ -89,6 +89,11 @@ class Reflector(Generic[K]):
         self._audit_at = 0.0
         self._failures = 0
 
+    @property
+    def version(self) -> int:
+        """Of the newest change taken in; 0 before the first list."""
+        return int(self._version or 0)
+
     async def run(self) -> None:
         """Keep the sink until cancelled."""
         while True:
@@ -116,10 +121,16 @@ class Reflector(Generic[K]):
         return longest * random.uniform(0.5, 1.0)
 
     async def _list(self) -> None:
-        """Fill the sink with all there is."""
-        began = self._monotonic()
-        objects, self._version = await self._api.list_objects(self.resource, page=self._timing.page)
-        self._sink.replace(objects, self._version)
+        """Fill the sink with all there is, a page at a time: a whole cluster of decoded objects takes much memory."""
+        began, version, there = self._monotonic(), "", set()
+        async with contextlib.aclosing(self._api.pages(self.resource, page=self._timing.page)) as pages:
+            async for page in pages:
+                version = page.metadata.resource_version
+                for obj in page.items:
+                    self._sink.put(obj)
+                    there.add((obj.metadata.namespace, obj.metadata.name))
+        self._sink.keep_only(there, version)
+        self._version = version
         now = self._monotonic()
         self._audit_at = now + max(self._timing.audit_s, 100 * (now - began))
         self._heard_of()

@@ -30,6 +30,16 @@ class WatchEvent(Protocol):
     def object(self) -> Any: ...
 
 
+class Page(Protocol[K]):
+    """A part of a list, and what the list is of."""
+
+    @property
+    def metadata(self) -> ListMeta: ...
+
+    @property
+    def items(self) -> list[K]: ...
+
+
 @dataclass(frozen=True)
 class Resource(Generic[K]):
     """A kind of object and where it lives. `kind` is what one decodes to."""

@@ -8,7 +8,7 @@ held     the same, and disruption budgets that protect it now
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from migctl.backends.kubernetes.heartbeats import Heartbeats
 from migctl.backends.kubernetes.quantities import Room
 from migctl.backends.kubernetes.records import BudgetRecord, Constraints, GpuPod
 from migctl.controller import observe
-from migctl.objects import Node
+from migctl.objects import Claim, Node
 from solver.model import cluster as model
 from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
@@ -33,23 +33,27 @@ class Observer:
     def __init__(self, cluster: Cluster, heartbeats: Heartbeats) -> None:
         self._cluster = cluster
         self._heartbeats = heartbeats
+        self._observe = observe.Observer(cluster, self._described)
         self._refusing: dict[bytes, frozenset[str]] = {}
         self._refusing_of = -1
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster at `now`."""
-        state = observe.snapshot(self._cluster, now)
-        pods = {
-            record.uid: pod for record in self._cluster.claims.all.values() if (pod := self._cluster.pod_of(record))
-        }
-        promised = self._promised(state.held, pods)
+        state = self._observe(now)
+        promised = self._promised()
+        pods = self._pods() if state.pending else {}
         silent = {node.meta.name for node in self._cluster.all(Node) if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
             nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
             pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
-            held=tuple(self._held(state.held, pods)),
+            held=self._protected(state.held),
         )
+
+    def _pods(self) -> dict[str, GpuPod]:
+        """The pods of claims, by the claim's uid."""
+        pods = ((record.uid, self._cluster.pod_of(record)) for record in self._cluster.claims.all.values())
+        return {uid: pod for uid, pod in pods if pod is not None}
 
     def _node(self, node: model.Node, promised: Room, silent: bool) -> model.Node:
         machine = self._cluster.nodes.get(node.name)
@@ -64,40 +68,37 @@ class Observer:
             ready=node.ready and machine.ready and self._cluster.agent_ready(node.name) is not False,
         )
 
-    @staticmethod
-    def _promised(held: Iterable[Holding], pods: dict[str, GpuPod]) -> dict[str, Room]:
+    def _promised(self) -> dict[str, Room]:
         """CPU and memory of pods that were given a place and are not bound to it yet."""
         rooms: dict[str, Room] = defaultdict(lambda: (0, 0))
-        for holding in held:
-            pod = pods.get(holding.request.claim)
-            if pod is not None and not pod.node:
-                cpu, memory = rooms[holding.grant.node]
-                rooms[holding.grant.node] = (cpu + pod.room[0], memory + pod.room[1])
+        for pod, record in self._cluster.unsettled():
+            if record.grant is not None and not pod.node:
+                cpu, memory = rooms[record.grant.node]
+                rooms[record.grant.node] = (cpu + pod.room[0], memory + pod.room[1])
         return rooms
+
+    def _described(self, claim: Claim, request: Request) -> Request:
+        pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
+        if not isinstance(pod, GpuPod):
+            return request
+        return replace(request, cpu_milli=pod.room[0], memory_mib=pod.room[1], gang=_gang(pod, request))
 
     def _pending(self, request: Request, pod: GpuPod | None, now: datetime) -> Request:
         if pod is None:
             return request
         refused = exclusions.read(pod.annotations.get(words.EXCLUDED), now)
-        return replace(
-            request,
-            cpu_milli=pod.room[0],
-            memory_mib=pod.room[1],
-            excluded=self._refusing_nodes(pod.constraints).union(refused),
-            gang=_gang(pod, request),
-        )
+        return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
 
-    def _held(self, held: Iterable[Holding], pods: dict[str, GpuPod]) -> Iterator[Holding]:
+    def _protected(self, held: tuple[Holding, ...]) -> tuple[Holding, ...]:
+        """What is held, and which of it a disruption budget protects now."""
         strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
-        for holding in held:
-            pod = pods.get(holding.request.claim)
-            if pod is None:
-                yield holding
-                continue
-            request = replace(
-                holding.request, cpu_milli=pod.room[0], memory_mib=pod.room[1], gang=_gang(pod, holding.request)
-            )
-            yield replace(holding, request=request, protected=_protection(pod, strict) or holding.protected)
+        if not strict:
+            return held
+        pods = self._pods()
+        whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
+        return tuple(
+            replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True)
+        )
 
     def _refusing_nodes(self, wish: Constraints) -> frozenset[str]:
         """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
@@ -118,7 +119,9 @@ def _gang(pod: GpuPod, request: Request) -> Gang | None:
     return Gang(request.workload, int(size), pod.annotations.get(words.GANG_DOMAIN))
 
 
-def _protection(pod: GpuPod, strict: Iterable[BudgetRecord]) -> str:
+def _protection(pod: GpuPod | None, strict: Iterable[BudgetRecord]) -> str:
+    if pod is None:
+        return ""
     for budget in strict:
         if budget.namespace == pod.namespace and constraints.matches(budget.selector, pod.labels):
             return f"disruption budget {budget.name} allows no eviction now"

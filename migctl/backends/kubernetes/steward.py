@@ -78,11 +78,8 @@ class Steward:
 
     async def run(self) -> None:
         """Look whenever something changed, and now and then, until cancelled."""
-        seen = -1
-        while True:
-            seen = await self.cluster.wait(seen, self.patience.look_again_s)
-            if self.cluster.synced:
-                await self.round()
+        async for _ in self.cluster.rounds(self.patience.look_again_s):
+            await self.round()
 
     async def round(self) -> None:
         """Do what is due for every pod that is not running yet."""

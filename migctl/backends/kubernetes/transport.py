@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay
@@ -147,6 +148,8 @@ class Transport:
         if self._session is None:
             from kubernetes.aio.client.rest import RESTClientObject
 
+            # Else netrc and the proxy's variables are read again for every request, each in a thread.
+            self.access.configuration.client_session_kwargs = {"trust_env": False}
             self._session = RESTClientObject(self.access.configuration)._create_pool_manager()
         return self._session
 
@@ -159,9 +162,15 @@ class Transport:
 
 
 def _way(configuration: Configuration) -> dict[str, Any]:
-    """What the kubeconfig says about the way to the server: a proxy, the name in its certificate."""
-    wanted = {"proxy": configuration.proxy, "server_hostname": configuration.tls_server_name}
+    """The way to the server: a proxy, by the kubeconfig or the environment, and the name in its certificate."""
+    proxy = configuration.proxy or _proxy_of_environment(URL(configuration.host))
+    wanted = {"proxy": proxy, "server_hostname": configuration.tls_server_name}
     return {key: value for key, value in wanted.items() if value}
+
+
+def _proxy_of_environment(url: URL) -> str | None:
+    """As HTTPS_PROXY, HTTP_PROXY and NO_PROXY say."""
+    return None if proxy_bypass(url.host or "") else getproxies().get(url.scheme)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from migctl.backends.kubernetes.controlling import KubernetesController, Settings
 from migctl.backends.kubernetes.elector import Terms
 from migctl.backends.kubernetes.reflector import Timing
+from migctl.backends.kubernetes.snapshot import Observer
 from migctl.backends.kubernetes.steward import Patience
 from migctl.clock import Clock, system_clock
 from solver import planner
@@ -103,6 +104,10 @@ class FakeCluster:
             task = asyncio.create_task(controller.run())
             try:
                 yield controller
+                now = system_clock()
+                assert Observer(controller.cluster, controller.heartbeats)(now) == controller.observe(now), (
+                    "it keeps what changed"
+                )
             finally:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

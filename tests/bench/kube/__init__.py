@@ -1,0 +1,1 @@
+"""What the controller costs on Kubernetes: decoding, a burst of pods, a large cluster."""
