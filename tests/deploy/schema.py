@@ -16,7 +16,6 @@ _SCALARS: dict[str, tuple[type, ...]] = {
     "datetime": (str,),
 }
 _LIST = re.compile(r"List\[(.*)\]")
-_QUANTITY = re.compile(r"\.(limits|requests)\.")
 _MAP = re.compile(r"Dict\[str, (.*)\]")
 
 
@@ -36,8 +35,6 @@ def check(value: Any, kind: str, path: str = "") -> None:
         assert isinstance(value, dict), path
         for key, item in value.items():
             check(item, inner[1], f"{path}.{key}")
-    elif kind == "str" and _QUANTITY.search(path):
-        assert isinstance(value, str | int), f"{path}: {value!r} is no quantity"
     elif kind in _SCALARS:
         assert isinstance(value, _SCALARS[kind]), f"{path}: {value!r} is no {kind}"
     else:
