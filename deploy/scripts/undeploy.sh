@@ -59,11 +59,13 @@ say "Removing the agents."
 kube -n "$NAMESPACE" delete daemonset migctl-agent --ignore-not-found --cascade=foreground
 
 say "Removing everything else."
+kube delete priorityclasses -l app.kubernetes.io/name=migctl
 {
   overlay simulated
   printf -- '---\n'
   overlay nvidia
-} | kube delete --ignore-not-found --timeout "$PATIENCE" -f - >/dev/null
+} | awk 'BEGIN { RS = ORS = "---\n" } !/\nkind: PriorityClass\n/' | # others may have classes of these names
+  kube delete --ignore-not-found --timeout "$PATIENCE" -f - >/dev/null
 
 cat <<'TEXT'
 

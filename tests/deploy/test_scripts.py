@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "deploy" / "scripts"
-TOOLS = ("bash", "cat", "dirname", "grep", "id", "printf", "sed")
+TOOLS = ("awk", "bash", "cat", "dirname", "grep", "id", "printf", "sed")
 
 KUBECTL = """#!/bin/bash
 echo "$*" >> "{log}"
@@ -111,10 +111,13 @@ def test_nothing_is_removed_while_pods_hold_gpus(desk: Desk) -> None:
 
 
 def test_projects_are_let_go_of_before_the_agents_are_removed(desk: Desk) -> None:
-    taken = {"get namespaces -l": "echo namespace/team-a", "delete --ignore-not-found": "cat"}
-    desk.kubectl({**SERVED, **taken})
+    rest = "printf 'apiVersion: v1\\nkind: %s\\n---\\n' PriorityClass Namespace"
+    taken = {"get namespaces -l": "echo namespace/team-a", "kustomize": rest}
+    desk.kubectl({**SERVED, **taken, "delete --ignore-not-found": f"cat > {desk.log}.rest"})
     code, out, error = desk.run("undeploy.sh")
     assert (code, "migctl is gone" in out) == (0, True), error
+    removed = Path(f"{desk.log}.rest").read_text()
+    assert ("Namespace" in removed, "PriorityClass" in removed) == (True, False), "others may have such classes"
     wanted = ["delete deployment", "--cascade=orphan", "label namespace/team-a migctl.dev/project-", "delete daemonset"]
     found = [next(i for i, words in enumerate(desk.asked) if part in words) for part in wanted]
     assert found == sorted(found)
