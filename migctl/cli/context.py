@@ -14,7 +14,7 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.places import kubeconfig
-from migctl.cli.places.place import IN_CLUSTER, LOCAL, TO_CHOOSE, in_pod
+from migctl.cli.places.place import IN_CLUSTER, LOCAL, TO_CHOOSE, called, in_pod
 from migctl.cli.session import Session
 from migctl.objects import API_VERSION
 
@@ -76,7 +76,8 @@ def _rows(asked: Session) -> list[Row]:
     config = kubeconfig.read(asked.environ)
     rows = [Row(LOCAL, "this machine, by migctl up", current=current == LOCAL)]
     for name, found in sorted(config.contexts.items()):
-        rows.append(Row(name, found.cluster, found.user, found.namespace, current=current == name))
+        own = called(name)
+        rows.append(Row(own, found.cluster, found.user, found.namespace, current=current == own))
     if in_pod(asked.environ):
         rows.append(Row(IN_CLUSTER, "the cluster of this pod", current=current == IN_CLUSTER))
     return rows

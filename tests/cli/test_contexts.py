@@ -71,6 +71,15 @@ def test_several_kubeconfigs_are_one_and_the_first_counts(tmp_path: Path) -> Non
     assert {name: found.namespace for name, found in read.contexts.items()} == {"a": "team-a", "b": "team-b"}
 
 
+def test_a_context_that_has_our_own_name(tmp_path: Path) -> None:
+    environ = {"KUBECONFIG": str(config(tmp_path / "k", "local", current="local"))}
+    for chosen in (None, "kube/local"):
+        found = locate(environ, tmp_path / "s", chosen)
+        assert (found.name, found.context, found.cluster) == ("kube/local", "local", True)
+    assert not locate(environ, tmp_path / "s", "local").cluster
+    assert locate(environ, tmp_path / "s", "local", clusters_only=True).context == "local"
+
+
 def test_a_kubeconfig_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "k"
     path.write_text("contexts: 5\n")

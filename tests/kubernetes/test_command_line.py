@@ -259,7 +259,7 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
-    assert (nothing.code, "eve may not list" in nothing.err) == (6, True)
+    assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
 
 
 async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tmp_path: Path) -> None:

@@ -22,10 +22,12 @@ from migctl.backends.protocol import (
     Unavailable,
 )
 
+GROUP = "migctl.dev"
+NOBODY = "system:anonymous"
 POLICY = " denied request: "
 NOT_ALLOWED = re.compile(
     r'User "(?P<user>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)"'
-    r'(?: in API group "[^"]*")?(?: in the namespace "(?P<namespace>[^"]+)")?'
+    r'(?: in API group "(?P<group>[^"]*)")?(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
 NO_SUCH_KIND = "the server could not find the requested resource"
 
@@ -107,27 +109,32 @@ def refusal(code: int, body: bytes, retry_after: str | None = None) -> ControlPl
 
 def _forbidden(code: int, message: str) -> Forbidden:
     """Who may not do what, and who could change that."""
-    if code == 401:
+    match = NOT_ALLOWED.search(message)
+    if code == 401 or (match is not None and match["user"] == NOBODY):
         return Forbidden(
             "the cluster does not know you: your token or certificate is missing, wrong or too old",
             hint="log in to the cluster again, or choose another --context",
         )
     if POLICY in message:
         return Forbidden(_denied(message))
-    match = NOT_ALLOWED.search(message)
     if match is None:
         return Forbidden(message, hint="ask an admin of the cluster for the permission, or choose another --context")
     who, verb, what, namespace = match["user"], match["verb"], match["resource"], match["namespace"]
+    reads = verb in ("get", "list", "watch")
     if namespace:
-        role = "view" if verb in ("get", "list", "watch") else "edit"
+        role = "view" if reads else "edit"
         grant = f"kubectl create rolebinding NAME -n {namespace} --clusterrole={role} --user={who}"
         return Forbidden(
             f"{who} may not {verb} {what} in project {namespace}",
             hint=f"an admin of the project can allow it: {grant}",
         )
+    if match["group"] != GROUP:
+        return Forbidden(f"{who} may not {verb} {what} of the whole cluster", hint="name a project with -p")
+    role = "migctl-overview" if reads else "migctl-admin"
+    grant = f"kubectl create clusterrolebinding NAME --clusterrole={role} --user={who}"
     return Forbidden(
         f"{who} may not {verb} {what}, which belong to the whole cluster",
-        hint="this is for those who run the cluster's GPUs: an admin can bind the ClusterRole migctl-admin to you",
+        hint=f"an admin of the cluster can allow it: {grant}",
     )
 
 

@@ -23,7 +23,7 @@ from migctl.backends.kubernetes.transport import Transport, from_kubeconfig, in_
 from migctl.backends.protocol import NotFound
 from migctl.cli.control import Execution, Identity
 from migctl.cli.failures import Failure
-from migctl.cli.places.place import IN_CLUSTER, Place
+from migctl.cli.places.place import Place
 from migctl.objects import Workload
 
 A_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
@@ -32,8 +32,7 @@ A_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 @contextlib.asynccontextmanager
 async def connected(place: Place, environ: Mapping[str, str]) -> AsyncIterator[ClusterControl]:
     """Raises Unavailable with the reason where the kubeconfig gives no access."""
-    inside = place.name == IN_CLUSTER
-    access = in_cluster() if inside else await from_kubeconfig(place.kubeconfig, place.name)
+    access = await from_kubeconfig(place.kubeconfig, place.context) if place.context else in_cluster()
     async with Transport(access) as transport:
         yield ClusterControl(ReachingApi(transport), place, environ)
 
@@ -70,7 +69,7 @@ class ClusterControl(AdmittingControlPlane):
                 cause="on a cluster, exec and bash go through it",
                 hint="https://kubernetes.io/docs/tasks/tools tells how to install it",
             )
-        context = [] if self._place.name == IN_CLUSTER else ["--context", self._place.name]
+        context = ["--context", self._place.context] if self._place.context else []
         terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
         where = ["--namespace", project, pod.metadata.name, "--container", reading.container_name(pod)]
         words = ["kubectl", *context, "exec", *terminal, *where, "--", *(command or A_SHELL)]

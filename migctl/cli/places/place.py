@@ -1,8 +1,10 @@
 """Which control plane a command is about.
 
-"local" is this machine's own, run by `migctl up`; every other name is a context of the kubeconfig. What is chosen
-counts: --context, MIGCTL_CONTEXT, `migctl context use`. Where nothing is chosen: this machine's own while it runs,
-otherwise the kubeconfig's current context, otherwise the cluster whose pod this is.
+"local" is this machine's own, run by `migctl up`; every other name is a context of the kubeconfig. A context that
+is called "local", too, is meant by "kube/local".
+
+What is chosen counts: --context, MIGCTL_CONTEXT, `migctl context use`. Where nothing is chosen: this machine's own
+while it runs, otherwise the kubeconfig's current context, otherwise the cluster whose pod this is.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from migctl.cli.places import kubeconfig
 
 LOCAL = "local"
 IN_CLUSTER = "in-cluster"
+KUBE = "kube/"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 TO_CHOOSE = "migctl context use NAME chooses one; migctl context list shows them"
@@ -28,11 +31,13 @@ class Place:
     """A control plane.
 
     chosen      somebody chose it; False: it is the default
+    context     what the kubeconfig calls it, "" for this machine's own and for the cluster of this pod
     kubeconfig  the files it is in; namespace: what its context names
     """
 
     name: str
     chosen: bool
+    context: str = ""
     kubeconfig: str = ""
     namespace: str = ""
 
@@ -59,7 +64,7 @@ def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, cl
     if chosen == IN_CLUSTER and in_pod(environ):
         return Place(IN_CLUSTER, chosen=True)
     if chosen is not None:
-        return _named(config, chosen, chosen=True)
+        return _named(config, chosen.removeprefix(KUBE), chosen=True)
     if config.current:
         return _named(config, config.current, chosen=False)
     if in_pod(environ):
@@ -70,9 +75,14 @@ def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, cl
 def _named(config: kubeconfig.Kubeconfig, name: str, *, chosen: bool) -> Place:
     found = config.contexts.get(name)
     if found is None:
-        known = ", ".join((LOCAL, *sorted(config.contexts)))
+        known = ", ".join((LOCAL, *map(called, sorted(config.contexts))))
         raise not_found(f"no context is called {name!r}", hint=f"contexts: {known}")
-    return Place(name, chosen, config.paths, found.namespace)
+    return Place(called(name), chosen, name, config.paths, found.namespace)
+
+
+def called(context: str) -> str:
+    """What a context of the kubeconfig is called here."""
+    return KUBE + context if context in (LOCAL, IN_CLUSTER) else context
 
 
 def _nowhere(config: kubeconfig.Kubeconfig, clusters_only: bool) -> Failure:
