@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
 
 from migctl.backends.protocol import ControlPlane
 from migctl.objects import Workload
+
+if TYPE_CHECKING:
+    from solver.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,10 @@ class Runtime(Protocol):
         ...
 
     async def identity(self) -> Identity: ...
+
+    async def snapshot(self, now: datetime) -> Snapshot:
+        """What a decision would be made from now."""
+        ...
 
     async def preview(self, workload: Workload) -> None:
         """Raises what creating the workload would, and creates nothing."""

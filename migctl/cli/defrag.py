@@ -18,7 +18,7 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
-from migctl.cli.what_if import ask_of, joined, mirrored, snapshot_now
+from migctl.cli.what_if import ask_of, joined
 from migctl.objects import API_VERSION
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ def defrag(
     ask = ask_of(target).to_ask() if target else None
     if apply and not yes and not sys.stdin.isatty():
         raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
+    if apply and asked.place.cluster:
+        raise Failure(
+            "moves on a cluster are not told from here",
+            cause="places are kept for moved pods by the controller alone",
+            hint="migctl plan defrag shows them; what is deleted is placed anew: kubectl delete pod POD",
+        )
     state, proposal = asked.run(lambda control: _proposed(control, asked, ask, moves))
     shown = view(asked, output)
     if shown.format.for_people:
@@ -63,7 +69,7 @@ def defrag(
 async def _proposed(control: Control, asked: Session, ask: Ask | None, moves: int) -> tuple[Snapshot, Proposal]:
     from solver.defragment import propose
 
-    state = await snapshot_now(control, asked.world.now())
+    state = await control.snapshot(asked.world.now())
     return state, propose(state, moves, ask)
 
 
@@ -74,6 +80,7 @@ def _ask(count: int, yes: bool) -> None:
 
 async def _apply(control: Control, asked: Session, ask: Ask | None, moves: int, shown: Proposal) -> None:
     from migctl.controller.apply import Applier
+    from migctl.controller.mirror import Mirror
     from migctl.objects import StepState
 
     state, newest = await _proposed(control, asked, ask, moves)
@@ -83,7 +90,8 @@ async def _apply(control: Control, asked: Session, ask: Ask | None, moves: int, 
             hint="migctl plan defrag shows what would be moved now",
             code=ExitCode.CONFLICT,
         )
-    mirror = await mirrored(control)
+    mirror = Mirror(control)
+    await mirror.read()
     verdicts = await Applier(control, mirror, asked.world.now, lambda: state).apply(newest.plan)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:

@@ -128,8 +128,8 @@ class Session:
         else:
             self.keep(project=name)
 
-    def run(self, work: Callable[[Control], Awaitable[R]]) -> R:
-        """The result of `work`, done with a connected control plane."""
+    def run(self, work: Callable[[Control], Awaitable[R]], *, across: bool = True) -> R:
+        """The result of `work`, done with a connected control plane. across: it shows what is in all projects."""
         import asyncio
 
         place = self.place
@@ -140,7 +140,7 @@ class Session:
             asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
             async with self.world.connect(place, self.environ) as control:
                 result = await work(control)
-                if control.unseen:
+                if across and control.unseen:
                     note(UNSEEN_NOTICE.format(names=_few(sorted(control.unseen))))
                 return result
 

@@ -22,7 +22,6 @@ from migctl.cli.output.tables import Column
 from migctl.objects import GpuAsk
 
 if TYPE_CHECKING:
-    from migctl.controller.mirror import Mirror
     from migctl.controller.names import Names
     from solver.model.cluster import Gpu, Node
     from solver.model.demand import Request
@@ -70,7 +69,7 @@ def what_if(
         from solver.whatif import Edits, compare
 
         chosen = await asked.choose_project(control, project) if add else ""
-        state = await snapshot_now(control, asked.world.now())
+        state = await control.snapshot(asked.world.now())
         nodes = [_node(number, text) for number, text in enumerate(add_node or [])]
         edits = Edits(
             requests=tuple(_requests(add or [], chosen, interactive, asked.world.now())),
@@ -87,22 +86,6 @@ def what_if(
         _write(difference)
     else:
         formats.write(_document(difference), shown.format)
-
-
-async def mirrored(control: Control) -> Mirror:
-    """A copy of what the controller sees now."""
-    from migctl.controller.mirror import Mirror
-
-    mirror = Mirror(control)
-    await mirror.read()
-    return mirror
-
-
-async def snapshot_now(control: Control, now: datetime) -> Snapshot:
-    """What the controller decides on now."""
-    from migctl.controller import observe
-
-    return observe.snapshot(await mirrored(control), now)
 
 
 def ask_of(text: str) -> GpuAsk:

@@ -15,8 +15,11 @@ from structlog.testing import capture_logs
 
 from tests.kubernetes import manifests
 from tests.kubernetes.command_line import Person, person
+from tests.kubernetes.fake_api.kinds import BY_PLURAL
+from tests.kubernetes.fake_api.operations import ADMIN
 from tests.kubernetes.fake_api.storage import Json
 from tests.kubernetes.fake_cluster.cluster import FakeCluster
+from tests.kubernetes.fake_cluster.standin import MERGE
 
 pytestmark = pytest.mark.anyio
 
@@ -257,9 +260,23 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert "team-a/new-1   -     waits" in asked.out
     assert "starts on new-node-1/0" in (await ana.ok("plan", "what-if", "--add", "1", "--add-node", "v100=1")).out
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
+    moves = await admin("plan", "defrag", "--apply", "--yes")
+    assert (moves.code, "by the controller alone" in moves.err) == (1, True)
+    switched = await admin("node", "set", "node-a", "--dynamic-mig", "on")
+    assert (switched.code, "kubectl drain node-a" in switched.err) == (1, True)
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
     assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
+
+
+async def test_whoever_sees_the_machines_asks_what_if_about_them_too(
+    cluster: FakeCluster, ana: Person, tmp_path: Path
+) -> None:
+    not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    cluster.operations.patch(ADMIN, BY_PLURAL["nodes"], "", "node-a", not_ready, MERGE, "status")
+    asked, admin = ("plan", "what-if", "--add", "0.5", "-p", "team-a"), person(cluster, tmp_path, "admin")
+    assert "team-a/new-1   -     waits" in (await admin.ok(*asked)).out
+    assert "team-a/new-1   -     starts on node-a/0" in (await ana.ok(*asked)).out
 
 
 async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tmp_path: Path) -> None:

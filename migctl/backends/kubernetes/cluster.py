@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, cast
 
 import structlog
@@ -126,6 +126,11 @@ class Cluster:
             if self.synced:
                 yield
             await asyncio.sleep(PAUSE_S)
+
+    def take_all(self, resource: Resource[Any], objects: Iterable[Any]) -> None:
+        """Take in objects that were read at once, into a copy that is not kept."""
+        for obj in objects:
+            self._sinks[resource].put(obj)
 
     def take(self, resource: Resource[Any], body: bytes) -> None:
         """Take in an object that a write of ours was answered with."""

@@ -11,6 +11,8 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends.kubernetes.people import logs, reading
@@ -25,6 +27,9 @@ from migctl.cli.control import Execution, Identity
 from migctl.cli.failures import Failure
 from migctl.cli.places.place import Place
 from migctl.objects import Workload
+
+if TYPE_CHECKING:
+    from solver.model.snapshot import Snapshot
 
 A_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 
@@ -81,6 +86,11 @@ class ClusterControl(AdmittingControlPlane):
         user = SELF.one.decode(await self._api.create(SELF, body)).status.user_info
         server = self._api.transport.access.configuration.host
         return Identity(user.username, f"by the kubeconfig, at {server}", user.groups)
+
+    async def snapshot(self, now: datetime) -> Snapshot:
+        from migctl.backends.kubernetes.people import snapshot
+
+        return await snapshot.snapshot(self._api, now)
 
     async def preview(self, workload: Workload) -> None:
         """Ask the API server whether it would take the workload: its admission and permissions count."""

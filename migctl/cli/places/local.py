@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from typing import Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
 
 from migctl import admission
 from migctl.api.runtime import ExecEnvironment
@@ -13,6 +14,9 @@ from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.backends.remote import RemoteControlPlane
 from migctl.cli.control import Execution, Identity
 from migctl.objects import Node, Project, Workload
+
+if TYPE_CHECKING:
+    from solver.model.snapshot import Snapshot
 
 SHELLS = ("bash", "sh")
 PEER = "the socket of migctl up is yours alone: the system vouches for you"
@@ -41,6 +45,14 @@ class LocalRuntime:
     async def identity(self: Beside) -> Identity:
         peer = await self.whoami()
         return Identity(f"{peer.user} (uid {peer.uid})", PEER)
+
+    async def snapshot(self: Beside, now: datetime) -> Snapshot:
+        from migctl.controller import observe
+        from migctl.controller.mirror import Mirror
+
+        mirror = Mirror(self)
+        await mirror.read()
+        return observe.snapshot(mirror, now)
 
     async def preview(self: Beside, workload: Workload) -> None:
         projects, nodes = (await self.list(Project)).items, (await self.list(Node)).items

@@ -53,7 +53,7 @@ def describe(
         chosen = await asked.choose_project(control, project)
         return await describe_job(control, await find_job(control, chosen, name, asked.noun))
 
-    description = asked.run(read)
+    description = asked.run(read, across=False)
     if shown.format is Format.NAME:
         print(formats.name(description.job.workload))
     elif shown.format.for_people:

@@ -17,7 +17,6 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
-from migctl.cli.what_if import snapshot_now
 from migctl.cli.workloads.describe import share_text
 from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
 from migctl.objects import API_VERSION, Claim, Phase, Plan, PlanOutcome, Workload
@@ -63,7 +62,7 @@ def why(
         chosen = await asked.choose_project(control, project)
         return await answer(control, await find_job(control, chosen, name, asked.noun), asked.world.now())
 
-    found = asked.run(read)
+    found = asked.run(read, across=False)
     if shown.format is formats.Format.NAME:
         print(formats.name(found.job.workload))
     elif shown.format.for_people:
@@ -90,7 +89,7 @@ async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ..
     from migctl.controller.publish import outcomes
     from solver.planner import plan
 
-    state = await snapshot_now(control, now)
+    state = await control.snapshot(now)
     return outcomes(Names(state), await asyncio.to_thread(plan, state))
 
 
