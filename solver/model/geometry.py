@@ -84,6 +84,10 @@ class GpuModel:
     engines: Engines | None = None
     mig_mode_needs_reset: bool = False
 
+    def __hash__(self) -> int:
+        """By the id, which tells models apart: tables are looked up by model, often."""
+        return hash(self.id)
+
     @property
     def full_mask(self) -> int:
         return (1 << self.units) - 1

@@ -211,7 +211,7 @@ def test_bounds_hold_and_gaps_are_small(gpus: int) -> None:
 
 
 def test_fillings_are_complete_for_a_few_sizes() -> None:
-    patterns, complete = fillings(np.array([(500_000, 8000), (250_000, 4000)]), 1_000_000, 16_000)
+    patterns, complete = fillings(((500_000, 8000), (250_000, 4000)), 1_000_000, 16_000)
     assert complete
     assert {tuple(p) for p in patterns.tolist()} == {(a, b) for a in range(3) for b in range(5) if 2 * a + b <= 4}
 

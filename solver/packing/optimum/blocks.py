@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def blocks_of(problem: Problem) -> list[Block]:
         if isinstance(group, MigGroup):
             blocks.append(_mig(group, offset, costs.pop(0)))
         else:
-            blocks.append(plain_block(group, offset, *fillings(np.array(group.items), *_largest(group))))
+            blocks.append(plain_block(group, offset, *fillings(group.items, *_largest(group))))
         offset += len(group.profiles) if isinstance(group, MigGroup) else len(group.items)
     return blocks
 
@@ -110,11 +111,13 @@ def _largest(group: PlainGroup) -> tuple[int, int]:
     return int(group.millionths.max(initial=0)), int(group.memory_mib.max(initial=0))
 
 
-def fillings(sizes: Ints, millionths: int, memory_mib: int) -> tuple[Ints, bool]:
+@lru_cache
+def fillings(slices: tuple[tuple[int, int], ...], millionths: int, memory_mib: int) -> tuple[Ints, bool]:
     """(P, I) ways to share one GPU among slices of these sizes, and whether that is all of them.
 
     Where there are too many, only those of at most two sizes are listed.
     """
+    sizes = np.array(slices, dtype=np.int64).reshape(-1, 2)
     for kinds in (len(sizes), 2, 1):
         found = _fillings(sizes, millionths, memory_mib, kinds)
         if len(found) <= MOST_PATTERNS:
