@@ -291,7 +291,19 @@ async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tm
     assert (await person(cluster, tmp_path)("department", "update", "research", "--quota", "9")).code == 6
 
 
+async def test_a_watch_ends_with_a_word_when_the_server_goes_away(cluster: FakeCluster, ana: Person) -> None:
+    watching = asyncio.ensure_future(ana("list", "-w"))
+    await cluster.until(lambda: sum(call.watch and call.user == "ana" for call in cluster.server.faults.calls) >= 5)
+    cluster.server.faults.down = True
+    cluster.server.cut_watches()
+    ended = await watching
+    cluster.server.faults.down = False
+    assert (ended.code, "the API server does not answer" in ended.err) == (1, True), ended
+
+
 async def test_a_wait_hears_of_what_is_mine_to_see(cluster: FakeCluster, ana: Person) -> None:
+    await cluster.project("team-c")
+    cluster.operations.authorizer.let_edit("ana", "team-c")
     await ana.ok("submit", "big", "-g", "1", *SLEEP)
     await cluster.until(lambda: running(cluster, "big"))
     await ana.ok("submit", "later", "-g", "0.5", *SLEEP)

@@ -91,12 +91,22 @@ def _container(spec: WorkloadSpec) -> Json:
     """One container; the words are the image's arguments unless they replace its entry point."""
     container: Json = {"name": CONTAINER, "image": spec.image}
     if spec.command:
-        container["command" if spec.entrypoint else "args"] = list(spec.command)
+        container["command" if spec.entrypoint else "args"] = [literal(word) for word in spec.command]
     if spec.environment:
-        container["env"] = [{"name": name, "value": value} for name, value in spec.environment.items()]
+        container["env"] = [{"name": name, "value": literal(value)} for name, value in spec.environment.items()]
     if not _in_parts(spec):
         container["resources"] = {"limits": {words.RESOURCE: spec.ask.devices}}
     return container
+
+
+def literal(text: str) -> str:
+    """The text as Kubernetes leaves it: in `$(NAME)` it would put a variable's value, of `$$` it would make `$`."""
+    return text.replace("$", "$$") if "$$" in text or "$(" in text else text
+
+
+def as_typed(text: str) -> str:
+    """What literal() was made of."""
+    return text.replace("$$", "$")
 
 
 def _in_parts(spec: WorkloadSpec) -> bool:

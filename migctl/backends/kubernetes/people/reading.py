@@ -15,7 +15,7 @@ from migctl.backends.kubernetes.custom import meta
 from migctl.backends.kubernetes.joined import UNREADABLE
 from migctl.backends.kubernetes.kinds import Metadata
 from migctl.backends.kubernetes.people.kinds import Container, Job, Pod, PodSpec, Replicated, Template
-from migctl.backends.kubernetes.people.manifests import REPLICAS
+from migctl.backends.kubernetes.people.manifests import REPLICAS, as_typed
 from migctl.backends.workload_status import summary
 from migctl.objects import (
     Claim,
@@ -139,9 +139,9 @@ def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bo
         type=type_,
         ask=ask,
         image=container.image,
-        command=(*(container.command or ()), *(container.args or ())),
+        command=tuple(map(as_typed, (*(container.command or ()), *(container.args or ())))),
         entrypoint=bool(container.command),
-        environment={variable.name: variable.value for variable in container.env or ()},
+        environment={variable.name: as_typed(variable.value) for variable in container.env or ()},
         user=labels.get(words.USER_LABEL, ""),
         priority=priority,
         preemptible=preemptible,

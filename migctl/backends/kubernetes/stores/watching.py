@@ -45,23 +45,30 @@ async def joined_watch(
     """
     known = {(obj.meta.project, obj.meta.name, obj.meta.uid): obj for obj in (await read(None)).items}
     changed = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        followers = [tasks.create_task(_ring(api, resource, since, changed)) for resource in resources]
-        try:
-            while True:
-                await changed.wait()
-                changed.clear()
-                now = {(obj.meta.project, obj.meta.name, obj.meta.uid): obj for obj in (await read(None)).items}
-                for change in _differences(known, now):
-                    yield change
-                known = now
-        finally:
+    followers = [asyncio.create_task(_ring(api, resource, since, changed)) for resource in resources]
+    try:
+        while True:
+            await changed.wait()
+            changed.clear()
             for follower in followers:
-                follower.cancel()
+                if follower.done():
+                    follower.result()
+            now = {(obj.meta.project, obj.meta.name, obj.meta.uid): obj for obj in (await read(None)).items}
+            for change in _differences(known, now):
+                yield change
+            known = now
+    finally:
+        for follower in followers:
+            follower.cancel()
+        await asyncio.gather(*followers, return_exceptions=True)
 
 
 async def _ring(api: Api, resource: Resource[Any], since: str, changed: asyncio.Event) -> None:
-    async for _ in follow(api, resource, since, lambda raw: raw):
+    """Ring for every change, and for the error that ends the watch."""
+    try:
+        async for _ in follow(api, resource, since, lambda raw: raw):
+            changed.set()
+    finally:
         changed.set()
 
 
