@@ -291,6 +291,15 @@ async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tm
     assert (await person(cluster, tmp_path)("department", "update", "research", "--quota", "9")).code == 6
 
 
+async def test_each_context_has_its_own_default_project(cluster: FakeCluster, ana: Person) -> None:
+    assert "Project: team-a" in (await ana.ok("whoami")).out
+    await ana.ok("project", "set", "team-b")
+    assert "Project: team-b" in (await ana.ok("whoami")).out
+    kubeconfig = Path(ana.environ["KUBECONFIG"])
+    kubeconfig.write_text(kubeconfig.read_text().replace('"name": "fake", "context"', '"name": "other", "context"'))
+    assert "Project: team-a" in (await ana.ok("whoami", "--context", "other")).out
+
+
 async def test_a_watch_ends_with_a_word_when_the_server_goes_away(cluster: FakeCluster, ana: Person) -> None:
     watching = asyncio.ensure_future(ana("list", "-w"))
     await cluster.until(lambda: sum(call.watch and call.user == "ana" for call in cluster.server.faults.calls) >= 5)

@@ -14,7 +14,19 @@ from migctl.backends.kubernetes.people import reading
 from migctl.backends.kubernetes.people.kinds import JOBS
 from migctl.backends.kubernetes.people.manifests import RESOURCES, as_typed, literal, manifest
 from migctl.backends.protocol import Invalid
-from migctl.objects import GangSpec, GpuAsk, Meta, Phase, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import (
+    Claim,
+    ClaimSpec,
+    ClaimStatus,
+    GangSpec,
+    GpuAsk,
+    Meta,
+    Phase,
+    Workload,
+    WorkloadSpec,
+    WorkloadType,
+)
+from solver.model.demand import Grant
 from tests.kubernetes.fake_api.storage import Json
 
 EXPANDED = ["$$", "$(date)", "$$(A)", "a$b", "echo $$; $(date) $x"]
@@ -64,12 +76,12 @@ def stored(workload: Workload) -> Json:
     return body
 
 
-def read(workload: Workload) -> Workload | None:
+def read(workload: Workload, *claims: Claim) -> Workload | None:
     resource = RESOURCES[workload.spec.type]
     raw = resource.one.decode(msgspec.json.encode(stored(workload)))
     if resource is JOBS:
-        return reading.job(raw, ())
-    return reading.replicated(raw, asks.BY_OWNER[resource.title], ())
+        return reading.job(raw, claims)
+    return reading.replicated(raw, asks.BY_OWNER[resource.title], claims)
 
 
 @given(workloads())
@@ -88,6 +100,21 @@ def test_a_workload_reads_back_as_it_was_submitted(workload: Workload) -> None:
 def test_what_a_shell_would_expand_is_left_to_it(text: str, written: str) -> None:
     assert literal(text) == written
     assert as_typed(written) == text
+
+
+def test_what_keeps_a_pod_from_starting_is_said_of_its_workload() -> None:
+    spec = WorkloadSpec(type=WorkloadType.TRAINING, ask=GpuAsk(), image="busibox")
+    why = ClaimStatus(
+        phase=Phase.INITIALIZING, reason="ErrImagePull", message="no such image", allocation=Grant("node-a", ())
+    )
+    pod = Claim(
+        meta=Meta(name="w-x", project="team-a"),
+        spec=ClaimSpec(workload="w", workload_uid="u", ask=spec.ask),
+        status=why,
+    )
+    back = read(Workload(meta=Meta(name="w", project="team-a"), spec=spec), pod)
+    assert back is not None
+    assert (back.status.phase, back.status.reason, back.status.message) == (why.phase, why.reason, why.message)
 
 
 def test_without_an_image_nothing_is_made() -> None:

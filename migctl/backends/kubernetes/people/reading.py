@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from migctl.backends.kubernetes import asks, words
 from migctl.backends.kubernetes.custom import meta
-from migctl.backends.kubernetes.joined import UNREADABLE
 from migctl.backends.kubernetes.kinds import Metadata
 from migctl.backends.kubernetes.people.kinds import Container, Job, Pod, PodSpec, Replicated, Template
 from migctl.backends.kubernetes.people.manifests import REPLICAS, as_typed
@@ -119,10 +118,16 @@ def _with_status(metadata: Metadata, spec: WorkloadSpec, before: WorkloadStatus,
     workload = Workload(meta=meta(metadata), spec=spec, status=before)
     living = [claim for claim in claims if not claim.status.phase.finished]
     status = summary(workload, living)
-    unreadable = next((claim.status.message for claim in living if claim.status.reason == UNREADABLE), "")
-    if unreadable:
-        status = replace(status, reason=UNREADABLE, message=unreadable)
+    if not status.phase.finished and not status.reason:
+        status = _explained(status, living)
     return replace(workload, status=status)
+
+
+def _explained(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatus:
+    """The status with what keeps a pod from starting that has its place: an image that cannot be had, and the like."""
+    stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
+    why = next(stuck, None)
+    return status if why is None else replace(status, reason=why.reason, message=why.message)
 
 
 def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bool = False) -> WorkloadSpec | None:
