@@ -199,6 +199,24 @@ def _of(cluster: FakeCluster, name: str) -> list[str]:
     return [pod for pod in cluster.phases("team-a") if pod.startswith(name)]
 
 
+@pytest.mark.parametrize("api", ["coordination.k8s.io/v1", "example.com/v1"])
+async def test_what_another_controller_made_goes_with_what_makes_it(
+    cluster: FakeCluster, tmp_path: Path, api: str
+) -> None:
+    admin = person(cluster, tmp_path, "admin")
+    maker = cluster.create("leases", {"metadata": {"name": "foreign"}}, "team-a")
+    owner = {"apiVersion": api, "kind": "Lease", "name": "foreign", "uid": maker["metadata"]["uid"], "controller": True}
+    pod = manifests.pod("foreign-0", {"gpu-fraction": "0.1"})
+    pod["metadata"]["ownerReferences"] = [owner]
+    cluster.create("pods", pod, "team-a")
+    gone = await admin("delete", "foreign", "-p", "team-a")
+    if api == "example.com/v1":
+        assert (gone.code, "which this API server does not know" in gone.err) == (6, True), gone
+    else:
+        assert gone.out == "workload foreign deleted\n"
+        assert cluster.get("leases", "foreign", "team-a") is None
+
+
 async def test_a_parameter_search_runs_so_many_at_a_time(cluster: FakeCluster, ana: Person) -> None:
     await ana.ok(
         "submit", "search", "-g", "0.1", "--parallelism", "3", "--completions", "5", "--backoff-limit", "1",

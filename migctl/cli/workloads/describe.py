@@ -83,7 +83,8 @@ def document(description: Description) -> dict[str, Any]:
 def _write(description: Description, asked: Session) -> None:
     tables.facts(*_facts(description.job, asked))
     pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
-    tables.section("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else "none yet")
+    none = "none any more" if description.job.phase.finished else "none yet"
+    tables.section("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else none)
     columns = [column for column in events.table(asked).columns if column.header != "PROJECT"]
     tables.section("Events", tables.table(description.events, columns) if description.events else "none")
 

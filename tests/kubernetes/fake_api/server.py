@@ -24,7 +24,7 @@ PATH = re.compile(
     r"(?P<root>/api/v1|/apis/[^/]+/[^/]+)(/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(/(?P<name>[^/]+)(/(?P<sub>[^/]+))?)?"
 )
-DISCOVERY = re.compile(r"/apis/([^/]+/[^/]+)")
+DISCOVERY = re.compile(r"/api(?:s/[^/]+)?/[^/]+")
 POLICIES = ("mutatingadmissionpolicies", "validatingadmissionpolicies")
 BY_PATH = {(kind.root, kind.plural): kind for kind in KINDS}
 BOOKMARK_S = 1.0
@@ -78,7 +78,7 @@ class FakeApi:
             if request.path == "/version":
                 return _json({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
             if (found := DISCOVERY.fullmatch(request.path)) is not None:
-                return _json(_discovered(found[1]))
+                return _json(_discovered(found[0].removeprefix("/apis/").removeprefix("/api/")))
             answer = await self._answer(request, user, watching)
             if cut is not None:
                 raise cut
@@ -202,11 +202,12 @@ def _after(log: list[LogEntry], revision: int) -> list[LogEntry]:
 
 
 def _discovered(group: str) -> Json:
-    plurals = [kind.plural for kind in KINDS if kind.api == group]
-    plurals += POLICIES if group == "admissionregistration.k8s.io/v1" else ()
-    if not plurals:
+    found = [{"name": kind.plural, "kind": kind.kind} for kind in KINDS if kind.api == group]
+    if group == "admissionregistration.k8s.io/v1":
+        found += [{"name": plural} for plural in POLICIES]
+    if not found:
         raise Refused(404, "NotFound", "the server could not find the requested resource")
-    return {"kind": "APIResourceList", "groupVersion": group, "resources": [{"name": plural} for plural in plurals]}
+    return {"kind": "APIResourceList", "groupVersion": group, "resources": found}
 
 
 def _line(kind: str, obj: bytes) -> bytes:

@@ -178,10 +178,11 @@ class WorkloadStore:
         owner = found.pods[0].metadata.controller
         assert owner is not None
         root = f"/apis/{owner.api_version}" if "/" in owner.api_version else f"/api/{owner.api_version}"
-        answer = msgspec.json.decode(await self._api.transport.request("GET", root), type=Discovery)
-        for known in answer.resources:
-            if known.kind == owner.kind and "/" not in known.name:
-                return Resource(owner.api_version, known.name, msgspec.Raw, title=owner.kind)
+        with contextlib.suppress(NotFound):
+            answer = msgspec.json.decode(await self._api.transport.request("GET", root), type=Discovery)
+            for known in answer.resources:
+                if known.kind == owner.kind and "/" not in known.name:
+                    return Resource(owner.api_version, known.name, msgspec.Raw, title=owner.kind)
         raise Forbidden(
             f"{owner.name!r} is a {owner.kind}, which this API server does not know any more",
             hint=f"kubectl -n {found.workload.meta.project} get pods",
