@@ -29,6 +29,7 @@ from nodeagent.kubernetes.access import Access
 from nodeagent.kubernetes.claims import read_claim
 from nodeagent.kubernetes.client import Api
 from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from nodeagent.kubernetes.publisher import Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.locking import AgentLock
@@ -105,6 +106,7 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
             settings.node, ledger, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.tell
         )
         stack.enter_context(_running(reclaim))
+        stack.enter_context(_running(ModeKeeper(api, settings.node, agent, publisher.soon)))
         _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint), port=port)
         while not told_to_stop.wait(_LOOK_S):
             if not plugin.serving():
@@ -138,7 +140,7 @@ def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Itera
 
 
 @contextmanager
-def _running(helper: Upkeep | Reclaim) -> Iterator[None]:
+def _running(helper: Upkeep | Reclaim | ModeKeeper) -> Iterator[None]:
     helper.start()
     try:
         yield

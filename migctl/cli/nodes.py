@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -25,7 +25,7 @@ from migctl.cli.selectors import selector
 from migctl.cli.session import Session
 from migctl.objects import Claim, DynamicMig, Node
 
-SWITCH_S = 30.0  # enabling takes a driver 4 to 6 s per GPU
+SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,11 @@ def set_node(
 ) -> None:
     """Switch a node's dynamic MIG on or off.
 
-    Of this machine; on a cluster an admin does it on the node.
     A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
     """
     if dynamic_mig not in ("on", "off"):
         raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
     asked = session.of(context)
-    if asked.place.cluster:
-        raise _not_on_a_cluster(name or "NODE", dynamic_mig)
     node, answer = asked.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":
         raise Failure(
@@ -137,38 +134,44 @@ def set_node(
         session.note(answer.message)
 
 
-def _not_on_a_cluster(name: str, wanted: str) -> Failure:
-    """Agents of a cluster change instances, never the mode: that takes an empty GPU, and on some a reset."""
-    return Failure(
-        f"dynamic MIG of {name} cannot be switched {wanted} from here",
-        cause="on a cluster an admin does that on the node itself, while no pod uses its GPUs",
-        hint=f"kubectl drain {name}; on the node: nvidia-smi -mig {int(wanted == 'on')}; kubectl uncordon {name}",
-    )
-
-
 async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
     """Write the wish and wait for the agent's answer; a wish that was refused is taken back."""
     node = await _node(control, name)
-    await control.patch(node, {"spec": {"dynamicMig": on}})
+    name = node.meta.name
     answers: list[DynamicMig] = []
 
+    async def answered_before() -> bool:
+        """Whether the answer to an earlier wish, which was taken back, still stands."""
+        now = await control.get(Node, name)
+        return _answers(now, on) and now.spec.dynamic_mig != on
+
     async def unanswered() -> bool:
-        answer = (await control.get(Node, node.meta.name)).status.dynamic_mig
-        answers[:] = [answer] if answer is not None and answer.wanted == on else []
+        now = await control.get(Node, name)
+        answers[:] = [now.status.dynamic_mig] if now.status.dynamic_mig is not None and _answers(now, on) else []
         return not answers
 
-    if await unanswered():
-        try:
-            async with asyncio.timeout(SWITCH_S):
-                await watching.follow(control, (Node,), unanswered)
-        except TimeoutError:
-            hint = "migctl node list -o yaml shows what comes of it"
-            raise Failure(
-                f"node {node.meta.name} has not answered in {SWITCH_S:g} s", hint=hint, code=ExitCode.TIMEOUT
-            ) from None
+    await _until_not(control, name, answered_before)
+    await control.patch(node, {"spec": {"dynamicMig": on}})
+    await _until_not(control, name, unanswered)
     if answers[0].outcome == "refused":
         await control.patch(node, {"spec": {"dynamicMig": node.spec.dynamic_mig}})
-    return node.meta.name, answers[0]
+    return name, answers[0]
+
+
+def _answers(node: Node, on: bool) -> bool:
+    return node.status.dynamic_mig is not None and node.status.dynamic_mig.wanted == on
+
+
+async def _until_not(control: Control, name: str, holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something of a node holds no more. A Failure where that takes too long."""
+    if not await holds():
+        return
+    try:
+        async with asyncio.timeout(SWITCH_S):
+            await watching.follow(control, (Node,), holds)
+    except TimeoutError:
+        hint = "migctl node list -o yaml shows what comes of it"
+        raise Failure(f"node {name} has not answered in {SWITCH_S:g} s", hint=hint, code=ExitCode.TIMEOUT) from None
 
 
 async def _node(control: Control, name: str | None) -> Node:

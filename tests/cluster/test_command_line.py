@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.harness import Harness
-from tests.cluster.workloads import FOREVER
+from tests.cluster.workloads import FOREVER, job
 
 pytestmark = pytest.mark.anyio
 
@@ -72,3 +72,25 @@ async def test_a_day_at_the_command_line(cluster: Harness, tmp_path: Path) -> No
     await migctl.ok("wait", "more", "--timeout", "60s")
     assert "starts on new-node-1/0" in await migctl.ok("plan", "what-if", "--add", "1", "--add-node", "v100=1")
     await migctl.ok("delete", "--all")
+
+
+async def test_f1_an_admin_switches_mig_mode_and_a_gpu_in_use_refuses_with_the_reason(
+    cluster: Harness, tmp_path: Path
+) -> None:
+    await cluster.start_agent("h100:nomig")
+    project = await cluster.project("team-a", quota=1)
+    typed = Typed(cluster, project, tmp_path)
+    await cluster.create("jobs", project, job("train", cluster.place.image, gpus=1))
+    await cluster.running(project, "train")
+    code, said = await typed("node", "set", cluster.node, "--dynamic-mig", "on")
+    assert (code, "train" in said) == (4, True)
+    await cluster.delete("jobs", project, "train")
+
+    async def free() -> bool:
+        return not (await cluster.report())["held"]
+
+    await cluster.until(free)
+    code, said = await typed("node", "set", cluster.node, "--dynamic-mig", "on")
+    assert (code, said) == (0, f"Dynamic MIG of node {cluster.node} is on\n")
+    await cluster.create("jobs", project, job("one", cluster.place.image, {"migctl.dev/mig-profile": "1g.10gb"}))
+    await cluster.running(project, "one")

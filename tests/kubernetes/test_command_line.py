@@ -13,12 +13,16 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from nodeagent.kubernetes.access import Access
+from nodeagent.kubernetes.client import Api
+from nodeagent.kubernetes.mode_keeper import ModeKeeper
+from nodeagent.mig_mode import ModeChange, Outcome
 from tests.kubernetes import manifests
 from tests.kubernetes.command_line import Person, person
 from tests.kubernetes.fake_api.kinds import BY_PLURAL
 from tests.kubernetes.fake_api.operations import ADMIN
 from tests.kubernetes.fake_api.storage import Json
-from tests.kubernetes.fake_cluster.cluster import FakeCluster
+from tests.kubernetes.fake_cluster.cluster import AGENT, FakeCluster
 from tests.kubernetes.fake_cluster.standin import MERGE
 
 pytestmark = pytest.mark.anyio
@@ -280,8 +284,6 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
     moves = await admin("plan", "defrag", "--apply", "--yes")
     assert (moves.code, "by the controller alone" in moves.err) == (1, True)
-    switched = await admin("node", "set", "node-a", "--dynamic-mig", "on")
-    assert (switched.code, "kubectl drain node-a" in switched.err) == (1, True)
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
     assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
@@ -338,3 +340,41 @@ async def test_a_wait_hears_of_what_is_mine_to_see(cluster: FakeCluster, ana: Pe
     await cluster.until(lambda: waits(cluster, "later"))
     cluster.delete("jobs", "big", "team-a")
     assert (await waiting).out == "workload later is Running\n"
+
+
+class Modes:
+    """The node agent's side of MIG modes: refuses while a pod uses the GPU."""
+
+    def __init__(self) -> None:
+        self.busy = True
+
+    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]:
+        if self.busy:
+            return (ModeChange("GPU-node-a-0", 0, on, Outcome.REFUSED, "it is in use by team-a/train"),)
+        return (ModeChange("GPU-node-a-0", 0, on, Outcome.DONE),)
+
+
+async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
+    cluster: FakeCluster, ana: Person, tmp_path: Path
+) -> None:
+    agent = Api(Access(cluster.server.url, False, lambda: f"Bearer {AGENT}:node-a"))
+    modes = Modes()
+    keeper = ModeKeeper(agent, "node-a", modes, lambda: None)
+
+    async def kept() -> None:
+        while True:
+            await asyncio.to_thread(keeper.step)
+            await asyncio.sleep(0.02)
+
+    keeping, admin = asyncio.create_task(kept()), person(cluster, tmp_path, "admin")
+    words = ("node", "set", "node-a", "--dynamic-mig", "on")
+    refused = await admin(*words)
+    assert (refused.code, "GPU 0: it is in use by team-a/train" in refused.err) == (4, True)
+    assert (await admin(*words)).code == 4
+    modes.busy = False
+    assert (await admin.ok(*words)).out == "Dynamic MIG of node node-a is on\n"
+    mine = await ana(*words)
+    assert (mine.code, "may not" in mine.err) == (6, True)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    agent.close()
