@@ -11,9 +11,12 @@ Level-triggered: each round looks at every pod that has an allocation and does n
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -26,6 +29,7 @@ from migctl.backends.kubernetes.pod_patches import PodPatches
 from migctl.backends.kubernetes.records import ClaimRecord, GpuPod
 from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import Clock
+from migctl.controller.apply import WRITES_AT_ONCE
 from migctl.objects import Node
 
 log = structlog.get_logger()
@@ -49,6 +53,7 @@ class Patience:
 
 
 USUAL = Patience()
+Duty = Callable[[], Awaitable[None]]
 
 
 @dataclass
@@ -85,25 +90,32 @@ class Steward:
         """Do what is due for every pod that is not running yet."""
         unsettled = self.cluster.unsettled()
         self._watched = {pod.uid: self._watched.get(pod.uid) or Watched(0) for pod, _ in unsettled}
-        for pod, record in unsettled:
-            duty = self._duty(pod, record, self._watched[pod.uid])
-            if duty is None:
-                continue
+        gangs = self._placed_members() if any(words.GANG_SIZE in pod.annotations for pod, _ in unsettled) else {}
+        turns = asyncio.Semaphore(WRITES_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for pod, record in unsettled:
+                duty = self._duty(pod, record, self._watched[pod.uid], gangs)
+                if duty is not None:
+                    tasks.create_task(self._attempt(pod, duty, turns))
+
+    @staticmethod
+    async def _attempt(pod: GpuPod, duty: Duty, turns: asyncio.Semaphore) -> None:
+        async with turns:
             try:
-                await duty
+                await duty()
             except ControlPlaneError as error:
                 log.warning("to be tried again", pod=pod.name, project=pod.namespace, error=str(error))
 
-    def _duty(self, pod: GpuPod, record: ClaimRecord, watched: Watched) -> Awaitable[None] | None:
+    def _duty(self, pod: GpuPod, record: ClaimRecord, watched: Watched, gangs: Mapping[str, int]) -> Duty | None:
         """What is due for a pod, if anything is."""
         now = self.monotonic()
         if pod.deleting is not None or record.grant is None:
             return None
         rival = must_give_way(self.cluster, record)
         if rival is not None:
-            return self._give_way(pod, record, rival)
+            return partial(self._give_way, pod, record, rival)
         if pod.gated:
-            return self._open(pod) if self._complete(pod) else None
+            return partial(self._open, pod) if _complete(pod, gangs) else None
         if not pod.node:
             return self._unbound(pod, record, watched, now)
         return self._unprepared(pod, record, watched, now)
@@ -111,18 +123,11 @@ class Steward:
     async def _open(self, pod: GpuPod) -> None:
         await self.pods.placed(pod, pod.annotations.get(words.PLACED, ""), open_gate=True)
 
-    def _complete(self, pod: GpuPod) -> bool:
-        """Whether the pod is in no gang, or in one whose members all have a place."""
-        size = pod.annotations.get(words.GANG_SIZE, "")
-        if not (size.isascii() and size.isdigit()) or pod.owner is None:
-            return True
-        placed = 0
-        for record in self.cluster.claims.all.values():
-            if record.namespace == pod.namespace and record.grant is not None:
-                member = self.cluster.pod_of(record)
-                same = member is not None and member.owner is not None and member.owner.uid == pod.owner.uid
-                placed += same
-        return placed >= int(size)
+    def _placed_members(self) -> Mapping[str, int]:
+        """How many pods of each owner have a place, by the owner's uid."""
+        placed = (record for record in self.cluster.claims.all.values() if record.grant is not None)
+        pods = (self.cluster.pod_of(record) for record in placed)
+        return Counter(pod.owner.uid for pod in pods if pod is not None and pod.owner is not None)
 
     async def _give_way(self, pod: GpuPod, record: ClaimRecord, rival: ClaimRecord) -> None:
         why = f"its device is held by claim {rival.namespace}/{rival.name} too, which came first"
@@ -134,7 +139,7 @@ class Steward:
             self.recorder.about_pod(pod, "Evicted", why, warning=True)
             await self.pods.evict(pod)
 
-    def _unbound(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Awaitable[None] | None:
+    def _unbound(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
         verdict = pod.scheduled
         refused = verdict is not None and verdict.status == "False" and verdict.reason == "Unschedulable"
         if not refused or record.reserved:
@@ -145,7 +150,7 @@ class Steward:
         if now - watched.refused_since < self.patience.bind_s:
             return None
         watched.refused_since = None
-        return self._take_back(pod, record, verdict.message if verdict else "")
+        return partial(self._take_back, pod, record, verdict.message if verdict else "")
 
     async def _take_back(self, pod: GpuPod, record: ClaimRecord, why: str) -> None:
         assert record.grant is not None
@@ -157,7 +162,7 @@ class Steward:
         log.warning("taken back", pod=pod.name, project=pod.namespace, node=node, why=why)
         await self.pods.waits(pod, "taken-back", message)
 
-    def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Awaitable[None] | None:
+    def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
         node = self.cluster.get(Node, pod.node)
         report = node.status.report if node else None
         if report is not None and record.uid in report.held:
@@ -170,7 +175,7 @@ class Steward:
         well = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
         if well and pod.owner is not None and now - watched.bound_since > self.patience.give_up_s:
             watched.bound_since = now
-            return self._give_up(pod)
+            return partial(self._give_up, pod)
         moved = report is not None and report.generation != watched.report_seen
         if not moved and now < watched.nudge_at:
             return None
@@ -178,9 +183,17 @@ class Steward:
         watched.nudges += 1
         pause = min(self.patience.longest_nudge_s, self.patience.nudge_s * 2.0 ** min(watched.nudges, 10))
         watched.nudge_at = now + pause
-        return self.pods.annotate(pod, {words.NUDGED: self.clock().isoformat()})
+        return partial(self.pods.annotate, pod, {words.NUDGED: self.clock().isoformat()})
 
     async def _give_up(self, pod: GpuPod) -> None:
         why = f"the agent on {pod.node} has not prepared its devices for {self.patience.give_up_s:.0f} s"
         self.recorder.about_pod(pod, "CouldNotPrepare", why, warning=True)
         await self.pods.evict(pod)
+
+
+def _complete(pod: GpuPod, gangs: Mapping[str, int]) -> bool:
+    """Whether the pod is in no gang, or in one whose members all have a place."""
+    size = pod.annotations.get(words.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or pod.owner is None:
+        return True
+    return gangs.get(pod.owner.uid, 0) >= int(size)
