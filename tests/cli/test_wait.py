@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
+from _pytest.capture import CaptureIO
 
 from migctl.objects import Claim, GpuAsk, Meta, Node, Phase, Plan, PlanOutcome, PlanSpec, Workload
 from tests.cli import scenes
@@ -47,6 +49,14 @@ def meanwhile(cli: Cli, act: Callable[[Cluster], Awaitable[object]]) -> None:
         return watch(kind, since)
 
     cli.cluster.watch = watching  # type: ignore[method-assign, assignment]
+
+
+async def printed(text: str, times: int = 1) -> None:
+    """Wait until the command line has printed something so often."""
+    out = sys.stdout
+    assert isinstance(out, CaptureIO)
+    while out.getvalue().count(text) < times:
+        await asyncio.sleep(0.01)
 
 
 async def becomes(cluster: Cluster, name: str, phase: Phase) -> None:
@@ -117,8 +127,10 @@ def test_why_for_machines(waiting: Cli) -> None:
 
 def test_watching_prints_what_changes_until_it_is_interrupted(waiting: Cli) -> None:
     async def change(cluster: Cluster) -> None:
+        await printed("third")
         await becomes(cluster, "third", Phase.RUNNING)
-        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+        await printed("third", times=2)
+        os.kill(os.getpid(), signal.SIGINT)
 
     meanwhile(waiting, change)
     result = waiting("list", "-w")
@@ -136,9 +148,11 @@ def test_watching_prints_what_changes_until_it_is_interrupted(waiting: Cli) -> N
 
 def test_watching_the_map_off_a_terminal_prints_it_again(waiting: Cli) -> None:
     async def change(cluster: Cluster) -> None:
+        await printed("node-a/0")
         node = await cluster.get(Node, "node-a")
         await cluster.patch(node, {"status": {"ready": False}})
-        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+        await printed("node not ready")
+        os.kill(os.getpid(), signal.SIGINT)
 
     meanwhile(waiting, change)
     result = waiting("gpus", "-w")
