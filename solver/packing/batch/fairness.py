@@ -33,7 +33,9 @@ class Fairness:
     def __init__(self, snapshot: Snapshot, gpus: Gpus, requests: Requests) -> None:
         self.rebook(snapshot, gpus)
         count = np.bincount(requests.kind, minlength=len(requests.examples))
-        self._wants = np.array([asked(request.ask, snapshot.models) for request in requests.examples])
+        asks = dict.fromkeys(request.ask for request in requests.examples)
+        gpus_of = {ask: asked(ask, snapshot.models) for ask in asks}
+        self._wants = np.array([gpus_of[request.ask] for request in requests.examples])
         barred = [self.barred(request, snapshot) for request in requests.examples]
         self._count_wants(requests, count, barred)
         self.ledger.divide()
@@ -43,6 +45,7 @@ class Fairness:
         """Read the accounts anew, after others have been served."""
         self.ledger = Ledger(replace(snapshot, gpus=(), held=(), pending=()))
         self.ledger.pools = _pools(snapshot, gpus)
+        self._accounts: dict[tuple[str, tuple[str, ...]], list[tuple[str, Account]]] = {}
         self._book_holdings(snapshot)
 
     def may_preempt(self, request: Request) -> bool:
@@ -60,8 +63,11 @@ class Fairness:
 
     def accounts(self, request: Request) -> Sequence[tuple[str, Account]]:
         """Its project's account in each pool that it may use."""
-        found = ((name, self.ledger.account(request.project, name)) for name in self.ledger.candidates(request))
-        return [(name, account) for name, account in found if account]
+        key = (request.project, request.pools)
+        if key not in self._accounts:
+            found = ((name, self.ledger.account(request.project, name)) for name in self.ledger.candidates(request))
+            self._accounts[key] = [(name, account) for name, account in found if account]
+        return self._accounts[key]
 
     def _book_holdings(self, snapshot: Snapshot) -> None:
         sums: defaultdict[tuple[str, str, bool], float] = defaultdict(float)

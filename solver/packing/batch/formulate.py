@@ -52,6 +52,7 @@ class Formulator:
         self._gpus, self._requests, self._fairness, self._policy = gpus, requests, fairness, policy
         self._options: list[tuple[int, int, int, int]] = []
         self._caps: dict[tuple[str, str, bool], int] = {}
+        self._bound: dict[tuple[str, tuple[str, ...], bool], bool] = {}
         self._limits: list[float] = []
         self._charges: list[tuple[int, int, float]] = []
 
@@ -142,11 +143,14 @@ class Formulator:
 
     def _capped(self, request: Request) -> bool:
         """Whether a quota or limit can bind for it."""
-        return any(
-            level.quota.limit >= 0 or (not request.preemptible and level.quota.quota >= 0)
-            for _, account in self._fairness.accounts(request)
-            for level in account.chain
-        )
+        key = (request.project, request.pools, request.preemptible)
+        if key not in self._bound:
+            self._bound[key] = any(
+                level.quota.limit >= 0 or (not request.preemptible and level.quota.quota >= 0)
+                for _, account in self._fairness.accounts(request)
+                for level in account.chain
+            )
+        return self._bound[key]
 
     def _look(self, request: Request, capped: bool) -> list[_Choice]:
         """Every way to serve such a request, on every site it may use."""

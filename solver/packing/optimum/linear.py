@@ -115,6 +115,7 @@ class Program:
         # The programs are small and their relaxations tight: a third of the time with all of them in the relaxation
         # and little preparation; looking for symmetries has been seen to overrun the time limit.
         parameters.cp_sat.linearization_level = 2
+        parameters.cp_sat.cut_level = 0
         parameters.cp_sat.cp_model_probing_level = 0
         parameters.cp_sat.symmetry_level = 0
         parameters.cp_sat.max_presolve_iterations = 1
