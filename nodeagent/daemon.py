@@ -23,17 +23,20 @@ from nodeagent.contract import AgentError
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
 from nodeagent.dra.ledger import Ledger
+from nodeagent.dra.reclaim import EVERY_S as RECLAIM_S
 from nodeagent.dra.reclaim import Reclaim
 from nodeagent.dra.sockets import Plugin
 from nodeagent.kubernetes.access import Access
 from nodeagent.kubernetes.claims import read_claim
 from nodeagent.kubernetes.client import Api
 from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.mode_keeper import EVERY_S as MODES_S
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from nodeagent.kubernetes.publisher import Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.locking import AgentLock
 from nodeagent.metrics import Metrics
+from nodeagent.rounds import Rounds
 from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
 from nodeagent.upkeep import Upkeep
@@ -105,8 +108,9 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
         reclaim = Reclaim(
             settings.node, ledger, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.tell
         )
-        stack.enter_context(_running(reclaim))
-        stack.enter_context(_running(ModeKeeper(api, settings.node, agent, publisher.soon)))
+        stack.enter_context(_running(Rounds("reclaim", reclaim.look, RECLAIM_S)))
+        modes = ModeKeeper(api, settings.node, agent, publisher.soon)
+        stack.enter_context(_running(Rounds("mig-mode", modes.look, MODES_S)))
         _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint), port=port)
         while not told_to_stop.wait(_LOOK_S):
             if not plugin.serving():
@@ -140,7 +144,7 @@ def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Itera
 
 
 @contextmanager
-def _running(helper: Upkeep | Reclaim | ModeKeeper) -> Iterator[None]:
+def _running(helper: Upkeep | Rounds) -> Iterator[None]:
     helper.start()
     try:
         yield

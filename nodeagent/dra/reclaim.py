@@ -6,7 +6,6 @@ of it is left. A kubelet that still knows the claim has long asked by then.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection
 
@@ -31,7 +30,7 @@ _log = structlog.get_logger("nodeagent")
 
 
 class Reclaim:
-    """Looks every EVERY_S seconds, from `start` to `stop`.
+    """Looks at every claim that is held, best every EVERY_S seconds, and takes back those that are no more.
 
     held     uids of the claims that are held
     read     the ResourceClaim of a namespace and name, raising ApiError
@@ -55,16 +54,13 @@ class Reclaim:
         self._tell, self._working, self._clock = tell, working, clock
         self._lost: dict[str, float] = {}
         self._there: dict[str, float] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reclaim", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    def look(self) -> None:
+        """One step; what keeps the host from being looked at is logged."""
+        try:
+            self.step()
+        except OSError as e:
+            _log.warning("cannot look for claims that are no more", error=str(e))
 
     def step(self) -> None:
         """One look at every claim. Raises OSError."""
@@ -104,10 +100,3 @@ class Reclaim:
             return
         text = f"{name} is no more, nothing of it runs, and the kubelet did not ask: it was taken back"
         self._tell(Event(What.RECLAIMED, claim=ref.uid, text=text))
-
-    def _run(self) -> None:
-        while not self._over.wait(EVERY_S):
-            try:
-                self.step()
-            except OSError as e:
-                _log.warning("cannot look for claims that are no more", error=str(e))

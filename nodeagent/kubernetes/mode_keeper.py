@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import structlog
@@ -19,22 +18,22 @@ _log = structlog.get_logger("nodeagent")
 
 
 class ModeKeeper:
-    """Looks every EVERY_S seconds, from `start` to `stop`. `changed` is told once a mode may be another."""
+    """One node's. `changed` is told once a mode may be another."""
 
     def __init__(self, api: Api, node: str, agent: ModeSwitch, changed: Callable[[], None]) -> None:
         self._api, self._agent, self._changed = api, agent, changed
         self._path = f"/apis/{API_VERSION}/gpunodes/{node}"
         self._trouble = ""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mig-mode", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()
+    def look(self) -> None:
+        """One step; what keeps the API server from being asked is logged once."""
+        try:
+            self.step()
+            self._trouble = ""
+        except ApiError as e:
+            if str(e) != self._trouble:
+                _log.warning("cannot tell which MIG mode is wanted", error=str(e))
+            self._trouble = str(e)
 
     def step(self) -> None:
         """Carry the wish one step on. Raises ApiError."""
@@ -58,13 +57,3 @@ class ModeKeeper:
 
     def _tell(self, answer: Json | None) -> None:
         self._api.patch(f"{self._path}/status", {"status": {"dynamicMig": answer}})
-
-    def _run(self) -> None:
-        while not self._over.wait(EVERY_S):
-            try:
-                self.step()
-                self._trouble = ""
-            except ApiError as e:
-                if str(e) != self._trouble:
-                    _log.warning("cannot tell which MIG mode is wanted", error=str(e))
-                self._trouble = str(e)
