@@ -91,7 +91,8 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
         metrics, health = Metrics(), HealthService()
         api = Api(settings.access)
         stack.callback(api.close)
-        publisher = Publisher(GpuNode(api, settings.node), SliceStore(api, settings.node), health.put)
+        gpu_node = GpuNode(api, settings.node)
+        publisher = Publisher(gpu_node, SliceStore(api, settings.node), health.put)
         agent = stack.enter_context(_opened(settings, metrics, publisher))
         ledger = Ledger(settings.state_dir / "claims")
         driver = Driver(agent, functools.partial(read_claim, api), specs, _source(settings, agent), ledger)
@@ -109,7 +110,7 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
             settings.node, ledger, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.tell
         )
         stack.enter_context(_running(Rounds("reclaim", reclaim.look, RECLAIM_S)))
-        modes = ModeKeeper(api, settings.node, agent, publisher.soon)
+        modes = ModeKeeper(gpu_node, agent, publisher.soon)
         stack.enter_context(_running(Rounds("mig-mode", modes.look, MODES_S)))
         _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint), port=port)
         while not told_to_stop.wait(_LOOK_S):

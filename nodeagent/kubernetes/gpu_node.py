@@ -14,12 +14,16 @@ _PATH = f"/apis/{API_VERSION}/gpunodes"
 
 
 class GpuNode:
-    """One GpuNode, made where there is none. Methods raise ApiError. `uid`: its own, once it was written."""
+    """One GpuNode, made where there is none. Methods raise ApiError. `uid`: its own, once it was written.
+
+    spec, status  as the answer to the last write had them: what admins wish is heard of with every heartbeat
+    """
 
     def __init__(self, api: Api, node: str) -> None:
         self._api, self._node = api, node
         self._report: NodeReport | None = None
-        self._stored: Json = {}
+        self.spec: Json = {}
+        self.status: Json = {}
         self.uid = ""
 
     def publish(self, report: NodeReport, now: datetime) -> None:
@@ -32,6 +36,10 @@ class GpuNode:
         """Say that the agent takes nothing for now."""
         self._write({"ready": False, "message": why})
         self._report = None
+
+    def answer_mode(self, answer: Json | None) -> None:
+        """Say what came of the wish for a MIG mode. From any thread: it does not count as the last write."""
+        self._api.patch(f"{_PATH}/{self._node}/status", {"status": {"dynamicMig": answer}})
 
     def differs(self, report: NodeReport) -> bool:
         """Whether GPUs, layouts or holders are not as published. Processes come and go: those alone can wait."""
@@ -46,7 +54,7 @@ class GpuNode:
             self._create()
             self.uid = ""
             written = self._patch(fields)
-        self._stored = written.get("status") or {}
+        self.spec, self.status = written.get("spec") or {}, written.get("status") or {}
         self.uid = written["metadata"]["uid"]
 
     def _create(self) -> None:
@@ -63,8 +71,8 @@ class GpuNode:
         Readiness is said every time: the controller takes it from a node whose agent was silent.
         """
         if not self.uid:
-            self._stored = self._api.get(f"{_PATH}/{self._node}").get("status") or {}
-        changes = merge_patch(self._stored, {**self._stored, **fields})
+            self.status = self._api.get(f"{_PATH}/{self._node}").get("status") or {}
+        changes = merge_patch(self.status, {**self.status, **fields})
         changes |= {name: fields[name] for name in ("ready", "message")}
         return self._api.patch(f"{_PATH}/{self._node}/status", {"status": changes})
 

@@ -6,42 +6,43 @@ from collections.abc import Callable
 
 import structlog
 
-from nodeagent.kubernetes.client import Api, ApiError, Json, NotFound
+from nodeagent.kubernetes.client import ApiError, Json
+from nodeagent.kubernetes.gpu_node import GpuNode
 from nodeagent.mig_mode import Outcome
 from nodeagent.mode_wish import ModeSwitch, carry_out
-from nodeagent.wire import API_VERSION
 
-EVERY_S = 10.0
-"""Every node of a cluster asks so often; modes change a few times a year."""
+EVERY_S = 2.0
 
 _log = structlog.get_logger("nodeagent")
 
 
 class ModeKeeper:
-    """One node's. `changed` is told once a mode may be another."""
+    """One node's. The wish is what the last heartbeat was answered with, so that asking for it costs nothing.
 
-    def __init__(self, api: Api, node: str, agent: ModeSwitch, changed: Callable[[], None]) -> None:
-        self._api, self._agent, self._changed = api, agent, changed
-        self._path = f"/apis/{API_VERSION}/gpunodes/{node}"
+    changed  is told once a mode may be another: a heartbeat is due
+    """
+
+    def __init__(self, node: GpuNode, agent: ModeSwitch, changed: Callable[[], None]) -> None:
+        self._node, self._agent, self._changed = node, agent, changed
+        self._told: Json | None = None
+        self._heard = True
         self._trouble = ""
 
     def look(self) -> None:
-        """One step; what keeps the API server from being asked is logged once."""
+        """One step; what keeps the API server from being told is logged once."""
         try:
             self.step()
             self._trouble = ""
         except ApiError as e:
             if str(e) != self._trouble:
-                _log.warning("cannot tell which MIG mode is wanted", error=str(e))
+                _log.warning("cannot tell what came of the MIG mode", error=str(e))
             self._trouble = str(e)
 
     def step(self) -> None:
         """Carry the wish one step on. Raises ApiError."""
-        try:
-            node = self._api.get(self._path)
-        except NotFound:
-            return  # the agent has not published anything yet
-        wanted, answer = (node.get("spec") or {}).get("dynamicMig"), (node.get("status") or {}).get("dynamicMig")
+        if not self._node.uid:
+            return
+        wanted, answer = self._node.spec.get("dynamicMig"), self._answer()
         if wanted is None:
             if answer is not None:
                 self._tell(None)
@@ -52,8 +53,15 @@ class ModeKeeper:
         told = {"wanted": fresh.wanted, "outcome": fresh.outcome.value, "message": fresh.message}
         if told != answer:
             _log.info("switched MIG mode", on=wanted, outcome=fresh.outcome.value, reason=fresh.message)
-            self._changed()
             self._tell(told)
 
+    def _answer(self) -> Json | None:
+        """What was answered last, which the next heartbeat shows."""
+        stored: Json | None = self._node.status.get("dynamicMig")
+        self._heard = self._heard or stored == self._told
+        return stored if self._heard else self._told
+
     def _tell(self, answer: Json | None) -> None:
-        self._api.patch(f"{self._path}/status", {"status": {"dynamicMig": answer}})
+        self._node.answer_mode(answer)
+        self._told, self._heard = answer, False
+        self._changed()

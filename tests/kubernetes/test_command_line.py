@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from structlog.testing import capture_logs
 
 from nodeagent.kubernetes.access import Access
 from nodeagent.kubernetes.client import Api
+from nodeagent.kubernetes.gpu_node import GpuNode
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from nodeagent.mig_mode import ModeChange, Outcome
 from tests.kubernetes import manifests
@@ -358,11 +360,12 @@ async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
     cluster: FakeCluster, ana: Person, tmp_path: Path
 ) -> None:
     agent = Api(Access(cluster.server.url, False, lambda: f"Bearer {AGENT}:node-a"))
-    modes = Modes()
-    keeper = ModeKeeper(agent, "node-a", modes, lambda: None)
+    modes, gpu_node = Modes(), GpuNode(agent, "node-a")
+    keeper = ModeKeeper(gpu_node, modes, lambda: None)
 
     async def kept() -> None:
         while True:
+            await asyncio.to_thread(gpu_node.publish, cluster.agents["node-a"].report(), datetime.now(UTC))
             await asyncio.to_thread(keeper.step)
             await asyncio.sleep(0.02)
 
