@@ -61,7 +61,8 @@ async def test_the_controller_needs_each_of_its_permissions() -> None:
 
 async def meet_a_conflict(cluster: FakeCluster) -> None:
     """Change a claim without the controller seeing it, then make room for it."""
-    waiting = next(c for c in cluster.operations.storage.all("resourceclaims") if "allocation" not in c["status"])
+    claims = cluster.operations.storage.all("resourceclaims")
+    waiting = next(c for c in claims if c["metadata"]["ownerReferences"][0]["name"] == "waits")  # for an empty GPU
     name, namespace = waiting["metadata"]["name"], waiting["metadata"]["namespace"]
     cluster.server.faults.events = lambda entries: [e for e in entries if e.stored.object["kind"] != "ResourceClaim"]
     cluster.relabel("resourceclaims", name, "touched", "yes", namespace)
