@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from migctl.backends.kubernetes import joined, records
-from migctl.backends.kubernetes.people.kinds import PODS, REPLICA_SETS
+from migctl.backends.kubernetes.people.kinds import PODS, REPLICA_SETS, Pod
 from migctl.backends.kubernetes.people.reach import ReachingApi
 from migctl.backends.kubernetes.records import ClaimRecord, GpuPod
 from migctl.backends.kubernetes.resources import CLAIMS
@@ -16,6 +17,20 @@ from migctl.backends.kubernetes.stores.read_only import ReadOnly
 from migctl.backends.kubernetes.stores.watching import joined_watch
 from migctl.backends.protocol import Change, Listing, NotFound
 from migctl.objects import Claim
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was read at one time.
+
+    parents  the uid of what made each ReplicaSet, by the ReplicaSet's uid, where any pod has one
+    version  of the pods
+    """
+
+    pods: tuple[Pod, ...]
+    claims: tuple[Claim, ...]
+    parents: Mapping[str, str]
+    version: str
 
 
 class PeoplesClaims(ReadOnly):
@@ -27,20 +42,26 @@ class PeoplesClaims(ReadOnly):
         self._api = api
 
     async def list(self, project: str | None) -> Listing[Claim]:
+        seen = await self.read(project)
+        return Listing(seen.claims, seen.version)
+
+    async def read(self, project: str | None) -> Seen:
+        """The claims of a project (None: of all one may see), and the pods they were joined from."""
         namespace = project or ""
-        (pods, version), (claims, _), parents = await asyncio.gather(
-            self._api.list_objects(PODS, namespace),
-            self._api.list_objects(CLAIMS, namespace),
-            self.parents(namespace),
+        (pods, version), (claims, _) = await asyncio.gather(
+            self._api.list_objects(PODS, namespace), self._api.list_objects(CLAIMS, namespace)
         )
+        parents = await self._parents(pods, namespace)
         by_key = {(pod.metadata.namespace, pod.metadata.name): records.pod(pod) for pod in pods}
         found = [
             claim
             for raw in claims
             if (record := records.claim(raw)) and (claim := _joined(by_key.get((record.namespace, record.pod)), record))
         ]
-        kept = (_under(claim, parents) for claim in found)
-        return Listing(tuple(sorted(kept, key=lambda claim: (claim.meta.project, claim.meta.name))), version)
+        kept = sorted(
+            (_under(claim, parents) for claim in found), key=lambda claim: (claim.meta.project, claim.meta.name)
+        )
+        return Seen(tuple(pods), tuple(kept), parents, version)
 
     async def get(self, name: str, project: str) -> Claim:
         for claim in (await self.list(project)).items:
@@ -51,9 +72,7 @@ class PeoplesClaims(ReadOnly):
     def watch(self, since: str) -> AsyncIterator[Change[Claim]]:
         return joined_watch(self._api, (PODS, CLAIMS), since, self.list)
 
-    async def parents(self, namespace: str) -> Mapping[str, str]:
-        """The uid of what made each ReplicaSet, by the ReplicaSet's uid, where any pod has one."""
-        pods, _ = await self._api.list_objects(PODS, namespace)
+    async def _parents(self, pods: Iterable[Pod], namespace: str) -> Mapping[str, str]:
         makers = (pod.metadata.controller for pod in pods)
         if not any(maker is not None and maker.kind == "ReplicaSet" for maker in makers):
             return {}

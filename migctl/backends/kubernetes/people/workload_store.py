@@ -105,9 +105,7 @@ class WorkloadStore:
         name, namespace, uid = obj.meta.name, obj.meta.project, found.workload.meta.uid
         try:
             await self._api.delete(resource, name, namespace, options={"preconditions": {"uid": uid}})
-        except Conflict:
-            raise _missing(name, namespace) from None
-        except NotFound:
+        except (Conflict, NotFound):
             raise _missing(name, namespace) from None
 
     async def find(self, name: str, project: str) -> Found:
@@ -128,21 +126,18 @@ class WorkloadStore:
 
     async def read(self, project: str | None) -> tuple[tuple[Found, ...], str]:
         """Every workload of a project (None: of all one may see) and the version they are of."""
-        namespace = project or ""
-        lists = (self._api.list_objects(resource, namespace) for resource in (*OURS, PODS))
-        (jobs, sets, deployments, pods), claims, parents = await asyncio.gather(
-            asyncio.gather(*lists), self._claims.list(project), self._claims.parents(namespace)
-        )
+        lists = (self._api.list_objects(resource, project or "") for resource in OURS)
+        (jobs, sets, deployments), seen = await asyncio.gather(asyncio.gather(*lists), self._claims.read(project))
         by_owner: dict[str, list[Claim]] = defaultdict(list)
-        for claim in claims.items:
+        for claim in seen.claims:
             by_owner[claim.spec.workload_uid].append(claim)
         members: dict[str, list[Pod]] = defaultdict(list)
-        for pod in pods[0]:
+        for pod in seen.pods:
             owner = pod.metadata.controller
             uid = owner.uid if owner else pod.metadata.uid
-            members[parents.get(uid, uid)].append(pod)
+            members[seen.parents.get(uid, uid)].append(pod)
         found = [*_made(jobs[0], sets[0], deployments[0], by_owner), *_others(members, by_owner)]
-        versions = (int(version) for _, version in (jobs, sets, deployments, pods))
+        versions = (int(version) for version in (jobs[1], sets[1], deployments[1], seen.version))
         kept = (
             Found(workload, resource, tuple(members.get(workload.meta.uid, ())))
             for workload, resource in found
