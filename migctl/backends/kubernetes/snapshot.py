@@ -8,7 +8,7 @@ held     the same, and disruption budgets that protect it now
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
@@ -41,13 +41,14 @@ class Observer:
         """The cluster at `now`."""
         state = self._observe(now)
         promised = self._promised()
-        pods = self._pods() if state.pending else {}
+        strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
+        pods = self._pods() if state.pending or strict else {}
         silent = {node.meta.name for node in self._cluster.all(Node) if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
             nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
             pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
-            held=self._protected(state.held),
+            held=_protected(state.held, pods, strict) if strict else state.held,
         )
 
     def _pods(self) -> dict[str, GpuPod]:
@@ -89,17 +90,6 @@ class Observer:
         refused = exclusions.read(pod.annotations.get(words.EXCLUDED), now)
         return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
 
-    def _protected(self, held: tuple[Holding, ...]) -> tuple[Holding, ...]:
-        """What is held, and which of it a disruption budget protects now."""
-        strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
-        if not strict:
-            return held
-        pods = self._pods()
-        whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
-        return tuple(
-            replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True)
-        )
-
     def _refusing_nodes(self, wish: Constraints) -> frozenset[str]:
         """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
         if self._refusing_of != self._cluster.nodes_changed:
@@ -117,6 +107,14 @@ def _gang(pod: GpuPod, request: Request) -> Gang | None:
     if not (size.isascii() and size.isdigit()) or int(size) < 2:
         return None
     return Gang(request.workload, int(size), pod.annotations.get(words.GANG_DOMAIN))
+
+
+def _protected(
+    held: tuple[Holding, ...], pods: Mapping[str, GpuPod], strict: Sequence[BudgetRecord]
+) -> tuple[Holding, ...]:
+    """What is held, and which of it a disruption budget protects now."""
+    whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
+    return tuple(replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True))
 
 
 def _protection(pod: GpuPod | None, strict: Iterable[BudgetRecord]) -> str:
