@@ -52,16 +52,20 @@ class Definition:
 
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
 READY = '.status.conditions[?(@.type=="Ready")].status'
+QUEUE = (
+    Column("Quota", ".spec.quota", "number"),
+    Column("Allocated", ".status.allocated", "number"),
+    Column("Requested", ".status.requested", "number"),
+    Column("Fair Share", ".status.fairShare", "number"),
+)
+"""What a project and a department show alike."""
 
 PROJECT = Definition(
     kind=Project,
     plural="projects",
     short=("gproj",),
     columns=(
-        Column("Quota", ".spec.quota", "number"),
-        Column("Allocated", ".status.allocated", "number"),
-        Column("Requested", ".status.requested", "number"),
-        Column("Fair Share", ".status.fairShare", "number"),
+        *QUEUE,
         Column("Department", ".spec.department", priority=1),
         Column("Ready", READY),
         AGE,
@@ -92,10 +96,7 @@ DEPARTMENT = Definition(
     plural="departments",
     short=("gdep",),
     columns=(
-        Column("Quota", ".spec.quota", "number"),
-        Column("Allocated", ".status.allocated", "number"),
-        Column("Requested", ".status.requested", "number"),
-        Column("Fair Share", ".status.fairShare", "number"),
+        *QUEUE,
         AGE,
     ),
     rules={

@@ -33,7 +33,7 @@ class GpuNode:
         self._report = report
 
     def leave(self, why: str) -> None:
-        """Say that the agent takes nothing for now."""
+        """Say that the agent takes nothing until it reports again."""
         self._write({"ready": False, "message": why})
         self._report = None
 

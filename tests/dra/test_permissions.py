@@ -15,7 +15,7 @@ from nodeagent.kubernetes.kubeconfig import from_kubeconfig
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import specs
 from tests.dra.api_server import NAMESPACE, ApiServer
-from tests.nodeagent.machines import NODE, Machine, allocation, mig
+from tests.nodeagent.machines import NODE, Machine, fill, mig
 
 USER = "system:serviceaccount:migctl-system:migctl-agent"
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -25,8 +25,7 @@ def test_an_agent_needs_each_of_its_permissions(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "m", "a100-40gb=16")
     agent = machine.agent()
     few = agent.report()
-    for number, start in ((n, s) for n in range(16) for s in range(7)):
-        agent.prepare(allocation(f"c{number}-{start}", mig(machine.gpu(number), "1g.5gb", start)))
+    fill(agent, machine, gpus=16)
     many = agent.report()
     with ApiServer() as server:
         api = Api(from_kubeconfig(server.kubeconfig(tmp_path / "kubeconfig", NODE)))

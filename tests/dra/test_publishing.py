@@ -28,7 +28,7 @@ from tests.kubernetes.fake_api import patches
 from tests.kubernetes.fake_api.errors import Refused
 from tests.kubernetes.fake_api.faults import Call
 from tests.kubernetes.fake_api.rules import LABEL
-from tests.nodeagent.machines import NODE, Machine, allocation, mig, part
+from tests.nodeagent.machines import NODE, Machine, allocation, fill, mig, part
 
 NOW = datetime(2030, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 LATER = datetime(2030, 1, 2, 3, 5, tzinfo=UTC)
@@ -184,8 +184,7 @@ def test_many_devices_make_several_slices_of_one_generation_and_leave_none_behin
     machine = Machine(tmp_path / "m", "a100-40gb=16")
     agent = machine.agent()
     few = agent.report()
-    for number, start in ((n, s) for n in range(16) for s in range(7)):
-        agent.prepare(allocation(f"c{number}-{start}", mig(machine.gpu(number), "1g.5gb", start)))
+    fill(agent, machine, gpus=16)
     many = agent.report()
     other = Api(from_kubeconfig(server.kubeconfig(tmp_path / "other", "node-10")))
     for node, by in ((NODE, api), ("node-10", other)):

@@ -96,6 +96,12 @@ def allocation(claim: str, *devices: DeviceShare, node: str = NODE) -> Allocatio
     return Allocation(claim, f"job-{claim}", "team-a", node, devices)
 
 
+def fill(agent: Agent, machine: Machine, gpus: int) -> None:
+    """Hold every smallest instance of the first A100s."""
+    for number, start in ((n, s) for n in range(gpus) for s in range(7)):
+        agent.prepare(allocation(f"c{number}-{start}", mig(machine.gpu(number), "1g.5gb", start)))
+
+
 def at_once(gpu: str, act: Callable[[], R]) -> R:
     """It is nobody else's turn."""
     return act()
