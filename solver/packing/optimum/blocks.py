@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ def distinct_rows(table: NDArray[np.uint8]) -> tuple[Ints, Ints]:
     return first, which.ravel()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """One group. Items are numbered over all groups: this one's begin at `offset`.
 
@@ -47,6 +47,13 @@ class Block:
     @property
     def items(self) -> int:
         return len(self.patterns[0])
+
+    @cached_property
+    def weight_classes(self) -> tuple[Ints, Ints]:
+        """A state of each class of those that can take the same patterns, and the class of every state."""
+        _, shaped, shape = np.unique(self.shape, return_index=True, return_inverse=True)
+        first, which = distinct_rows((self.cost[shaped] < INFEASIBLE).astype(np.uint8))
+        return shaped[first], which[shape.ravel()]
 
     def part(self, rows: Ints, count: Ints | Floats) -> Block:
         """Some of its states, with other counts."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solver.packing.optimum.linear import INFINITY, Floats, Ints, Program
+from solver.packing.optimum.menus import Menus
 from solver.packing.problem import Problem
 
 
@@ -44,11 +45,17 @@ class Duals:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An answer of the master: x per block's columns, y per option, shortfall of each floor."""
+    """An answer of the master.
+
+    x                per block's columns
+    chosen, served   what each choice serves and each kind gets (menus.py)
+    short            shortfall of each floor
+    """
 
     value: float
     x: list[Floats]
-    y: Floats
+    chosen: Floats
+    served: Floats
     duals: Duals
     short: Floats
 
@@ -59,24 +66,22 @@ class Master:
     def __init__(
         self,
         problem: Problem,
+        menus: Menus,
         columns: Sequence[Columns],
         item_of: Ints,
         items: int,
     ) -> None:
-        self.columns, self.demand, self.options = columns, problem.demand, problem.options
-        demand, options = problem.demand, problem.options
+        self.columns, self.demand, caps = columns, problem.demand, problem.caps
         self.program = Program()
-        self.tiers = int(demand.tier.max(initial=-1)) + 1
-        self.worth = demand.weight[options.kind]
+        self.tiers = int(self.demand.tier.max(initial=-1)) + 1
+        self._rank = problem.options.rank[menus.choice]
         self._x = [self.program.add_variables(np.zeros(len(c.row))) for c in columns]
-        self._y = self.program.add_variables(np.zeros(len(options.kind)))
         self._limit_gpus()
         self._items = self.program.add_rows(np.zeros(items), INFINITY)
-        self._balance_items(item_of)
-        self._requests = self.program.add_rows(-INFINITY, demand.count.astype(np.float64))
-        self.program.add_terms(self._requests[options.kind], self._y, 1.0)
-        caps = self.program.add_rows(-INFINITY, problem.caps.limit)
-        self.program.add_terms(caps[problem.caps.row], self._y[problem.caps.option], problem.caps.part)
+        self._give_items()
+        self._chosen, self._served = menus.serve(self.program, self._items, item_of, self.demand.count)
+        limits = self.program.add_rows(-INFINITY, caps.limit)
+        self.program.add_terms(limits[caps.row], menus.capped(self._chosen), caps.part)
         self._floors: list[Ints] = []
         self._short: list[tuple[Ints, float]] = []
 
@@ -86,19 +91,18 @@ class Master:
             rows = self.program.add_rows(c.count if c.complete else -INFINITY, c.count)
             self.program.add_terms(rows[c.row], x, 1.0)
 
-    def _balance_items(self, item_of: Ints) -> None:
+    def _give_items(self) -> None:
         """Ensures that no more items are used than the chosen patterns give."""
         for c, x in zip(self.columns, self._x, strict=True):
             counts = c.patterns[c.pattern]
             which, item = np.nonzero(counts)
             self.program.add_terms(self._items[c.offset + item], x[which], counts[which, item])
-        self.program.add_terms(self._items[item_of], self._y, -1.0)
 
     def floor(self, tier: int, weight: float, penalty: float | None = None) -> None:
         """Ensures that a tier is served at least so well; with a penalty, at its price per missing unit."""
-        mine = np.flatnonzero(self.demand.tier[self.options.kind] == tier)
+        mine = self.demand.tier == tier
         row = self.program.add_rows([weight], INFINITY)
-        self.program.add_terms(row[0], self._y[mine], self.worth[mine])
+        self.program.add_terms(row[0], self._served[mine], self.demand.weight[mine])
         if penalty is not None:
             short = self.program.add_variables([penalty])
             self.program.add_terms(row, short, 1.0)
@@ -108,17 +112,17 @@ class Master:
     def serve(self, tier: int) -> Served:
         """The most of a tier's weight."""
         cost = np.zeros(self.program.variables)
-        mine = self.demand.tier[self.options.kind] == tier
-        cost[self._y[mine]] = self.worth[mine]
+        mine = self.demand.tier == tier
+        cost[self._served[mine]] = self.demand.weight[mine]
         self.program.set_cost(cost)
         return self._solve(maximize=True)
 
     def save(self, liking: float) -> Served:
-        """The fewest operations; an option of rank r costs r x `liking`."""
+        """The fewest operations; a choice of rank r costs r x `liking`."""
         cost = np.zeros(self.program.variables)
         for c, x in zip(self.columns, self._x, strict=True):
             cost[x] = c.cost
-        cost[self._y] = self.options.rank * liking
+        cost[self._chosen] = self._rank * liking
         for short, penalty in self._short:
             cost[short] = penalty
         self.program.set_cost(cost)
@@ -130,7 +134,8 @@ class Master:
         return Served(
             found.value,
             [found.x[x] for x in self._x],
-            found.x[self._y],
+            found.x[self._chosen],
+            found.x[self._served],
             Duals(np.abs(found.duals[self._items]), np.abs(floors)),
             np.array([found.x[short[0]] for short, _ in self._short]),
         )

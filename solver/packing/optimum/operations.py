@@ -17,20 +17,23 @@ from solver.packing.layouts import INFEASIBLE
 from solver.packing.optimum.blocks import Block, Marks, distinct_rows
 from solver.packing.optimum.linear import Floats, Ints
 from solver.packing.optimum.master import Columns, Master, Served
+from solver.packing.optimum.menus import Menus
 from solver.packing.optimum.prices import Prices, operations_bound, reduced_costs
-from solver.packing.optimum.weight import WeightOptimum, weight_classes
+from solver.packing.optimum.weight import WeightOptimum
 from solver.packing.problem import Problem
 
 SAMPLE = 400
 MOST_COLUMNS = 6000
 TIE = 0.01
 LIKING = 0.0001
+SAME = 1e-5
+NEAR = 0.3
 FLOOR_SLACK = 1e-7
 SHORT = 5e-5
 PENALTY = 1000.0
 GOOD_GAP = 0.003
 MOST_ROUNDS = 8
-SEED_PRICES = (3.0, 8.0, 20.0, 60.0, 1000.0)
+SEED_PRICES = (10.0, 1000.0)
 
 HasTime = Callable[[], bool]
 
@@ -46,17 +49,17 @@ class Relaxed:
 
 
 def fewest_operations(
-    problem: Problem, blocks: Sequence[Block], item_of: Ints, best: WeightOptimum, has_time: HasTime
+    problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints, best: WeightOptimum, has_time: HasTime
 ) -> Relaxed:
     """Serve every tier as well as can be, with few operations."""
     faces = [_on_face(block, best) for block in blocks]
     kinds, kind_of = zip(*(_kinds(face) for face in faces), strict=True)
     near, met = [kind.cost < INFEASIBLE for kind in kinds], [Prices(best.item.sum(axis=0), np.ones(len(best.served)))]
     if sum(int(mark.sum()) for mark in near) > MOST_COLUMNS:
-        near, met = _learn(problem, kinds, item_of, best)
+        near, met = _learn(problem, menus, kinds, item_of, best)
     for _ in range(MOST_ROUNDS):
         columns, member, base = _classes(kinds, near)
-        served = _solve(problem, columns, item_of, best.served * (1 - FLOOR_SLACK), met[-1])
+        served = _solve(problem, menus, columns, item_of, best.served * (1 - FLOOR_SLACK), met[-1])
         met.append(Prices(served.duals.item, served.duals.tier))
         bound = max(operations_bound(problem, kinds, item_of, prices, best.served) for prices in met)
         operations = base + sum(float(c.cost @ x) for c, x in zip(columns, served.x, strict=True))
@@ -82,7 +85,7 @@ def _kinds(block: Block) -> tuple[Block, Ints]:
 
 def _sample(block: Block, total: int) -> tuple[Ints, Floats]:
     """Some states and how many GPUs each stands for: of every class of equal weight some, evenly over its GPUs."""
-    _, weight_class = weight_classes(block)
+    _, weight_class = block.weight_classes
     order = np.argsort(weight_class, kind="stable")
     size = np.bincount(weight_class, weights=block.count)
     points = np.maximum(1, np.round(size * SAMPLE / max(total, 1)).astype(np.int64))
@@ -96,7 +99,7 @@ def _sample(block: Block, total: int) -> tuple[Ints, Floats]:
 
 
 def _learn(
-    problem: Problem, blocks: Sequence[Block], item_of: Ints, best: WeightOptimum
+    problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints, best: WeightOptimum
 ) -> tuple[list[Marks], list[Prices]]:
     """The fewest operations on a sample: per block the patterns it takes, and its prices."""
     total = sum(int(block.count.sum()) for block in blocks)
@@ -106,23 +109,31 @@ def _learn(
     marks = [_seeds(part, prices) for part in parts]
     while True:
         columns = [_listed(part, mark) for part, mark in zip(parts, marks, strict=True)]
-        served = _solve(problem, columns, item_of, best.served * (1 - FLOOR_SLACK), prices)
+        served = _solve(problem, menus, columns, item_of, best.served * (1 - FLOOR_SLACK), prices)
         prices = Prices(served.duals.item, served.duals.tier)
         missing = [_ties(part, prices) & ~mark for part, mark in zip(parts, marks, strict=True)]
         if not any(_helps(*entry, prices) for entry in zip(parts, marks, missing, strict=True)):
             break
         marks = [mark | more for mark, more in zip(marks, missing, strict=True)]
-    near = [_taken(*entry) | _ties(entry[0], prices) for entry in zip(blocks, sample, columns, served.x, strict=True)]
-    return near, [prices]
+    taken = zip(blocks, sample, columns, served.x, strict=True)
+    return [_near(block, rows, listed, x, prices) for block, (rows, _), listed, x in taken], [prices]
 
 
-def _taken(block: Block, sample: tuple[Ints, Floats], columns: Columns, x: Floats) -> Marks:
-    """What sampled states take in the sample's optimum; and any maximal pattern, to make good what others miss."""
-    rows, _ = sample
-    marks = np.zeros(block.cost.shape, dtype=bool)
-    marks[rows] = block.maximal(block.cost[rows] < INFEASIBLE)
+def _near(block: Block, rows: Ints, columns: Columns, x: Floats, prices: Prices) -> Marks:
+    """Patterns worth a look: the best ones, and where they are nearly as good what sampled states of equal weight take.
+
+    Sampled states keep the maximal ones as well, to make good what others miss.
+    """
+    reduced = reduced_costs(block, prices)
+    least = reduced.min(axis=1)[:, None]
+    first, weight_class = block.weight_classes
     used = x > TIE
-    marks[rows[columns.row[used]], columns.pattern[used]] = True
+    row, pattern = rows[columns.row[used]], columns.pattern[used]
+    taken = np.zeros((len(first), len(block.patterns)), dtype=bool)
+    taken[weight_class[row], pattern] = True
+    marks: Marks = (reduced <= least + SAME) | taken[weight_class] & (reduced <= least + NEAR)
+    marks[rows] |= block.maximal(block.cost[rows] < INFEASIBLE)
+    marks[row, pattern] = True
     return marks
 
 
@@ -147,7 +158,7 @@ def _seeds(block: Block, prices: Prices) -> Marks:
 def _ties(block: Block, prices: Prices) -> Marks:
     """The patterns that are best at these prices."""
     reduced = reduced_costs(block, prices)
-    ties: Marks = reduced <= reduced.min(axis=1)[:, None] + TIE
+    ties: Marks = reduced <= reduced.min(axis=1)[:, None] + SAME
     return ties
 
 
@@ -174,8 +185,10 @@ def _classes(blocks: Sequence[Block], near: Sequence[Marks]) -> tuple[list[Colum
     return columns, member, base
 
 
-def _solve(problem: Problem, columns: Sequence[Columns], item_of: Ints, floors: Floats, prices: Prices) -> Served:
-    master = Master(problem, columns, item_of, len(prices.item))
+def _solve(
+    problem: Problem, menus: Menus, columns: Sequence[Columns], item_of: Ints, floors: Floats, prices: Prices
+) -> Served:
+    master = Master(problem, menus, columns, item_of, len(prices.item))
     for tier, weight in enumerate(floors):
         master.floor(tier, float(weight), penalty=max(PENALTY, 2.0 * float(prices.tier[tier])))
     return master.save(LIKING)

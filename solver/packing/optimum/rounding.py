@@ -9,6 +9,7 @@ import numpy as np
 
 from solver.packing.optimum.blocks import Block
 from solver.packing.optimum.linear import Floats, Ints
+from solver.packing.optimum.menus import Menus
 from solver.packing.optimum.operations import Relaxed
 from solver.packing.problem import Problem
 
@@ -43,7 +44,7 @@ class Draft:
     flow: Ints
 
 
-def rounded_down(blocks: Sequence[Block], item_of: Ints, relaxed: Relaxed) -> Draft:
+def rounded_down(blocks: Sequence[Block], menus: Menus, item_of: Ints, relaxed: Relaxed) -> Draft:
     """Whole amounts, patterns handed to the states of each class in order, and whole flows."""
     taken = [
         _spread(
@@ -51,7 +52,10 @@ def rounded_down(blocks: Sequence[Block], item_of: Ints, relaxed: Relaxed) -> Dr
         )
         for block, member, columns, x in zip(blocks, relaxed.member, relaxed.columns, relaxed.served.x, strict=True)
     ]
-    return fitted(taken, blocks, item_of, np.floor(relaxed.served.y + ALMOST).astype(np.int64))
+    chosen, served = (
+        np.floor(amount + ALMOST).astype(np.int64) for amount in (relaxed.served.chosen, relaxed.served.served)
+    )
+    return fitted(taken, blocks, item_of, menus.shared_out(chosen, served))
 
 
 def fitted(taken: Sequence[Taken], blocks: Sequence[Block], item_of: Ints, flow: Ints) -> Draft:

@@ -15,6 +15,7 @@ import numpy as np
 from solver.packing.layouts import INFEASIBLE
 from solver.packing.optimum.blocks import Block
 from solver.packing.optimum.linear import INFINITY, Floats, Ints, Program, SolveFailed
+from solver.packing.optimum.menus import Menus
 from solver.packing.optimum.prices import Prices, reduced_costs
 from solver.packing.optimum.rounding import Draft, Taken, fitted, tier_weights
 from solver.packing.problem import Problem
@@ -32,13 +33,15 @@ LIKING = 0.0001
 class Settler:
     """Improves drafts by small integer programs over GPUs without a pattern and requests not served yet."""
 
-    def __init__(self, problem: Problem, blocks: Sequence[Block], item_of: Ints, prices: Prices) -> None:
-        self._problem, self._blocks, self._item_of, self._prices = problem, blocks, item_of, prices
+    def __init__(self, problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints, prices: Prices) -> None:
+        self._problem, self._menus, self._blocks, self._item_of = problem, menus, blocks, item_of
+        self._prices = prices
 
     def settle(self, draft: Draft, seconds: float = SETTLE_S) -> Draft:
         """Give the GPUs that are left over the patterns that serve most, and serve with them and with what is spare."""
         try:
-            return Leftover(self._problem, self._blocks, self._item_of, draft, self._prices).together(seconds)
+            leftover = Leftover(self._problem, self._menus, self._blocks, self._item_of, draft, self._prices)
+            return leftover.together(seconds)
         except SolveFailed:
             return draft
 
@@ -72,20 +75,26 @@ class Leftover:
     """
 
     def __init__(
-        self, problem: Problem, blocks: Sequence[Block], item_of: Ints, draft: Draft, prices: Prices | None = None
+        self,
+        problem: Problem,
+        menus: Menus,
+        blocks: Sequence[Block],
+        item_of: Ints,
+        draft: Draft,
+        prices: Prices | None = None,
     ) -> None:
-        self._problem, self._draft = problem, draft
+        self._problem, self._menus, self._draft = problem, menus, draft
         self._program = Program()
         demand, options = problem.demand, problem.options
         served = np.bincount(options.kind, weights=draft.flow, minlength=len(demand.count)).astype(np.int64)
-        self._open = np.flatnonzero((demand.count - served)[options.kind] > 0)
+        self._waiting: Ints = demand.count - served
         given = np.concatenate([t.items(b) for t, b in zip(draft.taken, blocks, strict=True)])
         spare = given - np.bincount(item_of, weights=draft.flow, minlength=len(given)).astype(np.int64)
         self._items = self._program.add_rows(-spare, INFINITY)
         left = [self._left(t, b) for t, b in zip(draft.taken, blocks, strict=True)]
         self._choices = max(CHOICES, MOST_COLUMNS // max(1, sum(map(np.count_nonzero, left))))
         self._columns = [self._offer(n, b, prices) for n, b in zip(left, blocks, strict=True)]
-        self._y = self._serve(item_of, demand.count - served)
+        self._chosen, self._served = menus.serve(self._program, self._items, item_of, self._waiting)
         self._keep_caps()
 
     @staticmethod
@@ -111,63 +120,48 @@ class Leftover:
         self._program.add_terms(self._items[block.offset + item], x[which], block.patterns[pattern[which], item])
         return states[row], pattern, x, block.cost[states[row], pattern].astype(np.float64)
 
-    def _serve(self, item_of: Ints, waiting: Ints) -> Ints:
-        options = self._problem.options
-        kinds, which = np.unique(options.kind[self._open], return_inverse=True)
-        upper = waiting[options.kind[self._open]].astype(np.float64)
-        y = self._program.add_variables(np.zeros(len(self._open)), upper)
-        limits = self._program.add_rows(-INFINITY, waiting[kinds].astype(np.float64))
-        self._program.add_terms(limits[which.ravel()], y, 1.0)
-        self._program.add_terms(self._items[item_of[self._open]], y, -1.0)
-        return y
-
     def _keep_caps(self) -> None:
         caps = self._problem.caps
         used = np.bincount(caps.row, weights=caps.part * self._draft.flow[caps.option], minlength=len(caps.limit))
         left = np.round((caps.limit - used) * CAP_SCALE)
         rows = self._program.add_rows(-INFINITY, np.maximum(left, 0.0))
-        place = np.full(len(self._draft.flow), -1)
-        place[self._open] = self._y
-        mine = place[caps.option] >= 0
-        part = np.round(caps.part[mine] * CAP_SCALE)
-        self._program.add_terms(rows[caps.row[mine]], place[caps.option[mine]], part)
+        self._program.add_terms(rows[caps.row], self._menus.capped(self._chosen), np.round(caps.part * CAP_SCALE))
 
     def together(self, seconds: float) -> Draft:
         """Weight, tier before tier, and operations in one objective. Raises SolveFailed."""
-        if not len(self._y):
+        if not self._waiting.any():
             return self._draft
-        demand, kind = self._problem.demand, self._problem.options.kind[self._open]
-        before = TIER_SCALE ** (int(demand.tier.max()) - demand.tier[kind])
-        worth: Floats = np.round(demand.weight[kind] * before * WEIGHT_PER_OPERATION, 2)
-        self._program.set_cost(self._costs(worth - np.multiply(self._problem.options.rank[self._open], LIKING)))
+        demand = self._problem.demand
+        before = TIER_SCALE ** (int(demand.tier.max()) - demand.tier)
+        self._program.set_cost(self._costs(np.round(demand.weight * before * WEIGHT_PER_OPERATION, 2)))
         return self._read(self._program.solve_integer(seconds, maximize=True).x)
 
     def in_order(self, seconds: float) -> tuple[Draft, bool]:
         """Each tier's weight, then operations, one after the other; whether all are optimal. Raises SolveFailed."""
-        demand, kind = self._problem.demand, self._problem.options.kind[self._open]
-        worth = np.round(demand.weight[kind] * WEIGHT_SCALE)
-        proven, best = True, None
-        for tier in np.unique(demand.tier[kind]):
-            mine = demand.tier[kind] == tier
+        if not self._waiting.any():
+            return self._draft, True
+        demand, proven = self._problem.demand, True
+        worth = np.round(demand.weight * WEIGHT_SCALE)
+        for tier in np.unique(demand.tier[self._waiting > 0]):
+            mine = demand.tier == tier
             cost = np.zeros(self._program.variables)
-            cost[self._y] = np.where(mine, worth, 0.0)
+            cost[self._served[mine]] = worth[mine]
             self._program.set_cost(cost)
             best = self._program.solve_integer(seconds, maximize=True)
             proven &= best.proven
             floor = self._program.add_rows([best.value], INFINITY)
-            self._program.add_terms(floor[0], self._y[mine], worth[mine])
-        if best is None:
-            return self._draft, True
-        self._program.set_cost(self._costs(np.multiply(self._problem.options.rank[self._open], -LIKING)))
+            self._program.add_terms(floor[0], self._served[mine], worth[mine])
+        self._program.set_cost(self._costs(np.zeros(len(worth))))
         best = self._program.solve_integer(seconds, maximize=True)
         return self._read(best.x), proven and best.proven
 
     def _costs(self, worth: Floats) -> Floats:
-        """Per variable: what serving is worth, less operations."""
+        """Per variable: what serving each kind is worth, less operations and what is liked less."""
         cost = np.zeros(self._program.variables)
         for _, _, x, operations in self._columns:
             cost[x] = -operations
-        cost[self._y] = worth
+        cost[self._chosen] = self._problem.options.rank[self._menus.choice] * -LIKING
+        cost[self._served] = worth
         return cost
 
     def _read(self, solution: Floats) -> Draft:
@@ -176,6 +170,4 @@ class Leftover:
             old.joined(Taken(state[found[x] > 0], pattern[found[x] > 0], found[x][found[x] > 0]))
             for old, (state, pattern, x, _) in zip(self._draft.taken, self._columns, strict=True)
         ]
-        flow = self._draft.flow.copy()
-        flow[self._open] += found[self._y]
-        return Draft(taken, flow)
+        return Draft(taken, self._draft.flow + self._menus.shared_out(found[self._chosen], found[self._served]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from solver.packing.layouts import layouts_of
 from solver.packing.optimum.blocks import Block, blocks_of
-from solver.packing.optimum.linear import Floats, Ints, SolveFailed
+from solver.packing.optimum.linear import Ints, SolveFailed
+from solver.packing.optimum.menus import Menus
 from solver.packing.optimum.operations import fewest_operations
 from solver.packing.optimum.prices import Prices, operations_bound
 from solver.packing.optimum.rounding import NONE, Draft, Taken, rounded_down, tier_weights
@@ -23,7 +24,8 @@ FIRST_SETTLE_S = 0.05
 GOOD_GAP = 1e-4
 MOST_RETRIES = 40
 RETRY_STEP = 17
-DEARER = (0.0, 5.0, 25.0, 100.0, 400.0, 2000.0)
+GOOD_PROOF = 0.003
+DEARER = (0.0, 25.0, 100.0, 400.0)
 
 
 def solve(problem: Problem, has_time: Callable[[], bool]) -> Answer:
@@ -31,30 +33,31 @@ def solve(problem: Problem, has_time: Callable[[], bool]) -> Answer:
     blocks = blocks_of(problem)
     offsets = np.array([block.offset for block in blocks], dtype=np.int64)
     item_of = offsets[problem.options.group] + problem.options.item
+    menus = Menus(problem)
     if sum(int(block.count.sum()) for block in blocks) <= EXACT_GPUS and all(block.complete for block in blocks):
-        draft, proven = _exactly(problem, blocks, item_of)
+        draft, proven = _exactly(problem, menus, blocks, item_of)
         if proven:
             weight, spent = _account(problem, blocks, draft)
             return _answer(problem, blocks, draft, weight, float(spent))
-    best = best_weight(problem, blocks, item_of)
-    relaxed = fewest_operations(problem, blocks, item_of, best, has_time)
-    settler = Settler(problem, blocks, item_of, relaxed.met[-1])
-    draft = settler.settle(rounded_down(blocks, item_of, relaxed), FIRST_SETTLE_S)
+    best = best_weight(problem, menus, blocks, item_of)
+    relaxed = fewest_operations(problem, menus, blocks, item_of, best, has_time)
+    settler = Settler(problem, menus, blocks, item_of, relaxed.met[-1])
+    draft = settler.settle(rounded_down(blocks, menus, item_of, relaxed), FIRST_SETTLE_S)
     for offset in range(0, MOST_RETRIES * RETRY_STEP, RETRY_STEP):
         achieved = tier_weights(problem, draft.flow)
         if best.bound(achieved) - achieved.sum() <= GOOD_GAP * achieved.sum() or not has_time():
             break
         draft = settler.retry(draft, offset)
     achieved = tier_weights(problem, draft.flow)
-    proof = _proof(problem, blocks, item_of, best, relaxed.met, achieved)
+    proof = _proof(problem, blocks, item_of, _tried(best, relaxed.met), draft)
     return _answer(problem, blocks, draft, best.bound(achieved), proof)
 
 
-def _exactly(problem: Problem, blocks: Sequence[Block], item_of: Ints) -> tuple[Draft, bool]:
+def _exactly(problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints) -> tuple[Draft, bool]:
     """A small cluster solved whole; whether the answer is proven best."""
     nothing = Draft([NONE] * len(blocks), np.zeros(len(problem.options.kind), dtype=np.int64))
     try:
-        return Leftover(problem, blocks, item_of, nothing).in_order(EXACT_S)
+        return Leftover(problem, menus, blocks, item_of, nothing).in_order(EXACT_S)
     except SolveFailed:
         return nothing, False
 
@@ -75,19 +78,21 @@ def _answer(problem: Problem, blocks: Sequence[Block], draft: Draft, bound: floa
     )
 
 
-def _proof(
-    problem: Problem,
-    blocks: Sequence[Block],
-    item_of: Ints,
-    best: WeightOptimum,
-    met: Sequence[Prices],
-    achieved: Floats,
-) -> float:
-    """The best bound that the prices met prove, alone or with weight priced higher as well; a whole number."""
+def _tried(best: WeightOptimum, met: Sequence[Prices]) -> Iterator[Prices]:
+    """Prices that may prove much: the last ones met, alone or with weight priced higher as well."""
     dearer = Prices(best.item.sum(axis=0), 1.0 + best.price.sum(axis=0))
-    tried = [prices.plus(dearer, times) for prices in met[-2:] for times in DEARER]
-    proven = max(operations_bound(problem, blocks, item_of, prices, achieved) for prices in tried)
-    return float(max(0, math.ceil(proven - 1e-6)))
+    return (prices.plus(dearer, times) for times in DEARER for prices in met[:-3:-1])
+
+
+def _proof(problem: Problem, blocks: Sequence[Block], item_of: Ints, tried: Iterable[Prices], draft: Draft) -> float:
+    """The best bound on operations that one of these prices proves, or the first that comes near; a whole number."""
+    achieved, (_, spent) = tier_weights(problem, draft.flow), _account(problem, blocks, draft)
+    proven = 0.0
+    for prices in tried:
+        proven = max(proven, operations_bound(problem, blocks, item_of, prices, achieved))
+        if spent - proven <= GOOD_PROOF * spent:
+            break
+    return float(math.ceil(proven - 1e-6))
 
 
 def _packing(group: Group, block: Block, taken: Taken) -> Packing:

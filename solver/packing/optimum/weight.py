@@ -7,13 +7,15 @@ stays small at any number of GPUs. Its optimum is the bound of every plan's weig
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from solver.packing.layouts import INFEASIBLE
-from solver.packing.optimum.blocks import Block, Marks, best_filling, distinct_rows, plain_block
+from solver.packing.optimum.blocks import Block, Marks, best_filling, plain_block
 from solver.packing.optimum.linear import Floats, Ints
 from solver.packing.optimum.master import Columns, Master
+from solver.packing.optimum.menus import Menus
 from solver.packing.problem import PlainGroup, Problem
 
 FLOOR_SLACK = 1e-9
@@ -40,7 +42,7 @@ class WeightOptimum:
 
     def face(self, block: Block) -> Marks:
         """(S, P): the patterns that plans of the best weight can use; every other one costs some tier weight."""
-        first, member = weight_classes(block)
+        first, member = block.weight_classes
         feasible = block.cost[first] < INFEASIBLE
         for worth in self.item:
             value = np.where(feasible, block.patterns @ worth[block.offset : block.offset + block.items], -1.0)
@@ -48,19 +50,19 @@ class WeightOptimum:
         return feasible[member]
 
 
-def best_weight(problem: Problem, blocks: list[Block], item_of: Ints) -> WeightOptimum:
+def best_weight(problem: Problem, menus: Menus, blocks: list[Block], item_of: Ints) -> WeightOptimum:
     """Solve the relaxation; patterns of groups without MIG that it lacks are added to `blocks` until none helps."""
     for _ in range(MOST_ROUNDS):
-        found = _tiers(problem, blocks, item_of)
+        found = _tiers(problem, menus, blocks, item_of)
         if not _improve(problem, blocks, found):
             break
     return found
 
 
-def _tiers(problem: Problem, blocks: list[Block], item_of: Ints) -> WeightOptimum:
+def _tiers(problem: Problem, menus: Menus, blocks: list[Block], item_of: Ints) -> WeightOptimum:
     columns = [_classes(block) for block in blocks]
     items = sum(block.items for block in blocks)
-    master = Master(problem, columns, item_of, items)
+    master = Master(problem, menus, columns, item_of, items)
     served, price, worth = np.zeros(master.tiers), np.zeros((master.tiers,) * 2), np.zeros((master.tiers, items))
     for tier in range(master.tiers):
         found = master.serve(tier)
@@ -70,18 +72,27 @@ def _tiers(problem: Problem, blocks: list[Block], item_of: Ints) -> WeightOptimu
 
 
 def _classes(block: Block) -> Columns:
-    """Maximal patterns, for each class of states that can take the same ones."""
-    first, member = weight_classes(block)
+    """Maximal patterns that are no mix of others, for each class of states that can take the same ones."""
+    first, member = block.weight_classes
     count = np.bincount(member, weights=block.count, minlength=len(first)).astype(np.float64)
     row, pattern = np.nonzero(block.maximal(block.cost[first] < INFEASIBLE))
-    return Columns(block.offset, block.patterns, count, row, pattern, np.zeros(len(row)))
+    listed = np.split(block.patterns[pattern], np.searchsorted(row, np.arange(1, len(first))))
+    kept = np.concatenate([_corners(patterns.tobytes(), block.items) for patterns in listed])
+    return Columns(block.offset, block.patterns, count, row[kept], pattern[kept], np.zeros(int(kept.sum())))
 
 
-def weight_classes(block: Block) -> tuple[Ints, Ints]:
-    """A state of each class of those that can take the same patterns, and the class of every state."""
-    _, shaped, shape = np.unique(block.shape, return_index=True, return_inverse=True)
-    first, which = distinct_rows((block.cost[shaped] < INFEASIBLE).astype(np.uint8))
-    return shaped[first], which[shape.ravel()]
+@lru_cache(maxsize=10_000)
+def _corners(patterns: bytes, items: int) -> Marks:
+    """Which of the patterns (rows of so many items) no even mix of two others equals or exceeds.
+
+    A relaxation takes the two by halves instead, and its optimum stays the same.
+    """
+    table = np.frombuffer(patterns, dtype=np.int64).reshape(-1, items)
+    mixed = np.all(2 * table[:, None, None, :] <= table[:, None, :] + table[None, :, :], axis=3)
+    one = np.arange(len(table))
+    mixed[one, one, :] = mixed[one, :, one] = False
+    corners: Marks = ~np.any(mixed, axis=(1, 2))
+    return corners
 
 
 def _improve(problem: Problem, blocks: list[Block], found: WeightOptimum) -> bool:
