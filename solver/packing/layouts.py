@@ -77,15 +77,20 @@ class Layouts:
         best[which[begins]] = np.minimum(np.minimum.reduceat(work, begins, axis=0), INFEASIBLE).astype(np.uint8)
         return np.ascontiguousarray(best.T)
 
-    def cheapest(self, open_: Bits, idle: Bits, multiset: int) -> Bits:
-        """For each GPU the layout of a multiset that takes the fewest operations, then leaves the most slots open."""
-        here = slice(self.first[multiset], self.first[multiset + 1])
-        sets, shadow = self.sets[here], self._shadow[here]
-        work = np.bitwise_count(sets & ~idle[:, None]).astype(np.int64) + np.bitwise_count(idle[:, None] & shadow)
-        room = np.bitwise_count(open_[:, None] & ~shadow)
-        illegal = (sets & ~open_[:, None]) != 0
-        best: Bits = sets[np.argmin(work * 64 - room + illegal * 10_000, axis=1)]
-        return best
+    def cheapest(self, open_: Bits, idle: Bits, multiset: Bits) -> Bits:
+        """For each GPU the layout of its multiset that takes the fewest operations, then leaves the most slots open."""
+        size = self.first[multiset + 1] - self.first[multiset]
+        begin = np.cumsum(size) - size
+        layout = np.arange(int(size.sum())) + np.repeat(self.first[multiset] - begin, size)
+        sets, shadow = self.sets[layout], self._shadow[layout]
+        opens, idles = np.repeat(open_, size), np.repeat(idle, size)
+        work = np.bitwise_count(sets & ~idles).astype(np.int64) + np.bitwise_count(idles & shadow)
+        room = np.bitwise_count(opens & ~shadow)
+        illegal = (sets & ~opens) != 0
+        rank = (work + 1) * 64 - room + illegal * 10_000
+        best = np.minimum.reduceat(rank * len(self.sets) + layout, begin) if len(begin) else begin
+        chosen: Bits = self.sets[best % len(self.sets)]
+        return chosen
 
 
 @cache

@@ -61,11 +61,18 @@ class Block:
 
     def maximal(self, feasible: Marks) -> Marks:
         """(n, P): the feasible patterns that no other feasible one contains."""
-        differ = ~np.eye(len(self.patterns), dtype=bool)
-        less = (self.patterns[:, None, :] <= self.patterns[None, :, :]).all(axis=2) & differ
-        contained = feasible.astype(np.float32) @ less.T.astype(np.float32) > 0
+        contained = feasible.astype(np.float32) @ _containing(self.patterns.tobytes(), self.items) > 0
         maximal: Marks = feasible & ~contained
         return maximal
+
+
+@lru_cache
+def _containing(patterns: bytes, items: int) -> NDArray[np.float32]:
+    """(P, P): 1 where the row's pattern contains the column's and is another."""
+    table = np.frombuffer(patterns, dtype=np.int64).reshape(-1, items)
+    more: Marks = np.all(table[:, None, :] >= table[None, :, :], axis=2)
+    contains: NDArray[np.float32] = (more & ~np.eye(len(table), dtype=bool)).astype(np.float32)
+    return contains
 
 
 def blocks_of(problem: Problem) -> list[Block]:

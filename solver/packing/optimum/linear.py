@@ -118,7 +118,7 @@ class Program:
         parameters.cp_sat.cut_level = 0
         parameters.cp_sat.cp_model_probing_level = 0
         parameters.cp_sat.symmetry_level = 0
-        parameters.cp_sat.max_presolve_iterations = 1
+        parameters.cp_sat.max_presolve_iterations = 0
         result = self._run(self._model(maximize, integer=True), parameters_pb2.SOLVER_TYPE_CP_SAT, parameters)
         if not result.solutions:
             impossible = result.termination.reason == result_pb2.TERMINATION_REASON_INFEASIBLE

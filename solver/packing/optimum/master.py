@@ -81,7 +81,8 @@ class Master:
         self._give_items()
         self._chosen, self._served = menus.serve(self.program, self._items, item_of, self.demand.count)
         limits = self.program.add_rows(-INFINITY, caps.limit)
-        self.program.add_terms(limits[caps.row], menus.capped(self._chosen), caps.part)
+        mine, capped = menus.capped(self._chosen)
+        self.program.add_terms(limits[caps.row[mine]], capped, caps.part[mine])
         self._floors: list[Ints] = []
         self._short: list[tuple[Ints, float]] = []
 

@@ -8,11 +8,16 @@ kind is told apart afterwards.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from copy import copy
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.packing.optimum.linear import INFINITY, Ints, Program
 from solver.packing.problem import Problem
+
+Marks = NDArray[np.bool_]
+NONE = -1
 
 
 class Menus:
@@ -53,11 +58,21 @@ class Menus:
         program.add_terms(items[item_of[self.choice]], chosen, -1.0)
         return chosen, served
 
-    def capped(self, chosen: Ints) -> Ints:
-        """The variables of the choices that the problem's caps count."""
-        of_option = np.empty(self._flows, dtype=np.int64)
+    def part(self, useful: Marks) -> Menus:
+        """The same with some of the choices (C,) only."""
+        kept = np.split(useful, np.cumsum(self._size))[:-1]
+        part = copy(self)
+        part.choice = self.choice[useful]
+        part._size = [int(mine.sum()) for mine in kept]
+        part._options = [mine[kept[menu]] for mine, menu in zip(self._options, self.of_kind.tolist(), strict=True)]
+        return part
+
+    def capped(self, chosen: Ints) -> tuple[Ints, Ints]:
+        """What the problem's caps count of these variables: positions in the caps, and for each its variable."""
+        of_option = np.full(self._flows, NONE)
         of_option[self.choice] = chosen
-        return of_option[self._caps.option]
+        mine = np.flatnonzero(of_option[self._caps.option] != NONE)
+        return mine, of_option[self._caps.option[mine]]
 
     def shared_out(self, chosen: Ints, served: Ints) -> Ints:
         """(O,) the flow that serves so much of each kind by so much of each choice.

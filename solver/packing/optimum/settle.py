@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from solver.packing.layouts import INFEASIBLE
-from solver.packing.optimum.blocks import Block
+from solver.packing.optimum.blocks import Block, Marks
 from solver.packing.optimum.linear import INFINITY, Floats, Ints, Program, SolveFailed
 from solver.packing.optimum.menus import Menus
 from solver.packing.optimum.prices import Prices, reduced_costs
@@ -83,7 +83,7 @@ class Leftover:
         draft: Draft,
         prices: Prices | None = None,
     ) -> None:
-        self._problem, self._menus, self._draft = problem, menus, draft
+        self._problem, self._draft = problem, draft
         self._program = Program()
         demand, options = problem.demand, problem.options
         served = np.bincount(options.kind, weights=draft.flow, minlength=len(demand.count)).astype(np.int64)
@@ -94,7 +94,8 @@ class Leftover:
         left = [self._left(t, b) for t, b in zip(draft.taken, blocks, strict=True)]
         self._choices = max(CHOICES, MOST_COLUMNS // max(1, sum(map(np.count_nonzero, left))))
         self._columns = [self._offer(n, b, prices) for n, b in zip(left, blocks, strict=True)]
-        self._chosen, self._served = menus.serve(self._program, self._items, item_of, self._waiting)
+        self._menus = menus.part(self._possible(spare, blocks)[item_of[menus.choice]])
+        self._chosen, self._served = self._menus.serve(self._program, self._items, item_of, self._waiting)
         self._keep_caps()
 
     @staticmethod
@@ -103,6 +104,13 @@ class Leftover:
         used = np.bincount(taken.state, weights=taken.count, minlength=len(block.count))
         left: Ints = np.maximum(block.count - used, 0).astype(np.int64)
         return left
+
+    def _possible(self, spare: Ints, blocks: Sequence[Block]) -> Marks:
+        """(I,) the items that there may be."""
+        possible: Marks = spare > 0
+        for block, (_, pattern, _, _) in zip(blocks, self._columns, strict=True):
+            possible[block.offset : block.offset + block.items] |= block.patterns[pattern].any(axis=0)
+        return possible
 
     def _offer(self, left: Ints, block: Block, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
         """Leftover states and their patterns: state, pattern, variable and cost, each (X,)."""
@@ -125,7 +133,8 @@ class Leftover:
         used = np.bincount(caps.row, weights=caps.part * self._draft.flow[caps.option], minlength=len(caps.limit))
         left = np.round((caps.limit - used) * CAP_SCALE)
         rows = self._program.add_rows(-INFINITY, np.maximum(left, 0.0))
-        self._program.add_terms(rows[caps.row], self._menus.capped(self._chosen), np.round(caps.part * CAP_SCALE))
+        mine, capped = self._menus.capped(self._chosen)
+        self._program.add_terms(rows[caps.row[mine]], capped, np.round(caps.part[mine] * CAP_SCALE))
 
     def together(self, seconds: float) -> Draft:
         """Weight, tier before tier, and operations in one objective. Raises SolveFailed."""

@@ -99,9 +99,5 @@ def _packing(group: Group, block: Block, taken: Taken) -> Packing:
     if not isinstance(group, MigGroup):
         return Packing(taken.state, block.patterns[taken.pattern], taken.count)
     table = layouts_of(group.model)
-    layout = np.zeros(len(taken.state), dtype=np.int64)
-    for pattern in np.unique(taken.pattern):
-        mine = taken.pattern == pattern
-        states = taken.state[mine]
-        layout[mine] = table.cheapest(group.open[states], group.idle[states], int(block.origin[pattern]))
+    layout = table.cheapest(group.open[taken.state], group.idle[taken.state], block.origin[taken.pattern])
     return Packing(taken.state, layout, taken.count)
