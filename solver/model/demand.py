@@ -8,6 +8,8 @@ from types import MappingProxyType
 
 from solver.model.cluster import Backing
 
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class WholeGpus:
@@ -109,7 +111,7 @@ class Request:
     created: float = 0.0
     workload: str = ""
     pools: tuple[str, ...] = ()
-    node_selector: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    node_selector: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     excluded: frozenset[str] = frozenset()
     anti_affinity: str | None = None
     cpu_milli: int = 0

@@ -26,6 +26,7 @@ from solver.packing.batch.formulate import Formulator
 from solver.packing.batch.gpus import Gpus
 from solver.packing.batch.greedy import greedy
 from solver.packing.batch.handout import hand_out, work_of
+from solver.packing.batch.holdings import Holdings
 from solver.packing.batch.lazily import After, Outcomes, Steps
 from solver.packing.batch.merge import after, merged, summed
 from solver.packing.batch.requests import Ints, Requests
@@ -49,8 +50,9 @@ class Batch:
     def __init__(self, snapshot: Snapshot, policy: Policy, worker: Worker, in_turn: InTurn) -> None:
         self._snapshot, self._policy, self._worker, self._in_turn = snapshot, policy, worker, in_turn
         self._requests = Requests(snapshot.pending)
-        self._gpus = Gpus(snapshot)
-        self._fairness = Fairness(snapshot, self._gpus, self._requests)
+        holdings = Holdings(snapshot)
+        self._gpus = Gpus(snapshot, holdings)
+        self._fairness = Fairness(snapshot, self._gpus, holdings, self._requests)
         self._placed = np.zeros(len(snapshot.pending), dtype=bool)
         self._plans: list[Plan] = []
         self._now, self._laid = snapshot, 0
@@ -85,8 +87,9 @@ class Batch:
 
     def _serve_together(self, positions: Ints) -> None:
         if self._plans:
-            self._gpus = Gpus(self._current())
-            self._fairness.rebook(self._current(), self._gpus)
+            holdings = Holdings(self._current())
+            self._gpus = Gpus(self._current(), holdings)
+            self._fairness.rebook(self._current(), self._gpus, holdings)
         formulation = Formulator(self._gpus, self._requests, self._fairness, self._policy).build(
             positions, self._policy.improve_s
         )

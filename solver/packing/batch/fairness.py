@@ -17,6 +17,7 @@ import numpy as np
 from solver.model.demand import Request
 from solver.model.snapshot import Snapshot
 from solver.packing.batch.gpus import UNUSABLE, Gpus
+from solver.packing.batch.holdings import Holdings
 from solver.packing.batch.requests import Ints, Requests
 from solver.quota.accounting import asked
 from solver.quota.jobs import GangKey, gang_key
@@ -24,14 +25,14 @@ from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.quota.pools import Pool
 
 REFUSED = -1
-BEYOND = NO_PRIORITY = 1_000_000
+BEYOND = 1_000_000
 
 
 class Fairness:
     """tier: (R,) of each request, 0 first, REFUSED for those that may not be served now; beyond: its fair share."""
 
-    def __init__(self, snapshot: Snapshot, gpus: Gpus, requests: Requests) -> None:
-        self.rebook(snapshot, gpus)
+    def __init__(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings, requests: Requests) -> None:
+        self.rebook(snapshot, gpus, holdings)
         count = np.bincount(requests.kind, minlength=len(requests.examples))
         asks = dict.fromkeys(request.ask for request in requests.examples)
         gpus_of = {ask: asked(ask, snapshot.models) for ask in asks}
@@ -41,12 +42,13 @@ class Fairness:
         self.ledger.divide()
         self.tier = self._tiers(requests, np.array(barred, dtype=bool))
 
-    def rebook(self, snapshot: Snapshot, gpus: Gpus) -> None:
+    def rebook(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings) -> None:
         """Read the accounts anew, after others have been served."""
         self.ledger = Ledger(replace(snapshot, gpus=(), held=(), pending=()))
         self.ledger.pools = _pools(snapshot, gpus)
         self._accounts: dict[tuple[str, tuple[str, ...]], list[tuple[str, Account]]] = {}
-        self._book_holdings(snapshot)
+        self._least = holdings.least
+        self._book(holdings)
 
     def may_preempt(self, request: Request) -> bool:
         """Whether its project has less important work that may have to give way to it."""
@@ -69,22 +71,8 @@ class Fairness:
             self._accounts[key] = [(name, account) for name, account in found if account]
         return self._accounts[key]
 
-    def _book_holdings(self, snapshot: Snapshot) -> None:
-        sums: defaultdict[tuple[str, str, bool], float] = defaultdict(float)
-        least: dict[str, int] = {}
-        pool_of = self.ledger.pool_of
-        for holding in snapshot.held:
-            if holding.releasing:
-                continue
-            request, grant = holding.request, holding.grant
-            project, preemptible = request.project, request.preemptible
-            key = (project, pool_of.get(grant.node, ""), preemptible)
-            for share in grant.devices:
-                sums[key] += share.portion
-            if preemptible and not holding.protected and request.priority < least.get(project, NO_PRIORITY):
-                least[project] = request.priority
-        self._least = least
-        for (project, pool, preemptible), gpus in sums.items():
+    def _book(self, holdings: Holdings) -> None:
+        for (project, pool, preemptible), gpus in holdings.held.items():
             account = self.ledger.account(project, pool)
             for level in account.chain if account else ():
                 level.allocated += gpus
@@ -152,11 +140,8 @@ def _gangs(examples: Sequence[Request]) -> list[list[int]]:
 def _pools(snapshot: Snapshot, gpus: Gpus) -> dict[str, Pool]:
     """What quota/pools.py says, from columns: GPUs that can serve, less the slices that are not ours."""
     part = (gpus.kind != UNUSABLE).astype(np.float64)
-    for row, profile in gpus.strange:
-        model = snapshot.models.get(snapshot.gpus[row].model)
-        found = model.profile(profile) if model else None
-        if model and found and model.slices:
-            part[row] = max(0.0, part[row] - found.slices / model.slices)
+    np.subtract.at(part, *gpus.foreign)
+    np.maximum(part, 0.0, out=part)
     per_node = np.bincount(gpus.node[gpus.node >= 0], weights=part[gpus.node >= 0], minlength=len(snapshot.nodes))
     grains = [1.0 / kind.model.slices if kind.mig and kind.model and kind.model.slices else 1.0 for kind in gpus.kinds]
     totals: defaultdict[str, float] = defaultdict(float)

@@ -6,21 +6,27 @@ MIG it is what is used, in millionths and MiB. What a claim holds is laid over w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.model.cluster import Backing, Gpu, Instance, InstanceState
+from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel, Placement
 from solver.model.snapshot import Snapshot
+from solver.packing.batch.holdings import Holdings
 from solver.packing.layouts import Layouts, layouts_of
 from solver.packing.tables import MILLIONTHS, millionths
 
 Ints = NDArray[np.int64]
+Look = tuple[str, int, int, InstanceState]
 UNUSABLE = -1
+ALL = -1
+"""The set of all slots, of any model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,93 +43,114 @@ class _Reader:
 
     def __init__(self, number: int, kind: GpuKind) -> None:
         self.number = number
+        self.model = kind.model
         self.table: Layouts | None = layouts_of(kind.model) if kind.mig and kind.model else None
-        slots = self.table.slots if self.table else ()
         self.all = self.table.all if self.table else 0
-        self.idle = {(slot.profile, slot.start): 1 << i for i, slot in enumerate(slots)}
-        excludes = self.table.excludes if self.table else ()
-        self.leaves = {(slot.profile, slot.start): ~excludes[i] for i, slot in enumerate(slots)}
 
-    def unknown(self, instance: Instance) -> int:
+    def effect(self, look: Look) -> tuple[int, int, float]:
+        """What such an instance leaves open, the idle slot it is, and the part of the GPU that is not ours with it."""
+        profile, start, size, state = look
+        slot = self.table.index.get(Placement(profile, start)) if self.table else None
+        if self.table is None or slot is None:
+            return self._unknown(((1 << size) - 1) << start), 0, 0.0
+        if state is InstanceState.IDLE:
+            return ALL, 1 << slot, 0.0
+        return ~self.table.excludes[slot], 0, 0.0 if state is InstanceState.BUSY else self._part(profile)
+
+    def _unknown(self, units: int) -> int:
         """What an instance that the model's table does not list leaves open."""
-        return ~self.table.touching(instance.mask) if self.table else 0
+        return ~self.table.touching(units) if self.table else 0
+
+    def _part(self, profile: str) -> float:
+        found = self.model.profile(profile) if self.model else None
+        return found.slices / self.model.slices if found and self.model and self.model.slices else 0.0
 
 
 class Gpus:
     """Columns over all GPUs of the snapshot, in its order: kind (UNUSABLE where nothing may be placed), node and state.
 
-    strange: (row, profile) of instances that are not ours
+    foreign: rows of instances that are not ours, and the part of their GPU that each takes
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, holdings: Holdings) -> None:
         self.gpus = snapshot.gpus
         self.nodes = snapshot.nodes
         self.kinds: list[GpuKind] = []
         self._readers: dict[tuple[str, bool, int], _Reader] = {}
-        self._seen: set[str | None] = set()
         self._rows: dict[str, int] = {}
-        self._read(snapshot)
-        self._lay_over(snapshot)
+        for holding in holdings.unreported(self._read(snapshot)):
+            self.occupy(holding.request.claim, holding.grant.devices)
 
-    def _read(self, snapshot: Snapshot) -> None:
+    def _read(self, snapshot: Snapshot) -> set[str | None]:
+        """Fill the columns from what nodes report. The claims they report."""
         places = {node.name: i for i, node in enumerate(snapshot.nodes)}
-        usable = {node.name for node in snapshot.nodes if node.ready}
-        kind, node, open_, idle = [], [], [], []
-        strange: list[tuple[int, str]] = []
-        used: list[tuple[int, int, int]] = []
-        readers, seen, busy, vacant = self._readers, self._seen, InstanceState.BUSY, InstanceState.IDLE
+        kinds: defaultdict[tuple[str, bool, int], int] = defaultdict(count().__next__)
+        looks: defaultdict[Look, int] = defaultdict(count().__next__)
+        busy, claims = InstanceState.BUSY, list[str | None]()
+        kind, node, fenced, shared, many, look = (list[int]() for _ in range(6))
         for row, gpu in enumerate(snapshot.gpus):
-            reader = readers.get((gpu.model, gpu.mig, gpu.memory_mib)) or self._reader(gpu, snapshot)
-            left, waiting = reader.all, 0
-            leaves = reader.leaves
-            for instance in gpu.instances:
-                key = (instance.profile, instance.start)
-                if key not in leaves:
-                    left &= reader.unknown(instance)
-                elif instance.state is vacant:
-                    waiting |= reader.idle[key]
-                else:
-                    left &= leaves[key]
-                    if instance.state is busy:
-                        seen.add(instance.claim)
-                    else:
-                        strange.append((row, instance.profile))
-            if gpu.parts or gpu.held_by:
-                used.append((row, *self._taken(gpu)))
-            kind.append(UNUSABLE if gpu.fenced or gpu.node not in usable else reader.number)
+            kind.append(kinds[gpu.model, gpu.mig, gpu.memory_mib])
             node.append(places.get(gpu.node, UNUSABLE))
-            open_.append(left)
-            idle.append(waiting)
-        self.kind, self.node = np.array(kind, dtype=np.int64), np.array(node, dtype=np.int64)
-        self.open, self.idle = np.array(open_, dtype=np.int64), np.array(idle, dtype=np.int64)
-        self.strange = strange
-        self.millionths, self.memory_mib = np.zeros(len(kind), dtype=np.int64), np.zeros(len(kind), dtype=np.int64)
-        for row, share, mib in used:
-            self.millionths[row], self.memory_mib[row] = share, mib
+            many.append(len(gpu.instances))
+            for instance in gpu.instances:
+                look.append(looks[instance.profile, instance.start, instance.size, instance.state])
+                if instance.state is busy:
+                    claims.append(instance.claim)
+            if gpu.parts or gpu.held_by:
+                shared.append(row)
+            if gpu.fenced:
+                fenced.append(row)
+        readers = [self._reader(key, snapshot) for key in kinds]
+        reader = np.array(kind, dtype=np.int64)
+        self.node = np.array(node, dtype=np.int64)
+        self.kind = np.array([reader.number for reader in readers], dtype=np.int64)[reader]
+        self.kind[fenced] = UNUSABLE
+        self.kind[~np.array([*(node.ready for node in snapshot.nodes), False])[self.node]] = UNUSABLE
+        self._fill(readers, reader, list(looks), np.array(look, dtype=np.int64), np.array(many, dtype=np.int64))
+        return {*claims, *self._share(shared)}
 
-    def _reader(self, gpu: Gpu, snapshot: Snapshot) -> _Reader:
-        kind = GpuKind(snapshot.models.get(gpu.model), gpu.memory_mib, gpu.mig)
-        known = not gpu.mig or kind.model is not None
-        reader = _Reader(len(self.kinds) if known else UNUSABLE, kind)
+    def _reader(self, key: tuple[str, bool, int], snapshot: Snapshot) -> _Reader:
+        name, mig, memory_mib = key
+        kind = GpuKind(snapshot.models.get(name), memory_mib, mig)
+        known = not mig or kind.model is not None
+        reader = self._readers[key] = _Reader(len(self.kinds) if known else UNUSABLE, kind)
         if known:
             self.kinds.append(kind)
-        self._readers[gpu.model, gpu.mig, gpu.memory_mib] = reader
         return reader
 
-    def _taken(self, gpu: Gpu) -> tuple[int, int]:
-        if gpu.held_by:
-            self._seen.add(gpu.held_by)
-            return MILLIONTHS, gpu.memory_mib
-        self._seen.update(part.claim for part in gpu.parts)
-        return sum(millionths(part.portion) for part in gpu.parts), sum(part.memory_mib for part in gpu.parts)
+    def _fill(self, readers: Sequence[_Reader], reader: Ints, looks: Sequence[Look], look: Ints, many: Ints) -> None:
+        """What is open and idle. reader, many: (G,) each GPU's reader and instances; look: of all instances in turn."""
+        pair = np.repeat(reader * len(looks), many) + look
+        leaves, idle = np.full(len(readers) * len(looks), ALL), np.zeros(len(readers) * len(looks), dtype=np.int64)
+        part = np.zeros(len(leaves))
+        for code in np.flatnonzero(np.bincount(pair)).tolist():
+            leaves[code], idle[code], part[code] = readers[code // len(looks)].effect(looks[code % len(looks)])
+        self.open = np.array([reader.all for reader in readers], dtype=np.int64)[reader]
+        self.idle = np.zeros(len(reader), dtype=np.int64)
+        rows = np.flatnonzero(many)
+        begin = (np.cumsum(many) - many)[rows]
+        self.open[rows] &= np.bitwise_and.reduceat(leaves[pair], begin)
+        self.idle[rows] = np.bitwise_or.reduceat(idle[pair], begin)
+        foreign = np.flatnonzero(part[pair])
+        self.foreign = (np.repeat(np.arange(len(many)), many)[foreign], part[pair[foreign]])
 
-    def _lay_over(self, snapshot: Snapshot) -> None:
-        """Occupy the places of claims that no node reports yet, or reports on some of their GPUs only."""
-        seen = self._seen
-        for holding in snapshot.held:
-            devices = holding.grant.devices
-            if len(devices) > 1 or holding.request.claim not in seen:
-                self.occupy(holding.request.claim, devices)
+    def _share(self, rows: Sequence[int]) -> list[str | None]:
+        """What is used of GPUs without MIG. Whose claims use it."""
+        used, claims = list[tuple[int, int, int]](), list[str | None]()
+        for row in rows:
+            gpu = self.gpus[row]
+            if gpu.held_by:
+                claims.append(gpu.held_by)
+                used.append((row, MILLIONTHS, gpu.memory_mib))
+                continue
+            for part in gpu.parts:
+                claims.append(part.claim)
+                used.append((row, millionths(part.portion), part.memory_mib))
+        where, share, mib = np.array(used, dtype=np.int64).reshape(-1, 3).T
+        self.millionths, self.memory_mib = (np.zeros(len(self.gpus), dtype=np.int64) for _ in range(2))
+        np.add.at(self.millionths, where, share)
+        np.add.at(self.memory_mib, where, mib)
+        return claims
 
     def occupy(self, claim: str, devices: Iterable[DeviceShare]) -> None:
         """Count these shares as taken, unless their GPUs report the claim already."""

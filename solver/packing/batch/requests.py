@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import count
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.model.demand import Ask, Fraction, Memory, MigProfile, Request, WholeGpus
+from solver.model.demand import Fraction, Memory, MigProfile, Request
 
 Ints = NDArray[np.int64]
-
-_ASK: dict[type[Any], Callable[[Any], Hashable]] = {
-    WholeGpus: attrgetter("devices"),
-    Fraction: attrgetter("portion", "devices"),
-    Memory: attrgetter("mib", "devices"),
-    MigProfile: attrgetter("profile", "devices"),
-}
-_REST = attrgetter(
-    "project",
-    "priority",
-    "preemptible",
-    "pools",
-    "excluded",
-    "anti_affinity",
-    "cpu_milli",
-    "memory_mib",
-    "gang",
-    "nominated",
-    "backing_off_until",
-)
 
 
 class Requests:
@@ -39,27 +20,55 @@ class Requests:
 
     def __init__(self, pending: Sequence[Request]) -> None:
         self.pending = pending
-        numbers: dict[Hashable, int] = {}
-        kind: list[int] = []
-        for request in pending:
-            ask: Ask = request.ask
-            selector = frozenset(request.node_selector.items()) if request.node_selector else None
-            key = (_REST(request), type(ask), _ASK[type(ask)](ask), selector)
-            kind.append(numbers.setdefault(key, len(numbers)))
-        self.kind: Ints = np.array(kind, dtype=np.int64)
-        _, first = np.unique(self.kind, return_index=True)
+        numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+        self.kind: Ints = np.fromiter(map(numbers.__getitem__, _looks(pending)), np.int64, len(pending))
+        first = np.flatnonzero(np.diff(np.maximum.accumulate(self.kind), prepend=-1))
         self.examples = [pending[i] for i in first.tolist()]
         self.order = self._by_age()
 
     def _by_age(self) -> Ints:
         created = np.fromiter(map(attrgetter("created"), self.pending), float, len(self.pending))
-        priority = np.array([request.priority for request in self.examples], dtype=np.int64)[self.kind]
-        order: Ints = np.lexsort((created, -priority))
-        same = (np.diff(created[order]) == 0) & (np.diff(priority[order]) == 0)
-        ends = np.flatnonzero(~np.concatenate([same, [False]]))
-        begin = 0
-        for end in ends.tolist() if same.any() else ():
-            if end > begin:
-                order[begin : end + 1] = sorted(order[begin : end + 1].tolist(), key=lambda i: self.pending[i].claim)
-            begin = end + 1
+        priorities, place = np.unique([-request.priority for request in self.examples], return_inverse=True)
+        rank = narrow(place, len(priorities))[self.kind]
+        order = np.argsort(created)
+        order = order[np.argsort(rank[order], kind="stable")]
+        same = (np.diff(created[order]) == 0) & (np.diff(rank[order]) == 0)
+        edges = np.flatnonzero(np.diff(same, prepend=False, append=False)).reshape(-1, 2)
+        for begin, end in edges.tolist():
+            order[begin : end + 1] = sorted(order[begin : end + 1].tolist(), key=lambda i: self.pending[i].claim)
         return order
+
+
+def narrow(numbers: Ints, many: int) -> NDArray[np.int64] | NDArray[np.int16]:
+    """Numbers below `many` in a type that a stable argsort counts instead of comparing, where they fit."""
+    return numbers.astype(np.int16) if many <= np.iinfo(np.int16).max else numbers
+
+
+def _looks(pending: Sequence[Request]) -> Iterator[Hashable]:
+    """Of each request all but its name and age."""
+    for request in pending:
+        ask, selector = request.ask, request.node_selector
+        size: Hashable = None
+        if type(ask) is MigProfile:
+            size = ask.profile
+        elif type(ask) is Fraction:
+            size = ask.portion
+        elif type(ask) is Memory:
+            size = ask.mib
+        yield (
+            type(ask),
+            size,
+            ask.devices,
+            request.project,
+            request.priority,
+            request.preemptible,
+            request.pools,
+            request.excluded,
+            request.anti_affinity,
+            request.cpu_milli,
+            request.memory_mib,
+            request.gang,
+            request.nominated,
+            request.backing_off_until,
+            frozenset(selector.items()) if selector else None,
+        )
