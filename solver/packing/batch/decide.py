@@ -98,7 +98,7 @@ class Batch:
         answer, method = self._answer(formulation.problem)
         shares = hand_out(formulation, answer, self._gpus, self._requests)
         self._placed[shares.request] = True
-        work = work_of(shares, formulation, self._gpus)
+        work = work_of(shares, self._gpus)
         steps = Steps(self._gpus, self._requests, formulation, shares, work)
         operations = len(work.create_row) + len(work.destroy_row)
         certificate = Certificate(

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.model.demand import Request
 from solver.model.snapshot import Snapshot
+from solver.packing.batch.counting import begins, in_groups
 from solver.packing.batch.gpus import UNUSABLE, Gpus
 from solver.packing.batch.holdings import Holdings
 from solver.packing.batch.requests import Ints, Requests
@@ -24,6 +26,7 @@ from solver.quota.jobs import GangKey, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.quota.pools import Pool
 
+Flags = NDArray[np.bool_]
 REFUSED = -1
 BEYOND = 1_000_000
 
@@ -44,7 +47,8 @@ class Fairness:
 
     def rebook(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings) -> None:
         """Read the accounts anew, after others have been served."""
-        self.ledger = Ledger(replace(snapshot, gpus=(), held=(), pending=()))
+        one_per_pool = tuple({node.pool: node for node in snapshot.nodes}.values())
+        self.ledger = Ledger(replace(snapshot, nodes=one_per_pool, gpus=(), held=(), pending=()))
         self.ledger.pools = _pools(snapshot, gpus)
         self._accounts: dict[tuple[str, tuple[str, ...]], list[tuple[str, Account]]] = {}
         self._least = holdings.least
@@ -100,27 +104,33 @@ class Fairness:
                     left -= part
             options[0][1].wanted += left
 
-    def _tiers(self, requests: Requests, barred: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
+    def _tiers(self, requests: Requests, barred: Flags) -> Ints:
         examples, kind = requests.examples, requests.kind
         names = {name: i for i, name in enumerate(dict.fromkeys(request.project for request in examples))}
         project = np.array([names[request.project] for request in examples], dtype=np.int64)[kind]
         rest = np.array([self._share_left(name) for name in names])
-        ordered = requests.order[np.argsort(project[requests.order], kind="stable")]
+        ordered = requests.order[in_groups(project[requests.order], len(names))]
         gpus = np.where(barred, 0.0, self._wants)[kind][ordered]
         reach = np.cumsum(gpus)
-        first = np.searchsorted(project[ordered], project[ordered])
-        beyond = np.empty(len(kind), dtype=bool)
-        beyond[ordered] = reach - reach[first] + gpus[first] > rest[project[ordered]] + EPSILON
-        priority = np.array([request.priority for request in examples], dtype=np.int64)[kind]
-        rank = beyond.astype(np.int64) * BEYOND - priority
-        self.beyond = beyond
-        usable = ~barred[kind]
+        first = begins(project, len(names))
+        start = reach[first] - gpus[first]
+        self.beyond = np.empty(len(kind), dtype=bool)
+        self.beyond[ordered] = reach - start[project[ordered]] > rest[project[ordered]] + EPSILON
+        return self._by_rank(examples, barred, self.beyond * len(examples) + kind)
+
+    def _by_rank(self, examples: Sequence[Request], barred: Flags, look: Ints) -> Ints:
+        """(R,) tiers. look: (R,) the kind, plus the number of kinds where the request is beyond its fair share."""
+        priority = np.array([request.priority for request in examples], dtype=np.int64)
+        rank = np.concatenate([-priority, BEYOND - priority])
+        present = np.bincount(look, minlength=len(rank)) > 0
+        kind = np.arange(len(rank)) % len(examples)
         for members in _gangs(examples):
-            mine = np.isin(kind, members)
+            mine = present & np.isin(kind, members)
             rank[mine] = rank[mine].min()
-        tier = np.full(len(kind), REFUSED, dtype=np.int64)
+        usable = present & ~barred[kind]
+        tier = np.full(len(rank), REFUSED, dtype=np.int64)
         tier[usable] = np.unique(rank[usable], return_inverse=True)[1].ravel()
-        return tier
+        return tier[look]
 
     def _share_left(self, project: str) -> float:
         """GPUs of its fair share, over all pools, that a project does not have yet."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Request
 from solver.model.snapshot import Policy
+from solver.packing.batch.counting import distinct, in_groups
 from solver.packing.batch.fairness import REFUSED, Fairness
 from solver.packing.batch.gpus import UNUSABLE, GpuKind, Gpus
 from solver.packing.batch.requests import Ints, Requests
@@ -58,7 +61,7 @@ class Formulator:
 
     def build(self, wanted: Ints, seconds: float) -> Formulation:
         """The problem of the requests at positions `wanted`."""
-        kinds = np.unique(self._requests.kind[wanted]).tolist()
+        kinds = np.flatnonzero(np.bincount(self._requests.kind[wanted])).tolist()
         self._sites, groups = self._group([self._requests.examples[kind] for kind in kinds])
         cell_of, demand = self._demand(wanted, kinds)
         groups = [self._with_items(site, group) for site, group in zip(self._sites, groups, strict=True)]
@@ -81,13 +84,14 @@ class Formulator:
         node_class, nodes = self._node_classes(examples)
         usable = np.flatnonzero(gpus.kind != UNUSABLE)
         key = node_class[gpus.node[usable]] * len(gpus.kinds) + gpus.kind[usable]
+        below = len(nodes) * len(gpus.kinds)
+        by_key, ends = usable[in_groups(key, below)], np.cumsum(np.bincount(key, minlength=below))
         sites, groups = [], []
-        for number in np.unique(key).tolist():
-            rows = usable[key == number]
+        for number in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
+            rows = by_key[ends[number - 1] if number else 0 : ends[number]]
             node, kind = nodes[number // len(gpus.kinds)], gpus.kinds[number % len(gpus.kinds)]
             first, second = (gpus.open, gpus.idle) if kind.mig else (gpus.millionths, gpus.memory_mib)
-            order = np.lexsort((rows, second[rows], first[rows]))
-            rows = rows[order]
+            rows = rows[np.lexsort((second[rows], first[rows]))]
             change = np.flatnonzero(np.diff(first[rows], prepend=-2) | np.diff(second[rows], prepend=-2))
             state = np.zeros(len(rows), dtype=np.int64)
             state[change] = 1
@@ -100,17 +104,18 @@ class Formulator:
         """(N,) the class of each node, and one node per class: alike in pool and to every selector and exclusion."""
         selectors = list({frozenset(r.node_selector.items()): None for r in examples if r.node_selector})
         excluded = frozenset().union(*(r.excluded for r in examples))
-        numbers: dict[Hashable, int] = {}
-        nodes: list[Node] = []
-        classes = []
+        first: dict[Hashable, Node] = {}
+        numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+        classes = list[int]()
         for node in self._gpus.nodes:
-            marks = tuple(all(node.labels.get(k) == v for k, v in s) for s in selectors)
-            key = (node.pool, marks, node.name if node.name in excluded else None)
-            if key not in numbers:
-                numbers[key] = len(numbers)
-                nodes.append(node)
+            key: Hashable = node.pool
+            if selectors:
+                key = (key, *[all(node.labels.get(k) == v for k, v in s) for s in selectors])
+            if excluded and node.name in excluded:
+                key = (key, node.name)
+            first.setdefault(key, node)
             classes.append(numbers[key])
-        return np.array(classes, dtype=np.int64), nodes
+        return np.array(classes, dtype=np.int64), list(first.values())
 
     def _demand(self, wanted: Ints, kinds: Sequence[int]) -> tuple[Ints, Demand]:
         """Requests of one tier with the same options and the same caps are one kind of demand, a cell."""
@@ -128,9 +133,9 @@ class Formulator:
             if look_of[kind] == len(chosen):
                 chosen.append((request, capped))
         pairs = tier[wanted] * len(looks) + look_of[self._requests.kind[wanted]]
-        cells, cell, count = np.unique(pairs, return_inverse=True, return_counts=True)
+        cells, cell, count = distinct(pairs, (int(tier.max(initial=0)) + 1) * len(looks))
         cell_of = np.full(len(tier), REFUSED, dtype=np.int64)
-        cell_of[wanted] = cell.ravel()
+        cell_of[wanted] = cell
         found = [self._look(request, capped) for request, capped in chosen]
         weight = np.array(
             [min((option.weight for option in found[c % len(looks)]), default=0.0) for c in cells.tolist()]

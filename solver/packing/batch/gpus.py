@@ -25,6 +25,8 @@ from solver.packing.tables import MILLIONTHS, millionths
 Ints = NDArray[np.int64]
 Look = tuple[str, int, int, InstanceState]
 UNUSABLE = -1
+SLOTS = 64
+"""Bits of a set of slots."""
 ALL = -1
 """The set of all slots, of any model."""
 
@@ -151,6 +153,15 @@ class Gpus:
         np.add.at(self.millionths, where, share)
         np.add.at(self.memory_mib, where, mib)
         return claims
+
+    def excludes(self) -> Ints:
+        """(kinds, SLOTS): what each slot of each kind excludes."""
+        found = np.zeros((len(self.kinds), SLOTS), dtype=np.int64)
+        for number, kind in enumerate(self.kinds):
+            if kind.mig and kind.model is not None:
+                excluded = layouts_of(kind.model).excludes
+                found[number, : len(excluded)] = excluded
+        return found
 
     def occupy(self, claim: str, devices: Iterable[DeviceShare]) -> None:
         """Count these shares as taken, unless their GPUs report the claim already."""

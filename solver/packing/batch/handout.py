@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solver.packing.batch.counting import begins, in_groups
 from solver.packing.batch.formulate import Formulation, Site
-from solver.packing.batch.gpus import Gpus
+from solver.packing.batch.gpus import SLOTS, Gpus
 from solver.packing.batch.requests import Ints, Requests
-from solver.packing.layouts import Layouts, layouts_of
+from solver.packing.layouts import layouts_of
 from solver.packing.problem import Answer, MigGroup, Packing
 
 NO_SLOT = -1
@@ -38,8 +39,9 @@ def hand_out(formulation: Formulation, answer: Answer, gpus: Gpus, requests: Req
     row, slot, site, item, fresh = (np.concatenate(column) for column in zip(*parts, strict=True))
     options = formulation.problem.options
     width = 1 + int(max(options.item.max(initial=0), item.max(initial=0)))
-    seats = np.lexsort((row, fresh, site * width + item))
-    seat_key = (site * width + item)[seats]
+    key = site * width + item
+    seats = np.argsort(((key * 2 + fresh) * len(gpus.gpus) + row) * SLOTS + slot)
+    seat_key = key[seats]
     used = np.flatnonzero(answer.flow)
     flows = used[np.argsort((options.group * width + options.item)[used], kind="stable")]
     flow_key = (options.group * width + options.item)[flows]
@@ -48,18 +50,18 @@ def hand_out(formulation: Formulation, answer: Answer, gpus: Gpus, requests: Req
     begin = np.searchsorted(seat_key, flow_key) + before - before[np.searchsorted(flow_key, flow_key)]
     taken = seats[np.repeat(begin - before, amount) + np.arange(int(amount.sum()))]
     cell = np.repeat(options.kind[flows], amount)
-    chosen = _in_line(formulation.cell, requests.order, cell)
+    chosen = _in_line(formulation.cell, requests.order, cell, len(formulation.problem.demand.count))
     return Shares(chosen, row[taken], slot[taken], site[taken], item[taken])
 
 
-def _in_line(cell_of: Ints, order: Ints, cell: Ints) -> Ints:
+def _in_line(cell_of: Ints, order: Ints, cell: Ints, cells: int) -> Ints:
     """(A,) for every share of a cell the next request of that cell."""
     waiting = order[cell_of[order] >= 0]
-    line = waiting[np.argsort(cell_of[waiting], kind="stable")]
-    served = np.argsort(cell, kind="stable")
-    within = np.arange(len(cell)) - np.searchsorted(cell[served], cell[served])
+    line = waiting[in_groups(cell_of[waiting], cells)]
+    served = in_groups(cell, cells)
+    ahead = begins(cell_of[waiting], cells) - begins(cell, cells)
     chosen = np.empty(len(cell), dtype=np.int64)
-    chosen[served] = line[np.searchsorted(cell_of[line], cell[served]) + within]
+    chosen[served] = line[ahead[cell[served]] + np.arange(len(cell))]
     return chosen
 
 
@@ -70,7 +72,7 @@ def _seats(
     rows, which = _lined_up(site, packing)
     if isinstance(group, MigGroup):
         table = layouts_of(group.model)
-        gpu, slot = np.nonzero(table.members(packing.pattern)[which])
+        gpu, slot = _each(packing.pattern[which])
         item_of = np.array([site.items.get(place.profile, -1) for place in table.slots], dtype=np.int64)
         fresh = gpus.idle[rows[gpu]] >> slot & 1 == 0
         return rows[gpu], slot, np.full(len(gpu), number), item_of[slot], fresh
@@ -100,22 +102,20 @@ class Work:
     create_slot: Ints
 
 
-def work_of(shares: Shares, formulation: Formulation, gpus: Gpus) -> Work:
+def work_of(shares: Shares, gpus: Gpus) -> Work:
     """Idle instances that exclude a new one go; a share whose instance exists needs nothing."""
-    parts = [_site_work(shares, number, site, gpus) for number, site in enumerate(formulation.sites) if site.kind.mig]
-    empty = (np.empty(0, dtype=np.int64),) * 4
-    return Work(*(np.concatenate(column) for column in zip(*parts, empty, strict=True)))
+    mine = np.flatnonzero(shares.slot != NO_SLOT)
+    mine = mine[in_groups(shares.row[mine] * SLOTS + shares.slot[mine], len(gpus.gpus) * SLOTS)]
+    row, slot = shares.row[mine], shares.slot[mine]
+    begin = np.flatnonzero(np.diff(row, prepend=-1))
+    taken = np.bitwise_or.reduceat(np.int64(1) << slot, begin)
+    shadow = np.bitwise_or.reduceat(gpus.excludes()[gpus.kind[row], slot], begin)
+    gone, gone_slot = _each(gpus.idle[row[begin]] & shadow & ~taken)
+    fresh = gpus.idle[row] >> slot & 1 == 0
+    return Work(row[begin[gone]], gone_slot, row[fresh], slot[fresh])
 
 
-def _site_work(shares: Shares, number: int, site: Site, gpus: Gpus) -> tuple[Ints, Ints, Ints, Ints]:
-    assert site.kind.model is not None
-    table: Layouts = layouts_of(site.kind.model)
-    mine = np.flatnonzero(shares.site == number)
-    rows, which = np.unique(shares.row[mine], return_inverse=True)
-    taken, shadow = np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.int64)
-    slot = shares.slot[mine]
-    np.bitwise_or.at(taken, which.ravel(), np.int64(1) << slot)
-    np.bitwise_or.at(shadow, which.ravel(), np.array(table.excludes, dtype=np.int64)[slot])
-    gone, gone_slot = np.nonzero(table.members(gpus.idle[rows] & shadow & ~taken))
-    new, new_slot = np.nonzero(table.members(taken & ~gpus.idle[rows]))
-    return rows[gone], gone_slot, rows[new], new_slot
+def _each(sets: Ints) -> tuple[Ints, Ints]:
+    """For every slot in a set the position of the set, and the slot."""
+    bits = np.unpackbits(sets.astype("<i8").view(np.uint8), bitorder="little")
+    return np.divmod(np.flatnonzero(bits.view(np.bool_)), SLOTS)

@@ -7,9 +7,11 @@ from functools import cached_property
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solver.model.demand import DeviceShare, Grant
 from solver.model.plan import Assign, Create, Destroy, Outcome, Placed, Step
+from solver.packing.batch.counting import in_groups
 from solver.packing.batch.formulate import Formulation
 from solver.packing.batch.gpus import Gpus
 from solver.packing.batch.handout import NO_SLOT, Shares, Work
@@ -17,8 +19,8 @@ from solver.packing.batch.requests import Ints, Requests
 from solver.packing.layouts import layouts_of
 from solver.packing.tables import rounding
 
-DESTROY, CREATE, ASSIGN = range(3)
-SLOTS = 64
+KINDS = 3
+DESTROY, CREATE, ASSIGN = range(KINDS)
 
 
 class Steps(Sequence[Step]):
@@ -31,7 +33,7 @@ class Steps(Sequence[Step]):
         slot = np.concatenate([work.destroy_slot, work.create_slot, shares.slot])
         kind = np.repeat([DESTROY, CREATE, ASSIGN], kinds)
         share = np.concatenate([np.zeros(kinds[0] + kinds[1], dtype=np.int64), np.arange(kinds[2])])
-        order = np.argsort(row * 4 + kind, kind="stable")
+        order = in_groups(row * KINDS + kind, len(gpus.gpus) * KINDS)
         self.row, self.slot, self.kind, self.share = row[order], slot[order], kind[order], share[order]
 
     def __len__(self) -> int:
@@ -87,29 +89,25 @@ class After(Mapping[int, tuple[int, ...]]):
 
     def __init__(self, steps: Steps, gpus: Gpus) -> None:
         self._steps, self._gpus = steps, gpus
-        key = steps.row * SLOTS + steps.slot
-        self._created = np.flatnonzero(steps.kind == CREATE)
-        self._created_key = key[self._created]
-        order = np.argsort(self._created_key)
-        self._created, self._created_key = self._created[order], self._created_key[order]
-        self._waits = self._waiting(key)
+        self._waits = self._waiting()
 
-    def _waiting(self, key: Ints) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _waiting(self) -> NDArray[np.bool_]:
         """(steps,) whether a step has to wait for any other."""
-        steps = self._steps
+        steps, gpus = self._steps, self._gpus
+        destroys, creates = np.flatnonzero(steps.kind == DESTROY), np.flatnonzero(steps.kind == CREATE)
+        assigns = np.flatnonzero((steps.kind == ASSIGN) & (steps.slot != NO_SLOT))
+        gone, made = self._slots_of(destroys), self._slots_of(creates)
         waits = np.zeros(len(steps), dtype=bool)
-        assigned = np.flatnonzero((steps.kind == ASSIGN) & (steps.slot != NO_SLOT))
-        waits[assigned] = np.isin(key[assigned], self._created_key)
-        for number, kind in enumerate(self._gpus.kinds):
-            if kind.mig and kind.model is not None:
-                excludes = np.array(layouts_of(kind.model).excludes, dtype=np.int64)
-                here = self._gpus.kind[steps.row] == number
-                gone = np.zeros(len(self._gpus.gpus), dtype=np.int64)
-                destroyed = here & (steps.kind == DESTROY)
-                np.bitwise_or.at(gone, steps.row[destroyed], np.int64(1) << steps.slot[destroyed])
-                created = np.flatnonzero(here & (steps.kind == CREATE))
-                waits[created] = gone[steps.row[created]] & excludes[steps.slot[created]] != 0
+        row, slot = steps.row[creates], steps.slot[creates]
+        waits[creates] = gone[row] & gpus.excludes()[gpus.kind[row], slot] != 0
+        waits[assigns] = made[steps.row[assigns]] >> steps.slot[assigns] & 1
         return waits
+
+    def _slots_of(self, positions: Ints) -> Ints:
+        """(G,) the set of slots that these steps are about on each GPU. No two of them are about the same."""
+        slots = np.zeros(len(self._gpus.gpus), dtype=np.int64)
+        np.add.at(slots, self._steps.row[positions], np.int64(1) << self._steps.slot[positions])
+        return slots
 
     def __len__(self) -> int:
         return int(self._waits.sum())
@@ -122,14 +120,12 @@ class After(Mapping[int, tuple[int, ...]]):
             raise KeyError(position)
         steps = self._steps
         row = int(steps.row[position])
+        earlier = range(int(np.searchsorted(steps.row, row)), position)
         if steps.kind[position] == ASSIGN:
-            at = np.searchsorted(self._created_key, row * SLOTS + int(steps.slot[position]))
-            return (int(self._created[at]),)
+            return tuple(i for i in earlier if steps.kind[i] == CREATE and steps.slot[i] == steps.slot[position])
         model = self._gpus.kinds[int(self._gpus.kind[row])].model
         assert model is not None
         excluded = layouts_of(model).excludes[int(steps.slot[position])]
-        first = int(np.searchsorted(steps.row, row))
-        earlier = range(first, position)
         return tuple(i for i in earlier if steps.kind[i] == DESTROY and excluded >> int(steps.slot[i]) & 1)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.model.demand import Fraction, Memory, MigProfile, Request
+from solver.packing.batch.counting import in_groups
 
 Ints = NDArray[np.int64]
 
@@ -29,19 +30,14 @@ class Requests:
     def _by_age(self) -> Ints:
         created = np.fromiter(map(attrgetter("created"), self.pending), float, len(self.pending))
         priorities, place = np.unique([-request.priority for request in self.examples], return_inverse=True)
-        rank = narrow(place, len(priorities))[self.kind]
+        rank = place[self.kind]
         order = np.argsort(created)
-        order = order[np.argsort(rank[order], kind="stable")]
+        order = order[in_groups(rank[order], len(priorities))]
         same = (np.diff(created[order]) == 0) & (np.diff(rank[order]) == 0)
         edges = np.flatnonzero(np.diff(same, prepend=False, append=False)).reshape(-1, 2)
         for begin, end in edges.tolist():
             order[begin : end + 1] = sorted(order[begin : end + 1].tolist(), key=lambda i: self.pending[i].claim)
         return order
-
-
-def narrow(numbers: Ints, many: int) -> NDArray[np.int64] | NDArray[np.int16]:
-    """Numbers below `many` in a type that a stable argsort counts instead of comparing, where they fit."""
-    return numbers.astype(np.int16) if many <= np.iinfo(np.int16).max else numbers
 
 
 def _looks(pending: Sequence[Request]) -> Iterator[Hashable]:
