@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from solver.model.catalog import find
 from solver.model.geometry import GpuModel, layouts, legal
 from solver.packing.layouts import layouts_of
+from solver.packing.optimum import solve as optimum
 from solver.packing.optimum.blocks import fillings
 from solver.packing.optimum.solve import solve
 from solver.packing.problem import Answer, Demand, MigGroup, Options, PlainGroup, Problem
@@ -24,10 +25,14 @@ PROFILES = {"a30": ("1g.6gb", "2g.12gb", "4g.24gb"), "a100-40gb": ("1g.5gb", "2g
 
 
 def random_problem(rng: Random, gpus: int, kinds: int) -> Problem:
-    """MIG GPUs of two models and GPUs without, busy and idle at random; kinds of two tiers, some with a choice."""
+    """MIG GPUs of two models and GPUs without, busy and idle at random; kinds of two tiers, some share a choice."""
     groups = [_mig(rng, name, rng.randint(1, gpus)) for name in PROFILES] + [_plain(rng, rng.randint(1, gpus))]
     items = [(g, i) for g, group in enumerate(groups) for i in range(_items(group))]
-    options = [(k, *item) for k in range(kinds) for item in rng.sample(items, rng.randint(1, 3))]
+    choices = [rng.sample(items, rng.randint(1, 3)) for _ in range(kinds)]
+    for kind in range(1, kinds):
+        if rng.random() < 0.4:
+            choices[kind] = choices[kind - 1]
+    options = [(kind, *item) for kind, mine in enumerate(choices) for item in mine]
     columns = np.array(options, dtype=np.int64).T
     return Problem(
         groups,
@@ -208,6 +213,25 @@ def test_bounds_hold_and_gaps_are_small(gpus: int) -> None:
         assert sum(weights) <= answer.weight_bound + 1e-6
         assert work >= answer.operations_bound - 1e-6
         assert sum(weights) >= 0.97 * answer.weight_bound
+
+
+def test_no_bound_excludes_the_optimum(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The optimum of what is solved whole keeps every bound that the relaxations alone have proven."""
+    monkeypatch.setattr(optimum, "EXACT_S", 20.0)
+    compared = 0
+    for seed in range(12):
+        problem = random_problem(Random(seed), 15, 6)
+        monkeypatch.setattr(optimum, "EXACT_GPUS", 0)
+        bounded = solve(problem, ALWAYS)
+        monkeypatch.setattr(optimum, "EXACT_GPUS", 1000)
+        exact = solve(problem, ALWAYS)
+        (weights, _), (best, fewest) = judged(problem, bounded), judged(problem, exact)
+        assert weights <= best
+        assert sum(best) <= bounded.weight_bound + 1e-6
+        if all(mine >= theirs for mine, theirs in zip(best, weights, strict=True)):
+            compared += 1
+            assert fewest >= bounded.operations_bound - 1e-6
+    assert compared > 6
 
 
 def test_fillings_are_complete_for_a_few_sizes() -> None:
