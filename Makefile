@@ -99,8 +99,9 @@ bench-online: $(READY)  ## what one decision costs on 1,000 to 100,000 GPUs, eac
 	$(BIN)/python -m tests.bench.verdict
 
 .PHONY: bench-acceptance
-bench-acceptance: $(READY)  ## what is admitted on 100 simulated A100s by us, by others and at best; ten minutes
+bench-acceptance: $(READY)  ## what is admitted on 100 simulated A100s by us, by others and at best; 15 minutes
 	$(BIN)/python -m tests.bench.acceptance
+	$(BIN)/python -m tests.bench.unmoved
 
 OPENB := $(BIN)/migctl simulate --nodes traces/openb/openb_node_list_gpu_node.csv \
 	--policy migctl --policy first-fit --policy best-fit --policy fgd --policy hami --policy hami-spread \
