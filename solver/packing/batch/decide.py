@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
+from solver.packing.batch.counting import in_groups
 from solver.packing.batch.fairness import REFUSED, Fairness
 from solver.packing.batch.formulate import Formulator
 from solver.packing.batch.gpus import Gpus
@@ -130,8 +131,9 @@ class Batch:
         reclaims = np.array([bool(owing - {request.project}) for request in examples], dtype=bool)
         entitled = preempts[kind] | (reclaims[kind] & ~self._fairness.beyond)
         left = ~self._placed & (self._fairness.tier != REFUSED) & entitled
-        order = self._requests.order[np.argsort(self._fairness.tier[self._requests.order], kind="stable")]
-        hopeful: Ints = order[left[order]][:MOST_DISRUPTIONS]
+        order = self._requests.order[left[self._requests.order]]
+        tier = self._fairness.tier[order]
+        hopeful: Ints = order[in_groups(tier, int(tier.max(initial=0)) + 1)][:MOST_DISRUPTIONS]
         return hopeful
 
     def _reason(self, position: int) -> Outcome:

@@ -107,15 +107,15 @@ class Fairness:
     def _tiers(self, requests: Requests, barred: Flags) -> Ints:
         examples, kind = requests.examples, requests.kind
         names = {name: i for i, name in enumerate(dict.fromkeys(request.project for request in examples))}
-        project = np.array([names[request.project] for request in examples], dtype=np.int64)[kind]
+        project = np.array([names[request.project] for request in examples], dtype=np.int64)
         rest = np.array([self._share_left(name) for name in names])
-        ordered = requests.order[in_groups(project[requests.order], len(names))]
-        gpus = np.where(barred, 0.0, self._wants)[kind][ordered]
+        ordered = requests.order[in_groups(project[kind[requests.order]], len(names))]
+        whose = project[kind[ordered]]
+        gpus = np.where(barred, 0.0, self._wants)[kind[ordered]]
         reach = np.cumsum(gpus)
-        first = begins(project, len(names))
-        start = reach[first] - gpus[first]
+        first = begins(whose, len(names))
         self.beyond = np.empty(len(kind), dtype=bool)
-        self.beyond[ordered] = reach - start[project[ordered]] > rest[project[ordered]] + EPSILON
+        self.beyond[ordered] = reach - reach[first][whose] + gpus[first][whose] > (rest + EPSILON)[whose]
         return self._by_rank(examples, barred, self.beyond * len(examples) + kind)
 
     def _by_rank(self, examples: Sequence[Request], barred: Flags, look: Ints) -> Ints:

@@ -49,17 +49,18 @@ def hand_out(formulation: Formulation, answer: Answer, gpus: Gpus, requests: Req
     before = np.cumsum(amount) - amount
     begin = np.searchsorted(seat_key, flow_key) + before - before[np.searchsorted(flow_key, flow_key)]
     taken = seats[np.repeat(begin - before, amount) + np.arange(int(amount.sum()))]
-    cell = np.repeat(options.kind[flows], amount)
+    site, item, cell = (np.repeat(column[flows], amount) for column in (options.group, options.item, options.kind))
     chosen = _in_line(formulation.cell, requests.order, cell, len(formulation.problem.demand.count))
-    return Shares(chosen, row[taken], slot[taken], site[taken], item[taken])
+    return Shares(chosen, row[taken], slot[taken], site, item)
 
 
 def _in_line(cell_of: Ints, order: Ints, cell: Ints, cells: int) -> Ints:
     """(A,) for every share of a cell the next request of that cell."""
-    waiting = order[cell_of[order] >= 0]
-    line = waiting[in_groups(cell_of[waiting], cells)]
+    wanted = cell_of[order]
+    waiting = np.flatnonzero(wanted >= 0)
+    line = order[waiting][in_groups(wanted[waiting], cells)]
     served = in_groups(cell, cells)
-    ahead = begins(cell_of[waiting], cells) - begins(cell, cells)
+    ahead = begins(wanted[waiting], cells) - begins(cell, cells)
     chosen = np.empty(len(cell), dtype=np.int64)
     chosen[served] = line[ahead[cell[served]] + np.arange(len(cell))]
     return chosen

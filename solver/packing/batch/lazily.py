@@ -24,17 +24,19 @@ DESTROY, CREATE, ASSIGN = range(KINDS)
 
 
 class Steps(Sequence[Step]):
-    """GPU by GPU: what is destroyed, what is created, who is assigned."""
+    """GPU by GPU: what is destroyed, what is created, who is assigned.
+
+    row, slot, kind  (steps,) each; share: (steps,) which share an assignment is about, without meaning elsewhere
+    """
 
     def __init__(self, gpus: Gpus, requests: Requests, formulation: Formulation, shares: Shares, work: Work) -> None:
         self._gpus, self._requests, self._sites, self._shares = gpus, requests, formulation.sites, shares
-        kinds = [len(work.destroy_row), len(work.create_row), len(shares.row)]
-        row = np.concatenate([work.destroy_row, work.create_row, shares.row])
+        rows = [work.destroy_row, work.create_row, shares.row]
+        key = np.concatenate([row * KINDS + kind for kind, row in enumerate(rows)])
         slot = np.concatenate([work.destroy_slot, work.create_slot, shares.slot])
-        kind = np.repeat([DESTROY, CREATE, ASSIGN], kinds)
-        share = np.concatenate([np.zeros(kinds[0] + kinds[1], dtype=np.int64), np.arange(kinds[2])])
-        order = in_groups(row * KINDS + kind, len(gpus.gpus) * KINDS)
-        self.row, self.slot, self.kind, self.share = row[order], slot[order], kind[order], share[order]
+        order = in_groups(key, len(gpus.gpus) * KINDS)
+        self.row, self.kind = np.divmod(key[order], KINDS)
+        self.slot, self.share = slot[order], order - (len(key) - len(shares.row))
 
     def __len__(self) -> int:
         return len(self.row)
