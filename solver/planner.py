@@ -9,7 +9,9 @@ steps     what to do, in an order that respects every dependency      (packing/s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 
 from solver.explain import Explainer
@@ -37,9 +39,22 @@ def plan(snapshot: Snapshot, policy: Policy | None = None, worker: Worker | None
     time, a greedy plan stands and says so in its certificate.
     """
     policy = policy or Policy()
-    if len(snapshot.pending) < MANY:
-        return _in_turn(snapshot, policy)
-    return decide(snapshot, policy, worker or shared(), _in_turn)
+    with _uncollected():
+        if len(snapshot.pending) < MANY:
+            return _in_turn(snapshot, policy)
+        return decide(snapshot, policy, worker or shared(), _in_turn)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: each would walk over the whole snapshot, and hardly any cycles are made here."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:

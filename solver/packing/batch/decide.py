@@ -10,9 +10,7 @@ The certificate's bound of a solve holds for what was free when its turn came.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -41,8 +39,7 @@ InTurn = Callable[[Snapshot, Policy], Plan]
 
 def decide(snapshot: Snapshot, policy: Policy, worker: Worker, in_turn: InTurn) -> Plan:
     """The plan for every pending request. in_turn: the planner that serves one request after another."""
-    with _uncollected():
-        return Batch(snapshot, policy, worker, in_turn).decide()
+    return Batch(snapshot, policy, worker, in_turn).decide()
 
 
 class Batch:
@@ -149,18 +146,6 @@ class Batch:
             for kind, request in zip(kinds.tolist(), examples, strict=True):
                 self._reasons[kind] = _told(plan.outcomes[request.claim])
         return self._reasons[int(self._requests.kind[position])]
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: each would walk over the whole snapshot, and no cycles are made here."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _told(outcome: Outcome) -> Outcome:
