@@ -11,12 +11,11 @@ from collections.abc import Hashable
 from copy import copy
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solver.packing.optimum.blocks import Marks
 from solver.packing.optimum.linear import INFINITY, Ints, Program
 from solver.packing.problem import Problem
 
-Marks = NDArray[np.bool_]
 NONE = -1
 
 
