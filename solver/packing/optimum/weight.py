@@ -21,6 +21,8 @@ from solver.packing.problem import PlainGroup, Problem
 FLOOR_SLACK = 1e-9
 FACE_SLACK = 1e-6
 MOST_ROUNDS = 30
+MOST_MIXED = 100
+"""Among more patterns than this, finding the mixes costs more than they do; MIG models have up to 44 maximal ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,13 @@ def _classes(block: Block) -> Columns:
 
 @lru_cache(maxsize=10_000)
 def _corners(patterns: bytes, items: int) -> Marks:
-    """Which of the patterns (rows of so many items) no even mix of two others equals or exceeds.
+    """Which of the patterns (rows of so many items) no even mix of two others equals or exceeds; all, if they are many.
 
     A relaxation takes the two by halves instead, and its optimum stays the same.
     """
     table = np.frombuffer(patterns, dtype=np.int64).reshape(-1, items)
+    if len(table) > MOST_MIXED:
+        return np.ones(len(table), dtype=bool)
     mixed = np.all(2 * table[:, None, None, :] <= table[:, None, :] + table[None, :, :], axis=3)
     one = np.arange(len(table))
     mixed[one, one, :] = mixed[one, :, one] = False
