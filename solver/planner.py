@@ -18,7 +18,7 @@ from solver.explain import Explainer
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.batch.decide import decide
+from solver.packing.batch.decide import Batch
 from solver.packing.draft import Draft
 from solver.packing.steps import StepList
 from solver.packing.tables import rounding
@@ -42,7 +42,7 @@ def plan(snapshot: Snapshot, policy: Policy | None = None, worker: Worker | None
     with _uncollected():
         if len(snapshot.pending) < MANY:
             return _in_turn(snapshot, policy)
-        return decide(snapshot, policy, worker or shared(), _in_turn)
+        return Batch(snapshot, policy, worker or shared(), _in_turn).decide()
 
 
 @contextmanager

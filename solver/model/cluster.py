@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+"""What all nodes without labels and requests without a selector share."""
+
 
 class Backing(StrEnum):
     """What enforces a share."""
@@ -89,7 +92,7 @@ class Node:
 
     name: str
     pool: str = "default"
-    labels: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     cpu_milli: int | None = None
     memory_mib: int | None = None
     ready: bool = True

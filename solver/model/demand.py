@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
-from solver.model.cluster import Backing
-
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
+from solver.model.cluster import NO_LABELS, Backing
 
 
 @dataclass(frozen=True, slots=True)

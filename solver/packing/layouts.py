@@ -88,7 +88,7 @@ class Layouts:
         room = np.bitwise_count(opens & ~shadow)
         illegal = (sets & ~opens) != 0
         rank = (work + 1) * 64 - room + illegal * 10_000
-        best = np.minimum.reduceat(rank * len(self.sets) + layout, begin) if len(begin) else begin
+        best = np.minimum.reduceat(rank * len(self.sets) + layout, begin)
         chosen: Bits = self.sets[best % len(self.sets)]
         return chosen
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from migctl.simulate.bound import EPSILON, prices
 from migctl.simulate.workload import MIXES
 from solver.model.catalog import find
+from solver.model.geometry import Placement
 from solver.packing.layouts import layouts_of
 from solver.packing.states import state_of
 from solver.packing.tables import table
@@ -113,7 +114,7 @@ def _ours(layout: Layout, profile: str, look: dict[Layout, int]) -> tuple[int, f
     state = state_of(TABLE, mask, tuple(sorted(place.profile for place in held)), ())
     if (offer := state.offer(profile)) is None:
         return None
-    slot = next(i for i, s in enumerate(LAYOUTS.slots) if (s.profile, s.start) == (profile, offer.slot.start))
+    slot = LAYOUTS.index[Placement(profile, offer.slot.start)]
     return look[layout | 1 << slot], offer.cost[0] - state.used / 1000
 
 

@@ -37,13 +37,8 @@ MOST_DISRUPTIONS = 64
 InTurn = Callable[[Snapshot, Policy], Plan]
 
 
-def decide(snapshot: Snapshot, policy: Policy, worker: Worker, in_turn: InTurn) -> Plan:
-    """The plan for every pending request. in_turn: the planner that serves one request after another."""
-    return Batch(snapshot, policy, worker, in_turn).decide()
-
-
 class Batch:
-    """One decision in the making."""
+    """One decision in the making. in_turn: the planner that serves one request after another."""
 
     def __init__(self, snapshot: Snapshot, policy: Policy, worker: Worker, in_turn: InTurn) -> None:
         self._snapshot, self._policy, self._worker, self._in_turn = snapshot, policy, worker, in_turn

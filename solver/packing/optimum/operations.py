@@ -24,10 +24,15 @@ from solver.packing.problem import Problem
 
 SAMPLE = 400
 MOST_COLUMNS = 6000
-TIE = 0.01
+TAKEN = 0.01
+"""A sampled state takes a pattern for so many of its GPUs at least."""
+HELPS = 0.01
+"""A pattern that is not listed has to be so many operations better than those that are."""
 LIKING = 0.0001
-SAME = 1e-5
+SAME = LIKING / 10
+"""Patterns are equally good within so many operations: less than what is liked better makes of difference."""
 NEAR = 0.3
+"""And nearly as good within so many."""
 FLOOR_SLACK = 1e-7
 SHORT = 5e-5
 PENALTY = 1000.0
@@ -127,7 +132,7 @@ def _near(block: Block, rows: Ints, columns: Columns, x: Floats, prices: Prices)
     reduced = reduced_costs(block, prices)
     least = reduced.min(axis=1)[:, None]
     first, weight_class = block.weight_classes
-    used = x > TIE
+    used = x > TAKEN
     row, pattern = rows[columns.row[used]], columns.pattern[used]
     taken = np.zeros((len(first), len(block.patterns)), dtype=bool)
     taken[weight_class[row], pattern] = True
@@ -141,7 +146,7 @@ def _helps(block: Block, marks: Marks, missing: Marks, prices: Prices) -> bool:
     """Whether some state would rather take a pattern that is not listed for it."""
     reduced = reduced_costs(block, prices)
     listed = np.where(marks, reduced, np.inf).min(axis=1, initial=np.inf)
-    return bool((np.where(missing, reduced, np.inf).min(axis=1, initial=np.inf) < listed - TIE).any())
+    return bool((np.where(missing, reduced, np.inf).min(axis=1, initial=np.inf) < listed - HELPS).any())
 
 
 def _seeds(block: Block, prices: Prices) -> Marks:
