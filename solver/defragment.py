@@ -15,12 +15,12 @@ from types import MappingProxyType
 from solver.model.demand import Ask, Grant, MigProfile, Request, WholeGpus
 from solver.model.plan import Certificate, Method, Plan
 from solver.model.snapshot import Policy, Project, Quota, Snapshot
-from solver.packing.draft import Draft
-from solver.packing.moving import Move, Moving
-from solver.packing.occupancy import Board, Cluster
-from solver.packing.steps import StepList
 from solver.quota.ledger import Ledger
+from solver.sequential.draft import Draft
+from solver.sequential.moving import Move, Moving
 from solver.whatif import layouts
+from solver.working_copy.occupancy import Board, Cluster
+from solver.working_copy.steps import StepList
 
 NOBODY = "defragmentation/"
 """Holds what is set aside; no project has such a name."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Step
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.gangs import Domain
-from solver.packing.occupancy import Cluster, Seat
-from solver.packing.places import Places
-from solver.packing.steps import StepList
+from solver.working_copy.free_places import Places
+from solver.working_copy.gangs import Domain
+from solver.working_copy.occupancy import Cluster, Seat
+from solver.working_copy.steps import StepList
 
 MOST_CHANGES = 100_000
 

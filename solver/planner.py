@@ -14,19 +14,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from solver.explain import Explainer
+from solver.batch.decide import Batch
+from solver.batch.worker import Worker, shared
+from solver.gpu_tables.tables import rounding
+from solver.gpu_tables.weights import weight
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.batch.decide import Batch
-from solver.packing.draft import Draft
-from solver.packing.steps import StepList
-from solver.packing.tables import rounding
-from solver.packing.weights import weight
-from solver.packing.worker import Worker, shared
 from solver.quota.jobs import Job
 from solver.quota.ledger import Ledger
 from solver.quota.queueing import Line, refusal
+from solver.sequential.draft import Draft
+from solver.sequential.explain import Explainer
+from solver.working_copy.steps import StepList
 
 MANY = 256
 """From so many pending requests on, all are decided together."""

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from migctl.simulate.events import Admission
 from migctl.simulate.fleet import Fleet
+from solver.gpu_tables.layouts import layouts_of
+from solver.gpu_tables.tables import table
 from solver.model.demand import MigProfile, Request
 from solver.model.geometry import GpuModel
-from solver.packing.layouts import layouts_of
-from solver.packing.tables import table
 
 Prices = NDArray[np.float64]
 EPSILON = 1e-9

@@ -14,8 +14,8 @@ from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Assign, Create, Destroy, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
 from solver.online import Online
-from solver.packing.occupancy import Board
 from solver.planner import plan
+from solver.working_copy.occupancy import Board
 
 Planner = Callable[[Snapshot, Policy], Plan]
 

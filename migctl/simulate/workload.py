@@ -21,9 +21,9 @@ from types import MappingProxyType
 
 from migctl.simulate.events import SECONDS_PER_HOUR, Arrival
 from migctl.simulate.fleet import PROJECT, Fleet
+from solver.gpu_tables.tables import table
 from solver.model.demand import Ask, Fraction, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.packing.tables import table
 
 Sizes = Sequence[float]
 ENDS = 0.9

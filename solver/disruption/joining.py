@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from solver.disruption.victims import Claims, Cost, Licence
-from solver.packing.occupancy import Seat
+from solver.working_copy.occupancy import Seat
 
 MOST_BRANCHES = 5_000
 

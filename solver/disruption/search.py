@@ -14,11 +14,11 @@ from solver.disruption.victims import Cost, Licence
 from solver.disruption.windows import Window, on_host
 from solver.model.demand import Request
 from solver.model.snapshot import Policy
-from solver.packing.gangs import Domain
-from solver.packing.occupancy import Cluster, Host
-from solver.packing.ranking import Ranking
-from solver.packing.shapes import shape
 from solver.quota.ledger import Ledger
+from solver.working_copy.gangs import Domain
+from solver.working_copy.occupancy import Cluster, Host
+from solver.working_copy.ranking import Ranking
+from solver.working_copy.shapes import shape
 
 
 class Search:

@@ -14,13 +14,13 @@ from solver.disruption import joining
 from solver.disruption.cover import fewest
 from solver.disruption.joining import Joiner, worth_keeping
 from solver.disruption.victims import Claims, Cost, Licence
+from solver.gpu_tables.tables import MILLIONTHS, Option, Slot, millionths
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement
 from solver.model.snapshot import Policy
-from solver.packing.occupancy import Board, Cluster, Host, Occupant, Seat
-from solver.packing.scoring import board_options
-from solver.packing.tables import MILLIONTHS, Option, Slot, millionths
+from solver.working_copy.occupancy import Board, Cluster, Host, Occupant, Seat
+from solver.working_copy.scoring import board_options
 
 MayGo = Callable[[str], bool]
 EXACT_SHARERS = 8

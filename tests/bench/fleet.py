@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from random import Random
 from types import MappingProxyType
 
+from solver.gpu_tables.layouts import layouts_of
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
 from solver.model.demand import Ask, DeviceShare, Fraction, Grant, Holding, Memory, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import Project, Quota, Snapshot
-from solver.packing.layouts import layouts_of
 
 MIG_MODELS = ("a100-40gb", "a100-80gb", "h100-80gb", "a30", "h200-141gb")
 POOLS = ("north", "east", "south", "west")

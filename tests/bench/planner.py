@@ -16,9 +16,9 @@ from collections import deque
 from contextlib import closing
 from resource import RUSAGE_SELF, getrusage
 
+from solver.batch.worker import Worker
 from solver.model.plan import Plan
 from solver.model.snapshot import Policy, Snapshot
-from solver.packing.worker import Worker
 from solver.planner import plan
 from tests.bench.fleet import fleet
 from tests.checker import check

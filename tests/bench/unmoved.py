@@ -3,7 +3,7 @@
 Three GPUs are few enough to compute the best rule there is. Requests arrive as a Poisson process and stay for
 exponential times, so all that matters of the past is the layout of each GPU, and the best place for every request
 in every state of the fleet is a Markov decision process (solved by value iteration). The same process tells what
-our rule admits, by the offers of solver/packing/states.py. What free re-packing admits has a closed form: what it
+our rule admits, by the offers of solver/gpu_tables/states.py. What free re-packing admits has a closed form: what it
 may hold at once does not depend on who came first. Nothing here is simulated.
 """
 
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from migctl.simulate.bound import EPSILON, prices
 from migctl.simulate.workload import MIXES
+from solver.gpu_tables.layouts import layouts_of
+from solver.gpu_tables.states import state_of
+from solver.gpu_tables.tables import table
 from solver.model.catalog import find
 from solver.model.geometry import Placement
-from solver.packing.layouts import layouts_of
-from solver.packing.states import state_of
-from solver.packing.tables import table
 
 MODEL, GPUS = find("a100-40gb"), 3
 LAYOUTS, TABLE = layouts_of(MODEL), table(MODEL)

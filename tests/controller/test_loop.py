@@ -29,11 +29,11 @@ from migctl.objects import (
 )
 from nodeagent.contract import NodeReport
 from solver import planner
+from solver.batch.worker import Worker
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, Instance, InstanceState
 from solver.model.plan import Assign
 from solver.model.snapshot import Policy
-from solver.packing.worker import Worker
 from tests.checker import check
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 

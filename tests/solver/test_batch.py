@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
+from solver.batch.problem import Answer, Problem
+from solver.batch.worker import Worker, WorkerFailed
 from solver.model.plan import Method, Placed
 from solver.model.snapshot import Policy
-from solver.packing.problem import Answer, Problem
-from solver.packing.worker import Worker, WorkerFailed
 from solver.planner import MANY, plan
 from tests.bench.fleet import fleet
 from tests.checker import check

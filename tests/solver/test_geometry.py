@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from solver.gpu_tables.tables import table
 from solver.model.catalog import find, models
 from solver.model.geometry import GpuModel, Placement, layouts, legal, maximal
-from solver.packing.tables import table
 
 BASE = ("1g.5gb", "2g.10gb", "3g.20gb", "4g.20gb", "7g.40gb")
 A100 = find("a100-40gb")

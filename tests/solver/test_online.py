@@ -14,8 +14,8 @@ from solver.model.demand import MigProfile, Request
 from solver.model.plan import Create, Destroy
 from solver.model.snapshot import Policy, Spreading
 from solver.online import Online, Stale
-from solver.packing.occupancy import Seat
-from solver.packing.scoring import best_seats
+from solver.working_copy.occupancy import Seat
+from solver.working_copy.scoring import best_seats
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import a100, cluster, instance, request
 from tests.world import World

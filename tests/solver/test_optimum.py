@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solver.batch.optimum import solve as optimum
+from solver.batch.optimum.blocks import fillings
+from solver.batch.optimum.solve import solve
+from solver.batch.problem import Answer, Demand, MigGroup, Options, PlainGroup, Problem
+from solver.gpu_tables.layouts import layouts_of
 from solver.model.catalog import find
 from solver.model.geometry import GpuModel, layouts, legal
-from solver.packing.layouts import layouts_of
-from solver.packing.optimum import solve as optimum
-from solver.packing.optimum.blocks import fillings
-from solver.packing.optimum.solve import solve
-from solver.packing.problem import Answer, Demand, MigGroup, Options, PlainGroup, Problem
 
 ALWAYS = lambda: True  # noqa: E731
 PROFILES = {"a30": ("1g.6gb", "2g.12gb", "4g.24gb"), "a100-40gb": ("1g.5gb", "2g.10gb", "3g.20gb", "7g.40gb")}

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from solver.packing.worker import Worker, WorkerFailed
+from solver.batch.worker import Worker, WorkerFailed
 from tests.solver.test_optimum import judged, random_problem
 
 AWAKE = """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.packing.tables import Table
+from solver.gpu_tables.tables import Table
 
 TYPICAL = 0.95
 """The kinds of requests that make up so much of all are looked at."""

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from migctl.simulate.baselines.fragments import unusable_units
 from migctl.simulate.events import Admission
 from migctl.simulate.fleet import Fleet
+from solver.gpu_tables.tables import Slot, Table, table
 from solver.model.demand import Holding, MigProfile, Request
 from solver.model.geometry import Placement
 from solver.model.snapshot import MemoryRule
-from solver.packing.occupancy import Board, Cluster, Seat
-from solver.packing.tables import Slot, Table, table
+from solver.working_copy.occupancy import Board, Cluster, Seat
 
 Demand = Mapping[str, float]
 Scores = NDArray[np.float64]

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from migctl.simulate.baselines.fragments import Kind
 from migctl.simulate.fleet import Fleet
+from solver.gpu_tables.tables import MILLIONTHS, millionths, plain_option
 from solver.model.cluster import Gpu
 from solver.model.demand import Ask, Fraction, Grant, Request, WholeGpus
-from solver.packing.tables import MILLIONTHS, millionths, plain_option
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]

@@ -1,1 +1,0 @@
-"""Planning for large clusters: columns instead of objects, one exact solve instead of one request at a time."""

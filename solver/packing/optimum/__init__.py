@@ -1,4 +1,0 @@
-"""The batch optimum: how many GPUs of each state take each pattern, proven good by a bound.
-
-Runs in the worker process (solver/packing/worker); only `linear.py` talks to OR-Tools.
-"""

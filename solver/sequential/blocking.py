@@ -1,0 +1,128 @@
+"""The verdict on a request that finds no room: where the fewest are in its way, who, and what would free it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from solver.disruption.windows import Window
+from solver.gpu_tables.tables import MILLIONTHS, size_text
+from solver.model.cluster import Gpu
+from solver.model.demand import Ask, Fraction, Memory, Request, WholeGpus
+from solver.model.geometry import Placement, Profile
+from solver.model.plan import Blockers
+from solver.model.snapshot import Snapshot
+from solver.sequential.draft import Draft
+from solver.working_copy.occupancy import Board, Occupant, Seat
+
+
+def ask_text(ask: Ask) -> str:
+    """An ask as people say it: "2 x 0.5 GPU"."""
+    if isinstance(ask, WholeGpus):
+        return f"{ask.devices} whole GPU{'s' if ask.devices > 1 else ''}"
+    if isinstance(ask, Fraction):
+        one = f"{ask.portion:g} GPU"
+    else:
+        one = f"{size_text(ask.mib)} of GPU memory" if isinstance(ask, Memory) else ask.profile
+    return one if ask.devices == 1 else f"{ask.devices} x {one}"
+
+
+def gpu_text(gpu: Gpu) -> str:
+    return f"{gpu.node}/{gpu.index}"
+
+
+def listed(parts: Iterable[str], most: int = 4) -> str:
+    texts = list(parts)
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
+def blockers(window: Window) -> Blockers:
+    share = window.seats[0].share
+    return Blockers(share.gpu, share.profile, share.start, tuple(sorted(window.gone)))
+
+
+class Verdict:
+    """The sentences on one plan's windows."""
+
+    def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
+        self._draft = draft
+        self._now = snapshot.now
+        self._pending = {request.claim: request.name for request in snapshot.pending}
+
+    def text(self, request: Request, window: Window) -> str:
+        """As in: GPU n0/3 needs 4 units together at 0 or 4 ...; x (1g.5gb) at 5 blocks 4; one move frees it: ...."""
+        where = [self._seat(request, seat, window) for seat in window.seats]
+        here = {o.claim for seat in window.seats for o in seat.board.occupants}
+        if others := sorted(window.gone - here):
+            node = window.seats[0].board.gpu.node
+            where.append(f"{listed(map(self.name, others))} on node {node} for its CPU, memory or distance")
+        what, share = ask_text(request.ask), window.seats[0].share
+        lead = f"no free start for {what}" if share.profile else f"no GPU has {what} free"
+        return f"{lead}: {listed(where)}; {self._way_out(request, window)}"
+
+    def name(self, claim: str) -> str:
+        """A blocker as people know it, with what it holds."""
+        holding = self._draft.cluster.held.get(claim)
+        if holding is None:
+            return self._pending.get(claim.removesuffix(" kept"), claim)
+        share = next((s.profile for s in holding.grant.devices if s.profile), None)
+        return f"{holding.request.name} ({share or ask_text(holding.request.ask)})"
+
+    def _seat(self, request: Request, seat: Seat, window: Window) -> str:
+        board, share = seat.board, seat.share
+        gone = [o for o in board.occupants if o.claim in window.gone]
+        if board.table is None or share.profile is None or share.start is None:
+            rest = f"GPU {gpu_text(board.gpu)} has {(MILLIONTHS - board.millionths) / MILLIONTHS:g} free"
+            held = listed(self.name(o.claim or "") for o in gone)
+            return f"{rest}; {held} {_verb(gone, 'holds', 'hold')} what it needs" if gone else rest
+        profile = board.table.model.profile(share.profile)
+        assert profile is not None
+        free = board.table.model.units - board.mask.bit_count()
+        units = f"{profile.size} units together" if profile.size > 1 else "a unit"
+        needs = f"GPU {gpu_text(board.gpu)} needs {units} at {_starts(profile)} and has {free} free units"
+        return "; ".join((needs, *self._in_the_way(board, Placement(share.profile, share.start), gone)))
+
+    def _in_the_way(self, board: Board, place: Placement, gone: list[Occupant]) -> Iterable[str]:
+        mask = board.mask_of(place)
+        units = [o for o in gone if o.mask & mask]
+        media = [o for o in gone if not o.mask & mask]
+        if units:
+            names = listed(f"{self.name(o.claim or '')} at {o.start}" for o in units)
+            yield f"{names} {_verb(units, 'blocks', 'block')} {place.start}"
+        if media:
+            names = listed(f"{self.name(o.claim or '')} at {o.start}" for o in media)
+            yield f"{names} {_verb(media, 'has', 'have')} the media engines it needs"
+
+    def _way_out(self, request: Request, window: Window) -> str:
+        moves = self._draft.homes(request, window)
+        if moves:
+            there = listed(f"{self.name(m.request.claim)} to {gpu_text(m.seats[0].board.gpu)}" for m in moves)
+            return f"one move frees it: {there}" if len(moves) == 1 else f"{len(moves)} moves free it: {there}"
+        return listed(self._stands(claim) for claim in sorted(window.gone)) or "nobody has to go for it"
+
+    def _stands(self, claim: str) -> str:
+        """Why a blocker is still there."""
+        holding = self._draft.cluster.held.get(claim)
+        name = holding.request.name if holding else self.name(claim)
+        if claim in self._draft.cluster.leaving:
+            return f"{name} is stopping"
+        if holding is None:
+            return f"{name} goes before it"
+        if not holding.request.preemptible:
+            return f"{name} is not preemptible"
+        if holding.protected:
+            return f"{name} is protected: {holding.protected}"
+        if self._draft.victims.fixed(claim):
+            return f"{name} has not run for its minimum time yet"
+        return f"{name} would have to end: no other place is free for it"
+
+
+def _starts(profile: Profile) -> str:
+    first, last = profile.starts[0], profile.starts[-1]
+    if len(profile.starts) > 3 and profile.starts == tuple(range(first, last + 1)):
+        return f"{first} to {last}"
+    return " or ".join(map(str, profile.starts))
+
+
+def _verb(occupants: list[Occupant], one: str, several: str) -> str:
+    return one if len(occupants) == 1 else several

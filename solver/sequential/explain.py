@@ -1,0 +1,158 @@
+"""Why a request has no place, for people: a code, a sentence with the numbers, the smallest set of blockers."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from functools import cached_property
+
+from solver.disruption.windows import Window
+from solver.model.demand import MigProfile, Request, WholeGpus
+from solver.model.plan import Code, Unplaced
+from solver.model.snapshot import Policy, Snapshot
+from solver.sequential.blocking import Verdict, ask_text, blockers, gpu_text, listed
+from solver.sequential.draft import Draft
+from solver.working_copy.free_places import Places
+from solver.working_copy.gangs import Domain
+from solver.working_copy.occupancy import Board, Cluster, Host
+from solver.working_copy.scoring import board_options
+from solver.working_copy.shapes import shape
+
+
+class Explainer:
+    """Reasons on the finished draft. Requests of one shape have one reason: it is looked for once."""
+
+    def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
+        self._snapshot = snapshot
+        self._draft = draft
+        self._verdict = Verdict(snapshot, draft)
+        self._reasons: dict[Hashable, Unplaced] = {}
+        self._were_free: dict[Hashable, bool] = {}
+
+    def explain(self, request: Request) -> Unplaced:
+        """Why there is no room for a request that no rule of quota holds back."""
+        key = shape(request)
+        if key not in self._reasons:
+            self._reasons[key] = self._look(request)
+        return self._reasons[key]
+
+    def kept(self, request: Request, window: Window) -> Unplaced:
+        """What a request waits for, for which room is kept."""
+        names = listed(self._verdict.name(claim) for claim in sorted(window.gone))
+        kept = f"{ask_text(request.ask)} on node {window.seats[0].board.gpu.node} is kept for it"
+        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {kept} until {names} end", blockers(window))
+
+    def was_free(self, request: Request) -> bool:
+        """Whether there was a place for it before the plan."""
+        key = shape(request)
+        if key not in self._were_free:
+            places, everywhere = self._before
+            self._were_free[key] = bool(places.best(request, everywhere))
+        return self._were_free[key]
+
+    @cached_property
+    def _before(self) -> tuple[Places, Domain]:
+        """The free places before the plan."""
+        cluster = Cluster(self._snapshot)
+        return Places(cluster, self._draft.policy), Domain((), tuple(cluster.hosts.values()))
+
+    def _look(self, request: Request) -> Unplaced:
+        cluster, policy = self._draft.cluster, self._draft.policy
+        hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
+        if reason := _nowhere(self._snapshot, cluster, request, policy, hosts):
+            return reason
+        nearest = self._draft.search.cheapest(request, self._draft.victims.anyone(), self._draft.everywhere)
+        behind = self.was_free(request)
+        prefix = "requests ahead of it take the room: " if behind else ""
+        if nearest is None:
+            code = Code.BEHIND_OTHERS if behind else Code.NO_FREE_GPU
+            return Unplaced(code, prefix + _fixed(cluster, request, policy))
+        if not nearest.gone:
+            where = f"{ask_text(request.ask)} has a free place on {nearest.seats[0].board.host.node.name}"
+            return Unplaced(Code.BEHIND_OTHERS, f"{where}, which it may not take now")
+        code = Code.BEHIND_OTHERS if behind else _room_code(cluster, request, policy)
+        return Unplaced(code, prefix + self._verdict.text(request, nearest), blockers(nearest))
+
+
+def _nowhere(
+    snapshot: Snapshot, cluster: Cluster, request: Request, policy: Policy, hosts: list[Host]
+) -> Unplaced | None:
+    """The reason where no GPU it may use could serve it even if it were empty."""
+    pools = sorted({node.pool for node in snapshot.nodes})
+    unknown = [pool for pool in request.pools if pool not in pools]
+    if request.pools and len(unknown) == len(request.pools):
+        text = f"no node is in pool {', '.join(unknown)}; pools: {', '.join(pools) or 'none'}"
+        return Unplaced(Code.NO_SUCH_POOL, text)
+    if isinstance(request.ask, MigProfile) and (reason := _profile_unknown(snapshot, request.ask.profile)):
+        return reason
+    if not hosts:
+        return Unplaced(Code.NO_MATCHING_NODE, _no_node(cluster, request))
+    able = [sum(bool(board_options(board, request.ask, policy)) for board in host.boards) for host in hosts]
+    if max(able, default=0) < request.ask.devices:
+        return Unplaced(Code.TOO_BIG, _too_big(request, hosts, max(able, default=0)))
+    return None
+
+
+def _profile_unknown(snapshot: Snapshot, profile: str) -> Unplaced | None:
+    models = {m.id: m for m in snapshot.models.values() if m.profiles}
+    if any(m.profile(profile) for m in models.values()):
+        return None
+    valid = "; ".join(f"{m.id}: {', '.join(p.name for p in m.profiles)}" for m in models.values())
+    return Unplaced(Code.NO_SUCH_PROFILE, f"no GPU here has the profile {profile!r}; {valid or 'no GPU here has MIG'}")
+
+
+def _no_node(cluster: Cluster, request: Request) -> str:
+    reasons = []
+    for host in cluster.hosts.values():
+        node = host.node
+        if not node.ready:
+            reasons.append(f"{node.name} is not ready")
+        elif node.name in request.excluded:
+            reasons.append(f"{node.name} refused it a short while ago")
+        elif request.pools and node.pool not in request.pools:
+            reasons.append(f"{node.name} is in pool {node.pool}")
+        else:
+            reasons.append(f"{node.name} has not the labels it asks for")
+    return f"no node may run it: {listed(reasons) or 'there is no node'}"
+
+
+def _too_big(request: Request, hosts: list[Host], able: int) -> str:
+    gpus = [board.gpu for host in hosts for board in host.boards]
+    usable = [gpu for gpu in gpus if not gpu.fenced]
+    if not usable:
+        return "every GPU it may use is fenced: " + listed(f"{gpu_text(g)}: {g.fenced}" for g in gpus)
+    if able:
+        most = "1 GPU" if able == 1 else f"{able} GPUs"
+        return f"{ask_text(request.ask)} on one node: the best node has {most} that could serve it"
+    if isinstance(request.ask, MigProfile):
+        return f"no GPU in MIG mode has the profile {request.ask.profile}; software shares cannot stand in for it"
+    if isinstance(request.ask, WholeGpus):
+        return "every GPU it may use is in MIG mode and serves instances only; ask for the largest MIG profile"
+    return f"{ask_text(request.ask)} is more than any GPU has: the largest has {max(g.memory_mib for g in usable)} MiB"
+
+
+def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
+    """NO_LEGAL_START where some GPU has units enough, only not in one legal place."""
+    for board, size in _sizes(cluster, request, policy):
+        if board.table and board.table.model.units - board.mask.bit_count() >= size:
+            return Code.NO_LEGAL_START
+    return Code.NO_FREE_GPU
+
+
+def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple[Board, int]]:
+    for host in cluster.hosts.values():
+        for board in host.boards if host.allowed(request) else ():
+            for _, option in board_options(board, request.ask, policy)[:1]:
+                yield board, option.profile.size if option.profile else 0
+
+
+def _fixed(cluster: Cluster, request: Request, policy: Policy) -> str:
+    """Where it would not fit even if all work of ours ended."""
+    others = [
+        f"{gpu_text(board.gpu)}: {o.text}"
+        for board, _ in _sizes(cluster, request, policy)
+        for o in board.occupants
+        if o.claim is None
+    ]
+    if others:
+        return f"{ask_text(request.ask)} is blocked by what migctl may not touch: {listed(others)}"
+    return f"no node it may use has the CPU and memory for {ask_text(request.ask)}, even without any other work"

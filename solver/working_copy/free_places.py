@@ -1,0 +1,74 @@
+"""The best free place for a request, for many requests one after another on one working copy.
+
+One device: by the index of the nodes its labels allow. Several devices, or too many nodes that lack
+CPU, memory or distance: by a ranking of nodes for its shape. Both are kept and caught up with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from solver.model.demand import Request
+from solver.model.snapshot import Policy
+from solver.working_copy.gangs import Domain
+from solver.working_copy.index import Admits, Index, TooManyRefusals
+from solver.working_copy.occupancy import Cluster, Host, Seat
+from solver.working_copy.ranking import Ranking
+from solver.working_copy.scoring import seats_on
+from solver.working_copy.shapes import shape
+
+
+class Places:
+    """Free places of one cluster."""
+
+    def __init__(self, cluster: Cluster, policy: Policy) -> None:
+        self._cluster, self._policy = cluster, policy
+        self._indexes: dict[Hashable, Index] = {}
+        self._rankings: dict[Hashable, Ranking[list[Seat]]] = {}
+
+    def best(self, request: Request, domain: Domain) -> list[Seat]:
+        """A seat for every device, all on one node of the domain; [] where there is no place."""
+        if request.ask.devices == 1 and (shape(request), domain.name) not in self._rankings:
+            try:
+                seat = self._index(request, domain).best(request, _admits(request))
+            except TooManyRefusals:
+                pass
+            else:
+                return [seat] if seat else []
+        best = self._ranking(request, domain).best()
+        return best[1] if best else []
+
+    def caught_up(self) -> None:
+        """Bring everything up to date and empty the cluster's list of changes."""
+        for index in self._indexes.values():
+            index.catch_up()
+            index.rewind()
+        self._rankings.clear()
+        self._cluster.changes.clear()
+
+    def _index(self, request: Request, domain: Domain) -> Index:
+        key = (domain.name, tuple(sorted(request.node_selector.items())))
+        if key not in self._indexes:
+            wanted = request.node_selector.items()
+            hosts = (host for host in domain.hosts if wanted <= host.node.labels.items())
+            self._indexes[key] = Index(self._cluster, hosts, self._policy)
+        return self._indexes[key]
+
+    def _ranking(self, request: Request, domain: Domain) -> Ranking[list[Seat]]:
+        key = (shape(request), domain.name)
+        if key not in self._rankings:
+            self._rankings[key] = Ranking(
+                self._cluster, domain.hosts, lambda host: seats_on(host, request, self._policy)
+            )
+        return self._rankings[key]
+
+
+def _admits(request: Request) -> Admits | None:
+    """What a node must still have for the request, None where any will do."""
+    if not (request.excluded or request.cpu_milli or request.memory_mib or request.anti_affinity is not None):
+        return None
+
+    def admits(host: Host) -> bool:
+        return host.node.name not in request.excluded and host.has_room(request)
+
+    return admits

@@ -1,0 +1,82 @@
+"""Steps of a plan and their order: evict, then destroy, then create, then assign."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from solver.model.demand import Grant
+from solver.model.geometry import Placement
+from solver.model.plan import Assign, Create, Destroy, Evict, Step
+from solver.working_copy.occupancy import Seat
+
+
+class StepList:
+    """Collects steps so that each one's predecessors stand before it."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self._after: dict[int, tuple[int, ...]] = {}
+        self._evicted: dict[str, int] = {}
+        self._destroyed: dict[str, dict[Placement, int]] = {}
+
+    @property
+    def after(self) -> Mapping[int, tuple[int, ...]]:
+        return MappingProxyType(self._after)
+
+    @property
+    def operations(self) -> int:
+        return sum(isinstance(step, Create | Destroy) for step in self.steps)
+
+    @property
+    def evicted(self) -> int:
+        return len(self._evicted)
+
+    def evict(self, claim: str, beneficiary: str, why: str) -> None:
+        self._evicted[claim] = self._add(Evict(claim, beneficiary, why), ())
+
+    def assign(self, claim: str, grant: Grant, seats: tuple[Seat, ...], waits_for: tuple[str, ...]) -> None:
+        """All it takes to give `grant`: instances in the way destroyed, its own created, then assigned."""
+        gone = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
+        ready = [step for seat in seats for step in self._prepare(seat, gone)]
+        self._add(Assign(claim, grant), (*gone, *ready))
+
+    def clear(self, seats: tuple[Seat, ...], waits_for: tuple[str, ...]) -> None:
+        """Destroy what is in the way of these seats: others may come to stand there before they are taken."""
+        gone = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
+        for seat in seats:
+            self._clear(seat, gone)
+
+    def _clear(self, seat: Seat, gone: tuple[int, ...]) -> None:
+        gpu = seat.share.gpu
+        destroyed = self._destroyed.setdefault(gpu, {})
+        for instance in seat.destroys:
+            if instance not in destroyed:
+                destroyed[instance] = self._add(Destroy(gpu, instance.profile, instance.start), gone)
+
+    def _bar(self, seat: Seat, instance: Placement) -> bool:
+        """Whether media engines keep the two from standing together."""
+        table, profile = seat.board.table, seat.share.profile
+        return table is not None and profile is not None and not table.beside((profile, instance.profile))
+
+    def _prepare(self, seat: Seat, gone: tuple[int, ...]) -> tuple[int, ...]:
+        """Steps the seat stands on: what is destroyed on its units, by whomever's steps, and its own creation."""
+        gpu, share = seat.share.gpu, seat.share
+        self._clear(seat, gone)
+        if share.profile is None or share.start is None:
+            return ()
+        mask = seat.board.mask_of(Placement(share.profile, share.start))
+        cleared = tuple(
+            step
+            for instance, step in self._destroyed[gpu].items()
+            if instance in seat.destroys or seat.board.mask_of(instance) & mask or self._bar(seat, instance)
+        )
+        if not seat.creates:
+            return cleared
+        return (self._add(Create(gpu, share.profile, share.start), (*gone, *cleared)),)
+
+    def _add(self, step: Step, after: tuple[int, ...]) -> int:
+        self.steps.append(step)
+        if after:
+            self._after[len(self.steps) - 1] = tuple(sorted(set(after)))
+        return len(self.steps) - 1
