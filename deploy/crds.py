@@ -18,7 +18,7 @@ import yaml
 
 from deploy import texts
 from migctl.objects import Department, Node, Object, Plan, Project
-from nodeagent.wire import camel_case
+from nodeagent.contract.wire import camel_case
 
 GROUP = "migctl.dev"
 VERSION = "v1alpha1"

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 from solver.model.demand import Ask, Fraction, Grant, Memory, MigProfile, WholeGpus
 from solver.model.snapshot import Spreading
 

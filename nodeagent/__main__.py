@@ -14,14 +14,14 @@ from pathlib import Path
 
 import structlog
 
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
 from nodeagent.daemon import Settings, SocketsGone, run
 from nodeagent.dra.sockets import CannotServe
 from nodeagent.kubernetes.access import Access, NoAccess, in_cluster
 from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml.spec import BadSpec
 from nodeagent.simulated_nvml.state import DamagedState
-from nodeagent.watchdog import Policy
+from nodeagent.upkeep.watchdog import Policy
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:

@@ -16,11 +16,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from nodeagent import environment, host, inventory, mig_mode, settling
-from nodeagent.books import Books
 from nodeagent.claims import Claims
-from nodeagent.compute import Compute, busy
-from nodeagent.contract import (
+from nodeagent.contract import environment
+from nodeagent.contract.allocation import (
     AgentError,
     Allocation,
     Busy,
@@ -30,23 +28,27 @@ from nodeagent.contract import (
     Stale,
     Unsupported,
 )
-from nodeagent.driver_limits import DriverLimits
-from nodeagent.durable import replace
-from nodeagent.enforcing import HostShares
-from nodeagent.events import Event, Observer, What
-from nodeagent.fractions import LimitsFiles
-from nodeagent.gpu import ManagedGpu
-from nodeagent.health import fault_of_readings, fault_of_xid
-from nodeagent.intents import DamagedJournal, Journal
-from nodeagent.inventory import ClaimOf, Sight
-from nodeagent.links import link_groups
-from nodeagent.locking import AgentLock
-from nodeagent.mig_mode import ModeChange
+from nodeagent.gpu import inventory, mig_mode, recovery
+from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.events import Event, Observer, What
+from nodeagent.gpu.gpu_locks import Turns
+from nodeagent.gpu.inventory import ClaimOf, Sight
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.gpu.mig_mode import ModeChange
+from nodeagent.gpu.nvlink import link_groups
+from nodeagent.gpu.parallel import answers, on_each
+from nodeagent.gpu.shared_gpu import LimitsFiles
+from nodeagent.journal.durable import replace
+from nodeagent.journal.journal import DamagedJournal, Journal
+from nodeagent.journal.locking import AgentLock
+from nodeagent.journal.records import Hold
 from nodeagent.nvml import Board, Nvml, NvmlError, Readings
-from nodeagent.parallel import answers, on_each
-from nodeagent.patience import Patience
-from nodeagent.records import Hold
-from nodeagent.turns import Turns
+from nodeagent.shares import process_owner
+from nodeagent.shares.accounts import Books
+from nodeagent.shares.driver_limits import DriverLimits
+from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.time_slices import Compute, busy
+from nodeagent.upkeep.health import fault_of_readings, fault_of_xid
 from solver.model.cluster import Gpu
 from solver.model.geometry import GpuModel, Placement
 
@@ -75,8 +77,8 @@ class Agent:
         state_dir: Path,
         node: str,
         *,
-        boot_id: Callable[[], str] = host.boot_id,
-        claim_of: ClaimOf = host.claim_of,
+        boot_id: Callable[[], str] = process_owner.boot_id,
+        claim_of: ClaimOf = process_owner.claim_of,
         clock: Callable[[], float] = time.monotonic,
         settings: Mapping[str, str] | None = None,
         observers: Sequence[Observer] = (),
@@ -127,7 +129,7 @@ class Agent:
             self._rediscover()
         for gpu in list(self._gpus.values()):
             with contextlib.suppress(AgentError):
-                self._turns.change(gpu, functools.partial(settling.settle, self.nvml))
+                self._turns.change(gpu, functools.partial(recovery.settle, self.nvml))
 
     def _rediscover(self) -> None:
         with contextlib.suppress(NvmlError, Busy):
@@ -136,7 +138,7 @@ class Agent:
     def _begin(self, gpus: Iterable[ManagedGpu]) -> None:
         for gpu in gpus:
             with contextlib.suppress(AgentError):
-                self._turns.change(gpu, functools.partial(settling.begin, self.nvml))
+                self._turns.change(gpu, functools.partial(recovery.begin, self.nvml))
 
     def _clean_up(self) -> None:
         """What a crash may have left, before anybody calls."""
@@ -413,7 +415,7 @@ class Agent:
             return inventory.unseen(gpu, self.node, str(e))
 
     def _see(self, gpu: ManagedGpu) -> Sight:
-        settling.settle_if_needed(self.nvml, gpu)
+        recovery.settle_if_needed(self.nvml, gpu)
         return inventory.look(self.nvml, gpu, self.node, self.claim_of, self.driver_limits.limits)
 
 

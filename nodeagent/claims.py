@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from nodeagent import fractions, mig, records
-from nodeagent.contract import AgentError, Allocation, Busy, Fenced, Stale, Unsupported
-from nodeagent.driver_limits import DriverLimits
-from nodeagent.gpu import ManagedGpu
-from nodeagent.inventory import ClaimOf
+from nodeagent.contract.allocation import AgentError, Allocation, Busy, Fenced, Stale, Unsupported
+from nodeagent.gpu import mig_instances, shared_gpu
+from nodeagent.gpu.inventory import ClaimOf
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.gpu.recovery import explained, settle, settle_if_needed
+from nodeagent.journal import records
+from nodeagent.journal.records import Hold
 from nodeagent.nvml import Lost, Nvml, NvmlError
-from nodeagent.records import Hold
-from nodeagent.settling import explained, settle, settle_if_needed
+from nodeagent.shares.driver_limits import DriverLimits
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
@@ -58,14 +59,14 @@ class Claims:
         try:
             if gpu.unsettled:
                 settle(self._nvml, gpu)
-            mig.refuse_mode(self._nvml, gpu, mig=share.backing is Backing.MIG)
+            mig_instances.refuse_mode(self._nvml, gpu, mig=share.backing is Backing.MIG)
             if share.backing is Backing.MIG:
-                mig.prepare(self._nvml, gpu, claim, name, share, count)
+                mig_instances.prepare(self._nvml, gpu, claim, name, share, count)
             elif hold is None:
                 limitable = self._limits.can(gpu.uuid) if share.backing is not Backing.WHOLE else False
                 if share.backing is Backing.DRIVER_LIMIT and not limitable:
                     raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit memory: R615 can, with MIG off")
-                fractions.prepare(gpu, claim, name, share, count)
+                shared_gpu.prepare(gpu, claim, name, share, count)
         except NvmlError as e:
             self._nvml.forget(gpu.uuid)
             settle_if_needed(self._nvml, gpu)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import structlog
 
-from nodeagent import logs, probes
 from nodeagent.agent import Agent
 from nodeagent.cdi.driver import RealGpus
 from nodeagent.cdi.files import SpecFiles
@@ -19,13 +18,15 @@ from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.software import SoftwareShares
 from nodeagent.cdi.sources import EditSource, Sources, Variables
 from nodeagent.cdi.toolkit import Toolkit
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
+from nodeagent.contract.wire import DRIVER
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
 from nodeagent.dra.ledger import Ledger
 from nodeagent.dra.reclaim import EVERY_S as RECLAIM_S
 from nodeagent.dra.reclaim import Reclaim
 from nodeagent.dra.sockets import Plugin
+from nodeagent.journal.locking import AgentLock
 from nodeagent.kubernetes.access import Access
 from nodeagent.kubernetes.claims import read_claim
 from nodeagent.kubernetes.client import Api
@@ -34,14 +35,13 @@ from nodeagent.kubernetes.mode_keeper import EVERY_S as MODES_S
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from nodeagent.kubernetes.publisher import Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
-from nodeagent.locking import AgentLock
-from nodeagent.metrics import Metrics
-from nodeagent.rounds import Rounds
 from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
-from nodeagent.upkeep import Upkeep
-from nodeagent.watchdog import Policy
-from nodeagent.wire import DRIVER
+from nodeagent.upkeep import logs, probes
+from nodeagent.upkeep.metrics import Metrics
+from nodeagent.upkeep.periodic import Rounds
+from nodeagent.upkeep.upkeep import Upkeep
+from nodeagent.upkeep.watchdog import Policy
 
 _LOOK_S = 2.0
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nodeagent import environment
+from nodeagent.contract import environment
 
 _MIB = 1 << 20
 _CHUNK = 64 * _MIB

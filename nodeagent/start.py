@@ -9,14 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodeagent import environment, host
 from nodeagent.agent import Agent
-from nodeagent.compute import Compute
-from nodeagent.driver_limits import DriverLimits
-from nodeagent.enforcing import HostShares
-from nodeagent.events import Observer
+from nodeagent.contract import environment
+from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.events import Observer
 from nodeagent.nvml import Nvml
-from nodeagent.patience import Patience
+from nodeagent.shares import process_owner
+from nodeagent.shares.driver_limits import DriverLimits
+from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.time_slices import Compute
 from nodeagent.shim import libraries
 
 
@@ -35,7 +36,7 @@ def open_agent(
 
     simulated  state file of a simulated machine (nodeagent.simulated_nvml.spec.create makes one);
                None: the real driver, or LibraryMissing where there is none
-    observers  are told of everything that happens (nodeagent.logs and nodeagent.metrics have one each)
+    observers  are told of everything that happens (nodeagent.upkeep.logs and nodeagent.upkeep.metrics have one each)
     host_processes  claims run as processes of this host: on real GPUs the agent itself bounds their software shares
     compute         how the time of real GPUs is divided between host processes
     host_root       in a container: where the host's / is mounted, whose driver it is
@@ -49,7 +50,7 @@ def open_agent(
         shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
         loaded = None if host_root == Path("/") else ctypes.CDLL(str(libraries.nvml_of_host(host_root)))
         nvml = patience.in_time(functools.partial(Nvml, loaded), patience.turn_s)
-        limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes)
+        limits = DriverLimits(nvml, process_owner.claim_of, host_processes=host_processes)
         return Agent(
             nvml,
             state_dir,
@@ -64,7 +65,7 @@ def open_agent(
     library = SimulatedNvml(simulated)
     settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
     nvml = patience.in_time(functools.partial(Nvml, library), patience.turn_s)
-    limits = DriverLimits(nvml, host.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
+    limits = DriverLimits(nvml, process_owner.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
     return Agent(
         nvml,
         state_dir,

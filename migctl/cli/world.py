@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from migctl.cli.session import World
-from nodeagent.environment import CGROUP
+from nodeagent.contract.environment import CGROUP
 
 if TYPE_CHECKING:
     from migctl.cli.control import Control

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from migctl.controller import queues
 from migctl.controller.mirror import View
 from migctl.objects import Claim, Department, Node, Phase, Project
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request

@@ -100,8 +100,8 @@ def _start_detached(home: Home, simulate: str | None) -> int:
 def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:
     """Serve in this process until SIGTERM or SIGINT."""
     from migctl.embedded import hardware, up
-    from nodeagent import logs
-    from nodeagent.metrics import Metrics
+    from nodeagent.upkeep import logs
+    from nodeagent.upkeep.metrics import Metrics
 
     metrics = Metrics()
     agent = hardware.open_hardware(home, simulate, (logs.observer, metrics.observer))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from migctl.embedded.home import Home
-from nodeagent.doctor import examine
-from nodeagent.findings import Level, Machine
+from nodeagent.doctor.doctor import examine
+from nodeagent.doctor.findings import Level, Machine
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml.library import SimulatedNvml
 

@@ -1,6 +1,6 @@
 """MIG mode as an admin wants it: the node's wish carried to the agent, the agent's answer back.
 
-A wish that is not fulfilled yet is tried again (nodeagent/mode_wish.py).
+A wish that is not fulfilled yet is tried again (nodeagent/gpu/mode_switch.py).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import structlog
 from migctl.backends.protocol import ControlPlane
 from migctl.controller.mirror import Mirror
 from migctl.objects import DynamicMig, Node, to_builtins
-from nodeagent.mig_mode import Outcome
-from nodeagent.mode_wish import ModeSwitch, carry_out
+from nodeagent.gpu.mig_mode import Outcome
+from nodeagent.gpu.mode_switch import ModeSwitch, carry_out
 
 AGAIN_S = 5.0
 

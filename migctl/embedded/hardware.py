@@ -12,17 +12,17 @@ from typing import TypeVar
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent
-from nodeagent.compute import Compute
-from nodeagent.contract import Busy
-from nodeagent.events import Observer
-from nodeagent.intents import DamagedJournal
-from nodeagent.locking import HeldByAnother
+from nodeagent.contract.allocation import Busy
+from nodeagent.gpu.events import Observer
+from nodeagent.journal.journal import DamagedJournal
+from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import LibraryMissing, NvmlError
+from nodeagent.shares.time_slices import Compute
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
 from nodeagent.start import open_agent
-from nodeagent.upkeep import Upkeep
-from nodeagent.watchdog import Policy
+from nodeagent.upkeep.upkeep import Upkeep
+from nodeagent.upkeep.watchdog import Policy
 
 WATCHDOG = "MIGCTL_WATCHDOG"
 COMPUTE = "MIGCTL_COMPUTE"

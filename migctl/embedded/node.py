@@ -12,7 +12,7 @@ from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
 from migctl.objects import Meta, Node
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 
 EVERY_S = 5.0
 

@@ -24,9 +24,9 @@ from typing import IO
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.hardware import NoGpus
-from nodeagent.books import Books
-from nodeagent.enforcing import limit_of
 from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
+from nodeagent.shares.accounts import Books
+from nodeagent.shares.host_shares import limit_of
 from nodeagent.shim import libraries, limits, placing, region
 from nodeagent.shim.libraries import MissingLibraries
 from nodeagent.shim.reconciling import by_host_pid, reconcile

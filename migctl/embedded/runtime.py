@@ -13,7 +13,7 @@ from migctl.backends.embedded.runner import Runner, environment
 from migctl.backends.protocol import Conflict
 from migctl.controller.mirror import Mirror
 from migctl.objects import Claim, Phase, Workload
-from nodeagent.contract import Allocation
+from nodeagent.contract.allocation import Allocation
 
 
 class EmbeddedRuntime:

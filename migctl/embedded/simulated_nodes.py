@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from nodeagent.contract import Allocation, NodeReport, Prepared
+from nodeagent.contract.allocation import Allocation, NodeReport, Prepared
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import StateFile
 from solver.model.cluster import Gpu

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nodeagent.cdi.edits import DeviceNode, Edits
-from nodeagent.contract import Busy, Prepared, PreparedDevice, Unsupported
+from nodeagent.contract.allocation import Busy, Prepared, PreparedDevice, Unsupported
 from nodeagent.nvml import Board, HardwareInstance, NvmlError
 from solver.model.cluster import Backing
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from nodeagent.cdi.edits import Edits, spec
-from nodeagent.durable import replace
-from nodeagent.wire import DRIVER
+from nodeagent.contract.wire import DRIVER
+from nodeagent.journal.durable import replace
 
 KIND = f"{DRIVER}/claim"
 _PREFIX = f"{DRIVER}-claim_"  # vendor-class_id: how the specification names files of passing devices

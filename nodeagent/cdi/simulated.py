@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from nodeagent.cdi.edits import READ_ONLY, Edits, Mount
-from nodeagent.contract import Prepared
-from nodeagent.durable import replace
+from nodeagent.contract.allocation import Prepared
+from nodeagent.journal.durable import replace
 from nodeagent.nvml import bindings
 from nodeagent.simulated_nvml import smi
 from nodeagent.simulated_nvml.library import SimulatedNvml

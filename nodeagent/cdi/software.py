@@ -11,11 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from nodeagent.books import Books
 from nodeagent.cdi.edits import Edits, Mount
-from nodeagent.contract import Busy, Prepared
-from nodeagent.enforcing import BOUNDED, limit_of
+from nodeagent.contract.allocation import Busy, Prepared
 from nodeagent.nvml import Board, NvmlError
+from nodeagent.shares.accounts import Books
+from nodeagent.shares.host_shares import BOUNDED, limit_of
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 

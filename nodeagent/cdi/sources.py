@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from nodeagent import environment
 from nodeagent.cdi import edits as cdi
 from nodeagent.cdi.edits import READ_ONLY, Edits, Mount
-from nodeagent.contract import Prepared
+from nodeagent.contract import environment
+from nodeagent.contract.allocation import Prepared
 
 LIMITS = "/run/migctl/limits.json"
 """Where a container finds its limits."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from nodeagent.cdi.edits import Edits
-from nodeagent.contract import Unsupported
+from nodeagent.contract.allocation import Unsupported
 
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--format=json")
 _LONGEST_S = 30.0

@@ -18,10 +18,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 from nodeagent.cdi.edits import Edits
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.sources import EditSource
-from nodeagent.contract import AgentError, Allocation, Busy, Prepared, Stale
+from nodeagent.contract.allocation import AgentError, Allocation, Busy, Prepared, Stale
+from nodeagent.contract.wire import AllocatedDevice, NotOurs, allocated_devices, allocation_from_json
 from nodeagent.dra.ledger import ClaimRef, Ledger
 from nodeagent.kubernetes.client import ApiError, Json, NotFound
-from nodeagent.wire import AllocatedDevice, NotOurs, allocated_devices, allocation_from_json
 
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,62}")
 _LINGER_S = 0.1

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import grpc
 
-from nodeagent.contract import NodeReport
-from nodeagent.devices import devices
+from nodeagent.contract.allocation import NodeReport
 from nodeagent.dra.stubs import health_pb2
+from nodeagent.kubernetes.devices import devices
 
 SERVICES = ("v1alpha1.DRAResourceHealth", "v1.DRAResourceHealth")
 """The same messages under the name of Kubernetes 1.36 and the one after it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from nodeagent.durable import replace
+from nodeagent.journal.durable import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Collection
 
 import structlog
 
-from nodeagent import host
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
+from nodeagent.contract.wire import NotOurs, grant_from_json
 from nodeagent.dra.ledger import ClaimRef, Ledger
-from nodeagent.events import Event, Observer, What
+from nodeagent.gpu.events import Event, Observer, What
 from nodeagent.kubernetes.client import ApiError, Json, NotFound
-from nodeagent.wire import NotOurs, grant_from_json
+from nodeagent.shares import process_owner
 
 EVERY_S = 30.0
 PATIENCE_S = 120.0
@@ -47,7 +47,7 @@ class Reclaim:
         release: Callable[[ClaimRef], None],
         tell: Observer,
         *,
-        working: Callable[[], Collection[str]] = host.claims_at_work,
+        working: Callable[[], Collection[str]] = process_owner.claims_at_work,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node, self._ledger, self._held, self._read, self._release = node, ledger, held, read, release

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from nodeagent.contract.wire import DRIVER
 from nodeagent.dra.stubs import registration_pb2, registration_pb2_grpc
-from nodeagent.wire import DRIVER
 
 SERVICES = ("v1.DRAPlugin",)
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
 from nodeagent.dra.driver import Driver, GivenDevice
 from nodeagent.dra.inflight import InFlight
 from nodeagent.dra.ledger import ClaimRef

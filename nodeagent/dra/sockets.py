@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 
+from nodeagent.contract.wire import DRIVER
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import SERVICES, HealthService
 from nodeagent.dra.inflight import InFlight
@@ -17,7 +18,6 @@ from nodeagent.dra.ledger import ClaimRef
 from nodeagent.dra.registration import RegistrationService
 from nodeagent.dra.service import DraService
 from nodeagent.dra.stubs import dra_pb2_grpc, registration_pb2_grpc
-from nodeagent.wire import DRIVER
 
 _LONGEST_PATH = 107  # of a Unix socket
 _CALLS = 64

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.wire import API_VERSION, report_to_json
 from nodeagent.kubernetes.client import Api, ApiError, Conflict, Json, NotFound
-from nodeagent.wire import API_VERSION, report_to_json
 
 _PATH = f"/apis/{API_VERSION}/gpunodes"
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import structlog
 
+from nodeagent.gpu.mig_mode import Outcome
+from nodeagent.gpu.mode_switch import ModeSwitch, carry_out
 from nodeagent.kubernetes.client import ApiError, Json
 from nodeagent.kubernetes.gpu_node import GpuNode
-from nodeagent.mig_mode import Outcome
-from nodeagent.mode_wish import ModeSwitch, carry_out
 
 EVERY_S = 2.0
 

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 
 import structlog
 
-from nodeagent.contract import NodeReport
-from nodeagent.events import Event, What
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.wire import API_VERSION
+from nodeagent.gpu.events import Event, What
 from nodeagent.kubernetes.client import ApiError
 from nodeagent.kubernetes.gpu_node import GpuNode
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import specs
 from nodeagent.nvml import NvmlError
-from nodeagent.wire import API_VERSION
 
 LOOK_S = 10.0
 HEARTBEAT_S = 20.0

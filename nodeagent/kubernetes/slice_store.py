@@ -7,9 +7,9 @@ import hashlib
 
 import msgspec
 
+from nodeagent.contract.wire import DRIVER
 from nodeagent.kubernetes.client import Api, Json, NotFound
 from nodeagent.kubernetes.slices import API_VERSION
-from nodeagent.wire import DRIVER
 
 _PATH = f"/apis/{API_VERSION}/resourceslices"
 _MARK = "migctl.dev/content"

@@ -7,10 +7,10 @@ placement that would be possible.
 
 from __future__ import annotations
 
-from nodeagent.contract import NodeReport
-from nodeagent.devices import Device, devices
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.wire import DRIVER
 from nodeagent.kubernetes.client import Json
-from nodeagent.wire import DRIVER
+from nodeagent.kubernetes.devices import Device, devices
 
 API_VERSION = "resource.k8s.io/v1"
 DEVICES_PER_SLICE = 64

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.contract import Unsupported
+from nodeagent.contract.allocation import Unsupported
 from nodeagent.shim.build import BUILT
 from nodeagent.shim.limits import FILE_NAME
 

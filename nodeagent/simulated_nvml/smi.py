@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nodeagent import environment
+from nodeagent.contract import environment
 from nodeagent.nvml import bindings
 from nodeagent.simulated_nvml.hardware import Refused
 from nodeagent.simulated_nvml.library import SimulatedNvml

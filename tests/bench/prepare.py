@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.agent import Agent
-from nodeagent.contract import Allocation
+from nodeagent.contract.allocation import Allocation
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.library import SimulatedNvml

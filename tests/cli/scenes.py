@@ -23,7 +23,7 @@ from migctl.objects import (
     WorkloadStatus,
     WorkloadType,
 )
-from nodeagent.contract import GpuProcess, NodeReport
+from nodeagent.contract.allocation import GpuProcess, NodeReport
 from solver.model import catalog
 from solver.model.cluster import Backing, Gpu, Instance
 from solver.model.demand import DeviceShare, Grant

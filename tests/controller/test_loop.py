@@ -27,7 +27,7 @@ from migctl.objects import (
     StepState,
     to_builtins,
 )
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 from solver import planner
 from solver.batch.worker import Worker
 from solver.model.catalog import find

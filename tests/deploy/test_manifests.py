@@ -17,7 +17,7 @@ from deploy.kustomize import OVERLAYS, Json
 from migctl.backends.kubernetes import kinds, records
 from migctl.controller import __main__ as controller
 from nodeagent import __main__ as agent
-from nodeagent.wire import DRIVER
+from nodeagent.contract.wire import DRIVER
 from tests.deploy import schema
 
 KINDS = ("nvidia", "simulated")

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from nodeagent.wire import DRIVER, allocation_to_json, device_name
+from nodeagent.contract.wire import DRIVER, allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
 from tests.kubernetes.fake_api.faults import Fault
 from tests.kubernetes.fake_api.kinds import BY_PLURAL

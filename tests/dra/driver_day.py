@@ -15,7 +15,8 @@ from nodeagent.agent import Agent
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.sources import Sources, Variables
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
+from nodeagent.contract.wire import allocation_to_json, device_name
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.ledger import ClaimRef, Ledger
 from nodeagent.kubernetes.client import NotFound
@@ -24,7 +25,6 @@ from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.faults import Fault, Faults
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
-from nodeagent.wire import allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
 from tests.dra import cdi_specs
 from tests.nodeagent.fault_points import Injector, Point

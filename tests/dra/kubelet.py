@@ -6,8 +6,8 @@ from pathlib import Path
 
 import grpc
 
+from nodeagent.contract.wire import DRIVER
 from nodeagent.dra.stubs import dra_pb2, dra_pb2_grpc, registration_pb2, registration_pb2_grpc
-from nodeagent.wire import DRIVER
 
 CALL_S = 45.0
 """What a kubelet waits for a Prepare."""

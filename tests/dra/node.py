@@ -10,13 +10,13 @@ from nodeagent.agent import Agent
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.sources import Sources, Variables
+from nodeagent.contract.wire import allocation_to_json, device_name
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
 from nodeagent.dra.ledger import Ledger
 from nodeagent.dra.sockets import Plugin
 from nodeagent.dra.stubs import dra_pb2
 from nodeagent.kubernetes.client import NotFound
-from nodeagent.wire import allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
 from tests.dra.kubelet import FakeKubelet
 from tests.nodeagent.machines import NODE, Machine, mig

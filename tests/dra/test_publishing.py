@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.contract import GpuProcess, NodeReport
-from nodeagent.events import Event, What
+from nodeagent.contract.allocation import GpuProcess, NodeReport
+from nodeagent.contract.wire import report_from_json
+from nodeagent.gpu.events import Event, What
 from nodeagent.kubernetes.client import Api, ApiError, Unreachable
 from nodeagent.kubernetes.gpu_node import GpuNode, merge_patch
 from nodeagent.kubernetes.kubeconfig import from_kubeconfig
 from nodeagent.kubernetes.publisher import HEARTBEAT_S, Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import DEVICES_PER_SLICE, specs
-from nodeagent.wire import report_from_json
 from solver.model.cluster import InstanceState
 from tests.dra.api_server import ApiServer, until
 from tests.kubernetes.fake_api import patches

@@ -10,7 +10,7 @@ from nodeagent.cdi.driver import RealGpus
 from nodeagent.cdi.edits import DeviceNode, Edits, Hook, Mount
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.toolkit import Toolkit
-from nodeagent.contract import Prepared, PreparedDevice, Unsupported
+from nodeagent.contract.allocation import Prepared, PreparedDevice, Unsupported
 from nodeagent.nvml import Board, HardwareInstance
 from tests.dra import cdi_specs
 from tests.nodeagent.machines import mig, whole

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import environment, host
+from nodeagent.contract import environment
 from nodeagent.dra.ledger import ClaimRef, Ledger
 from nodeagent.dra.reclaim import ASKS, EVERY_S, PATIENCE_S, SURE_S, Reclaim
-from nodeagent.events import Event, What
+from nodeagent.gpu.events import Event, What
 from nodeagent.kubernetes.client import Json, NotFound, Unreachable
+from nodeagent.shares import process_owner
 from tests.dra.node import Node
 from tests.nodeagent.machines import NODE
 
@@ -178,7 +179,7 @@ def program() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_claim_is_at_work_while_a_process_has_it_in_its_environment(program: subprocess.Popen[bytes]) -> None:
-    assert "uid-of-a-test" in host.claims_at_work()
+    assert "uid-of-a-test" in process_owner.claims_at_work()
     program.kill()
     program.wait()
-    assert "uid-of-a-test" not in host.claims_at_work()
+    assert "uid-of-a-test" not in process_owner.claims_at_work()

@@ -30,7 +30,7 @@ from migctl.objects import (
     WorkloadSpec,
     WorkloadType,
 )
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 from solver.model.demand import DeviceShare
 
 HOLD = ("--", "sleep", "600")

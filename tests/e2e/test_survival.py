@@ -13,7 +13,7 @@ import pytest
 
 from migctl.backends.embedded.processes import CLAIM_VARIABLE
 from migctl.objects import Claim, Phase
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 from tests.e2e.embedded import HOLD, Embedded, share
 
 SIMULATED = "a100-40gb=1,v100=1"

@@ -26,7 +26,7 @@ from migctl.objects import (
     WorkloadType,
     to_builtins,
 )
-from nodeagent.contract import Allocation, NodeReport, Prepared
+from nodeagent.contract.allocation import Allocation, NodeReport, Prepared
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane

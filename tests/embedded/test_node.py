@@ -9,7 +9,7 @@ import pytest
 from migctl.controller.mirror import Mirror
 from migctl.embedded.node import NodePublisher
 from migctl.objects import Node
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
 from solver.model import catalog
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 

@@ -12,7 +12,7 @@ import pytest
 
 from migctl.backends.embedded.processes import ClaimProcess
 from migctl.objects import Claim, Phase, T
-from nodeagent.contract import Allocation, Busy, Prepared, Stale
+from nodeagent.contract.allocation import Allocation, Busy, Prepared, Stale
 from tests.embedded.conftest import GRANT, PATIENCE_S, Machine, claim_of
 from tests.fakes.control_plane import MemoryControlPlane
 

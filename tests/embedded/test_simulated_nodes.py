@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from migctl.embedded.simulated_nodes import AnyNodesAgent, OneNode, node_of, reporters
-from nodeagent.contract import Allocation
+from nodeagent.contract.allocation import Allocation
 from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
 from solver.model.cluster import Backing

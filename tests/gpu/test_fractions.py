@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from migctl.embedded import one_shot
-from nodeagent.driver_limits import DriverLimits
+from nodeagent.journal.records import Hold
 from nodeagent.nvml import LibraryMissing, Nvml
-from nodeagent.records import Hold
+from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.build import BuildError, build_all
 from nodeagent.shim.libraries import Libraries, MissingLibraries

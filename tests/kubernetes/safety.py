@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from nodeagent.wire import NotOurs, grant_from_json
+from nodeagent.contract.wire import NotOurs, grant_from_json
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 from tests.kubernetes.fake_api.storage import Json

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from nodeagent.gpu.mig_mode import ModeChange, Outcome
 from nodeagent.kubernetes.access import Access
 from nodeagent.kubernetes.client import Api
 from nodeagent.kubernetes.gpu_node import GpuNode
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
-from nodeagent.mig_mode import ModeChange, Outcome
 from tests.kubernetes import manifests
 from tests.kubernetes.command_line import Person, person
 from tests.kubernetes.fake_api.kinds import BY_PLURAL

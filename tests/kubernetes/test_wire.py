@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent import wire
-from nodeagent.contract import GpuProcess, NodeReport
+from nodeagent.contract import wire
+from nodeagent.contract.allocation import GpuProcess, NodeReport
 from solver.model import catalog
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 from solver.model.demand import DeviceShare, Grant

@@ -21,21 +21,21 @@ from typing import Any
 from unittest import mock
 
 from nodeagent.agent import Agent
-from nodeagent.compute import Compute
-from nodeagent.contract import AgentError, Allocation, Busy
-from nodeagent.driver_limits import DriverLimits
-from nodeagent.enforcing import HostShares
-from nodeagent.health import ErrorWatch
-from nodeagent.mig_mode import Outcome
+from nodeagent.contract.allocation import AgentError, Allocation, Busy
+from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.mig_mode import Outcome
+from nodeagent.journal.records import Record
 from nodeagent.nvml import Nvml, NvmlError
-from nodeagent.patience import Patience
-from nodeagent.records import Record
+from nodeagent.shares.driver_limits import DriverLimits
+from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.time_slices import Compute
 from nodeagent.shim.libraries import Libraries
 from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware, fail
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
-from nodeagent.upkeep import Upkeep
+from nodeagent.upkeep.health import ErrorWatch
+from nodeagent.upkeep.upkeep import Upkeep
 from solver.model.catalog import models
 from solver.model.cluster import InstanceState
 from solver.model.geometry import Placement, legal

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nodeagent.agent import Agent
-from nodeagent.contract import Allocation
-from nodeagent.events import Observer
+from nodeagent.contract.allocation import Allocation
+from nodeagent.gpu.events import Observer
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml import processes, spec
 from nodeagent.simulated_nvml.faults import Faults

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import environment
 from nodeagent.agent import Agent
-from nodeagent.contract import Busy, Fenced, Stale, Unsupported
-from nodeagent.locking import HeldByAnother
+from nodeagent.contract import environment
+from nodeagent.contract.allocation import Busy, Fenced, Stale, Unsupported
+from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml.faults import Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware

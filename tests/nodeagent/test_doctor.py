@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.doctor import examine
-from nodeagent.findings import Finding, Level, Machine
+from nodeagent.doctor.doctor import examine
+from nodeagent.doctor.findings import Finding, Level, Machine
 from nodeagent.nvml import LibraryMissing, Nvml
 from nodeagent.simulated_nvml import hardware
 from tests.nodeagent import machines

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from nodeagent.agent import Agent
-from nodeagent.contract import GpuProcess, Unsupported
-from nodeagent.driver_limits import DriverLimits
-from nodeagent.environment import CGROUP
+from nodeagent.contract.allocation import GpuProcess, Unsupported
+from nodeagent.contract.environment import CGROUP
+from nodeagent.journal.records import Hold
 from nodeagent.nvml import NotFound, NotSupported, Nvml
-from nodeagent.records import Hold
+from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.faults import Fault, Faults
 from solver.model.cluster import Backing

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.agent import Agent
-from nodeagent.enforcing import HostShares, limit_of
 from nodeagent.nvml import Board, Nvml
+from nodeagent.shares.host_shares import HostShares, limit_of
 from nodeagent.shim import limits
 from nodeagent.shim.libraries import Libraries, MissingLibraries
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part

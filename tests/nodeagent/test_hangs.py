@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.agent import Agent
-from nodeagent.contract import AgentError, Busy
-from nodeagent.patience import Patience
+from nodeagent.contract.allocation import AgentError, Busy
+from nodeagent.gpu.deadlines import Patience
 from nodeagent.simulated_nvml.faults import VARIABLE, Fault
 from nodeagent.start import open_agent
 from tests.nodeagent.fault_points import Day, HangsOnly, Injector, Point, PointFaults, check

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.links import link_groups
+from nodeagent.gpu.nvlink import link_groups
 from nodeagent.simulated_nvml.faults import Faults, parse
 from tests.nodeagent.machines import Machine
 

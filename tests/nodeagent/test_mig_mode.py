@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.contract import Stale, Unsupported
-from nodeagent.mig_mode import Outcome
+from nodeagent.contract.allocation import Stale, Unsupported
+from nodeagent.gpu.mig_mode import Outcome
 from nodeagent.simulated_nvml.faults import Faults, parse
 from nodeagent.simulated_nvml.hardware import Hardware
 from nodeagent.simulated_nvml.state import reboot

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.findings import Finding, Level
-from nodeagent.node_checks import findings
+from nodeagent.doctor.findings import Finding, Level
+from nodeagent.doctor.node_checks import findings
 
 DRIVER = "gpu.migctl.dev"
 SOCKETS = (f"plugins/{DRIVER}/dra.sock", f"plugins_registry/{DRIVER}-reg.sock")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from nodeagent.agent import Agent
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
 from nodeagent.simulated_nvml.faults import Faults
 from nodeagent.simulated_nvml.hardware import Hardware, Refused
 from nodeagent.simulated_nvml.state import reboot

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from nodeagent.contract import Fenced
-from nodeagent.events import Event, What
-from nodeagent.metrics import Metrics
+from nodeagent.contract.allocation import Fenced
+from nodeagent.gpu.events import Event, What
 from nodeagent.simulated_nvml import hardware
-from nodeagent.upkeep import Upkeep
-from nodeagent.watchdog import Policy
+from nodeagent.upkeep.metrics import Metrics
+from nodeagent.upkeep.upkeep import Upkeep
+from nodeagent.upkeep.watchdog import Policy
 from tests.nodeagent.machines import Machine, allocation, mig, part
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent import environment
 from nodeagent.agent import Agent
-from nodeagent.contract import Busy, Prepared
+from nodeagent.contract import environment
+from nodeagent.contract.allocation import Busy, Prepared
 from nodeagent.start import open_agent
 from solver.model.demand import DeviceShare
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from nodeagent.durable import write_all
+from nodeagent.journal.durable import write_all
 from tests.dra.driver_day import DriverDay
 from tests.nodeagent.fault_points import Day, Point
 

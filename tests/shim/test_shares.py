@@ -12,15 +12,15 @@ import pytest
 from migctl.backends.embedded import runner
 from migctl.objects import Claim, ClaimSpec, GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
 from nodeagent.agent import Agent
-from nodeagent.compute import Compute
-from nodeagent.contract import Prepared
-from nodeagent.enforcing import HostShares
-from nodeagent.metrics import Metrics
+from nodeagent.contract.allocation import Prepared
 from nodeagent.nvml import Nvml
+from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.time_slices import Compute
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import reconcile
 from nodeagent.shim.region import Account
-from nodeagent.upkeep import Upkeep
+from nodeagent.upkeep.metrics import Metrics
+from nodeagent.upkeep.upkeep import Upkeep
 from tests.nodeagent import machines
 from tests.nodeagent.machines import NODE, allocation, part
 from tests.shim import calls

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.compute import ANY_TIME, WHOLE, Compute, Turn, busy, turns
-from nodeagent.contract import GpuProcess
+from nodeagent.contract.allocation import GpuProcess
+from nodeagent.shares.time_slices import ANY_TIME, WHOLE, Compute, Turn, busy, turns
 from nodeagent.shim import region
 from tests.shim.calls import PER_THREAD
 from tests.shim.machine import GIB, SUCCESS, Machine, Program, Share, gpu_uuid

@@ -28,8 +28,8 @@ from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.controller.mirror import Mirror
 from migctl.objects import Claim, Phase, Workload, to_builtins
-from nodeagent.contract import Advice, AgentError, Allocation, NodeReport, Prepared
-from nodeagent.environment import PATH_PREFIX
+from nodeagent.contract.allocation import Advice, AgentError, Allocation, NodeReport, Prepared
+from nodeagent.contract.environment import PATH_PREFIX
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -24,7 +24,7 @@ from migctl.objects import (
     StepState,
     to_builtins,
 )
-from nodeagent.wire import API_VERSION, report_from_json, report_to_json
+from nodeagent.contract.wire import API_VERSION, report_from_json, report_to_json
 
 
 def meta(metadata: Metadata) -> Meta:

@@ -28,7 +28,7 @@ from migctl.backends.merge import merged
 from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid, NotFound
 from migctl.clock import Clock
 from migctl.objects import Claim, Node
-from nodeagent.wire import allocation_to_json, device_name
+from nodeagent.contract.wire import allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
 
 log = structlog.get_logger()

@@ -18,7 +18,7 @@ from migctl.backends.kubernetes.records import BareRecord, CustomRecord
 from migctl.backends.kubernetes.resources import NAMESPACES, PROJECTS, TEMPLATES
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
-from nodeagent.wire import API_VERSION, REQUEST
+from nodeagent.contract.wire import API_VERSION, REQUEST
 
 log = structlog.get_logger()
 

@@ -13,7 +13,7 @@ import msgspec
 
 from migctl.backends.kubernetes import kinds, words
 from migctl.backends.kubernetes.quantities import Room, requested, room
-from nodeagent.wire import NotOurs, grant_from_json
+from nodeagent.contract.wire import NotOurs, grant_from_json
 from solver.model.demand import Grant
 
 TERMINAL = ("Succeeded", "Failed")

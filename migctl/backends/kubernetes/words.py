@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodeagent.wire import DRIVER
+from nodeagent.contract.wire import DRIVER
 
 GATE = "migctl.dev/placement"
 """Holds a pod back until its claim is allocated."""

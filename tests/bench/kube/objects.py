@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from nodeagent.contract import NodeReport
-from nodeagent.wire import allocation_to_json, device_name, report_to_json
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.wire import allocation_to_json, device_name, report_to_json
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare, Grant

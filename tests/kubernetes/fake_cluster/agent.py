@@ -16,8 +16,8 @@ from migctl.backends.kubernetes.api import Api
 from migctl.backends.kubernetes.resources import CLAIMS, GPU_NODES
 from migctl.backends.protocol import ControlPlaneError, NotFound
 from migctl.controller.observe import occupy
-from nodeagent.contract import Allocation, NodeReport
-from nodeagent.wire import NotOurs, allocation_from_json, report_to_json
+from nodeagent.contract.allocation import Allocation, NodeReport
+from nodeagent.contract.wire import NotOurs, allocation_from_json, report_to_json
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState
 from solver.model.demand import DeviceShare

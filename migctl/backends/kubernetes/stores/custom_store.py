@@ -14,7 +14,7 @@ from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Invalid, Listing, NotFound
 from migctl.objects import Department, Node, NodeStatus, Plan, Project, ProjectStatus
-from nodeagent.wire import camel_names
+from nodeagent.contract.wire import camel_names
 
 C = TypeVar("C", Project, Department, Node, Plan)
 

@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
-from nodeagent.books import Books
-from nodeagent.compute import Compute, turns
-from nodeagent.intents import NotRecorded
+from nodeagent.journal.journal import NotRecorded
+from nodeagent.journal.records import Hold
 from nodeagent.nvml import Board
-from nodeagent.records import Hold
+from nodeagent.shares.accounts import Books
+from nodeagent.shares.time_slices import Compute, turns
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit

@@ -14,12 +14,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from nodeagent.contract import GpuProcess
-from nodeagent.gpu import ManagedGpu
-from nodeagent.inventory import ClaimOf
+from nodeagent.contract.allocation import GpuProcess
+from nodeagent.gpu.inventory import ClaimOf
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.journal.records import Hold
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.nvml.memory_limits import CGROUPS
-from nodeagent.records import Hold
 from solver.model.cluster import Backing
 
 _MIB = 1 << 20

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable
 
 from nodeagent.agent import Agent
-from nodeagent.contract import NodeReport
-from nodeagent.events import Event, What
-from nodeagent.health import ErrorWatch
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.gpu.events import Event, What
 from nodeagent.nvml import NvmlError
-from nodeagent.watchdog import Policy, Watchdog
+from nodeagent.upkeep.health import ErrorWatch
+from nodeagent.upkeep.watchdog import Policy, Watchdog
 
 _END_S = 10.0
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from nodeagent.contract import Allocation, NodeReport
+from nodeagent.contract.allocation import Allocation, NodeReport
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 

@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nodeagent.compute import Turn
-from nodeagent.contract import NodeReport
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.shares.time_slices import Turn
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import by_host_pid, reconcile
 from nodeagent.shim.region import Holder

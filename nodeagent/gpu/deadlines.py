@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nodeagent.contract import Busy
+from nodeagent.contract.allocation import Busy
 
 R = TypeVar("R")
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from nodeagent.contract import AgentError
+from nodeagent.contract.allocation import AgentError
 
 
 class HeldByAnother(AgentError):

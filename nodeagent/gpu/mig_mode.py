@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nodeagent import mig, records
-from nodeagent.gpu import ManagedGpu
+from nodeagent.gpu import mig_instances
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.journal import records
 from nodeagent.nvml import Board, HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
 
 
@@ -48,7 +49,7 @@ def refusal(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange | None:
         return _refused(gpu, on, f"{gpu.board.name} has no MIG")
     if mode == MigMode(on, on):
         return None
-    reason = _occupied(nvml, gpu, mig.settle(nvml, gpu))
+    reason = _occupied(nvml, gpu, mig_instances.settle(nvml, gpu))
     return _refused(gpu, on, reason) if reason else None
 
 
@@ -62,7 +63,7 @@ def switch(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange:
     """Bring a GPU that nobody uses into a mode. Needs its turn. Raises NvmlError, AgentError with nothing half-done."""
     mode = nvml.mig_mode(gpu.uuid)
     if mode != MigMode(on, on):
-        mig.clear(nvml, gpu)
+        mig_instances.clear(nvml, gpu)
         try:
             mode = nvml.set_mig_mode(gpu.uuid, on)
         except NotPermitted as e:
@@ -103,7 +104,7 @@ def _occupied(nvml: Nvml, gpu: ManagedGpu, present: Sequence[HardwareInstance]) 
         names = ", ".join(sorted(h.name for h in gpu.record.holds.values()))
         return f"it is used by {names}: delete or suspend that first"
     owned = gpu.record.owned.values()
-    foreign = [i for i in present if not any(mig.owns(o, i) for o in owned)]
+    foreign = [i for i in present if not any(mig_instances.owns(o, i) for o in owned)]
     if foreign:
         return (
             f"it has an instance that migctl did not make ({foreign[0].profile} at {foreign[0].start}): remove it first"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nodeagent.contract import GpuProcess
-from nodeagent.gpu import ManagedGpu
-from nodeagent.mig import mode_of, owns
-from nodeagent.mig_mode import waits_for_reset
+from nodeagent.contract.allocation import GpuProcess
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.gpu.mig_instances import mode_of, owns
+from nodeagent.gpu.mig_mode import waits_for_reset
+from nodeagent.journal.records import Hold, Owned
 from nodeagent.nvml import HardwareInstance, Nvml
-from nodeagent.records import Hold, Owned
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 
 ClaimOf = Callable[[int], str | None]

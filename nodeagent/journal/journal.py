@@ -11,9 +11,9 @@ import json
 import os
 from pathlib import Path
 
-from nodeagent.contract import AgentError
-from nodeagent.durable import replace, sync_directory, write_all
-from nodeagent.records import Entry, Record
+from nodeagent.contract.allocation import AgentError
+from nodeagent.journal.durable import replace, sync_directory, write_all
+from nodeagent.journal.records import Entry, Record
 
 _LONG = 2000  # lines
 

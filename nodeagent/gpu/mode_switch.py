@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nodeagent.contract import AgentError
-from nodeagent.mig_mode import ModeChange, Outcome
+from nodeagent.contract.allocation import AgentError
+from nodeagent.gpu.mig_mode import ModeChange, Outcome
 
 
 class ModeSwitch(Protocol):

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nodeagent.findings import Finding, Level
-from nodeagent.wire import DRIVER
+from nodeagent.contract.wire import DRIVER
+from nodeagent.doctor.findings import Finding, Level
 
 _PATIENCE_S = 2.0
 _CRI = "io.containerd.grpc.v1.cri"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
-from nodeagent import mig, mig_mode, records
-from nodeagent.contract import AgentError, Busy, Fenced, Unsupported
-from nodeagent.events import What
-from nodeagent.gpu import ManagedGpu
+from nodeagent.contract.allocation import AgentError, Busy, Fenced, Unsupported
+from nodeagent.gpu import mig_instances, mig_mode
+from nodeagent.gpu.events import What
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.journal import records
 from nodeagent.nvml import InUse, NotPermitted, NotSupported, Nvml, NvmlError
 
 
@@ -27,7 +28,7 @@ def settle(nvml: Nvml, gpu: ManagedGpu) -> None:
     if gpu.record.boot != gpu.boot:
         gpu.journal.append(records.boot(gpu.boot))
     try:
-        mig.settle(nvml, gpu)
+        mig_instances.settle(nvml, gpu)
     except NvmlError as e:
         gpu.unsettled = True
         gpu.close_off(f"its state cannot be settled: {e}")

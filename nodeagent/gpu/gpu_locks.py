@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from nodeagent.contract import Busy, Fenced
-from nodeagent.gpu import ManagedGpu
-from nodeagent.patience import Patience
+from nodeagent.contract.allocation import Busy, Fenced
+from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.managed_gpu import ManagedGpu
 
 R = TypeVar("R")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from nodeagent import environment
+from nodeagent.contract import environment
 
 _DEPTH = 16  # a process with a scrubbed environment belongs to the nearest ancestor that has one
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from nodeagent.events import Event, What
+from nodeagent.gpu.events import Event, What
 
 _WARNINGS = {
     What.RECLAIMED,

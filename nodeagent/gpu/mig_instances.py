@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodeagent import records
-from nodeagent.contract import Busy, Stale, Unsupported
-from nodeagent.events import What
-from nodeagent.gpu import ManagedGpu
+from nodeagent.contract.allocation import Busy, Stale, Unsupported
+from nodeagent.gpu.events import What
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.journal import records
+from nodeagent.journal.records import Entry, Hold, Owned, Record
 from nodeagent.nvml import HardwareInstance, InUse, MigMode, NoRoom, NotFound, Nvml, NvmlError
-from nodeagent.records import Entry, Hold, Owned, Record
 from solver.model.demand import DeviceShare
 from solver.model.geometry import Placement, Profile, legal
 

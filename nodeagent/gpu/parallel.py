@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from nodeagent.contract import AgentError
-from nodeagent.gpu import ManagedGpu
+from nodeagent.contract.allocation import AgentError
+from nodeagent.gpu.managed_gpu import ManagedGpu
 
 R = TypeVar("R")
 

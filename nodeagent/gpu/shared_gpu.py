@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from nodeagent import records
-from nodeagent.contract import Busy
-from nodeagent.durable import replace
-from nodeagent.gpu import ManagedGpu
-from nodeagent.intents import NotRecorded
-from nodeagent.records import Hold
+from nodeagent.contract.allocation import Busy
+from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.journal import records
+from nodeagent.journal.durable import replace
+from nodeagent.journal.journal import NotRecorded
+from nodeagent.journal.records import Hold
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 

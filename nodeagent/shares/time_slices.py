@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from nodeagent.contract import GpuProcess
+from nodeagent.contract.allocation import GpuProcess
 
 WHOLE = 1000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nodeagent.contract import NodeReport
-from nodeagent.wire import device_name
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.wire import device_name
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState
 from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from nodeagent.contract import Busy, Fenced
-from nodeagent.events import Event, Observer, What
-from nodeagent.intents import Journal
+from nodeagent.contract.allocation import Busy, Fenced
+from nodeagent.gpu.events import Event, Observer, What
+from nodeagent.journal.journal import Journal
+from nodeagent.journal.records import Record
 from nodeagent.nvml import Board
-from nodeagent.records import Record
 from solver.model.geometry import GpuModel, Placement
 
 

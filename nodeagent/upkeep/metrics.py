@@ -13,8 +13,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from nodeagent.agent import Agent
-from nodeagent.contract import NodeReport
-from nodeagent.events import Event, What
+from nodeagent.contract.allocation import NodeReport
+from nodeagent.gpu.events import Event, What
 from nodeagent.nvml import Readings
 from solver.model.cluster import Gpu, InstanceState
 

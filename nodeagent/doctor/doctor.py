@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from nodeagent import node_checks
-from nodeagent.findings import Finding, Level, Machine
-from nodeagent.health import fault_of_readings
-from nodeagent.mig_mode import reset_command
+from nodeagent.doctor import node_checks
+from nodeagent.doctor.findings import Finding, Level, Machine
+from nodeagent.gpu.mig_mode import reset_command
 from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
+from nodeagent.upkeep.health import fault_of_readings
 
 _CAP_SYS_ADMIN = 1 << 21
 _MIG_DRIVER = 525  # profile names come from NVML since then

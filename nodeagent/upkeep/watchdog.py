@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from nodeagent.contract import GpuProcess, NodeReport
+from nodeagent.contract.allocation import GpuProcess, NodeReport
 from solver.model.cluster import Gpu
 
 
