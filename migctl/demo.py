@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import psutil
 
-from migctl.backends.remote import RemoteControlPlane
+from migctl.backends.http.client import RemoteControlPlane
 from migctl.objects import Claim, Phase, T, Workload
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare

@@ -11,9 +11,9 @@ from starlette.exceptions import HTTPException
 
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.objects import object_routes
-from migctl.api.runtime import Runtime
-from migctl.api.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
 from migctl.api.workloads import workload_routes
+from migctl.backends.http.runtime import Runtime
+from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, Invalid, Unavailable
 from migctl.objects import encode
 

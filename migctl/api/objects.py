@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from msgspec.structs import replace
 
 from migctl.api.streams import streamed
-from migctl.api.wire import JSON, JSON_LINES, OBJECTS, ChangeLine, List, error_body
+from migctl.backends.http.wire import JSON, JSON_LINES, OBJECTS, ChangeLine, List, error_body
 from migctl.backends.merge import decoded
 from migctl.backends.protocol import Change, Conflict, ControlPlane, ControlPlaneError, Invalid, NotFound
 from migctl.objects import API_VERSION, KINDS, Workload, encode

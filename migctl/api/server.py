@@ -14,8 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from migctl.api.unix_socket import listen
-from migctl.api.wire import Peer
+from migctl.backends.http.unix_socket import listen
+from migctl.backends.http.wire import Peer
 
 LAST_ANSWERS_S = 5
 """How long requests under way may take to end when the server closes."""

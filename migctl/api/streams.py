@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from fastapi.responses import StreamingResponse
 
-from migctl.api.wire import HEARTBEAT
+from migctl.backends.http.wire import HEARTBEAT
 
 
 def streamed(

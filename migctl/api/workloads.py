@@ -7,9 +7,9 @@ import asyncio
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from migctl.api.runtime import Runtime
 from migctl.api.streams import streamed
-from migctl.api.wire import JSON, OBJECTS
+from migctl.backends.http.runtime import Runtime
+from migctl.backends.http.wire import JSON, OBJECTS
 from migctl.backends.protocol import ControlPlane
 from migctl.objects import Workload, encode
 

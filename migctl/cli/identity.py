@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import options, session
-from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+from migctl.cli import session
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
 from migctl.cli.queues import projects
 
 

@@ -14,7 +14,7 @@ import typer
 
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
-from migctl.cli.grammar import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
 
 if TYPE_CHECKING:
     from migctl.cli.session import World
@@ -25,8 +25,8 @@ class Commands(LazyGroup):
 
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
-            "submit": Lazy("migctl.cli.verbs:submit", "Submit a job, or an interactive one.", WordsCommand),
-            "list": Lazy("migctl.cli.verbs:list_", "List jobs, nodes or projects."),
+            "submit": Lazy("migctl.cli.grammar.verbs:submit", "Submit a job, or an interactive one.", WordsCommand),
+            "list": Lazy("migctl.cli.grammar.verbs:list_", "List jobs, nodes or projects."),
             "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
             "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
             "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
@@ -38,16 +38,16 @@ class Commands(LazyGroup):
             "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
         },
         "Workloads, noun first": {
-            "training": Lazy("migctl.cli.workloads.nouns:training", "Trainings: preemptible, run to their end."),
-            "workspace": Lazy("migctl.cli.workloads.nouns:workspace", "Workspaces: interactive, run until deleted."),
-            "inference": Lazy("migctl.cli.workloads.nouns:inference", "Inference: serves, never preempted."),
-            "workload": Lazy("migctl.cli.workloads.nouns:workload", "Workloads of every type."),
+            "training": Lazy("migctl.cli.grammar.nouns:training", "Trainings: preemptible, run to their end."),
+            "workspace": Lazy("migctl.cli.grammar.nouns:workspace", "Workspaces: interactive, run until deleted."),
+            "inference": Lazy("migctl.cli.grammar.nouns:inference", "Inference: serves, never preempted."),
+            "workload": Lazy("migctl.cli.grammar.nouns:workload", "Workloads of every type."),
         },
         "GPUs and plans": {
             "gpus": Lazy("migctl.cli.gpus.command:gpus", "Show a map of every GPU, live with -w."),
-            "node": Lazy("migctl.cli.nodes:app", "Nodes and their GPUs."),
-            "plan": Lazy("migctl.cli.plans:app", "Plans: what was decided, and why."),
-            "top": Lazy("migctl.cli.top:top", "Rank jobs or nodes by what they use."),
+            "node": Lazy("migctl.cli.nodes.command:app", "Nodes and their GPUs."),
+            "plan": Lazy("migctl.cli.plans.history:app", "Plans: what was decided, and why."),
+            "top": Lazy("migctl.cli.nodes.top:top", "Rank jobs or nodes by what they use."),
             "simulate": Lazy(
                 "migctl.cli.simulate:simulate", "Simulate days of demand, the same under each policy.", anywhere=False
             ),
@@ -57,21 +57,21 @@ class Commands(LazyGroup):
             "project": Lazy("migctl.cli.queues.projects:app", "Projects: queues with quota."),
             "department": Lazy("migctl.cli.queues.departments:app", "Departments: projects that share a quota."),
             "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
-            "context": Lazy("migctl.cli.context:app", "Contexts: the control planes that commands can be about."),
+            "context": Lazy("migctl.cli.contexts.command:app", "Contexts: the control planes to choose from."),
             "whoami": Lazy("migctl.cli.identity:whoami", "Show who you are to the control plane."),
             "login": Lazy("migctl.cli.identity:login", "Say how you are known to the control plane."),
             "logout": Lazy("migctl.cli.identity:logout", "Say that there is nothing to forget."),
         },
         "This machine": {
             "run": Lazy(
-                "migctl.cli.run:run",
+                "migctl.cli.machine.run:run",
                 "Run a command in a part of a GPU, without a daemon.",
                 ShellCommand,
                 anywhere=False,
             ),
-            "up": Lazy("migctl.cli.daemon:up", "Share this machine's GPUs, or simulated ones.", anywhere=False),
-            "down": Lazy("migctl.cli.daemon:down", "Stop sharing.", anywhere=False),
-            "doctor": Lazy("migctl.cli.doctor:doctor", "Check this machine, and say what to do.", anywhere=False),
+            "up": Lazy("migctl.cli.machine.daemon:up", "Share this machine's GPUs, or simulated ones.", anywhere=False),
+            "down": Lazy("migctl.cli.machine.daemon:down", "Stop sharing.", anywhere=False),
+            "doctor": Lazy("migctl.cli.machine.doctor:doctor", "Check this machine; say what to do.", anywhere=False),
             "version": Lazy("migctl.cli.identity:version", "Show the version of migctl.", anywhere=False),
         },
     }

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migctl.backends.protocol import ControlPlane
-    from migctl.cli.control import Control
-    from migctl.cli.places.place import Place
+    from migctl.cli.contexts.context import Place
+    from migctl.cli.contexts.control import Control
     from migctl.cli.settings import Config
     from migctl.objects import Project
 

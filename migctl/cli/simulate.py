@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import options, session
+from migctl.cli import session
 from migctl.cli.failures import usage
+from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from migctl.simulate.compare import Watch
     from migctl.simulate.events import Arrival
     from migctl.simulate.fleet import Fleet
-    from migctl.simulate.metrics import Result
     from migctl.simulate.policies import Make
+    from migctl.simulate.results.metrics import Result
 
 MIXES = ("uniform", "small", "big", "bimodal")
 PROGRESS_FROM = 2_000
@@ -65,7 +66,8 @@ def simulate(
 
     No cluster is needed or touched: an imagined fleet meets generated requests.
     """
-    from migctl.simulate import charts, compare, report
+    from migctl.simulate import compare
+    from migctl.simulate.results import charts, report
 
     shown = view(session.of(context), output)
     if chart and chart.suffix.lower() not in charts.FORMATS:
@@ -96,7 +98,7 @@ def simulate(
 
 def _document(results: Sequence[Result]) -> dict[str, Any]:
     from migctl.objects import API_VERSION
-    from migctl.simulate.report import row
+    from migctl.simulate.results.report import row
 
     return {"apiVersion": API_VERSION, "kind": "Simulation", "policies": [row(result) for result in results]}
 
@@ -111,7 +113,7 @@ def _fleet(text: str) -> Fleet:
 
 
 def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int) -> tuple[Fleet, Sequence[Arrival]]:
-    from migctl.simulate import openb
+    from migctl.simulate.demand import openb
 
     try:
         fleet, pods = openb.fleet(nodes), openb.arrivals(trace)
@@ -125,7 +127,7 @@ def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int)
 
 
 def _generated(fleet: Fleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:
-    from migctl.simulate.workload import Workload
+    from migctl.simulate.demand.generated import Workload
 
     if mix not in MIXES:
         raise usage(f"no mix is called {mix!r}", hint=f"--mix {' or '.join(MIXES)}")

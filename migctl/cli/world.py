@@ -13,18 +13,18 @@ from migctl.cli.session import World
 from nodeagent.contract.environment import CGROUP
 
 if TYPE_CHECKING:
-    from migctl.cli.control import Control
-    from migctl.cli.places.place import Place
+    from migctl.cli.contexts.context import Place
+    from migctl.cli.contexts.control import Control
 
 
 def real(clusters_only: bool = False) -> World:
     """clusters_only: as kubectl's plugin, which never speaks to this machine's own control plane."""
 
     def locate(environ: Mapping[str, str], chosen: str | None) -> Place:
-        from migctl.cli.places import place
+        from migctl.cli.contexts import context
         from migctl.embedded.home import Home
 
-        return place.locate(environ, Home.default().socket, chosen, clusters_only)
+        return context.locate(environ, Home.default().socket, chosen, clusters_only)
 
     return World(
         environ=os.environ,
@@ -42,12 +42,12 @@ def real(clusters_only: bool = False) -> World:
 async def connect(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Control]:
     """The control plane behind this user's socket, or a cluster's."""
     if place.cluster:
-        from migctl.cli.places import cluster
+        from migctl.cli.contexts import cluster
 
         async with cluster.connected(place, environ) as control:
             yield control
         return
-    from migctl.cli.places.local import LocalControl
+    from migctl.cli.contexts.local import LocalControl
     from migctl.embedded.home import Home
 
     async with LocalControl(Home.default().socket) as own:

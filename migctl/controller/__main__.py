@@ -15,12 +15,12 @@ import sys
 
 import structlog
 
-from migctl.backends.kubernetes import cluster_check, health
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.controlling import KubernetesController, Settings
-from migctl.backends.kubernetes.transport import Access, Transport, from_kubeconfig, in_cluster
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.transport import Access, Transport, from_kubeconfig, in_cluster
 from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import system_clock
+from migctl.controller.kubernetes import prerequisites, probes
+from migctl.controller.kubernetes.process import KubernetesController, Settings
 from solver import planner
 
 log = structlog.get_logger()
@@ -48,11 +48,11 @@ async def control(asked: argparse.Namespace) -> None:
     """Run until told to stop. Raises ControlPlaneError where the cluster cannot be reached at all."""
     async with Transport(await access(asked)) as transport:
         api = Api(transport)
-        for missing in await cluster_check.lacks(api):
+        for missing in await prerequisites.lacks(api):
             log.error("the cluster lacks something", what=missing)
         settings = Settings(namespace=asked.namespace, identity=f"{asked.identity}-{os.getpid()}")
         controller = KubernetesController(api, system_clock, planner.plan, settings)
-        async with health.serving(controller, asked.host, asked.port) as port:
+        async with probes.serving(controller, asked.host, asked.port) as port:
             log.info("controller started", identity=settings.identity, port=port)
             await _until_told(controller)
 

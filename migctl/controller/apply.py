@@ -12,10 +12,10 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from migctl.backends.mirror import View
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe
-from migctl.controller.mirror import View
 from migctl.objects import Claim, StepState, to_builtins
 from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare, Grant

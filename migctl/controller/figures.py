@@ -9,8 +9,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from migctl.backends.merge import difference
+from migctl.backends.mirror import View
 from migctl.backends.protocol import Conflict, ControlPlane, NotFound
-from migctl.controller.mirror import View
 from migctl.objects import Department, PoolUsage, Project, ProjectStatus
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import Usage, usage

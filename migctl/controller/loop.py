@@ -14,11 +14,11 @@ from datetime import datetime
 
 import structlog
 
+from migctl.backends.mirror import View
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import figures, observe, publish, queues
 from migctl.controller.apply import Applier, Verdict
-from migctl.controller.mirror import View
 from migctl.objects import NodePool, StepState
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot

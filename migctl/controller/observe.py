@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 
+from migctl.backends.mirror import View
 from migctl.controller import queues
-from migctl.controller.mirror import View
 from migctl.objects import Claim, Department, Node, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster

@@ -10,9 +10,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from migctl.backends.mirror import View
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.controller.apply import WRITES_AT_ONCE, Verdict
-from migctl.controller.mirror import View
 from migctl.controller.names import Names
 from migctl.objects import (
     Claim,

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import structlog
 
+from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane
-from migctl.controller.mirror import Mirror
 from migctl.objects import DynamicMig, Node, to_builtins
 from nodeagent.gpu.mig_mode import Outcome
 from nodeagent.gpu.mode_switch import ModeSwitch, carry_out

@@ -8,9 +8,9 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from migctl.backends.merge import difference
+from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.clock import Clock
-from migctl.controller.mirror import Mirror
 from migctl.objects import Meta, Node
 from nodeagent.contract.allocation import NodeReport
 

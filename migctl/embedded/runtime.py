@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from migctl.api.runtime import ExecEnvironment
-from migctl.backends.embedded import logs
-from migctl.backends.embedded.processes import CLAIM_VARIABLE
-from migctl.backends.embedded.runner import Runner, environment
+from migctl.backends.http.runtime import ExecEnvironment
+from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import Conflict
-from migctl.controller.mirror import Mirror
+from migctl.embedded.kubelet import logs
+from migctl.embedded.kubelet.processes import CLAIM_VARIABLE
+from migctl.embedded.kubelet.runner import Runner, environment
 from migctl.objects import Claim, Phase, Workload
 from nodeagent.contract.allocation import Allocation
 

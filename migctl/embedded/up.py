@@ -15,17 +15,17 @@ import structlog
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
-from migctl.backends.embedded.retention import keep_newest
-from migctl.backends.embedded.runner import Runner
-from migctl.backends.embedded.store import SqliteControlPlane
-from migctl.backends.embedded.workloads import WorkloadController
+from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane
+from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.clock import system_clock
 from migctl.controller.loop import Controller
-from migctl.controller.mirror import Mirror
 from migctl.embedded.dynamic_mig import DynamicMigSwitch
 from migctl.embedded.home import Home
+from migctl.embedded.kubelet.runner import Runner
+from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.embedded.node import NodePublisher
+from migctl.embedded.retention import keep_newest
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, Plan, Project, ProjectSpec

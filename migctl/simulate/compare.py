@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from migctl.simulate.events import Arrival
 from migctl.simulate.fleet import Fleet
 from migctl.simulate.loop import play
-from migctl.simulate.metrics import Result, measure
 from migctl.simulate.policies import Make
+from migctl.simulate.results.metrics import Result, measure
 
 Watch = Callable[[str, Sequence[Arrival]], Iterable[Arrival]]
 WARM_UP = 0.1

@@ -11,7 +11,7 @@ import pytest
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
-from migctl.backends.remote import RemoteControlPlane
+from migctl.backends.http.client import RemoteControlPlane
 from tests.contract import samples
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime

@@ -14,8 +14,8 @@ import pytest
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
+from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import Conflict, Invalid, NotFound, Unavailable
-from migctl.backends.remote import RemoteControlPlane
 from migctl.objects import Node, Project
 from tests.api.conftest import Served
 from tests.contract import samples
@@ -177,5 +177,5 @@ def test_a_path_that_is_too_long_is_refused_at_once(tmp_path: Path) -> None:
 
 def test_importing_it_is_cheap() -> None:
     heavy = "{'httpx', 'fastapi', 'uvicorn', 'ssl', 'ortools', 'networkx', 'sqlite3', 'pydantic'}"
-    code = f"import sys, migctl.backends.remote; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, migctl.backends.http.client; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -10,7 +10,7 @@ import pytest
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
-from migctl.api.unix_socket import listen
+from migctl.backends.http.unix_socket import listen
 from migctl.backends.protocol import AlreadyExists, Invalid
 from tests.api.conftest import Served
 from tests.fakes.control_plane import MemoryControlPlane

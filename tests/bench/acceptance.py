@@ -1,6 +1,6 @@
 """What is admitted, by us and by others, on the same requests: `python -m tests.bench.acceptance [FILE.csv]`.
 
-100 A100-40GB, requests that leave where there is no room (migctl/simulate/workload.py says what the mixes
+100 A100-40GB, requests that leave where there is no room (migctl/simulate/demand/generated.py says what the mixes
 are). slices is the compute admitted, of the compute asked for. After each row stands how far we are ahead
 of the best of the others, and behind a cluster that re-packs for free, in points. Moves are looked for by
 the planner, which takes longer than a table: they are measured on the first arrivals, beside the bound there.
@@ -16,11 +16,11 @@ from itertools import product
 from pathlib import Path
 
 from migctl.simulate.compare import compare
+from migctl.simulate.demand.generated import MIXES, Workload
 from migctl.simulate.fleet import parse
-from migctl.simulate.metrics import Result
 from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
-from migctl.simulate.report import as_csv
-from migctl.simulate.workload import MIXES, Workload
+from migctl.simulate.results.metrics import Result
+from migctl.simulate.results.report import as_csv
 
 FLEET = "a100-40gb=100"
 LOADS = (0.85, 1.0, 1.1)

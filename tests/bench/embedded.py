@@ -17,8 +17,8 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import cast
 
+from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import Change
-from migctl.backends.remote import RemoteControlPlane
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
 from migctl.objects import Claim, GpuAsk, Meta, Phase, Workload, WorkloadSpec, WorkloadType

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
-from migctl.backends.embedded.store import SqliteControlPlane
+from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import ControlPlane
-from migctl.backends.remote import RemoteControlPlane
+from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.objects import Workload
 from tests.contract import samples
 from tests.fakes.runtime import FakeRuntime

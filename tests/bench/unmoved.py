@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from migctl.simulate.bound import EPSILON, prices
-from migctl.simulate.workload import MIXES
+from migctl.simulate.demand.generated import MIXES
 from solver.gpu_tables.layouts import layouts_of
 from solver.gpu_tables.states import state_of
 from solver.gpu_tables.tables import table

@@ -12,12 +12,12 @@ from typing import TypeVar
 import pytest
 
 from migctl.api.admitting import AdmittingControlPlane
-from migctl.api.runtime import ExecEnvironment
-from migctl.api.wire import Peer
-from migctl.cli.control import Control
+from migctl.backends.http.runtime import ExecEnvironment
+from migctl.backends.http.wire import Peer
+from migctl.cli.contexts.context import LOCAL, Place
+from migctl.cli.contexts.control import Control
+from migctl.cli.contexts.local import LocalRuntime
 from migctl.cli.main import run
-from migctl.cli.places.local import LocalRuntime
-from migctl.cli.places.place import LOCAL, Place
 from migctl.cli.session import World
 from migctl.objects import Meta, Project, ProjectSpec
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane

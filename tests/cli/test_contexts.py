@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from migctl.cli import world
+from migctl.cli.contexts import kubeconfig
+from migctl.cli.contexts.context import LOCAL, locate
 from migctl.cli.failures import Failure
-from migctl.cli.grammar import WHERE
+from migctl.cli.grammar.lazy_groups import WHERE
 from migctl.cli.main import run
-from migctl.cli.places import kubeconfig
-from migctl.cli.places.place import LOCAL, locate
 from tests.cli.conftest import Cli
 
 

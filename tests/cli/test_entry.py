@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from migctl.backends.protocol import Conflict, ControlPlaneError, Expired, Forbidden, Invalid, NotFound, Unavailable
-from migctl.cli.grammar import Lazy
+from migctl.cli.grammar.lazy_groups import Lazy
+from migctl.cli.grammar.nouns import SubmittedVerbs, Verbs
 from migctl.cli.main import Commands
-from migctl.cli.workloads.nouns import SubmittedVerbs, Verbs
 from tests.cli.conftest import Cli
 
 LAZY = {name: lazy for part in Commands.table.values() for name, lazy in part.items()}

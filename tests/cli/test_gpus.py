@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migctl.cli import fleet
 from migctl.cli.gpus import picture
 from migctl.cli.gpus.blocks import blocks, free
+from migctl.cli.nodes import fleet
 from migctl.objects import Claim, GpuAsk
 from solver.model.cluster import Instance, InstanceState, SharedPart
 from tests.cli import scenes

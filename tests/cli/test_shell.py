@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.api.runtime import ExecEnvironment
+from migctl.backends.http.runtime import ExecEnvironment
 from migctl.objects import GpuAsk
 from tests.cli import scenes
 from tests.cli.conftest import Cli

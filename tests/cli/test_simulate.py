@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migctl.simulate.report import COLUMNS
+from migctl.simulate.results.report import COLUMNS
 from tests.cli.conftest import Cli
 
 SMALL = ("simulate", "--fleet", "a100-40gb=8", "--arrivals", "200", "--seed", "3")

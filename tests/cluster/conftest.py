@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.transport import Transport, from_kubeconfig
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.transport import Transport, from_kubeconfig
 from tests.cluster import installation
 from tests.cluster.harness import Harness
 from tests.cluster.settings import Place, place

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.client.api import Api
 from migctl.backends.protocol import Conflict, NotFound
 from tests.cluster import processes
 from tests.cluster.settings import Place

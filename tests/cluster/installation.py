@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.client.api import Api
 from migctl.backends.protocol import ControlPlaneError, NotFound
 
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"

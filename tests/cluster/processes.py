@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from migctl.backends.kubernetes.api import Api
+from migctl.backends.kubernetes.client.api import Api
 from tests.cluster.settings import Place
 
 TOKEN_S = 7200

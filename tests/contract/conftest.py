@@ -10,13 +10,13 @@ import pytest
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
-from migctl.backends.embedded.store import SqliteControlPlane
-from migctl.backends.kubernetes.people.claims import PeoplesClaims
-from migctl.backends.kubernetes.people.control_plane import peoples
-from migctl.backends.kubernetes.people.reach import ReachingApi
-from migctl.backends.kubernetes.people.workload_store import WorkloadStore
+from migctl.backends.http.client import RemoteControlPlane
+from migctl.backends.kubernetes.user.claims import PeoplesClaims
+from migctl.backends.kubernetes.user.control_plane import peoples
+from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.backends.protocol import ControlPlane
-from migctl.backends.remote import RemoteControlPlane
+from migctl.backends.sqlite.store import SqliteControlPlane
 from tests.contract import samples
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime

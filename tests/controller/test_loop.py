@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from migctl.backends.mirror import Mirror
 from migctl.controller import observe
 from migctl.controller.loop import Controller
-from migctl.controller.mirror import Mirror
 from migctl.objects import (
     Claim,
     ClaimSpec,

@@ -14,7 +14,8 @@ import yaml
 
 from deploy import kustomize
 from deploy.kustomize import OVERLAYS, Json
-from migctl.backends.kubernetes import kinds, records
+from migctl.backends.kubernetes.cache import records
+from migctl.backends.kubernetes.client import kinds
 from migctl.controller import __main__ as controller
 from nodeagent import __main__ as agent
 from nodeagent.contract.wire import DRIVER

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from migctl.backends.remote import RemoteControlPlane
+from migctl.backends.http.client import RemoteControlPlane
 from migctl.objects import (
     Claim,
     GpuAsk,

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from migctl.backends.embedded.processes import CLAIM_VARIABLE
+from migctl.embedded.kubelet.processes import CLAIM_VARIABLE
 from migctl.objects import Claim, Phase
 from nodeagent.contract.allocation import NodeReport
 from tests.e2e.embedded import HOLD, Embedded, share

@@ -12,10 +12,10 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from migctl.backends.embedded.processes import CLAIM_VARIABLE
-from migctl.backends.embedded.runner import Runner
-from migctl.backends.embedded.workloads import WorkloadController
-from migctl.controller.mirror import Mirror
+from migctl.backends.mirror import Mirror
+from migctl.embedded.kubelet.processes import CLAIM_VARIABLE
+from migctl.embedded.kubelet.runner import Runner
+from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.objects import (
     Claim,
     GpuAsk,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from migctl.controller.mirror import Mirror
+from migctl.backends.mirror import Mirror
 from migctl.embedded.node import NodePublisher
 from migctl.objects import Node
 from nodeagent.contract.allocation import NodeReport

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from migctl.backends.embedded.processes import ClaimProcess
+from migctl.embedded.kubelet.processes import ClaimProcess
 from migctl.objects import Claim, Phase, T
 from nodeagent.contract.allocation import Allocation, Busy, Prepared, Stale
 from tests.embedded.conftest import GRANT, PATIENCE_S, Machine, claim_of

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from migctl.backends.embedded.state import LOG_LENGTH, State
-from migctl.backends.embedded.transaction import Transaction
 from migctl.backends.protocol import Change, Listing
+from migctl.backends.sqlite.state import LOG_LENGTH, State
+from migctl.backends.sqlite.transaction import Transaction
 from migctl.clock import Clock
 from migctl.objects import T
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from migctl.api.runtime import ExecEnvironment
+from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.protocol import NotFound
 from migctl.objects import Workload
 

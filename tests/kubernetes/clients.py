@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from kubernetes.aio.client import Configuration
 
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.transport import Access, Transport
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.transport import Access, Transport
 from tests.kubernetes.fake_api.server import FakeApi
 
 

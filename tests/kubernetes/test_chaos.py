@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from migctl.backends.kubernetes.controlling import Settings
-from migctl.backends.kubernetes.elector import Terms
+from migctl.controller.kubernetes.leader_election import Terms
+from migctl.controller.kubernetes.process import Settings
 from tests.kubernetes import manifests, safety
 from tests.kubernetes.fake_api.errors import Refused
 from tests.kubernetes.fake_api.faults import Call, Cut, Fault, shuffled, unreliable

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from migctl import admission
-from migctl.backends.kubernetes import asks
-from migctl.backends.kubernetes.people import reading
-from migctl.backends.kubernetes.people.kinds import JOBS
-from migctl.backends.kubernetes.people.manifests import RESOURCES, as_typed, literal, manifest
+from migctl.backends.kubernetes.meaning import requests
+from migctl.backends.kubernetes.user import reading
+from migctl.backends.kubernetes.user.kinds import JOBS
+from migctl.backends.kubernetes.user.manifests import RESOURCES, as_typed, literal, manifest
 from migctl.backends.protocol import Invalid
 from migctl.objects import (
     Claim,
@@ -81,7 +81,7 @@ def read(workload: Workload, *claims: Claim) -> Workload | None:
     raw = resource.one.decode(msgspec.json.encode(stored(workload)))
     if resource is JOBS:
         return reading.job(raw, claims)
-    return reading.replicated(raw, asks.BY_OWNER[resource.title], claims)
+    return reading.replicated(raw, requests.BY_OWNER[resource.title], claims)
 
 
 @given(workloads())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.backends.kubernetes.events import Subject
-from migctl.backends.kubernetes.heartbeats import SILENT_S
+from migctl.backends.kubernetes.event_recorder import Subject
+from migctl.controller.kubernetes.agent_liveness import SILENT_S
 from tests.fakes.control_plane import ManualClock
 from tests.kubernetes import manifests
 from tests.kubernetes.fake_api.errors import Refused

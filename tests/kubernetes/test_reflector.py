@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from migctl.backends.kubernetes import records
-from migctl.backends.kubernetes.kept import Kept
-from migctl.backends.kubernetes.reflector import Reflector, Timing
-from migctl.backends.kubernetes.resources import NAMESPACES
+from migctl.backends.kubernetes.cache import records
+from migctl.backends.kubernetes.cache.newest import Kept
+from migctl.backends.kubernetes.cache.reflector import Reflector, Timing
+from migctl.backends.kubernetes.client.resources import NAMESPACES
 from tests.kubernetes.clients import client
 from tests.kubernetes.fake_api.errors import Refused
 from tests.kubernetes.fake_api.faults import Call, shuffled, unreliable

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from migctl.backends.kubernetes.refusals import refusal
+from migctl.backends.kubernetes.client.errors import refusal
 from migctl.backends.protocol import Forbidden
 
 JOBS = (

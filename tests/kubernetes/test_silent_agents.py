@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from migctl.backends.kubernetes.heartbeats import SILENT_S, Heartbeats
+from migctl.controller.kubernetes.agent_liveness import SILENT_S, Heartbeats
 from migctl.objects import Meta, Node, NodeStatus
 from tests.fakes.control_plane import ManualClock
 from tests.kubernetes import manifests

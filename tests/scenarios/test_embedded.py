@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import ControlPlane
-from migctl.backends.remote import RemoteControlPlane
 from migctl.objects import Claim, Event, Node, Phase, Project, Workload
 from tests.e2e.embedded import Embedded
 from tests.scenarios.cases import CASES

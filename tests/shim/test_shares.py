@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from migctl.backends.embedded import runner
+from migctl.embedded.kubelet import runner
 from migctl.objects import Claim, ClaimSpec, GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Prepared

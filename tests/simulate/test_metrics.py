@@ -7,9 +7,9 @@ import pytest
 from migctl.simulate.events import Arrival
 from migctl.simulate.fleet import PROJECT, parse
 from migctl.simulate.loop import play
-from migctl.simulate.metrics import measure
 from migctl.simulate.policies import makers
-from migctl.simulate.report import COLUMNS, as_csv
+from migctl.simulate.results.metrics import measure
+from migctl.simulate.results.report import COLUMNS, as_csv
 from solver.model.demand import MigProfile, Request
 
 FLEET = parse("a100-40gb=2")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from migctl.simulate import openb
 from migctl.simulate.baselines.fragments import Fragments, Kind
 from migctl.simulate.baselines.plain import RULES, Fgd
+from migctl.simulate.demand import openb
 from migctl.simulate.events import Kind as Happened
 from migctl.simulate.events import Scheduler
 from migctl.simulate.fleet import PROJECT, Fleet, parse

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from migctl.simulate.demand.generated import Workload
 from migctl.simulate.events import Kind
 from migctl.simulate.fleet import Fleet, parse
 from migctl.simulate.loop import play
-from migctl.simulate.metrics import Result, measure
 from migctl.simulate.ours import Ours, OursMoving
 from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
-from migctl.simulate.workload import Workload
+from migctl.simulate.results.metrics import Result, measure
 from solver.model.demand import Grant
 from solver.model.plan import Assign, Plan
 from solver.model.snapshot import Policy, Snapshot

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migctl.simulate.demand.generated import MIXES, Workload
 from migctl.simulate.events import Admission, Arrival, Event, Kind
 from migctl.simulate.fleet import PROJECT, parse
 from migctl.simulate.loop import play
 from migctl.simulate.policies import BOUND, OURS, makers
-from migctl.simulate.workload import MIXES, Workload
 from solver.model.demand import Ask, MigProfile, Request
 from tests.simulate.judge import judged
 

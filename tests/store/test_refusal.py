@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from migctl.backends.embedded.database import StoreInUse, StoreUnusable
-from migctl.backends.embedded.store import SqliteControlPlane
+from migctl.backends.sqlite.database import StoreInUse, StoreUnusable
+from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.objects import Node
 from tests.contract import samples
 
@@ -122,7 +122,7 @@ async def test_one_process_owns_the_file(tmp_path: Path) -> None:
 OWNER = """
 import sys
 from pathlib import Path
-from migctl.backends.embedded.store import SqliteControlPlane
+from migctl.backends.sqlite.store import SqliteControlPlane
 store = SqliteControlPlane(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from migctl.backends.embedded.retention import keep_newest
+from migctl.embedded.retention import keep_newest
 from migctl.objects import Event, EventSpec, Meta
 from tests.fakes.control_plane import MemoryControlPlane
 

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migctl.backends.embedded.store import SqliteControlPlane
 from migctl.backends.protocol import Change, ChangeType, ControlPlaneError, Expired, Unavailable
+from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.objects import Node, Workload
 from tests.contract import samples
 
@@ -129,7 +129,7 @@ async def test_a_full_disk_stops_writes_and_loses_nothing(tmp_path: Path) -> Non
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from migctl.backends.embedded.store import SqliteControlPlane
+from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.objects import Meta, Node
 
 async def main():

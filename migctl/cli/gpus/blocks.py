@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from migctl import quantities
-from migctl.cli.fleet import Fleet, Held, SeenGpu
+from migctl.cli.nodes.fleet import Fleet, Held, SeenGpu
 from solver.model.cluster import Backing, Instance, InstanceState
 
 

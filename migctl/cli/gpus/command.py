@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import fleet, options, session
-from migctl.cli.control import Control
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
-from migctl.cli.fleet import Fleet, SeenGpu
 from migctl.cli.gpus.blocks import Block, State, blocks, free
+from migctl.cli.grammar import options
+from migctl.cli.nodes import fleet
+from migctl.cli.nodes.fleet import Fleet, SeenGpu
 from migctl.cli.output import formats, tables, watching
 from migctl.objects import API_VERSION, Claim, Node
 

@@ -19,8 +19,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from migctl import quantities
-from migctl.cli.fleet import Fleet, SeenGpu
 from migctl.cli.gpus.blocks import Block, State, blocks, free
+from migctl.cli.nodes.fleet import Fleet, SeenGpu
 
 NARROWEST = 3
 WIDEST = 144

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typer
 
 from migctl.backends.protocol import NotFound
-from migctl.cli import options, session
-from migctl.cli.control import Control
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
-from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
 from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, view, write_one
 from migctl.cli.output.tables import Column, age_column

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migctl.backends.protocol import AlreadyExists
-from migctl.cli.control import Control
+from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.queues.columns import Q
 

@@ -7,16 +7,17 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import options, session
-from migctl.cli.control import Control
-from migctl.cli.grammar import APP_SETTINGS, PatientGroup
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import Listed, View, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.queues import columns, description, fields, making
-from migctl.cli.selectors import selector
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 

@@ -12,9 +12,11 @@ import typer
 
 from migctl import quantities
 from migctl.backends.protocol import ControlPlane
-from migctl.cli import events, fleet, options, session
-from migctl.cli.control import Control
-from migctl.cli.fleet import Fleet, Held
+from migctl.cli import events, session
+from migctl.cli.contexts.control import Control
+from migctl.cli.grammar import options
+from migctl.cli.nodes import fleet
+from migctl.cli.nodes.fleet import Fleet, Held
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import view

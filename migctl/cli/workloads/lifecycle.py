@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import options, session
-from migctl.cli.control import Control
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
 from migctl.cli.failures import Failure, usage
+from migctl.cli.grammar import options
 from migctl.cli.workloads.jobs import find, names_only
 from migctl.objects import Workload
 

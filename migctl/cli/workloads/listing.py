@@ -8,13 +8,14 @@ from datetime import datetime
 import typer
 
 from migctl import quantities
-from migctl.cli import options, session
-from migctl.cli.control import Control
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.grammar import options
+from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
 from migctl.cli.output.listings import Listed, View, view
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
-from migctl.cli.selectors import selector
 from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import V1_TYPES, Job, gpus_cell, jobs
 from migctl.objects import Claim, Phase, Workload

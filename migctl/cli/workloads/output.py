@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import options, session
-from migctl.cli.control import Control
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.grammar import options
 from migctl.cli.workloads.jobs import find, one_name
 
 

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import options, session
-from migctl.cli.control import Control, Execution
+from migctl.cli import session
+from migctl.cli.contexts.control import Control, Execution
 from migctl.cli.failures import Failure, usage
-from migctl.cli.grammar import after_dashes
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import after_dashes
 from migctl.cli.workloads.jobs import find
 
 Stdin = Annotated[bool, typer.Option("-i", "--stdin", help="Always so.", hidden=True)]

@@ -15,7 +15,7 @@ import msgspec
 from migctl import admission, quantities
 from migctl.backends.protocol import AlreadyExists
 from migctl.cli import session
-from migctl.cli.control import Control
+from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output.listings import View, write_one
 from migctl.cli.session import Session

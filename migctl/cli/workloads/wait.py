@@ -9,9 +9,10 @@ import typer
 
 from migctl import quantities
 from migctl.backends.protocol import NotFound
-from migctl.cli import options, session
-from migctl.cli.control import Control
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
+from migctl.cli.grammar import options
 from migctl.cli.output import watching
 from migctl.cli.workloads.jobs import find, one_name
 from migctl.objects import Phase, Workload

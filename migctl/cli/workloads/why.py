@@ -10,12 +10,15 @@ from datetime import datetime
 
 import typer
 
-from migctl.cli import fleet, options, plans, session
-from migctl.cli.control import Control
-from migctl.cli.fleet import Fleet, Held
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.grammar import options
+from migctl.cli.nodes import fleet
+from migctl.cli.nodes.fleet import Fleet, Held
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
+from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.workloads.describe import share_text
 from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
@@ -73,7 +76,7 @@ def why(
 
 async def answer(control: Control, job: Job, now: datetime) -> Answer:
     newest, seen, workloads = await asyncio.gather(
-        plans.newest_first(control), fleet.read(control), control.list(Workload)
+        history.newest_first(control), fleet.read(control), control.list(Workload)
     )
     waiting = {pod.meta.uid for pod in job.pods if pod.status.allocation is None}
     plan = next((plan for plan in newest if any(o.claim in waiting for o in plan.spec.outcomes)), None)
@@ -103,7 +106,7 @@ def _write(found: Answer, asked: Session) -> None:
         print("  no plan has looked at it yet")
     if found.plan is not None:
         made = tables.age_of(found.plan.meta.created, asked.world.now)
-        print(f"Decided by {found.plan.meta.name} {made} ago ({plans.certificate(found.plan.spec)})")
+        print(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
     held = [(pod, share) for pod in job.pods if holds(pod) for share in _shares(pod)]
     if held:
         tables.section("Holds", tables.table(held, _share_columns(found)))

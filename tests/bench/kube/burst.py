@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from migctl.backends.kubernetes import words
+from migctl.backends.kubernetes.meaning import names
 from tests.bench.kube import objects
 from tests.kubernetes import manifests
 from tests.kubernetes.fake_api.kinds import BY_PLURAL
@@ -92,7 +92,7 @@ async def opened(operations: Operations, pods: int) -> dict[str, float]:
     found: dict[str, float] = {}
     async for change, pod in changes(operations, "pods"):
         gates = [gate["name"] for gate in pod["spec"].get("schedulingGates", [])]
-        if change == "MODIFIED" and words.GATE not in gates:
+        if change == "MODIFIED" and names.GATE not in gates:
             found.setdefault(pod["metadata"]["name"], time.perf_counter())
         if len(found) == pods:
             break

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from kubernetes.aio.client import Configuration
 
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.controlling import KubernetesController, Settings
-from migctl.backends.kubernetes.resources import PODS
-from migctl.backends.kubernetes.transport import Access, Transport
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.resources import PODS
+from migctl.backends.kubernetes.client.transport import Access, Transport
 from migctl.clock import system_clock
+from migctl.controller.kubernetes.process import KubernetesController, Settings
 from solver import planner
 
 SNAPSHOTS = 9

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.resources import CLAIMS, GPU_NODES
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.resources import CLAIMS, GPU_NODES
 from migctl.backends.protocol import ControlPlaneError, NotFound
 from migctl.controller.observe import occupy
 from nodeagent.contract.allocation import Allocation, NodeReport

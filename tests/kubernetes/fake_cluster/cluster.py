@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from migctl.backends.kubernetes.controlling import KubernetesController, Settings
-from migctl.backends.kubernetes.elector import Terms
-from migctl.backends.kubernetes.reflector import Timing
-from migctl.backends.kubernetes.snapshot import Observer
-from migctl.backends.kubernetes.steward import Patience
+from migctl.backends.kubernetes.cache.reflector import Timing
 from migctl.clock import Clock, system_clock
+from migctl.controller.kubernetes.claims.placed_pods import Patience
+from migctl.controller.kubernetes.leader_election import Terms
+from migctl.controller.kubernetes.process import KubernetesController, Settings
+from migctl.controller.kubernetes.snapshot import Observer
 from solver import planner
 from solver.model.catalog import find
 from solver.model.cluster import Gpu

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from migctl.backends.kubernetes import kinds, records
-from migctl.backends.kubernetes.constraints import refusal
-from migctl.backends.kubernetes.resources import NODES, PODS
+from migctl.backends.kubernetes.cache import records
+from migctl.backends.kubernetes.client import kinds
+from migctl.backends.kubernetes.client.resources import NODES, PODS
+from migctl.backends.kubernetes.meaning.node_affinity import refusal
 from tests.kubernetes.fake_api.errors import Refused
 from tests.kubernetes.fake_api.storage import Json, copied
 from tests.kubernetes.fake_cluster.standin import StandIn, condition, with_condition

@@ -6,10 +6,10 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from migctl.backends.kubernetes import custom
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.kinds import Custom
-from migctl.backends.kubernetes.resources import DEPARTMENTS, GPU_NODES, PLANS, PROJECTS, Resource
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.kinds import Custom
+from migctl.backends.kubernetes.client.resources import DEPARTMENTS, GPU_NODES, PLANS, PROJECTS, Resource
+from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Invalid, Listing, NotFound

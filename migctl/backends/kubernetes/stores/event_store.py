@@ -7,11 +7,11 @@ from datetime import datetime
 
 import msgspec
 
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.custom import meta
-from migctl.backends.kubernetes.events import Recorder, Subject
-from migctl.backends.kubernetes.kinds import Event as Raw
-from migctl.backends.kubernetes.resources import EVENTS
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.kinds import Event as Raw
+from migctl.backends.kubernetes.client.resources import EVENTS
+from migctl.backends.kubernetes.event_recorder import Recorder, Subject
+from migctl.backends.kubernetes.meaning.custom import meta
 from migctl.backends.kubernetes.stores.read_only import ReadOnly
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Change, Listing, NotFound

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from migctl.backends.kubernetes.api import Api
-from migctl.backends.kubernetes.resources import Resource
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.protocol import Change, ChangeType, Expired, Listing
 
 WATCH_S = 300.0

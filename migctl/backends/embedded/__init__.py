@@ -1,1 +1,0 @@
-"""One machine without Kubernetes: SQLite for objects, process groups for pods."""

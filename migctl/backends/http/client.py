@@ -1,0 +1,196 @@
+"""The control plane of a running `migctl up`, over its Unix socket: RemoteControlPlane."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from migctl.backends.http.runtime import ExecEnvironment
+from migctl.backends.http.unix_socket import check_path
+from migctl.backends.http.wire import HEARTBEAT_S, OBJECTS, ChangeLine, Error, List, Peer, to_exception
+from migctl.backends.merge import plain
+from migctl.backends.protocol import Change, ChangeType, Forbidden, Invalid, Listing, Unavailable
+from migctl.objects import T, Workload, decode, encode
+
+if TYPE_CHECKING:
+    import asyncio
+
+    import httpx
+
+R = TypeVar("R")
+
+ANSWER_S = 60.0
+CALLS_AT_ONCE = 16
+"""More wait here: the client library's own queue costs the square of its length."""
+
+
+class RemoteControlPlane:
+    """The protocol's ControlPlane behind a socket, and the output of its workloads.
+
+    Raises Invalid for a socket path that cannot be, Unavailable where nothing answers. Used
+    within one event loop; closed by close() or as a context.
+    """
+
+    def __init__(self, socket_path: Path) -> None:
+        check_path(socket_path)
+        self._path = socket_path
+        self._opened: httpx.AsyncClient | None = None
+
+    async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        params = {} if project is None else {"project": project}
+        listing = _parsed(await self._call("GET", _url(kind), params), List)
+        return Listing(msgspec.json.decode(listing.items, type=tuple[kind, ...]), listing.version)  # type: ignore[valid-type]
+
+    async def get(self, kind: type[T], name: str, project: str = "") -> T:
+        return decode(await self._call("GET", _url(kind, name), {"project": project}), kind)
+
+    async def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
+        params = {"watch": "true", "since": since}
+        async with contextlib.aclosing(self._stream(_url(kind), params, silence_s=3 * HEARTBEAT_S)) as pieces:
+            async for line in _lines(pieces):
+                change = _parsed(line, ChangeLine)
+                if change.error is not None:
+                    raise to_exception(change.error)
+                yield Change(ChangeType(change.type), decode(bytes(change.object), kind))
+        raise Unavailable("the control plane was closed", hint="`migctl up` starts it")
+
+    async def create(self, obj: T) -> T:
+        return decode(await self._call("POST", _url(type(obj)), {}, _body(obj)), type(obj))
+
+    async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
+        params = _identity(obj) | ({"version": obj.meta.version} if fenced else {})
+        answer = await self._call("PATCH", _url(type(obj), obj.meta.name), params, _body(plain(changes)))
+        return decode(answer, type(obj))
+
+    async def delete(self, obj: T) -> None:
+        await self._call("DELETE", _url(type(obj), obj.meta.name), _identity(obj))
+
+    async def logs(
+        self, project: str, workload: str, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """What the workload's newest attempts wrote, in pieces; with follow, until it ends."""
+        params = {"project": project, "follow": str(follow)} | ({} if tail is None else {"tail": str(tail)})
+        async with contextlib.aclosing(self._stream(f"{_url(Workload, workload)}/log", params, None)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def exec_environment(self, project: str, workload: str) -> ExecEnvironment:
+        """How to run a command beside the workload. Raises NotFound where it does not run."""
+        url = f"{_url(Workload, workload)}/exec-environment"
+        return _parsed(await self._call("GET", url, {"project": project}), ExecEnvironment)
+
+    async def whoami(self) -> Peer:
+        """This process, as the control plane sees it."""
+        return _parsed(await self._call("GET", "/whoami", {}), Peer)
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            await self._opened.aclose()
+            self._opened = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
+        """The body of a good answer. Raises the error that another one stands for."""
+        async with self._turns:
+            with self._explaining():
+                response = await self._client().request(method, url, params=params, content=body)
+        if not response.is_success:
+            raise _refusal(response.content)
+        return response.content
+
+    async def _stream(
+        self, url: str, params: Mapping[str, str], silence_s: float | None
+    ) -> AsyncGenerator[bytes, None]:
+        import httpx
+
+        timeout = httpx.Timeout(ANSWER_S, read=silence_s)
+        with self._explaining():
+            async with self._client().stream("GET", url, params=params, timeout=timeout) as response:
+                if not response.is_success:
+                    raise _refusal(await response.aread())
+                async for piece in response.aiter_bytes():
+                    yield piece
+
+    @cached_property
+    def _turns(self) -> asyncio.Semaphore:
+        import asyncio
+
+        return asyncio.Semaphore(CALLS_AT_ONCE)
+
+    def _client(self) -> httpx.AsyncClient:
+        if self._opened is None:
+            import httpx
+
+            self._opened = httpx.AsyncClient(
+                base_url="http://migctl",
+                transport=httpx.AsyncHTTPTransport(uds=os.fspath(self._path), limits=httpx.Limits()),
+                timeout=ANSWER_S,
+            )
+        return self._opened
+
+    @contextlib.contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """Foreign errors as the protocol's."""
+        import httpx
+
+        try:
+            yield
+        except httpx.ConnectError as error:
+            if self._path.exists() and not os.access(self._path, os.W_OK):
+                raise Forbidden(f"the socket {self._path} is another user's", hint="ask its owner") from error
+            raise Unavailable(
+                f"migctl is not running: nothing answers at {self._path}", hint="start it with `migctl up`"
+            ) from error
+        except httpx.TransportError as error:
+            raise Unavailable(
+                f"migctl stopped answering at {self._path}: {error or type(error).__name__}",
+                hint="look whether it still runs, or start it with `migctl up`",
+            ) from error
+
+
+def _url(kind: type[Any], name: str | None = None) -> str:
+    return f"{OBJECTS}/{kind.PLURAL}" + ("" if name is None else f"/{quote(name, safe='')}")
+
+
+def _identity(obj: Any) -> dict[str, str]:
+    return {"project": obj.meta.project, "uid": obj.meta.uid}
+
+
+def _body(value: Any) -> bytes:
+    try:
+        return encode(value)
+    except (TypeError, ValueError) as error:
+        raise Invalid(f"this is no JSON: {error}") from None
+
+
+def _parsed(text: bytes, kind: type[R]) -> R:
+    return msgspec.json.decode(text, type=kind)
+
+
+def _refusal(body: bytes) -> Exception:
+    try:
+        return to_exception(_parsed(body, Error))
+    except msgspec.DecodeError:
+        return Unavailable("migctl gave an answer that is none", hint="its log tells more")
+
+
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The lines in a stream of bytes, split at newlines only; heartbeats are dropped."""
+    rest = b""
+    async for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line:
+                yield line

@@ -1,0 +1,4 @@
+"""A live copy of what matters of a Kubernetes cluster, kept by lists and watches.
+
+Not here: any write.
+"""

@@ -1,0 +1,128 @@
+"""Custom resources of ours as the control plane's objects, and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from migctl.backends.kubernetes.client.kinds import Custom, Metadata
+from migctl.backends.protocol import Invalid
+from migctl.objects import (
+    Department,
+    DepartmentSpec,
+    Meta,
+    Node,
+    NodeSpec,
+    NodeStatus,
+    Plan,
+    PlanSpec,
+    Project,
+    ProjectSpec,
+    ProjectStatus,
+    StepState,
+    to_builtins,
+)
+from nodeagent.contract.wire import API_VERSION, report_from_json, report_to_json
+
+
+def meta(metadata: Metadata) -> Meta:
+    return Meta(
+        name=metadata.name,
+        project=metadata.namespace,
+        uid=metadata.uid,
+        version=metadata.resource_version,
+        created=metadata.creation_timestamp,
+        deleting=metadata.deletion_timestamp,
+        finalizers=metadata.finalizers or (),
+        labels=metadata.labels or {},
+    )
+
+
+def project(raw: Custom) -> Project:
+    """Raises Invalid where the object is none of this version's."""
+    return Project(
+        meta=meta(raw.metadata), spec=_read(raw, "spec", ProjectSpec), status=_read(raw, "status", ProjectStatus)
+    )
+
+
+def department(raw: Custom) -> Department:
+    """Raises Invalid where the object is none of this version's."""
+    return Department(
+        meta=meta(raw.metadata), spec=_read(raw, "spec", DepartmentSpec), status=_read(raw, "status", ProjectStatus)
+    )
+
+
+def node(raw: Custom) -> Node:
+    """Raises Invalid where the report is none of this version's."""
+    status = _fields(raw, "status", NodeStatus)
+    try:
+        report = report_from_json(status["report"]) if status.get("report") else None
+        known = msgspec.convert({**status, "report": None}, NodeStatus)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"GpuNode {raw.metadata.name}: status: {error}") from None
+    return Node(
+        meta=meta(raw.metadata),
+        spec=_read(raw, "spec", NodeSpec),
+        status=msgspec.structs.replace(known, report=report),
+    )
+
+
+def plan(raw: Custom) -> Plan:
+    return Plan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
+
+
+def to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
+    """The whole object as the API server takes it."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": obj.__struct_config__.tag,
+        "metadata": metadata_to_json(obj.meta),
+        "spec": to_builtins(obj.spec),
+    }
+    return {**body, "status": status_to_json(obj)}
+
+
+def status_to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
+    if isinstance(obj, Plan):
+        return _carried_out(obj)
+    status: dict[str, Any] = to_builtins(obj.status)
+    if isinstance(obj, Node) and obj.status.report is not None:
+        status["report"] = report_to_json(obj.status.report)
+    return status
+
+
+def _carried_out(plan: Plan) -> dict[str, Any]:
+    """How far a plan was carried out, for `kubectl get`."""
+    counts = Counter(step.state for step in plan.spec.steps)
+    accepted = counts[StepState.ACCEPTED] + counts[StepState.DONE]
+    rejected, waiting = counts[StepState.REJECTED], counts[StepState.PROPOSED]
+    phase = "Waiting" if waiting else "Applied" if not rejected else "PartlyApplied" if accepted else "Rejected"
+    return {"phase": phase, "accepted": accepted, "rejected": rejected, "waiting": waiting}
+
+
+def metadata_to_json(own: Meta) -> dict[str, Any]:
+    wanted = {
+        "name": own.name,
+        "namespace": own.project,
+        "uid": own.uid,
+        "resourceVersion": own.version,
+        "finalizers": list(own.finalizers),
+        "labels": own.labels,
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def _read(raw: Custom, part: str, kind: type[Any]) -> Any:
+    try:
+        return msgspec.convert(_fields(raw, part, kind), kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{raw.metadata.name}: {part}: {error}") from None
+
+
+def _fields(raw: Custom, part: str, kind: type[Any]) -> dict[str, Any]:
+    """The fields of a part that this version knows: a newer one may have written more, and conditions are not ours."""
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    found = msgspec.json.decode(getattr(raw, part)) or {}
+    return {key: value for key, value in found.items() if key in known}

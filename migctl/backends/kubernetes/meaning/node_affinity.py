@@ -1,0 +1,83 @@
+"""Which nodes would take a pod, by kube-scheduler's own rules: taints, node selector, required node affinity.
+
+kube-scheduler keeps the last word; what is left out here (volumes, pod affinity, ports) it finds out
+itself, and the allocation is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from migctl.backends.kubernetes.cache.records import Constraints, NodeRecord
+from migctl.backends.kubernetes.client.kinds import Expression, LabelSelector, SelectorTerm, Taint, Toleration
+
+KEEPS_AWAY = ("NoSchedule", "NoExecute")
+UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+
+
+def refusal(node: NodeRecord, wish: Constraints) -> str:
+    """Why the node does not take such a pod, "" where it does."""
+    if not selected(node.labels, wish.selector or {}):
+        return "its labels do not match the nodeSelector"
+    if wish.affinity is not None and not any(_term(node, term) for term in wish.affinity.node_selector_terms):
+        return "its labels do not match the node affinity"
+    taints = (*node.taints, UNSCHEDULABLE) if node.unschedulable else node.taints
+    for taint in taints:
+        if taint.effect in KEEPS_AWAY and not any(tolerates(t, taint) for t in wish.tolerations or ()):
+            return f"its taint {taint.key} is not tolerated"
+    return ""
+
+
+def selected(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.operator == "Exists":
+        return not toleration.key or toleration.key == taint.key
+    return toleration.key == taint.key and toleration.value == taint.value
+
+
+def matches(selector: LabelSelector | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector picks an object. No selector picks nothing, an empty one everything."""
+    if selector is None:
+        return False
+    return selected(labels, selector.match_labels or {}) and _all(selector.match_expressions or (), labels)
+
+
+def _term(node: NodeRecord, term: SelectorTerm) -> bool:
+    """A term without any requirement matches nothing."""
+    if not term.match_expressions and not term.match_fields:
+        return False
+    fields = {"metadata.name": node.name}
+    return _all(term.match_expressions or (), node.labels) and _all(term.match_fields or (), fields)
+
+
+def _all(expressions: Iterable[Expression], labels: Mapping[str, str]) -> bool:
+    return all(_holds(expression, labels.get(expression.key)) for expression in expressions)
+
+
+def _holds(expression: Expression, value: str | None) -> bool:
+    values = expression.values or ()
+    match expression.operator:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt" | "Lt":
+            return _compares(expression.operator, value, values)
+    return False
+
+
+def _compares(operator: str, value: str | None, values: tuple[str, ...]) -> bool:
+    try:
+        own, limit = int(value or ""), int(values[0])
+    except (ValueError, IndexError):
+        return False
+    return own > limit if operator == "Gt" else own < limit

@@ -1,0 +1,96 @@
+"""What a pod asks for, read from the annotations that people write, and its rank from what made it.
+
+Admission has refused what cannot be read; a pod from before migctl may still carry such an
+annotation, and waits with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migctl.backends.kubernetes.cache.records import GpuPod
+from migctl.backends.kubernetes.meaning import names
+from migctl.objects import GpuAsk, WorkloadType
+from migctl.quantities import BadQuantity, annotation_memory, fraction
+
+PRIORITIES: Mapping[WorkloadType, int] = {
+    WorkloadType.TRAINING: 50,
+    WorkloadType.DISTRIBUTED: 50,
+    WorkloadType.WORKSPACE: 100,
+    WorkloadType.INFERENCE: 125,
+}
+INTERACTIVE_PREEMPTIBLE = 75
+FIRST_NON_PREEMPTIBLE = 100
+CLASSES = {"train": 50, "interactive-preemptible": 75, "build": 100, "inference": 125}
+"""Priority classes of existing YAML, and what they mean here."""
+
+BY_OWNER: Mapping[str, WorkloadType] = {
+    "Job": WorkloadType.TRAINING,
+    "StatefulSet": WorkloadType.WORKSPACE,
+    "ReplicaSet": WorkloadType.INFERENCE,
+    "Deployment": WorkloadType.INFERENCE,
+}
+
+
+def ask(annotations: Mapping[str, str]) -> GpuAsk:
+    """What is asked for. Raises BadQuantity, with a sentence that names the annotation."""
+    devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
+    try:
+        if names.FRACTION in annotations:
+            return GpuAsk(fraction=fraction(annotations[names.FRACTION]), devices=devices)
+        if names.MEMORY in annotations:
+            return GpuAsk(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices)
+    except BadQuantity as error:
+        name = names.FRACTION if names.FRACTION in annotations else names.MEMORY
+        raise BadQuantity(f"{name}: {error}", error.hint) from None
+    if names.PROFILE in annotations:
+        return GpuAsk(profile=annotations[names.PROFILE], devices=devices)
+    return GpuAsk(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")))
+
+
+def _count(name: str, text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise BadQuantity(f"{name}: {text!r} is no number of GPUs", "give 1, 2, ...")
+
+
+def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Node pools, in order of preference."""
+    return tuple(annotations.get(names.POOLS, "").replace(",", " ").split())
+
+
+def workload(pod: GpuPod) -> tuple[str, str, WorkloadType]:
+    """The workload a pod belongs to: its name, its uid and type. A pod that nothing made stands for itself."""
+    owner = pod.owner
+    if owner is None:
+        return pod.name, pod.uid, type_of(pod.labels, WorkloadType.WORKSPACE)
+    name = owner.name
+    if owner.kind == "ReplicaSet":
+        name = name.removesuffix("-" + pod.labels.get("pod-template-hash", ""))
+    return pod.labels.get(names.WORKLOAD_LABEL, name), owner.uid, type_of(pod.labels, BY_OWNER.get(owner.kind))
+
+
+def type_of(labels: Mapping[str, str], usual: WorkloadType | None) -> WorkloadType:
+    """The type that a label names, or else the usual one of what made the pod."""
+    labelled = labels.get(names.TYPE_LABEL)
+    if labelled in set(WorkloadType):
+        return WorkloadType(labelled)
+    return usual or WorkloadType.TRAINING
+
+
+def rank(
+    annotations: Mapping[str, str], priority_class: str, type_: WorkloadType, *, alone: bool = False
+) -> tuple[int, bool]:
+    """Priority, and whether it may be preempted: by its class, its annotation, or else its type.
+
+    alone: nothing makes the pod again, so it is preempted only where it says that it may be.
+    """
+    preemptible = annotations.get(names.PREEMPTIBLE)
+    named = CLASSES.get(priority_class)
+    priority = PRIORITIES[type_] if named is None else named
+    if preemptible == "true" and priority >= FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
+        priority = INTERACTIVE_PREEMPTIBLE
+    may_go = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
+    if alone and preemptible != "true" and named is None:
+        may_go = False
+    return priority, may_go

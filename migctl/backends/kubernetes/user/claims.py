@@ -1,0 +1,92 @@
+"""Claims as people see them: joins of pods and ResourceClaims, read from the API server each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from migctl.backends.kubernetes.cache import records
+from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
+from migctl.backends.kubernetes.client.resources import CLAIMS
+from migctl.backends.kubernetes.meaning import claims
+from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.watching import joined_watch
+from migctl.backends.kubernetes.user.kinds import PODS, REPLICA_SETS, Pod
+from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.protocol import Change, Listing, NotFound
+from migctl.objects import Claim
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was read at one time.
+
+    parents  the uid of what made each ReplicaSet, by the ReplicaSet's uid, where any pod has one
+    version  of the pods
+    """
+
+    pods: tuple[Pod, ...]
+    claims: tuple[Claim, ...]
+    parents: Mapping[str, str]
+    version: str
+
+
+class PeoplesClaims(ReadOnly):
+    """A Deployment's pods belong to it, not to the ReplicaSet between them."""
+
+    WORD = "claims"
+
+    def __init__(self, api: ReachingApi) -> None:
+        self._api = api
+
+    async def list(self, project: str | None) -> Listing[Claim]:
+        seen = await self.read(project)
+        return Listing(seen.claims, seen.version)
+
+    async def read(self, project: str | None) -> Seen:
+        """The claims of a project (None: of all one may see), and the pods they were joined from."""
+        namespace = project or ""
+        (pods, version), (claims, _) = await asyncio.gather(
+            self._api.list_objects(PODS, namespace), self._api.list_objects(CLAIMS, namespace)
+        )
+        parents = await self._parents(pods, namespace)
+        by_key = {(pod.metadata.namespace, pod.metadata.name): records.pod(pod) for pod in pods}
+        found = [
+            claim
+            for raw in claims
+            if (record := records.claim(raw)) and (claim := _joined(by_key.get((record.namespace, record.pod)), record))
+        ]
+        kept = sorted(
+            (_under(claim, parents) for claim in found), key=lambda claim: (claim.meta.project, claim.meta.name)
+        )
+        return Seen(tuple(pods), tuple(kept), parents, version)
+
+    async def get(self, name: str, project: str) -> Claim:
+        for claim in (await self.list(project)).items:
+            if claim.meta.name == name:
+                return claim
+        raise NotFound(f"there is no claim {name!r} in project {project!r}")
+
+    def watch(self, since: str) -> AsyncIterator[Change[Claim]]:
+        return joined_watch(self._api, (PODS, CLAIMS), since, self.list)
+
+    async def _parents(self, pods: Iterable[Pod], namespace: str) -> Mapping[str, str]:
+        makers = (pod.metadata.controller for pod in pods)
+        if not any(maker is not None and maker.kind == "ReplicaSet" for maker in makers):
+            return {}
+        sets, _ = await self._api.list_objects(REPLICA_SETS, namespace)
+        return {raw.metadata.uid: maker.uid for raw in sets if (maker := raw.metadata.controller) is not None}
+
+
+def _joined(pod: object, record: ClaimRecord) -> Claim | None:
+    if isinstance(pod, GpuPod) and pod.uid == record.pod_uid:
+        return claims.claim(pod, record)
+    return claims.orphan(record, None) if record.grant is not None else None
+
+
+def _under(claim: Claim, parents: Mapping[str, str]) -> Claim:
+    parent = parents.get(claim.spec.workload_uid)
+    return claim if parent is None else replace(claim, spec=replace(claim.spec, workload_uid=parent))

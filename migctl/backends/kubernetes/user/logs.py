@@ -1,0 +1,91 @@
+"""What a workload's pods wrote: one pod's as it is, several pods' line by line after their names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+from migctl.backends.kubernetes.stores.watching import follow as changes
+from migctl.backends.kubernetes.user import reading
+from migctl.backends.kubernetes.user.kinds import PODS, Pod
+from migctl.backends.kubernetes.user.merging import side_by_side
+from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.workload_store import Found
+from migctl.backends.protocol import ChangeType, NotFound
+
+NOT_STARTED = "Pending"
+
+
+async def read(api: ReachingApi, found: Found, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+    """The output of the newest attempts, in pieces. Raises NotFound where there is none yet, or no more."""
+    pods = reading.newest_attempts(found.pods)
+    if not follow:
+        pods = [pod for pod in pods if pod.status.phase != NOT_STARTED]
+    if not pods:
+        raise _nothing(found)
+    query = {**({"follow": "true"} if follow else {}), **({} if tail is None else {"tailLines": str(tail)})}
+    streams = [_pod(api, pod, query) for pod in pods]
+    if len(pods) == 1:
+        async with contextlib.aclosing(streams[0]) as pieces:
+            async for piece in pieces:
+                yield piece
+        return
+    named = [_prefixed(pod.metadata.name, stream) for pod, stream in zip(pods, streams, strict=True)]
+    async with contextlib.aclosing(side_by_side(named) if follow else _one_by_one(named)) as lines:
+        async for line in lines:
+            yield line
+
+
+def _nothing(found: Found) -> NotFound:
+    own, status = found.workload.meta, found.workload.status
+    if status.phase.finished:
+        return NotFound(
+            f"workload {own.name!r} has no pods any more, and their output went with them",
+            hint="a cluster keeps it as long as the pods: give --ttl-after-finish, or collect it",
+        )
+    return NotFound(f"workload {own.name!r} has written nothing yet: it is {status.phase}", f"migctl why {own.name}")
+
+
+async def _pod(api: ReachingApi, pod: Pod, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+    """One pod's output; one that has not started is waited for."""
+    if not await _started(api, pod):
+        return
+    path = PODS.path(pod.metadata.namespace, pod.metadata.name, "log")
+    asked = {**query, "container": reading.container_name(pod)}
+    async with api.transport.stream(path, asked, None) as pieces:
+        async for piece in pieces:
+            yield piece
+
+
+async def _started(api: ReachingApi, pod: Pod) -> bool:
+    """Whether the pod has started, as soon as it has; False where it goes without."""
+    own = pod.metadata
+    if pod.status.phase != NOT_STARTED:
+        return True
+    watch = changes(api, PODS, own.resource_version, lambda raw: raw, own.namespace)
+    async with contextlib.aclosing(watch) as seen:
+        async for change in seen:
+            if change.object.metadata.uid == own.uid and change.type is ChangeType.DELETED:
+                return False
+            if change.object.metadata.uid == own.uid and change.object.status.phase != NOT_STARTED:
+                return True
+    return False
+
+
+async def _prefixed(name: str, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Whole lines, each after the pod's name."""
+    start, rest = f"[{name}] ".encode(), b""
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                yield start + line + b"\n"
+    if rest:
+        yield start + rest + b"\n"
+
+
+async def _one_by_one(streams: Sequence[AsyncGenerator[bytes, None]]) -> AsyncGenerator[bytes, None]:
+    for stream in streams:
+        async with contextlib.aclosing(stream):
+            async for line in stream:
+                yield line

@@ -1,0 +1,141 @@
+"""The Kubernetes objects that `migctl submit` makes: what a person would have written for kubectl.
+
+training, distributed  a Job          workspace  a StatefulSet of one          inference  a Deployment
+
+What is asked for stands in annotations of the pod, or in a limit of nvidia.com/gpu; admission makes the rest of it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from migctl.backends.kubernetes.client.resources import Resource
+from migctl.backends.kubernetes.meaning import names, requests
+from migctl.backends.kubernetes.user.kinds import DEPLOYMENTS, JOBS, STATEFUL_SETS
+from migctl.backends.protocol import Invalid
+from migctl.objects import Workload, WorkloadSpec, WorkloadType
+
+RESOURCES: dict[WorkloadType, Resource[Any]] = {
+    WorkloadType.TRAINING: JOBS,
+    WorkloadType.DISTRIBUTED: JOBS,
+    WorkloadType.WORKSPACE: STATEFUL_SETS,
+    WorkloadType.INFERENCE: DEPLOYMENTS,
+}
+REPLICAS = "migctl.dev/replicas"
+"""Annotation of what is suspended: how many replicas it had."""
+
+APP_LABEL = "app"
+CONTAINER = "main"
+Json = dict[str, Any]
+
+
+def manifest(workload: Workload) -> Json:
+    """The object to create. Raises Invalid for what a cluster cannot run."""
+    spec = workload.spec
+    if not spec.image:
+        raise Invalid("spec.image: on a cluster a workload needs a container image", "add -i IMAGE", "spec.image")
+    resource = RESOURCES[spec.type]
+    body = _job(workload) if resource is JOBS else _replicated(workload)
+    labels = {**workload.meta.labels, **_user(spec)}
+    return {
+        "apiVersion": resource.api,
+        "kind": resource.title,
+        "metadata": {
+            "name": workload.meta.name,
+            "namespace": workload.meta.project,
+            "labels": labels,
+            **({"finalizers": list(workload.meta.finalizers)} if workload.meta.finalizers else {}),
+            **({"annotations": {REPLICAS: str(spec.parallelism)}} if resource is not JOBS and spec.suspended else {}),
+        },
+        "spec": body,
+    }
+
+
+def _job(workload: Workload) -> Json:
+    spec = workload.spec
+    completions = spec.completions or spec.parallelism
+    return {
+        "parallelism": spec.parallelism,
+        "completions": completions,
+        "completionMode": "Indexed" if completions > 1 else "NonIndexed",
+        "backoffLimit": spec.backoff_limit,
+        "suspend": spec.suspended,
+        **({} if spec.ttl_after_finish_s is None else {"ttlSecondsAfterFinished": round(spec.ttl_after_finish_s)}),
+        "template": _template(workload, "Never"),
+    }
+
+
+def _replicated(workload: Workload) -> Json:
+    name, spec = workload.meta.name, workload.spec
+    return {
+        "replicas": 0 if spec.suspended else spec.parallelism,
+        "selector": {"matchLabels": {APP_LABEL: name}},
+        **({"serviceName": name} if spec.type is WorkloadType.WORKSPACE else {}),
+        "template": _template(workload, "Always"),
+    }
+
+
+def _template(workload: Workload, restart: str) -> Json:
+    spec = workload.spec
+    labels = {**workload.meta.labels, APP_LABEL: workload.meta.name, **_user(spec)}
+    if requests.BY_OWNER[RESOURCES[spec.type].title] is not spec.type:
+        labels[names.TYPE_LABEL] = spec.type.value
+    return {
+        "metadata": {"labels": labels, "annotations": _annotations(spec)},
+        "spec": {"restartPolicy": restart, "containers": [_container(spec)]},
+    }
+
+
+def _container(spec: WorkloadSpec) -> Json:
+    """One container; the words are the image's arguments unless they replace its entry point."""
+    container: Json = {"name": CONTAINER, "image": spec.image}
+    if spec.command:
+        container["command" if spec.entrypoint else "args"] = [literal(word) for word in spec.command]
+    if spec.environment:
+        container["env"] = [{"name": name, "value": literal(value)} for name, value in spec.environment.items()]
+    if not _in_parts(spec):
+        container["resources"] = {"limits": {names.RESOURCE: spec.ask.devices}}
+    return container
+
+
+def literal(text: str) -> str:
+    """The text as Kubernetes leaves it: in `$(NAME)` it would put a variable's value, of `$$` it would make `$`."""
+    return text.replace("$", "$$") if "$$" in text or "$(" in text else text
+
+
+def as_typed(text: str) -> str:
+    """What literal() was made of."""
+    return text.replace("$$", "$")
+
+
+def _in_parts(spec: WorkloadSpec) -> bool:
+    ask = spec.ask
+    return ask.fraction is not None or ask.memory_mib is not None or ask.profile is not None
+
+
+def _annotations(spec: WorkloadSpec) -> dict[str, str]:
+    ask, found = spec.ask, {}
+    if ask.fraction is not None:
+        found[names.FRACTION] = f"{ask.fraction:.15f}".rstrip("0")
+    if ask.memory_mib is not None:
+        found[names.MEMORY] = str(ask.memory_mib)
+    if ask.profile is not None:
+        found[names.PROFILE] = ask.profile
+    if found and ask.devices > 1:
+        found[names.DEVICES] = str(ask.devices)
+    if spec.pools:
+        found[names.POOLS] = ",".join(spec.pools)
+    if spec.preemptible != requests.rank({}, "", spec.type)[1]:
+        found[names.PREEMPTIBLE] = str(spec.preemptible).lower()
+    if spec.gang is not None:
+        found[names.GANG_SIZE] = str(spec.gang.size)
+        if spec.gang.domain is not None:
+            found[names.GANG_DOMAIN] = spec.gang.domain
+    return found
+
+
+def _user(spec: WorkloadSpec) -> dict[str, str]:
+    """The label that says whose it is, as far as a label can."""
+    user = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.user)[:63].strip("-_.")
+    return {names.USER_LABEL: user} if user else {}

@@ -1,0 +1,221 @@
+"""Workloads as they are read: a Job, a StatefulSet, a Deployment, a bare pod, or pods that something else made.
+
+None of those that ask for no GPU. How a workload goes is made of its pods' claims, as without a cluster; that it has
+ended is said by the Job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from migctl.backends.kubernetes.client.kinds import Metadata
+from migctl.backends.kubernetes.meaning import names, requests
+from migctl.backends.kubernetes.meaning.custom import meta
+from migctl.backends.kubernetes.user.kinds import Container, Job, Pod, PodSpec, Replicated, Template
+from migctl.backends.kubernetes.user.manifests import REPLICAS, as_typed
+from migctl.backends.workload_status import summary
+from migctl.objects import (
+    Claim,
+    GangSpec,
+    GpuAsk,
+    Phase,
+    Workload,
+    WorkloadSpec,
+    WorkloadStatus,
+    WorkloadType,
+)
+from migctl.quantities import BadQuantity
+
+ENDED = {"Complete": Phase.COMPLETED, "Failed": Phase.FAILED}
+POD_ENDED = {"Succeeded": Phase.COMPLETED, "Failed": Phase.FAILED}
+
+
+def job(raw: Job, claims: Sequence[Claim]) -> Workload | None:
+    """The workload that a Job is; None where it asks for no GPU."""
+    spec = _spec(raw.spec.template, WorkloadType.TRAINING, raw.metadata)
+    if spec is None:
+        return None
+    said, parallelism = raw.spec, raw.spec.parallelism
+    parallelism = 1 if parallelism is None else parallelism
+    ended = next((c for c in raw.status.conditions or () if c.type in ENDED and c.status == "True"), None)
+    full = replace(
+        spec,
+        parallelism=parallelism,
+        completions=said.completions if said.completions != parallelism else None,
+        backoff_limit=6 if said.backoff_limit is None else said.backoff_limit,
+        ttl_after_finish_s=said.ttl_seconds_after_finished,
+        suspended=bool(said.suspend),
+    )
+    before = WorkloadStatus()
+    if ended is not None:
+        message = ended.message or ""
+        reason = ended.reason if ended.type == "Failed" else ""
+        before = WorkloadStatus(phase=ENDED[ended.type], reason=reason, message=message if reason else "")
+    seen = _with_status(raw.metadata, full, before, claims)
+    status = replace(
+        seen.status,
+        succeeded=raw.status.succeeded or 0,
+        failed=raw.status.failed or 0,
+        started=raw.status.start_time,
+        finished=raw.status.completion_time or (ended.last_transition_time if ended else None),
+    )
+    return replace(seen, status=status)
+
+
+def replicated(raw: Replicated, usual: WorkloadType, claims: Sequence[Claim]) -> Workload | None:
+    """The workload that a StatefulSet or a Deployment is; None where it asks for no GPU.
+
+    With no replicas it is suspended; its annotation says how many it had.
+    """
+    spec = _spec(raw.spec.template, usual, raw.metadata)
+    if spec is None:
+        return None
+    replicas = 1 if raw.spec.replicas is None else raw.spec.replicas
+    full = replace(spec, parallelism=replicas or replicas_before(raw.metadata), suspended=replicas == 0)
+    return _with_status(raw.metadata, full, WorkloadStatus(), claims)
+
+
+def replicas_before(metadata: Metadata) -> int:
+    """How many replicas something suspended had, at least one."""
+    text = (metadata.annotations or {}).get(REPLICAS, "")
+    return max(1, int(text)) if text.isascii() and text.isdigit() else 1
+
+
+def bare_pod(raw: Pod, claims: Sequence[Claim]) -> Workload | None:
+    """The workload that a pod is which nothing made; None where it asks for no GPU."""
+    spec = _spec(Template(raw.metadata, raw.spec), WorkloadType.WORKSPACE, raw.metadata, alone=True)
+    if spec is None:
+        return None
+    ended = POD_ENDED.get(raw.status.phase)
+    before = WorkloadStatus() if ended is None else WorkloadStatus(phase=ended, reason=raw.status.reason)
+    seen = _with_status(raw.metadata, spec, before, claims)
+    return replace(seen, status=replace(seen.status, started=raw.status.start_time))
+
+
+def of_pods(name: str, uid: str, type_: WorkloadType, pods: Sequence[Pod], claims: Sequence[Claim]) -> Workload | None:
+    """The workload that made these pods and is of a kind that only its own controller knows."""
+    first = min(pods, key=lambda pod: pod.metadata.name)
+    spec = _spec(Template(first.metadata, first.spec), type_, first.metadata)
+    if spec is None:
+        return None
+    created = min((moment for pod in pods if (moment := pod.metadata.creation_timestamp)), default=None)
+    newest = max((pod.metadata.resource_version for pod in pods), key=int)
+    made = Metadata(
+        name=name,
+        namespace=first.metadata.namespace,
+        uid=uid,
+        resource_version=newest,
+        creation_timestamp=created,
+        labels=first.metadata.labels,
+    )
+    return _with_status(made, replace(spec, parallelism=len(pods)), WorkloadStatus(), claims)
+
+
+def _with_status(metadata: Metadata, spec: WorkloadSpec, before: WorkloadStatus, claims: Sequence[Claim]) -> Workload:
+    """The workload with the status that its claims make; whether it has ended is not theirs to say."""
+    workload = Workload(meta=meta(metadata), spec=spec, status=before)
+    living = [claim for claim in claims if not claim.status.phase.finished]
+    status = summary(workload, living)
+    if not status.phase.finished and not status.reason:
+        status = _explained(status, living)
+    return replace(workload, status=status)
+
+
+def _explained(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatus:
+    """The status with what keeps a pod from starting that has its place: an image that cannot be had, and the like."""
+    stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
+    why = next(stuck, None)
+    return status if why is None else replace(status, reason=why.reason, message=why.message)
+
+
+def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bool = False) -> WorkloadSpec | None:
+    """What the template of its pods says; None where it asks for no GPU."""
+    annotations = template.metadata.annotations or {}
+    ask = ask_of(annotations, template.spec)
+    if ask is None:
+        return None
+    labels = {**(owner.labels or {}), **(template.metadata.labels or {})}
+    type_ = requests.type_of(labels, usual)
+    priority, preemptible = requests.rank(annotations, template.spec.priority_class_name, type_, alone=alone)
+    container = _container(annotations, template.spec)
+    return WorkloadSpec(
+        type=type_,
+        ask=ask,
+        image=container.image,
+        command=tuple(map(as_typed, (*(container.command or ()), *(container.args or ())))),
+        entrypoint=bool(container.command),
+        environment={variable.name: as_typed(variable.value) for variable in container.env or ()},
+        user=labels.get(names.USER_LABEL, ""),
+        priority=priority,
+        preemptible=preemptible,
+        pools=requests.pools(annotations),
+        gang=_gang(annotations),
+    )
+
+
+def ask_of(annotations: Mapping[str, str], spec: PodSpec) -> GpuAsk | None:
+    """What the pods of a template ask for; None where that is no GPU. What cannot be read counts as one."""
+    devices = whole_gpus(spec)
+    if devices:
+        annotations = {**annotations, names.WHOLE: str(devices)}
+    if not any(name in annotations for name in names.ASKS):
+        return None
+    try:
+        return requests.ask(annotations)
+    except BadQuantity:
+        return GpuAsk()
+
+
+def whole_gpus(spec: PodSpec) -> int:
+    """Whole GPUs by the limits, as admission counts them: init containers run before the others, one at a time."""
+    side_by_side = sum(_limit(container) for container in spec.containers or ())
+    return max(side_by_side, *(_limit(container) for container in spec.init_containers or ()), 0)
+
+
+def _limit(container: Container) -> int:
+    limits = (container.resources.limits if container.resources else None) or {}
+    text = str(limits.get(names.RESOURCE, "0"))
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _container(annotations: Mapping[str, str], spec: PodSpec) -> Container:
+    """The container that the request is about: the named one, or else the first."""
+    containers = spec.containers or (Container(),)
+    return next((c for c in containers if c.name == annotations.get(names.CONTAINER)), containers[0])
+
+
+def container_name(pod: Pod) -> str:
+    return _container(pod.metadata.annotations or {}, pod.spec).name
+
+
+def _gang(annotations: Mapping[str, str]) -> GangSpec | None:
+    size = annotations.get(names.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or int(size) < 2:
+        return None
+    return GangSpec(size=int(size), domain=annotations.get(names.GANG_DOMAIN))
+
+
+def newest_attempts(pods: Iterable[Pod]) -> list[Pod]:
+    """Of the pods of each number the newest; of those without one all that have not failed, or the last that has."""
+    numbered: dict[int, Pod] = {}
+    loose: list[Pod] = []
+    for pod in sorted(pods, key=_age):
+        number = _number(pod)
+        if number is None:
+            loose.append(pod)
+        else:
+            numbered[number] = pod
+    going_on = [pod for pod in loose if pod.status.phase != "Failed"]
+    return [numbered[number] for number in sorted(numbered)] + (going_on or loose[-1:])
+
+
+def _age(pod: Pod) -> tuple[float, int]:
+    created = pod.metadata.creation_timestamp
+    return created.timestamp() if created else 0.0, int(pod.metadata.resource_version)
+
+
+def _number(pod: Pod) -> int | None:
+    labels = pod.metadata.labels or {}
+    return next((int(labels[label]) for label in names.INDEX_LABELS if labels.get(label, "").isdigit()), None)

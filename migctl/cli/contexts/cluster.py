@@ -1,0 +1,98 @@
+"""What a cluster offers to commands: its control plane as the kubeconfig's user may use it, and its pods.
+
+Programs beside a workload run through `kubectl exec`, which takes this process's place: terminals, signals, window
+sizes, exit codes and the credentials of every cloud are kept right there, by those who make Kubernetes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from migctl.api.admitting import AdmittingControlPlane
+from migctl.backends.kubernetes.client.transport import Transport, from_kubeconfig, in_cluster
+from migctl.backends.kubernetes.user import logs, reading
+from migctl.backends.kubernetes.user.claims import PeoplesClaims
+from migctl.backends.kubernetes.user.control_plane import peoples
+from migctl.backends.kubernetes.user.kinds import SELF
+from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.workload_store import WorkloadStore
+from migctl.backends.protocol import NotFound
+from migctl.cli.contexts.context import Place
+from migctl.cli.contexts.control import Execution, Identity
+from migctl.cli.failures import Failure
+from migctl.objects import Workload
+
+if TYPE_CHECKING:
+    from solver.model.snapshot import Snapshot
+
+A_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
+
+
+@contextlib.asynccontextmanager
+async def connected(place: Place, environ: Mapping[str, str]) -> AsyncIterator[ClusterControl]:
+    """Raises Unavailable with the reason where the kubeconfig gives no access."""
+    access = await from_kubeconfig(place.kubeconfig, place.context) if place.context else in_cluster()
+    async with Transport(access) as transport:
+        yield ClusterControl(ReachingApi(transport), place, environ)
+
+
+class ClusterControl(AdmittingControlPlane):
+    """One cluster, as one person."""
+
+    def __init__(self, api: ReachingApi, place: Place, environ: Mapping[str, str]) -> None:
+        self._api = api
+        self._place = place
+        self._environ = environ
+        self._workloads = WorkloadStore(api, PeoplesClaims(api))
+        super().__init__(peoples(api, self._workloads))
+
+    @property
+    def unseen(self) -> frozenset[str]:
+        return frozenset(self._api.unseen)
+
+    async def logs(
+        self, project: str, workload: str, follow: bool = False, tail: int | None = None
+    ) -> AsyncIterator[bytes]:
+        found = await self._workloads.find(workload, project)
+        async for piece in logs.read(self._api, found, follow, tail):
+            yield piece
+
+    async def execution(self, project: str, workload: str, command: Sequence[str] | None) -> Execution:
+        pods = reading.newest_attempts((await self._workloads.find(workload, project)).pods)
+        pod = next((pod for pod in pods if pod.status.phase == "Running"), None)
+        if pod is None:
+            raise NotFound(f"workload {workload!r} has no pod that runs", hint=f"migctl why {workload} -p {project}")
+        if shutil.which("kubectl", path=self._environ.get("PATH")) is None:
+            raise Failure(
+                "kubectl is not on the PATH",
+                cause="on a cluster, exec and bash go through it",
+                hint="https://kubernetes.io/docs/tasks/tools tells how to install it",
+            )
+        context = ["--context", self._place.context] if self._place.context else []
+        terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
+        where = ["--namespace", project, pod.metadata.name, "--container", reading.container_name(pod)]
+        words = ["kubectl", *context, "exec", *terminal, *where, "--", *(command or A_SHELL)]
+        paths = {"KUBECONFIG": self._place.kubeconfig} if self._place.kubeconfig else {}
+        return Execution(words, {**self._environ, **paths}, os.getcwd())
+
+    async def identity(self) -> Identity:
+        body = {"apiVersion": SELF.api, "kind": SELF.title}
+        user = SELF.one.decode(await self._api.create(SELF, body)).status.user_info
+        server = self._api.transport.access.configuration.host
+        return Identity(user.username, f"by the kubeconfig, at {server}", user.groups)
+
+    async def snapshot(self, now: datetime) -> Snapshot:
+        from migctl.cli.contexts import cluster_snapshot
+
+        return await cluster_snapshot.snapshot(self._api, now)
+
+    async def preview(self, workload: Workload) -> None:
+        """Ask the API server whether it would take the workload: its admission and permissions count."""
+        await self.check(workload)
+        await self._workloads.dry_run(workload)

@@ -1,0 +1,118 @@
+"""Which control plane a command is about.
+
+"local" is this machine's own, run by `migctl up`; every other name is a context of the kubeconfig. A context that
+is called "local", too, is meant by "kube/local".
+
+What is chosen counts: --context, MIGCTL_CONTEXT, `migctl context use`. Where nothing is chosen: this machine's own
+while it runs, otherwise the kubeconfig's current context, otherwise the cluster whose pod this is.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from migctl.cli.contexts import kubeconfig
+from migctl.cli.failures import ExitCode, Failure, not_found
+
+LOCAL = "local"
+IN_CLUSTER = "in-cluster"
+KUBE = "kube/"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+TO_CHOOSE = "migctl context use NAME chooses one; migctl context list shows them"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A control plane.
+
+    chosen      somebody chose it; False: it is the default
+    context     what the kubeconfig calls it, "" for this machine's own and for the cluster of this pod
+    kubeconfig  the files it is in; namespace: what its context names
+    """
+
+    name: str
+    chosen: bool
+    context: str = ""
+    kubeconfig: str = ""
+    namespace: str = ""
+
+    @property
+    def cluster(self) -> bool:
+        return self.name != LOCAL
+
+    @property
+    def own_namespace(self) -> str | None:
+        """The context's namespace, where it names one of its own."""
+        return self.namespace if self.namespace not in ("", "default") else None
+
+
+def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, clusters_only: bool = False) -> Place:
+    """The chosen control plane, or the default one. Raises Failure where there is none.
+
+    clusters_only  as kubectl's plugin: this machine's own does not count
+    """
+    if chosen == LOCAL and not clusters_only:
+        return Place(LOCAL, chosen=True)
+    if chosen is None and not clusters_only and answers(socket_path):
+        return Place(LOCAL, chosen=False)
+    config = kubeconfig.read(environ)
+    if chosen == IN_CLUSTER and in_pod(environ):
+        return Place(IN_CLUSTER, chosen=True)
+    if chosen is not None:
+        return _named(config, chosen.removeprefix(KUBE), chosen=True)
+    if config.current:
+        return _named(config, config.current, chosen=False)
+    if in_pod(environ):
+        return Place(IN_CLUSTER, chosen=False)
+    raise _nowhere(config, clusters_only)
+
+
+def _named(config: kubeconfig.Kubeconfig, name: str, *, chosen: bool) -> Place:
+    found = config.contexts.get(name)
+    if found is None:
+        known = ", ".join((LOCAL, *map(called, sorted(config.contexts))))
+        raise not_found(f"no context is called {name!r}", hint=f"contexts: {known}")
+    return Place(called(name), chosen, name, config.paths, found.namespace)
+
+
+def called(context: str) -> str:
+    """What a context of the kubeconfig is called here."""
+    return KUBE + context if context in (LOCAL, IN_CLUSTER) else context
+
+
+def _nowhere(config: kubeconfig.Kubeconfig, clusters_only: bool) -> Failure:
+    if config.contexts:
+        return Failure(
+            "no context is chosen, and the kubeconfig has no current one",
+            hint=f"--context NAME; contexts: {', '.join(sorted(config.contexts))}",
+            code=ExitCode.USAGE,
+        )
+    kube = "set KUBECONFIG to use a cluster"
+    if clusters_only:
+        return Failure("no kubeconfig names a cluster", hint=kube)
+    return Failure(
+        "there is no control plane to talk to",
+        cause="migctl is not running on this machine, and no kubeconfig names a cluster",
+        hint=f"migctl up --detach shares this machine's GPUs; {kube}",
+    )
+
+
+def in_pod(environ: Mapping[str, str]) -> bool:
+    return "KUBERNETES_SERVICE_HOST" in environ and SERVICE_ACCOUNT.exists()
+
+
+def answers(socket_path: Path) -> bool:
+    """Whether somebody listens: a socket that a killed control plane left behind does not count."""
+    try:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(os.fspath(socket_path))
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,69 @@
+"""What `migctl up` offers to commands beyond objects: output, programs beside workloads, who is asking."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from migctl import admission
+from migctl.backends.http.client import RemoteControlPlane
+from migctl.backends.http.runtime import ExecEnvironment
+from migctl.backends.http.wire import Peer
+from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
+from migctl.cli.contexts.control import Execution, Identity
+from migctl.objects import Node, Project, Workload
+
+if TYPE_CHECKING:
+    from solver.model.snapshot import Snapshot
+
+SHELLS = ("bash", "sh")
+PEER = "the socket of migctl up is yours alone: the system vouches for you"
+
+
+class Beside(ControlPlane, Protocol):
+    """What the control plane of one machine answers."""
+
+    async def exec_environment(self, project: str, workload: str) -> ExecEnvironment: ...
+
+    async def whoami(self) -> Peer: ...
+
+
+class LocalRuntime:
+    """Mixed into a control plane whose workloads are processes of this machine."""
+
+    unseen: frozenset[str] = frozenset()
+
+    async def execution(self: Beside, project: str, workload: str, command: Sequence[str] | None) -> Execution:
+        beside = await self.exec_environment(project, workload)
+        if command is None:
+            path = beside.environment.get("PATH")
+            command = [next((shell for shell in SHELLS if shutil.which(shell, path=path)), SHELLS[-1])]
+        return Execution(command, beside.environment, beside.directory)
+
+    async def identity(self: Beside) -> Identity:
+        peer = await self.whoami()
+        return Identity(f"{peer.user} (uid {peer.uid})", PEER)
+
+    async def snapshot(self: Beside, now: datetime) -> Snapshot:
+        from migctl.backends.mirror import Mirror
+        from migctl.controller import observe
+
+        mirror = Mirror(self)
+        await mirror.read()
+        return observe.snapshot(mirror, now)
+
+    async def preview(self: Beside, workload: Workload) -> None:
+        projects, nodes = (await self.list(Project)).items, (await self.list(Node)).items
+        reports = [node.status.report for node in nodes if node.status.report]
+        admission.check(workload, projects, [model for report in reports for model in report.models.values()])
+        try:
+            await self.get(Workload, workload.meta.name, workload.meta.project)
+        except NotFound:
+            return
+        raise AlreadyExists(f"workload {workload.meta.name!r} exists already")
+
+
+class LocalControl(LocalRuntime, RemoteControlPlane):
+    """Behind the socket of `migctl up`."""

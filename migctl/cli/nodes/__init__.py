@@ -1,0 +1,1 @@
+"""Commands about nodes and who uses them: node list, node set, top."""

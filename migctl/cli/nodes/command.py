@@ -1,0 +1,193 @@
+"""`node list` and `list nodes`: the machines, their GPUs and what is allocated of them. `node set`: MIG mode."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from migctl import quantities
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.failures import ExitCode, Failure, not_found, usage
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.selectors import selector
+from migctl.cli.nodes import fleet
+from migctl.cli.nodes.fleet import SeenGpu
+from migctl.cli.output import watching
+from migctl.cli.output.listings import Listed, View, view
+from migctl.cli.output.tables import Column, age_column
+from migctl.cli.output.watching import Listing
+from migctl.cli.session import Session
+from migctl.objects import Claim, DynamicMig, Node
+
+SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
+
+
+@dataclass(frozen=True)
+class Row:
+    """A node and its GPUs."""
+
+    node: Node
+    gpus: tuple[SeenGpu, ...]
+
+    @property
+    def status(self) -> str:
+        ready = "Ready" if self.node.status.ready else "NotReady"
+        return f"{ready},Cordoned" if self.node.spec.cordoned else ready
+
+    @property
+    def allocated(self) -> float:
+        return sum(seen.used for seen in self.gpus)
+
+    @property
+    def types(self) -> str:
+        """The GPU models, with their number where there are several."""
+        counts = Counter(seen.model.id for seen in self.gpus)
+        return ", ".join(model if len(counts) == 1 else f"{count} x {model}" for model, count in sorted(counts.items()))
+
+    @property
+    def mig(self) -> str:
+        on = sum(seen.gpu.mig for seen in self.gpus)
+        return {0: "off", len(self.gpus): "on"}.get(on, f"{on}/{len(self.gpus)}")
+
+    @property
+    def driver(self) -> str:
+        report = self.node.status.report
+        if report is None:
+            return ""
+        return f"{report.driver} (simulated)" if report.simulated else report.driver
+
+
+def table(now: Callable[[], datetime]) -> Listed[Row]:
+    return Listed(
+        "GpuNode",
+        (
+            Column("NAME", lambda row: row.node.meta.name),
+            Column("STATUS", lambda row: row.status, style=lambda row: "" if row.node.status.ready else "red"),
+            Column("POOL", lambda row: row.node.spec.pool),
+            Column("GPU TYPE", lambda row: row.types),
+            Column("MIG", lambda row: row.mig),
+            Column("GPUs", lambda row: str(len(row.gpus)), key=lambda row: len(row.gpus)),
+            Column("ALLOCATED", lambda row: quantities.portion_text(row.allocated), key=lambda row: row.allocated),
+            age_column(lambda row: row.node.meta.created, now),
+            Column("DRIVER", lambda row: row.driver, wide=True),
+            Column("MESSAGE", lambda row: row.node.status.message, wide=True, long=True),
+        ),
+        lambda row: row.node,
+    )
+
+
+def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
+    """Write every node that the label selector chooses."""
+    matches = selector(labels)
+
+    async def written(control: Control) -> None:
+        async def read() -> list[Row]:
+            seen = await fleet.read(control)
+            return [Row(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
+
+        listing = Listing(table(asked.world.now), shown, read, empty="no nodes")
+        await watching.write(control, (Node, Claim), listing, watch)
+
+    asked.run(written)
+
+
+def list_nodes(
+    context: typer.Context,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    labels: options.Selector = None,
+    watch: options.Watch = False,
+) -> None:
+    """List nodes, their GPUs and what is allocated."""
+    asked = session.of(context)
+    write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
+
+
+def set_node(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Which node; the only one by default.")] = None,
+    dynamic_mig: Annotated[
+        str, typer.Option("--dynamic-mig", metavar="on|off", help="MIG mode of the node's GPUs.")
+    ] = "",
+) -> None:
+    """Switch a node's dynamic MIG on or off.
+
+    A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
+    """
+    if dynamic_mig not in ("on", "off"):
+        raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
+    asked = session.of(context)
+    node, answer = asked.run(lambda control: _switch(control, name, dynamic_mig == "on"))
+    if answer.outcome == "refused":
+        raise Failure(
+            f"dynamic MIG of node {node} was not switched {dynamic_mig}", cause=answer.message, code=ExitCode.CONFLICT
+        )
+    print(f"Dynamic MIG of node {node} is {dynamic_mig}" + ("" if answer.outcome == "done" else ": not yet"))
+    if answer.message:
+        session.note(answer.message)
+
+
+async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
+    """Write the wish and wait for the agent's answer; a wish that was refused is taken back."""
+    node = await _node(control, name)
+    name = node.meta.name
+    answers: list[DynamicMig] = []
+
+    async def answered_before() -> bool:
+        """Whether the answer to an earlier wish, which was taken back, still stands."""
+        now = await control.get(Node, name)
+        return _answers(now, on) and now.spec.dynamic_mig != on
+
+    async def unanswered() -> bool:
+        now = await control.get(Node, name)
+        answers[:] = [now.status.dynamic_mig] if now.status.dynamic_mig is not None and _answers(now, on) else []
+        return not answers
+
+    await _until_not(control, name, answered_before)
+    await control.patch(node, {"spec": {"dynamicMig": on}})
+    await _until_not(control, name, unanswered)
+    if answers[0].outcome == "refused":
+        await control.patch(node, {"spec": {"dynamicMig": node.spec.dynamic_mig}})
+    return name, answers[0]
+
+
+def _answers(node: Node, on: bool) -> bool:
+    return node.status.dynamic_mig is not None and node.status.dynamic_mig.wanted == on
+
+
+async def _until_not(control: Control, name: str, holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until something of a node holds no more. A Failure where that takes too long."""
+    if not await holds():
+        return
+    try:
+        async with asyncio.timeout(SWITCH_S):
+            await watching.follow(control, (Node,), holds)
+    except TimeoutError:
+        hint = "migctl node list -o yaml shows what comes of it"
+        raise Failure(f"node {name} has not answered in {SWITCH_S:g} s", hint=hint, code=ExitCode.TIMEOUT) from None
+
+
+async def _node(control: Control, name: str | None) -> Node:
+    nodes = {node.meta.name: node for node in (await control.list(Node)).items}
+    known = f"nodes: {', '.join(sorted(nodes))}"
+    if name is None and len(nodes) != 1:
+        raise usage("there are several nodes: name one", hint=known)
+    found = nodes.get(name or next(iter(nodes)))
+    if found is None:
+        raise not_found(f"no node is called {name!r}", hint=known)
+    return found
+
+
+app = typer.Typer(cls=PatientGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
+app.callback()(lambda: None)
+app.command("list")(list_nodes)
+app.command("set")(set_node)

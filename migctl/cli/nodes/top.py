@@ -1,0 +1,147 @@
+"""`top nodes|jobs`: who uses the most, by GPUs allocated and GPU memory seen in use."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from migctl import quantities
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.gpus.blocks import free
+from migctl.cli.grammar import options
+from migctl.cli.nodes import fleet
+from migctl.cli.nodes.fleet import Fleet, SeenGpu
+from migctl.cli.output import watching
+from migctl.cli.output.listings import Listed, view
+from migctl.cli.output.tables import Column
+from migctl.cli.output.watching import Listing
+from migctl.cli.workloads.jobs import Job, jobs
+from migctl.objects import Claim, Node, Workload
+
+
+class What(StrEnum):
+    NODES = "nodes"
+    JOBS = "jobs"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A node or a job and its figures: GPUs of the quota currency, MiB granted and MiB in use."""
+
+    object: Any
+    allocated: float
+    free: float
+    granted_mib: int
+    used_mib: int
+
+
+def top(
+    context: typer.Context,
+    what: Annotated[What, typer.Argument(help="What to rank.")] = What.JOBS,
+    project: options.Project = None,
+    all_projects: options.AllProjects = False,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    watch: options.Watch = False,
+) -> None:
+    """Rank jobs or nodes by what they use.
+
+    GPUs in the quota currency, GPU memory granted, and GPU memory that processes have in use.
+    """
+    asked = session.of(context)
+    shown = view(asked, output, not no_headers, sort_by)
+
+    async def written(control: Control) -> None:
+        chosen = None
+        if what is What.JOBS and not all_projects:
+            chosen = await asked.choose_project(control, project)
+
+        async def read() -> list[Row]:
+            seen = await fleet.read(control)
+            rows = [_node(seen, node) for node in seen.nodes] if what is What.NODES else []
+            if what is What.JOBS:
+                in_use = _memory_in_use(seen)
+                rows = [_job(job, in_use) for job in await jobs(control, chosen)]
+            return sorted(rows, key=lambda row: -row.allocated)
+
+        table = _nodes() if what is What.NODES else _jobs()
+        listing = Listing(table, shown, read, empty=f"no {what}")
+        await watching.write(control, (Node, Workload, Claim), listing, watch)
+
+    asked.run(written)
+
+
+def _memory_in_use(seen: Fleet) -> Mapping[str, int]:
+    """MiB that processes of each claim have on GPUs, as the nodes see it."""
+    used: dict[str, int] = defaultdict(int)
+    for node in seen.nodes:
+        for process in node.status.report.processes if node.status.report else ():
+            used[process.claim or ""] += process.memory_mib
+    return used
+
+
+def _node(seen: Fleet, node: Node) -> Row:
+    gpus: list[SeenGpu] = seen.on(node.meta.name)
+    report = node.status.report
+    return Row(
+        object=node,
+        allocated=sum(gpu.used for gpu in gpus),
+        free=sum(free(gpu) for gpu in gpus),
+        granted_mib=sum(gpu.gpu.memory_mib for gpu in gpus),
+        used_mib=sum(process.memory_mib for process in report.processes) if report else 0,
+    )
+
+
+def _job(job: Job, in_use: Mapping[str, int]) -> Row:
+    shares = [share for pod in job.pods if pod.status.allocation for share in pod.status.allocation.devices]
+    return Row(
+        object=job.workload,
+        allocated=job.allocated,
+        free=0.0,
+        granted_mib=sum(share.memory_mib for share in shares) if job.allocated else 0,
+        used_mib=sum(in_use.get(pod.meta.uid, 0) for pod in job.pods),
+    )
+
+
+def _nodes() -> Listed[Row]:
+    return Listed(
+        "GpuNode",
+        (
+            Column("NAME", lambda row: row.object.meta.name),
+            _gpus("ALLOCATED", lambda row: row.allocated),
+            _gpus("FREE", lambda row: row.free),
+            _mib("GPU MEMORY", lambda row: row.granted_mib),
+            _mib("MEMORY IN USE", lambda row: row.used_mib),
+        ),
+        lambda row: row.object,
+    )
+
+
+def _jobs() -> Listed[Row]:
+    return Listed(
+        "Workload",
+        (
+            Column("NAME", lambda row: row.object.meta.name),
+            Column("PROJECT", lambda row: row.object.meta.project),
+            Column("USER", lambda row: row.object.spec.user),
+            _gpus("ALLOCATED", lambda row: row.allocated),
+            _mib("GPU MEMORY", lambda row: row.granted_mib),
+            _mib("MEMORY IN USE", lambda row: row.used_mib),
+        ),
+        lambda row: row.object,
+    )
+
+
+def _gpus(header: str, value: Callable[[Row], float]) -> Column[Row]:
+    return Column(header, lambda row: quantities.gpus_text(value(row)), key=value)
+
+
+def _mib(header: str, value: Callable[[Row], int]) -> Column[Row]:
+    return Column(header, lambda row: quantities.memory_text(value(row)), key=value)

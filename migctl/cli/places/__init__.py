@@ -1,1 +1,0 @@
-"""Where commands go: this machine's own control plane, or a cluster's."""

@@ -1,0 +1,144 @@
+"""`plan defrag`: moves that join free room, as a diff of layouts; carried out only with --apply.
+
+The proposal is the planner's on a snapshot of now. Before it is carried out it is made once more: if
+the cluster has moved on and the moves would be others, nothing is done.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.failures import ExitCode, Failure, usage
+from migctl.cli.grammar import options
+from migctl.cli.output import formats, tables
+from migctl.cli.output.listings import view
+from migctl.cli.output.tables import Column
+from migctl.cli.plans.what_if import ask_of, joined
+from migctl.cli.session import Session
+from migctl.objects import API_VERSION
+
+if TYPE_CHECKING:
+    from migctl.controller.names import Names
+    from solver.defragment import Proposal
+    from solver.model.demand import Ask
+    from solver.model.snapshot import Snapshot
+
+Row = tuple[str, str, str]
+
+
+def defrag(
+    context: typer.Context,
+    moves: Annotated[int, typer.Option("--moves", min=1, metavar="N", help="At most so many workloads move.")] = 8,
+    target: Annotated[
+        str | None, typer.Option("--for", metavar="ASK", help="Open places for this: 3g.20gb, 20GB, 1 (a whole GPU).")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Carry the moves out, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: options.Output = None,
+) -> None:
+    """Show which few moves would join free room, and what would fit then. Nothing is changed without --apply.
+
+    A moved workload starts again in its new place. Work that may not be preempted stays where it is.
+    """
+    asked = session.of(context)
+    ask = ask_of(target).to_ask() if target else None
+    if apply and not yes and not sys.stdin.isatty():
+        raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
+    if apply and asked.place.cluster:
+        raise Failure(
+            "moves on a cluster are not told from here",
+            cause="places are kept for moved pods by the controller alone",
+            hint="migctl plan defrag shows them; what is deleted is placed anew: kubectl delete pod POD",
+        )
+    state, proposal = asked.run(lambda control: _proposed(control, asked, ask, moves))
+    shown = view(asked, output)
+    if shown.format.for_people:
+        _write(state, proposal)
+    else:
+        formats.write(_document(state, proposal), shown.format)
+    if apply and proposal.moves:
+        _ask(len(proposal.moves), yes)
+        asked.run(lambda control: _apply(control, asked, ask, moves, proposal))
+        session.note(f"{len(proposal.moves)} told to move; next: migctl gpus -w")
+
+
+async def _proposed(control: Control, asked: Session, ask: Ask | None, moves: int) -> tuple[Snapshot, Proposal]:
+    from solver.defragment import propose
+
+    state = await control.snapshot(asked.world.now())
+    return state, propose(state, moves, ask)
+
+
+def _ask(count: int, yes: bool) -> None:
+    if not yes:
+        typer.confirm(f"Move {count} workload{'s' if count > 1 else ''}, each starting again?", abort=True, err=True)
+
+
+async def _apply(control: Control, asked: Session, ask: Ask | None, moves: int, shown: Proposal) -> None:
+    from migctl.backends.mirror import Mirror
+    from migctl.controller.apply import Applier
+    from migctl.objects import StepState
+
+    state, newest = await _proposed(control, asked, ask, moves)
+    if newest.moves != shown.moves:
+        raise Failure(
+            "nothing was moved: the cluster has changed since the moves were shown",
+            hint="migctl plan defrag shows what would be moved now",
+            code=ExitCode.CONFLICT,
+        )
+    mirror = Mirror(control)
+    await mirror.read()
+    verdicts = await Applier(control, mirror, asked.world.now, lambda: state).apply(newest.plan)
+    rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
+    if rejected:
+        raise Failure("not every workload could be told to move", cause="; ".join(rejected), hint="migctl plan defrag")
+
+
+def _write(state: Snapshot, proposal: Proposal) -> None:
+    from migctl.controller.names import Names
+
+    names = Names(state)
+    if not proposal.moves:
+        print("No move would open a place: free room is joined already, or what is in its way may not be moved.")
+        return
+    rows = [(names.claim(m.request.claim), names.grant(m.old), names.grant(m.new)) for m in proposal.moves]
+    tables.section(f"Moves ({len(rows)})", tables.table(rows, _columns("WORKLOAD")))
+    room = [(name, str(before), str(after)) for name, (before, after) in proposal.room.items() if before != after]
+    tables.section("What fits", tables.table(room, _columns("SHARE")))
+    tables.section("Layouts", tables.table(_layouts(proposal, names), _columns("GPU")))
+
+
+def _columns(first: str) -> list[Column[Row]]:
+    return [
+        Column(first, lambda row: row[0]),
+        Column("NOW", lambda row: row[1], long=True),
+        Column("THEN", lambda row: row[2], long=True),
+    ]
+
+
+def _layouts(proposal: Proposal, names: Names) -> list[Row]:
+    return [(names.gpu(uuid), joined(old), joined(new)) for uuid, (old, new) in proposal.layouts.items()]
+
+
+def _document(state: Snapshot, proposal: Proposal) -> dict[str, Any]:
+    from migctl.controller.names import Names
+
+    names = Names(state)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Defragmentation",
+        "moves": [
+            {"workload": names.claim(m.request.claim), "now": names.grant(m.old), "then": names.grant(m.new)}
+            for m in proposal.moves
+        ],
+        "fits": [{"share": name, "now": now, "then": then} for name, (now, then) in proposal.room.items()],
+        "layouts": [
+            {"gpu": names.gpu(uuid), "now": list(old), "then": list(new)}
+            for uuid, (old, new) in proposal.layouts.items()
+        ],
+    }

@@ -1,0 +1,178 @@
+"""`plan list|show`: what was decided, in which order it is carried out, and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.cli import session
+from migctl.cli.contexts.control import Control
+from migctl.cli.failures import not_found
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.output import tables, watching
+from migctl.cli.output.listings import Listed, view, write_one
+from migctl.cli.output.tables import Column, age_column
+from migctl.cli.output.watching import Listing
+from migctl.cli.plans.defrag import defrag
+from migctl.cli.plans.what_if import what_if
+from migctl.cli.session import Session
+from migctl.objects import Plan, PlanOutcome, PlanSpec, PlanStep
+from solver.model.plan import Method
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+LATEST = "latest"
+
+
+async def newest_first(control: ControlPlane) -> list[Plan]:
+    plans = (await control.list(Plan)).items
+    return sorted(plans, key=lambda plan: (_created(plan), plan.meta.name), reverse=True)
+
+
+def _created(plan: Plan) -> float:
+    return plan.meta.created.timestamp() if plan.meta.created else 0.0
+
+
+def certificate(spec: PlanSpec) -> str:
+    """How good the plan is, as a sentence."""
+    if spec.method == Method.OPTIMAL:
+        return "optimal: no plan admits more"
+    if spec.bound > 0 and spec.gap <= 0:
+        return f"{spec.method}: as much as any plan can admit"
+    if spec.bound > 0:
+        return f"{spec.method}: at most {spec.gap:.1%} below the best that any plan can admit"
+    return f"{spec.method}: placed as it came, without a bound"
+
+
+def _table(asked: Session) -> Listed[Plan]:
+    return Listed(
+        "PlacementPlan",
+        (
+            Column("NAME", lambda plan: plan.meta.name),
+            age_column(lambda plan: plan.meta.created, asked.world.now),
+            Column("METHOD", lambda plan: plan.spec.method),
+            Column("PLACED", lambda plan: str(_placed(plan)), key=_placed),
+            Column("WAITING", lambda plan: str(len(plan.spec.outcomes) - _placed(plan)), key=_waiting),
+            Column("EVICTIONS", lambda plan: str(_evictions(plan)), key=_evictions),
+            Column("OPERATIONS", lambda plan: str(plan.spec.operations), key=lambda plan: plan.spec.operations),
+            Column("GAP", lambda plan: _gap(plan.spec), key=lambda plan: plan.spec.gap),
+            Column("MS", lambda plan: f"{plan.spec.milliseconds:.1f}", key=lambda plan: plan.spec.milliseconds),
+            Column("NOTE", lambda plan: plan.spec.note, wide=True, long=True),
+        ),
+        lambda plan: plan,
+    )
+
+
+def _gap(spec: PlanSpec) -> str:
+    return f"{spec.gap:.1%}" if spec.bound > 0 else "-"
+
+
+def _placed(plan: Plan) -> int:
+    return sum(outcome.placed for outcome in plan.spec.outcomes)
+
+
+def _waiting(plan: Plan) -> int:
+    return len(plan.spec.outcomes) - _placed(plan)
+
+
+def _evictions(plan: Plan) -> int:
+    return sum(step.action == "evict" for step in plan.spec.steps)
+
+
+app = typer.Typer(cls=PatientGroup, help="Plans: what was decided, and why.", **APP_SETTINGS)
+app.callback()(lambda: None)
+
+
+@app.command("list")
+def list_plans(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Only the newest N.")] = 20,
+    output: options.Output = None,
+    no_headers: options.NoHeaders = False,
+    sort_by: options.SortBy = None,
+    watch: options.Watch = False,
+) -> None:
+    """List plans, the newest first."""
+    asked = session.of(context)
+    shown = view(asked, output, not no_headers, sort_by)
+
+    async def written(control: Control) -> None:
+        async def read() -> Sequence[Plan]:
+            return (await newest_first(control))[:limit]
+
+        await watching.write(control, (Plan,), Listing(_table(asked), shown, read, empty="no plans yet"), watch)
+
+    asked.run(written)
+
+
+@app.command("show")
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A plan's name.")] = LATEST,
+    output: options.Output = None,
+) -> None:
+    """Show a plan: its steps in order, what it means for each request, its certificate."""
+    asked = session.of(context)
+
+    async def read(control: Control) -> Plan:
+        if name != LATEST:
+            return await _find(control, name)
+        plans = await newest_first(control)
+        if not plans:
+            raise not_found("there is no plan yet", hint="migctl submit -g 0.5")
+        return plans[0]
+
+    plan = asked.run(read)
+    write_one(plan, view(asked, output), lambda: _write(plan, asked))
+
+
+async def _find(control: ControlPlane, name: str) -> Plan:
+    try:
+        return await control.get(Plan, name.rpartition("/")[2])
+    except NotFound:
+        raise not_found(f"no plan is called {name!r}", hint="migctl plan list; old plans are forgotten") from None
+
+
+def _write(plan: Plan, asked: Session) -> None:
+    spec = plan.spec
+    tables.facts(
+        ("Name", plan.meta.name),
+        ("Made", f"{tables.age_of(plan.meta.created, asked.world.now)} ago, in {spec.milliseconds:.1f} ms"),
+        ("Certificate", certificate(spec)),
+        ("Operations", f"{spec.operations} creates and destroys (at least {spec.operations_bound})"),
+        ("Note", spec.note),
+    )
+    tables.section("Steps", _steps(spec.steps) if spec.steps else "none")
+    tables.section("Outcomes", tables.table(spec.outcomes, _outcome_columns()) if spec.outcomes else "none")
+
+
+def _steps(steps: Sequence[PlanStep]) -> Table:
+    columns: list[Column[tuple[int, PlanStep]]] = [
+        Column("#", lambda row: str(row[0])),
+        Column("STEP", lambda row: row[1].text, long=True),
+        Column("AFTER", lambda row: _numbers(row[1].after)),
+        Column("STATE", lambda row: row[1].state.value),
+        Column("REASON", lambda row: row[1].reason, long=True),
+    ]
+    return tables.table(enumerate(steps), columns)
+
+
+def _numbers(positions: Iterable[int]) -> str:
+    return ", ".join(str(position) for position in positions)
+
+
+def _outcome_columns() -> list[Column[PlanOutcome]]:
+    return [
+        Column("WORKLOAD", lambda outcome: outcome.name),
+        Column("OUTCOME", lambda outcome: "placed" if outcome.placed else "waits"),
+        Column("WHERE OR WHY", lambda outcome: outcome.text, long=True),
+    ]
+
+
+app.command("what-if")(what_if)
+app.command("defrag")(defrag)

@@ -1,0 +1,83 @@
+"""Agents that went silent: nothing new is placed on their nodes, and people see why.
+
+An agent that is stopped says so, and one whose pod fails is seen by its readiness. What remains is one that hangs,
+or whose node lost the network: its report grows old. Age is measured by our own clock from when a report arrived,
+so that a node whose clock is wrong is not taken for silent.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from migctl.backends.kubernetes.cache.cluster import Cluster
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.resources import GPU_NODES
+from migctl.backends.protocol import Conflict, ControlPlaneError, NotFound
+from migctl.clock import Clock
+from migctl.objects import Node
+
+log = structlog.get_logger()
+
+SILENT_S = 90.0
+"""An agent reports every 20 s."""
+LOOK_AGAIN_S = 10.0
+
+
+class Heartbeats:
+    """When each agent was heard last. A report counts from when it is first seen here: ask every few seconds."""
+
+    def __init__(self, silent_s: float = SILENT_S) -> None:
+        self._patience = timedelta(seconds=silent_s)
+        self._heard: dict[str, tuple[datetime, datetime]] = {}
+
+    def silent_since(self, node: Node, now: datetime) -> datetime | None:
+        """Since when nothing was heard of a node's agent; None where it is not silent, or never said anything."""
+        reported = node.status.reported
+        if reported is None:
+            return None
+        known = self._heard.get(node.meta.name)
+        if known is None:  # we have just started: the report's own time is all there is
+            known = (reported, min(reported, now))
+        elif known[0] != reported:
+            known = (reported, now)
+        self._heard[node.meta.name] = known
+        return known[1] if now - known[1] > self._patience else None
+
+
+class SilenceKeeper:
+    """Says in the GpuNode of a silent agent that it is not ready. The agent's next report says the opposite."""
+
+    def __init__(self, api: Api, cluster: Cluster, clock: Clock, heartbeats: Heartbeats) -> None:
+        self._api = api
+        self._cluster = cluster
+        self._clock = clock
+        self._heartbeats = heartbeats
+
+    async def run(self) -> None:
+        async for _ in self._cluster.rounds(LOOK_AGAIN_S):
+            try:
+                await self.round()
+            except ControlPlaneError as error:
+                log.warning("cannot say which agents are silent", error=str(error))
+
+    async def round(self) -> None:
+        """Mark the nodes whose agents went silent since the last look."""
+        for node in self._cluster.all(Node):
+            since = self._heartbeats.silent_since(node, self._clock())
+            if since is not None and node.status.ready:
+                await self._mark(
+                    node, f"the agent is silent since {since:%Y-%m-%dT%H:%M:%SZ}: look at its pod and node"
+                )
+
+    async def _mark(self, node: Node, message: str) -> None:
+        """Only while the report is the old one."""
+        fence = {"uid": node.meta.uid, "resourceVersion": node.meta.version}
+        body = {"metadata": fence, "status": {"ready": False, "message": message}}
+        try:
+            answer = await self._api.patch(GPU_NODES, node.meta.name, body, subresource="status")
+        except (Conflict, NotFound):
+            return
+        self._cluster.take(GPU_NODES, answer)
+        log.warning("not ready", node=node.meta.name, why=message)

@@ -1,0 +1,199 @@
+"""Steward: brings pods that have a place to where they run, and makes up for what was left half-done.
+
+Level-triggered: each round looks at every pod that has an allocation and does not run yet.
+
+    gate still closed            open it; a gang's gates open when all its members have a place
+    two claims on one device     the one that is not prepared gives way
+    kube-scheduler cannot bind   take the allocation back, remember the node and why
+    kubelet has not prepared it  touch the pod: kubelet tries again at once instead of after a minute
+    the agent never manages      ask for eviction, so that its controller makes another pod
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from migctl.backends.kubernetes.cache.cluster import Cluster
+from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
+from migctl.backends.kubernetes.event_recorder import Recorder
+from migctl.backends.kubernetes.meaning import exclusions, names
+from migctl.backends.protocol import ControlPlaneError
+from migctl.clock import Clock
+from migctl.controller.apply import WRITES_AT_ONCE
+from migctl.controller.kubernetes.claims.placements import Placements
+from migctl.controller.kubernetes.claims.pod_patches import PodPatches
+from migctl.controller.kubernetes.double_allocations import must_give_way
+from migctl.objects import Node
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds.
+
+    bind_s        kube-scheduler says it cannot bind: then the place is taken back
+    nudge_s       a bound pod is not prepared: then kubelet is nudged, and again each time twice as late
+    give_up_s     a bound pod is still not prepared although the agent is well: then it is evicted
+    look_again_s  between two rounds, at most
+    """
+
+    bind_s: float = 3.0
+    nudge_s: float = 4.0
+    longest_nudge_s: float = 60.0
+    give_up_s: float = 300.0
+    look_again_s: float = 1.0
+
+
+USUAL = Patience()
+Duty = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Watched:
+    """What the steward remembers of a pod that is not running yet, on the monotonic clock."""
+
+    version: int
+    refused_since: float | None = None
+    bound_since: float | None = None
+    nudge_at: float = 0.0
+    nudges: int = 0
+    report_seen: int = 0
+
+
+@dataclass
+class Steward:
+    """Looks after placed pods. Only the leader has one."""
+
+    cluster: Cluster
+    placements: Placements
+    pods: PodPatches
+    recorder: Recorder
+    clock: Clock
+    patience: Patience = USUAL
+    monotonic: Callable[[], float] = time.monotonic
+    _watched: dict[str, Watched] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Look whenever something changed, and now and then, until cancelled."""
+        async for _ in self.cluster.rounds(self.patience.look_again_s):
+            await self.round()
+
+    async def round(self) -> None:
+        """Do what is due for every pod that is not running yet."""
+        unsettled = self.cluster.unsettled()
+        self._watched = {pod.uid: self._watched.get(pod.uid) or Watched(0) for pod, _ in unsettled}
+        gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in unsettled) else {}
+        turns = asyncio.Semaphore(WRITES_AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for pod, record in unsettled:
+                duty = self._duty(pod, record, self._watched[pod.uid], gangs)
+                if duty is not None:
+                    tasks.create_task(self._attempt(pod, duty, turns))
+
+    @staticmethod
+    async def _attempt(pod: GpuPod, duty: Duty, turns: asyncio.Semaphore) -> None:
+        async with turns:
+            try:
+                await duty()
+            except ControlPlaneError as error:
+                log.warning("to be tried again", pod=pod.name, project=pod.namespace, error=str(error))
+
+    def _duty(self, pod: GpuPod, record: ClaimRecord, watched: Watched, gangs: Mapping[str, int]) -> Duty | None:
+        """What is due for a pod, if anything is."""
+        now = self.monotonic()
+        if pod.deleting is not None or record.grant is None:
+            return None
+        rival = must_give_way(self.cluster, record)
+        if rival is not None:
+            return partial(self._give_way, pod, record, rival)
+        if pod.gated:
+            return partial(self._open, pod) if _complete(pod, gangs) else None
+        if not pod.node:
+            return self._unbound(pod, record, watched, now)
+        return self._unprepared(pod, record, watched, now)
+
+    async def _open(self, pod: GpuPod) -> None:
+        await self.pods.placed(pod, pod.annotations.get(names.PLACED, ""), open_gate=True)
+
+    def _placed_members(self) -> Mapping[str, int]:
+        """How many pods of each owner have a place, by the owner's uid."""
+        placed = (record for record in self.cluster.claims.all.values() if record.grant is not None)
+        pods = (self.cluster.pod_of(record) for record in placed)
+        return Counter(pod.owner.uid for pod in pods if pod is not None and pod.owner is not None)
+
+    async def _give_way(self, pod: GpuPod, record: ClaimRecord, rival: ClaimRecord) -> None:
+        why = f"its device is held by claim {rival.namespace}/{rival.name} too, which came first"
+        log.error("two claims on one device", pod=pod.name, project=pod.namespace, rival=rival.name)
+        if not record.reserved:
+            await self.placements.release(record)
+            self.recorder.about_pod(pod, "TakenBack", why, warning=True)
+        elif pod.owner is not None:
+            self.recorder.about_pod(pod, "Evicted", why, warning=True)
+            await self.pods.evict(pod)
+
+    def _unbound(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
+        verdict = pod.scheduled
+        refused = verdict is not None and verdict.status == "False" and verdict.reason == "Unschedulable"
+        if not refused or record.reserved:
+            watched.refused_since = None
+            return None
+        if watched.refused_since is None:
+            watched.refused_since = now
+        if now - watched.refused_since < self.patience.bind_s:
+            return None
+        watched.refused_since = None
+        return partial(self._take_back, pod, record, verdict.message if verdict else "")
+
+    async def _take_back(self, pod: GpuPod, record: ClaimRecord, why: str) -> None:
+        assert record.grant is not None
+        node = record.grant.node
+        noted = exclusions.add(pod.annotations.get(names.EXCLUDED), node, why, self.clock())
+        await self.pods.annotate(pod, {names.EXCLUDED: noted, names.PLACED: None})
+        await self.placements.release(record)
+        message = f"kube-scheduler could not bind it to {node}: {why}"
+        log.warning("taken back", pod=pod.name, project=pod.namespace, node=node, why=why)
+        await self.pods.waits(pod, "taken-back", message)
+
+    def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
+        node = self.cluster.get(Node, pod.node)
+        report = node.status.report if node else None
+        if report is not None and record.uid in report.held:
+            return None
+        if watched.bound_since is None:
+            watched.bound_since = now
+            watched.nudge_at = now + self.patience.nudge_s
+            watched.report_seen = report.generation if report else 0
+            return None
+        well = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
+        if well and pod.owner is not None and now - watched.bound_since > self.patience.give_up_s:
+            watched.bound_since = now
+            return partial(self._give_up, pod)
+        moved = report is not None and report.generation != watched.report_seen
+        if not moved and now < watched.nudge_at:
+            return None
+        watched.report_seen = report.generation if report else 0
+        watched.nudges += 1
+        pause = min(self.patience.longest_nudge_s, self.patience.nudge_s * 2.0 ** min(watched.nudges, 10))
+        watched.nudge_at = now + pause
+        return partial(self.pods.annotate, pod, {names.NUDGED: self.clock().isoformat()})
+
+    async def _give_up(self, pod: GpuPod) -> None:
+        why = f"the agent on {pod.node} has not prepared its devices for {self.patience.give_up_s:.0f} s"
+        self.recorder.about_pod(pod, "CouldNotPrepare", why, warning=True)
+        await self.pods.evict(pod)
+
+
+def _complete(pod: GpuPod, gangs: Mapping[str, int]) -> bool:
+    """Whether the pod is in no gang, or in one whose members all have a place."""
+    size = pod.annotations.get(names.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or pod.owner is None:
+        return True
+    return gangs.get(pod.owner.uid, 0) >= int(size)

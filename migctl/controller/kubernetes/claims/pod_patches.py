@@ -1,0 +1,97 @@
+"""Writes on pods: gate, notes, the condition that says why one waits, eviction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from migctl.backends.kubernetes.cache.cluster import Cluster
+from migctl.backends.kubernetes.cache.records import GpuPod
+from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.resources import PODS
+from migctl.backends.kubernetes.client.transport import STRATEGIC_PATCH
+from migctl.backends.kubernetes.event_recorder import Recorder
+from migctl.backends.kubernetes.meaning import names
+from migctl.backends.protocol import Conflict, NotFound
+from migctl.clock import Clock
+
+LONGEST_MESSAGE = 1000
+
+
+class PodPatches:
+    """What the controller writes on pods. Each write names the pod's uid, so that it never meets a successor."""
+
+    def __init__(self, api: Api, cluster: Cluster, recorder: Recorder, clock: Clock) -> None:
+        self._api = api
+        self._cluster = cluster
+        self._recorder = recorder
+        self._clock = clock
+
+    async def placed(self, pod: GpuPod, rounded: str, *, open_gate: bool) -> None:
+        """Note that the pod has a place, and let kube-scheduler have it."""
+        changed = {names.NOMINATION: None, names.PLACED: rounded or None}
+        notes = {key: value for key, value in changed.items() if value != pod.annotations.get(key)}
+        body: dict[str, Any] = {"metadata": {"annotations": notes}} if notes else {}
+        if open_gate and pod.gated:
+            body["spec"] = {"schedulingGates": [{"$patch": "delete", "name": names.GATE}]}
+        if body:
+            await self._patch(pod, body)
+        if pod.placed is not None and pod.placed.status != "True":
+            await self._condition(pod, "True", "Placed", "")
+
+    def tell_placed(self, pod: GpuPod, where: str) -> None:
+        self._recorder.about_pod(pod, "Placed", where)
+
+    async def annotate(self, pod: GpuPod, notes: Mapping[str, str | None]) -> None:
+        await self._patch(pod, {"metadata": {"annotations": dict(notes)}})
+
+    async def waits(self, pod: GpuPod, reason: str, message: str) -> None:
+        """Say why the pod has no place: in its condition, and in an event for `kubectl describe`."""
+        await self._condition(pod, "False", reason, message)
+        self._recorder.about_pod(pod, _camel(reason), message, warning=True)
+
+    async def evict(self, pod: GpuPod) -> None:
+        """Raises BudgetExhausted, NotFound."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod.name, "namespace": pod.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+        }
+        try:
+            await self._api.create(PODS, body, pod.namespace, name=pod.name, subresource="eviction")
+        except Conflict as error:
+            raise NotFound(str(error)) from None
+
+    async def refresh(self, pod: GpuPod) -> None:
+        """Read a pod that turned out to be different from what was seen."""
+        try:
+            self._cluster.take(PODS, await self._api.get(PODS, pod.name, pod.namespace))
+        except NotFound:
+            self._cluster.lost(PODS, pod)
+
+    async def _condition(self, pod: GpuPod, status: str, reason: str, message: str) -> None:
+        condition = {
+            "type": names.PLACED_CONDITION,
+            "status": status,
+            "reason": reason,
+            "message": message[:LONGEST_MESSAGE],
+            "lastTransitionTime": self._clock().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        await self._patch(pod, {"status": {"conditions": [condition]}}, subresource="status")
+
+    async def _patch(self, pod: GpuPod, body: dict[str, Any], subresource: str = "") -> None:
+        body = {**body, "metadata": {**body.get("metadata", {}), "uid": pod.uid}}
+        try:
+            answer = await self._api.patch(
+                PODS, pod.name, body, pod.namespace, subresource=subresource, content_type=STRATEGIC_PATCH
+            )
+        except (Conflict, NotFound):
+            await self.refresh(pod)
+            raise
+        self._cluster.take(PODS, answer)
+
+
+def _camel(reason: str) -> str:
+    """A code as Kubernetes writes reasons: "no-legal-start" is "NoLegalStart"."""
+    return "".join(part[:1].upper() + part[1:] for part in reason.split("-"))

@@ -1,0 +1,73 @@
+"""Two claims on one device: found and settled, should it ever happen.
+
+The API server accepts it, and a controller that lost its lease without knowing may write it. The
+agent prepares only one of them; which one, is decided here once more, the same way by everybody.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from migctl.backends.kubernetes.cache.cluster import Cluster
+from migctl.backends.kubernetes.cache.records import ClaimRecord
+from migctl.objects import Node
+from solver.model.cluster import Backing
+from solver.model.demand import DeviceShare
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def must_give_way(cluster: Cluster, record: ClaimRecord) -> ClaimRecord | None:
+    """The claim that a claim must leave its device to; None where it need not."""
+    if record.grant is None or _prepared(cluster, record):
+        return None
+    for share in record.grant.devices:
+        rivals = [other for other in cluster.holders(share.gpu) if other.uid != record.uid]
+        taken = [other for other in rivals if _meet(cluster, share, other)]
+        first = min(
+            (other for other in taken if _rank(cluster, other) < _rank(cluster, record)), default=None, key=_age
+        )
+        if first is not None:
+            return first
+    return None
+
+
+def _rank(cluster: Cluster, record: ClaimRecord) -> tuple[bool, bool, datetime, str]:
+    """Who stays: what is prepared, then what is bound, then what was there first."""
+    return (not _prepared(cluster, record), not record.reserved, *_age(record))
+
+
+def _age(record: ClaimRecord) -> tuple[datetime, str]:
+    return record.allocated or EPOCH, record.uid
+
+
+def _prepared(cluster: Cluster, record: ClaimRecord) -> bool:
+    node = cluster.get(Node, record.grant.node) if record.grant else None
+    report = node.status.report if node else None
+    return report is not None and record.uid in report.held
+
+
+def _meet(cluster: Cluster, share: DeviceShare, other: ClaimRecord) -> bool:
+    """Whether the other claim stands where the share stands."""
+    assert other.grant is not None
+    same = [theirs for theirs in other.grant.devices if theirs.gpu == share.gpu]
+    if share.backing is Backing.WHOLE or any(theirs.backing is Backing.WHOLE for theirs in same):
+        return bool(same)
+    if share.backing is Backing.MIG:
+        return any(theirs.backing is Backing.MIG and _mask(theirs) & _mask(share) for theirs in same)
+    return bool(same) and _overfull(cluster, share)
+
+
+def _mask(share: DeviceShare) -> int:
+    return ((1 << share.size) - 1) << (share.start or 0)
+
+
+def _overfull(cluster: Cluster, share: DeviceShare) -> bool:
+    """Whether the parts of a shared GPU come to more than there is."""
+    parts = [
+        theirs.portion
+        for record in cluster.holders(share.gpu)
+        for theirs in (record.grant.devices if record.grant else ())
+        if theirs.gpu == share.gpu
+    ]
+    return sum(parts) > 1.0 + 1e-6

@@ -1,0 +1,126 @@
+"""The snapshot a decision is made from, with what only Kubernetes knows laid over it.
+
+nodes    labels, free CPU and memory, whether machine and agent are well, and heard of
+pending  CPU and memory asked for, nodes that would refuse the pod, its gang
+held     the same, and disruption budgets that protect it now
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+
+import msgspec
+
+from migctl.backends.kubernetes.cache.cluster import Cluster
+from migctl.backends.kubernetes.cache.records import BudgetRecord, Constraints, GpuPod
+from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity
+from migctl.backends.kubernetes.meaning.quantities import Room
+from migctl.controller import observe
+from migctl.controller.kubernetes.agent_liveness import Heartbeats
+from migctl.objects import Claim, Node
+from solver.model import cluster as model
+from solver.model.demand import Gang, Holding, Request
+from solver.model.snapshot import Snapshot
+
+
+class Observer:
+    """Makes snapshots of one cluster."""
+
+    def __init__(self, cluster: Cluster, heartbeats: Heartbeats) -> None:
+        self._cluster = cluster
+        self._heartbeats = heartbeats
+        self._observe = observe.Observer(cluster, self._described)
+        self._refusing: dict[bytes, frozenset[str]] = {}
+        self._refusing_of = -1
+
+    def __call__(self, now: datetime) -> Snapshot:
+        """The cluster at `now`."""
+        state = self._observe(now)
+        promised = self._promised()
+        strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
+        pods = self._pods() if state.pending or strict else {}
+        silent = {node.meta.name for node in self._cluster.all(Node) if self._heartbeats.silent_since(node, now)}
+        return replace(
+            state,
+            nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
+            pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
+            held=_protected(state.held, pods, strict) if strict else state.held,
+        )
+
+    def _pods(self) -> dict[str, GpuPod]:
+        """The pods of claims, by the claim's uid."""
+        pods = ((record.uid, self._cluster.pod_of(record)) for record in self._cluster.claims.all.values())
+        return {uid: pod for uid, pod in pods if pod is not None}
+
+    def _node(self, node: model.Node, promised: Room, silent: bool) -> model.Node:
+        machine = self._cluster.nodes.get(node.name)
+        if machine is None or silent:
+            return replace(node, ready=False)
+        taken = self._cluster.taken(node.name)
+        return replace(
+            node,
+            labels=MappingProxyType(machine.labels),
+            cpu_milli=machine.allocatable[0] - taken[0] - promised[0],
+            memory_mib=machine.allocatable[1] - taken[1] - promised[1],
+            ready=node.ready and machine.ready and self._cluster.agent_ready(node.name) is not False,
+        )
+
+    def _promised(self) -> dict[str, Room]:
+        """CPU and memory of pods that were given a place and are not bound to it yet."""
+        rooms: dict[str, Room] = defaultdict(lambda: (0, 0))
+        for pod, record in self._cluster.unsettled():
+            if record.grant is not None and not pod.node:
+                cpu, memory = rooms[record.grant.node]
+                rooms[record.grant.node] = (cpu + pod.room[0], memory + pod.room[1])
+        return rooms
+
+    def _described(self, claim: Claim, request: Request) -> Request:
+        pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
+        if not isinstance(pod, GpuPod):
+            return request
+        return replace(request, cpu_milli=pod.room[0], memory_mib=pod.room[1], gang=_gang(pod, request))
+
+    def _pending(self, request: Request, pod: GpuPod | None, now: datetime) -> Request:
+        if pod is None:
+            return request
+        refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
+        return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
+
+    def _refusing_nodes(self, wish: Constraints) -> frozenset[str]:
+        """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
+        if self._refusing_of != self._cluster.nodes_changed:
+            self._refusing.clear()
+            self._refusing_of = self._cluster.nodes_changed
+        key = msgspec.msgpack.encode(wish)
+        if key not in self._refusing:
+            machines = self._cluster.nodes.all.values()
+            self._refusing[key] = frozenset(node.name for node in machines if node_affinity.refusal(node, wish))
+        return self._refusing[key]
+
+
+def _gang(pod: GpuPod, request: Request) -> Gang | None:
+    size = pod.annotations.get(names.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or int(size) < 2:
+        return None
+    return Gang(request.workload, int(size), pod.annotations.get(names.GANG_DOMAIN))
+
+
+def _protected(
+    held: tuple[Holding, ...], pods: Mapping[str, GpuPod], strict: Sequence[BudgetRecord]
+) -> tuple[Holding, ...]:
+    """What is held, and which of it a disruption budget protects now."""
+    whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
+    return tuple(replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True))
+
+
+def _protection(pod: GpuPod | None, strict: Iterable[BudgetRecord]) -> str:
+    if pod is None:
+        return ""
+    for budget in strict:
+        if budget.namespace == pod.namespace and node_affinity.matches(budget.selector, pod.labels):
+            return f"disruption budget {budget.name} allows no eviction now"
+    return ""

@@ -1,0 +1,314 @@
+"""Claims into processes: what the kubelet does on Kubernetes.
+
+One task per claim carries it through its life, and can begin anywhere in it: after a kill -9 the
+next start finds the claim's words in the store, its devices at the agent and its process in the
+process table, and goes on from there.
+
+    allocated -> agent.prepare -> launch -> Running -> exit -> agent.unprepare -> Completed or Failed
+    deleting  -> stop processes -> agent.unprepare -> the object goes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import structlog
+
+from migctl.backends.mirror import Mirror
+from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
+from migctl.backoff import delay
+from migctl.clock import Clock
+from migctl.embedded.kubelet.processes import START_FAILED, ClaimProcess
+from migctl.embedded.kubelet.workloads import KEEPS_PROCESSES
+from migctl.objects import Claim, Phase, Workload, to_builtins
+from nodeagent.contract.allocation import Advice, AgentError, Allocation, NodeReport, Prepared
+from nodeagent.contract.environment import PATH_PREFIX
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = structlog.get_logger()
+
+QUICKSTART = (sys.executable, "-m", "nodeagent.quickstart")
+RETRY_S = 1.0
+
+
+class NodeAgent(Protocol):
+    """What the runner needs of the node agent. The calls block, repeat safely and raise AgentError."""
+
+    def prepare(self, allocation: Allocation) -> Prepared: ...
+
+    def unprepare(self, claim: str) -> None: ...
+
+    def report(self) -> NodeReport: ...
+
+
+@dataclass
+class Runner:
+    """Runs the claims of this machine.
+
+    runs            folder of logs and process files
+    report          publishes the agent's newest report; awaited before a claim gives its room back
+    grace_s         from TERM to KILL
+    """
+
+    control_plane: ControlPlane
+    mirror: Mirror
+    agent: NodeAgent
+    runs: Path
+    clock: Clock
+    report: Callable[[], Awaitable[None]]
+    grace_s: float = 5.0
+
+    async def run(self) -> None:
+        """Keep one task per claim that has something to run or to end, until cancelled."""
+        seen = await self._first_look()
+        tasks: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                seen = await self.mirror.wait(seen)
+                if not self.mirror.synced:
+                    continue
+                tasks = {uid: entry for uid, entry in tasks.items() if not entry[0].done()}
+                for claim in self.mirror.all(Claim):
+                    uid = claim.meta.uid
+                    if uid not in tasks and _concerns(claim):
+                        leaving = asyncio.Event()
+                        tasks[uid] = (group.create_task(self._live(claim, leaving)), leaving)
+                    if uid in tasks and claim.meta.deleting is not None:
+                        tasks[uid][1].set()
+                self._forget_logs()
+
+    async def _first_look(self) -> int:
+        """Wait for all objects, then end what runs for claims that are no more; where to go on from."""
+        seen = -1
+        while not self.mirror.synced:
+            seen = await self.mirror.wait(seen)
+        known = {claim.meta.uid for claim in self.mirror.all(Claim)}
+        for uid in (await asyncio.to_thread(self.agent.report)).held:
+            if uid not in known:
+                log.warning("freeing devices of a claim that is no more", claim=uid)
+                await asyncio.to_thread(ClaimProcess(uid, self.runs / uid).sweep)
+                await self._unprepare(uid)
+        return -1
+
+    async def _live(self, claim: Claim, leaving: asyncio.Event) -> None:
+        """Carry one claim on from where it stands. `leaving` is set when its deletion is asked."""
+        uid = claim.meta.uid
+        while _concerns(claim) or leaving.is_set():
+            try:
+                if not leaving.is_set():
+                    await self._until(leaving, self._run_to_end(claim))
+                if leaving.is_set():
+                    await self._end(claim)
+                claim = await self.control_plane.get(Claim, claim.meta.name, claim.meta.project)
+            except NotFound:
+                return
+            except ControlPlaneError as error:
+                log.warning("cannot write a claim; trying again", claim=claim.meta.name, error=str(error))
+                await asyncio.sleep(RETRY_S)
+            if claim.meta.uid != uid:
+                return
+            if claim.meta.deleting is not None:
+                leaving.set()
+
+    async def _until(self, leaving: asyncio.Event, work: Awaitable[None]) -> None:
+        """Do the work, or drop it as soon as the claim is leaving."""
+        working = asyncio.ensure_future(work)
+        waiting = asyncio.ensure_future(leaving.wait())
+        try:
+            await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            if not working.done():
+                working.cancel()
+                await asyncio.wait((working,))
+        if not working.cancelled():
+            working.result()
+
+    async def _run_to_end(self, claim: Claim) -> None:
+        process = self.process(claim)
+        launched = None
+        if claim.status.phase is not Phase.RUNNING:
+            await self._predecessor_gone(claim)
+            prepared = await self._prepare(claim)
+            if prepared is None:
+                return
+            try:
+                launched = await self._launch(claim, process, prepared)
+            except OSError as error:
+                await self._finish(claim, START_FAILED, f"the command could not be started: {error}")
+                return
+        code = await process.wait(launched)
+        await asyncio.to_thread(process.sweep)
+        await self._finish(claim, code, _ending(code))
+
+    async def _predecessor_gone(self, claim: Claim) -> None:
+        """Wait for the pod that this one replaces: two of one index never run side by side."""
+        seen, pod = -1, (claim.spec.workload_uid, claim.spec.index)
+        while any(
+            (other.spec.workload_uid, other.spec.index) == pod and other.spec.attempt < claim.spec.attempt
+            for other in self.mirror.all(Claim)
+            if not other.status.phase.finished
+        ):
+            seen = await self.mirror.wait(seen)
+
+    async def _launch(self, claim: Claim, process: ClaimProcess, prepared: Prepared) -> int | None:
+        """Start the claim's command unless it runs already; the launcher's pid where it was started here."""
+        launched = None
+        if not process.started():
+            environment, directory, command = self._launch_plan(claim, prepared)
+            launched = await _to_the_end(process.start, command, environment, directory)
+        running = {
+            "phase": Phase.RUNNING,
+            "reason": "",
+            "message": "",
+            "pid": launched or process.leader(),
+            "started": to_builtins(self.clock()),
+            "devices": [device.uuid for device in prepared.devices],
+        }
+        await self._write(claim, running)
+        await self.report()
+        return launched
+
+    async def _prepare(self, claim: Claim) -> Prepared | None:
+        """The claim's devices, ready; None when it must be placed anew."""
+        assert claim.status.allocation is not None
+        allocation = Allocation(
+            claim=claim.meta.uid,
+            name=claim.meta.name,
+            project=claim.meta.project,
+            node=claim.status.allocation.node,
+            devices=claim.status.allocation.devices,
+        )
+        while True:
+            try:
+                return await _to_the_end(self.agent.prepare, allocation)
+            except AgentError as error:
+                log.warning("cannot prepare", claim=claim.meta.name, error=str(error), advice=error.advice)
+                if error.advice is not Advice.RETRY:
+                    await self._give_back(claim, str(error))
+                    return None
+                claim = await self._write(claim, {"reason": "Preparing", "message": str(error)})
+                await asyncio.sleep(RETRY_S)
+
+    async def _give_back(self, claim: Claim, why: str) -> None:
+        """The allocation cannot be carried out: take it back, so that another is planned."""
+        await self._unprepare(claim.meta.uid)
+        failures = claim.status.failures + 1
+        words = {"reason": "CouldNotPrepare", "message": why, "rounded": "", "failures": failures}
+        retry_at = self.clock() + delay(failures, claim.spec.workload_uid)
+        nothing = {"allocation": None, "allocated": None}
+        await self._write(claim, {**nothing, **words, "retryAt": to_builtins(retry_at)})
+
+    async def _finish(self, claim: Claim, code: int, message: str) -> None:
+        """Write down how the claim ended and give its room back."""
+        await self._unprepare(claim.meta.uid)
+        await self._write(
+            claim,
+            {
+                "phase": Phase.FAILED if code else Phase.COMPLETED,
+                "reason": "Error" if code else "",
+                "message": message if code else "",
+                "exitCode": code,
+                "finished": to_builtins(self.clock()),
+                "allocation": None,
+                "pid": None,
+            },
+        )
+
+    async def _end(self, claim: Claim) -> None:
+        """The claim is leaving: stop its processes, free its devices, let the object go."""
+        await self.process(claim).stop(self.grace_s)
+        await self._unprepare(claim.meta.uid)
+        newest = await self.control_plane.get(Claim, claim.meta.name, claim.meta.project)
+        if newest.meta.uid != claim.meta.uid:
+            return
+        rest = [f for f in newest.meta.finalizers if f != KEEPS_PROCESSES]
+        await self.control_plane.patch(newest, {"meta": {"finalizers": rest}}, fenced=True)
+
+    async def _unprepare(self, claim: str) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(self.agent.unprepare, claim)
+                break
+            except AgentError as error:
+                log.warning("cannot unprepare yet", claim=claim, error=str(error))
+                await asyncio.sleep(RETRY_S)
+        await self.report()
+
+    async def _write(self, claim: Claim, status: Mapping[str, Any]) -> Claim:
+        written = await self.control_plane.patch(claim, {"status": dict(status)})
+        await self.mirror.absorb(written)
+        return written
+
+    def process(self, claim: Claim) -> ClaimProcess:
+        pod = self.runs / claim.spec.workload_uid / str(claim.spec.index)
+        return ClaimProcess(claim.meta.uid, pod / claim.meta.uid)
+
+    def _forget_logs(self) -> None:
+        """Remove the logs of workloads that are no more."""
+        known = {workload.meta.uid for workload in self.mirror.all(Workload)}
+        known |= {claim.spec.workload_uid for claim in self.mirror.all(Claim)}
+        for folder in self.runs.iterdir():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _launch_plan(self, claim: Claim, prepared: Prepared) -> tuple[dict[str, str], str, tuple[str, ...]]:
+        """Environment, directory and command of a claim's process."""
+        workload = self.mirror.get(Workload, claim.spec.workload, claim.meta.project)
+        if workload is None or workload.meta.uid != claim.spec.workload_uid:
+            raise OSError("its workload is gone")
+        return (
+            environment(workload, claim, prepared),
+            workload.spec.directory or str(Path.home()),
+            workload.spec.command or QUICKSTART,
+        )
+
+
+def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[str, str]:
+    """What a workload's processes see: our own environment, the user's words, the devices, the pod's identity."""
+    own = {
+        "MIGCTL_WORKLOAD": workload.meta.name,
+        "MIGCTL_PROJECT": workload.meta.project,
+        "POD_NAME": claim.meta.name,
+        "POD_INDEX": str(claim.spec.index),
+        "JOB_COMPLETION_INDEX": str(claim.spec.index),
+    }
+    devices = dict(prepared.environment)
+    path = os.pathsep.join(
+        part
+        for part in (devices.pop(PATH_PREFIX, ""), workload.spec.environment.get("PATH", os.environ["PATH"]))
+        if part
+    )
+    for variable in {"LD_LIBRARY_PATH"} & devices.keys() & workload.spec.environment.keys():
+        devices[variable] += os.pathsep + workload.spec.environment[variable]
+    return {**os.environ, **workload.spec.environment, **devices, **own, "PATH": path}
+
+
+async def _to_the_end(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """A blocking call in a thread that is waited for even when we are cancelled: what follows must come after it."""
+    working = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait((working,))
+        raise
+
+
+def _concerns(claim: Claim) -> bool:
+    """Whether there is something to do for a claim."""
+    if claim.meta.deleting is not None:
+        return KEEPS_PROCESSES in claim.meta.finalizers
+    return claim.status.allocation is not None and not claim.status.phase.finished
+
+
+def _ending(code: int) -> str:
+    return f"killed by signal {code - 128}" if code > 128 else f"exit code {code}"

@@ -1,0 +1,1 @@
+"""What arrives in a simulation: generated demand, or a trace's."""
