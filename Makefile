@@ -28,9 +28,9 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 
 .PHONY: soak
 soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; an hour
-	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/test_sequences.py tests/nodeagent/test_fault_points.py \
-	  tests/nodeagent/test_hangs.py tests/dra/test_driver_faults.py tests/dra/test_driver_hangs.py \
-	  tests/dra/test_random_kubelet.py
+	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/faults/test_sequences.py tests/nodeagent/faults/test_fault_points.py \
+	  tests/nodeagent/faults/test_hangs.py tests/nodeagent/dra/test_driver_faults.py tests/nodeagent/dra/test_driver_hangs.py \
+	  tests/nodeagent/dra/test_random_kubelet.py
 
 .PHONY: soak-fairness
 soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged
@@ -51,7 +51,7 @@ shim: $(READY)  ## compile the libraries of software fractions (needs gcc)
 
 .PHONY: soak-shim
 soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as long
-	MIGCTL_SOAK_ROUNDS=20000 $(PYTEST) tests/shim/test_storm.py
+	MIGCTL_SOAK_ROUNDS=20000 $(PYTEST) tests/nodeagent/shim/test_storm.py
 
 .PHONY: bench-shim
 bench-shim: $(READY)  ## what the fraction libraries cost a program, on the stand-in driver (needs gcc)
@@ -115,7 +115,7 @@ openb: $(READY)  ## replay the openb trace and draw the charts of docs/simulatio
 
 .PHONY: soak-verdicts
 soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
-	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/test_verdicts.py tests/solver/test_moving.py tests/solver/test_preemption.py tests/solver/test_batch.py
+	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py
 
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart

@@ -1,7 +1,7 @@
 """The one protocol of a control plane: list, get, watch, create, patch, delete.
 
 Adapters: embedded (SQLite), remote (HTTP over the socket of `migctl up`), Kubernetes. All pass
-tests/contract. Deleting is asked for, not done at once: an object with finalizers stays, marked
+tests/migctl/backends/contract. Deleting is asked for, not done at once: an object with finalizers stays, marked
 `deleting`, until the last finalizer is patched away.
 
 ControlPlaneError      what every adapter raises

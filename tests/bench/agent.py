@@ -10,8 +10,8 @@ import time
 
 import psutil
 
-from tests.dra.agent_process import AgentProcess
-from tests.dra.api_server import ApiServer, until
+from tests.nodeagent.dra.harness.agent_process import AgentProcess
+from tests.nodeagent.dra.harness.api_server import ApiServer, until
 from tests.nodeagent.machines import mig
 
 NODE = "bench"

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from nodeagent.shim.libraries import Libraries
-from tests.shim.machine import GIB, MIB, Machine, Share, StandinGpu, gpu_uuid
-from tests.shim.toolchain import Toolchain
+from tests.nodeagent.shim.harness.machine import GIB, MIB, Machine, Share, StandinGpu, gpu_uuid
+from tests.nodeagent.shim.harness.toolchain import Toolchain
 
 CALLS = 200_000
 TURNS = 5

@@ -19,8 +19,8 @@ from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.objects import Workload
-from tests.contract import samples
 from tests.fakes.runtime import FakeRuntime
+from tests.migctl.backends.contract import samples
 
 ROUNDS = 300
 TOGETHER = 100

@@ -6,7 +6,7 @@ import pytest
 
 from deploy import kustomize
 from tests.deploy import schema
-from tests.kubernetes.fake_cluster.cluster import FakeCluster
+from tests.fakes.kubernetes_cluster.cluster import FakeCluster
 
 EXAMPLES = {path.stem: kustomize.load(path)[0] for path in (kustomize.HERE / "examples").glob("*.yaml")}
 JOBS = sorted(name for name, found in EXAMPLES.items() if found["kind"] == "Job")

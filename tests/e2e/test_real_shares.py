@@ -1,6 +1,6 @@
 """Fractions as `migctl up` keeps them on GPUs that are not simulated: acceptance cases A7, A8, A11, A14, B5 and E2.
 
-The driver is the stand-in of tests/shim, its libraries found as NVIDIA's are; workloads are real processes that call it
+The driver is the stand-in of tests/nodeagent/shim, its libraries found as NVIDIA's are; workloads are real processes that call it
 by ctypes and are watched by pynvml. Also `migctl run`, which needs no daemon.
 """
 
@@ -25,8 +25,8 @@ from nodeagent.shim import placing, region
 from nodeagent.shim.build import BUILT, LIBRARIES, SOURCES, BuildError, build_all, compiler
 from solver.model.cluster import Backing
 from tests.e2e.embedded import PATIENCE_S, Embedded
-from tests.shim.machine import MIB, Machine, StandinGpu, gpu_uuid
-from tests.shim.toolchain import Toolchain
+from tests.nodeagent.shim.harness.machine import MIB, Machine, StandinGpu, gpu_uuid
+from tests.nodeagent.shim.harness.toolchain import Toolchain
 
 V100, A10 = 16160, 23028
 CONTEXT = 512  # as the agent takes it to be, so that measuring it changes nothing while a test looks

@@ -2,7 +2,7 @@
 #pragma once
 
 #ifdef SHIM_FAULTS
-void fault_point(const char *name); /* tests/shim/faults.c */
+void fault_point(const char *name); /* tests/nodeagent/shim/faults.c */
 #define FAULT(name) fault_point(name)
 #else
 #define FAULT(name) ((void)0)

@@ -20,15 +20,15 @@ from pathlib import Path
 
 from migctl.backends.kubernetes.meaning import names
 from tests.bench.kube import objects
-from tests.kubernetes import manifests
-from tests.kubernetes.fake_api.kinds import BY_PLURAL
-from tests.kubernetes.fake_api.operations import ADMIN, Operations
-from tests.kubernetes.fake_api.rbac import Authorizer
-from tests.kubernetes.fake_api.server import FakeApi
-from tests.kubernetes.fake_api.storage import Json, Storage
-from tests.kubernetes.fake_cluster.claims import ClaimController
-from tests.kubernetes.fake_cluster.cluster import CONTROLLER
-from tests.kubernetes.fake_cluster.standin import changes, feed
+from tests.fakes import manifests
+from tests.fakes.kubernetes_api.kinds import BY_PLURAL
+from tests.fakes.kubernetes_api.operations import ADMIN, Operations
+from tests.fakes.kubernetes_api.rbac import Authorizer
+from tests.fakes.kubernetes_api.server import FakeApi
+from tests.fakes.kubernetes_api.storage import Json, Storage
+from tests.fakes.kubernetes_cluster.claims import ClaimController
+from tests.fakes.kubernetes_cluster.cluster import CONTROLLER
+from tests.fakes.kubernetes_cluster.standin import changes, feed
 
 GPUS = 512
 PROFILES = ("1g.5gb", "2g.10gb", "3g.20gb")

@@ -1,0 +1,176 @@
+"""A reflector's sink ends up equal to the server's state, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from migctl.backends.kubernetes.cache import records
+from migctl.backends.kubernetes.cache.newest import Kept
+from migctl.backends.kubernetes.cache.reflector import Reflector, Timing
+from migctl.backends.kubernetes.client.resources import NAMESPACES
+from tests.fakes.clients import client
+from tests.fakes.kubernetes_api.errors import Refused
+from tests.fakes.kubernetes_api.faults import Call, shuffled, unreliable
+from tests.fakes.kubernetes_api.kinds import BY_PLURAL
+from tests.fakes.kubernetes_api.operations import ADMIN
+from tests.fakes.kubernetes_api.server import FakeApi
+
+pytestmark = pytest.mark.anyio
+
+KIND = BY_PLURAL["namespaces"]
+QUICK = Timing(page=3, pause_s=0.01, longest_pause_s=0.05, audit_s=1000.0)
+PATIENCE_S = 20.0
+
+
+class Watched:
+    """A reflector of namespaces and what it has seen."""
+
+    def __init__(self) -> None:
+        self.reflector: Reflector[Any]
+        self.kept: Kept[Any, records.BareRecord] = Kept(records.bare, lambda before, after: None)
+        self.news = asyncio.Event()
+
+    def versions(self) -> dict[str, str]:
+        return {record.name: str(record.version) for record in self.kept.all.values()}
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not holds():
+                self.news.clear()
+                await self.news.wait()
+
+
+@asynccontextmanager
+async def watching(server: FakeApi, timing: Timing = QUICK) -> AsyncIterator[Watched]:
+    watched = Watched()
+    async with client(server) as api:
+        watched.reflector = Reflector(api, NAMESPACES, watched.kept, watched.news.set, timing)
+        task = asyncio.create_task(watched.reflector.run())
+        try:
+            yield watched
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def create(server: FakeApi, name: str) -> None:
+    server.operations.create(ADMIN, KIND, "", {"metadata": {"name": name}})
+
+
+def label(server: FakeApi, name: str, value: str) -> None:
+    patch = {"metadata": {"labels": {"v": value}}}
+    server.operations.patch(ADMIN, KIND, "", name, patch, "application/merge-patch+json")
+
+
+def truth(server: FakeApi) -> dict[str, str]:
+    return {o["metadata"]["name"]: o["metadata"]["resourceVersion"] for o in server.storage.all("namespaces")}
+
+
+async def test_it_lists_in_pages_and_follows_changes(server: FakeApi) -> None:
+    for i in range(10):
+        create(server, f"n{i}")
+    async with watching(server) as watched:
+        await watched.until(lambda: watched.versions() == truth(server))
+        assert watched.reflector.synced
+        create(server, "late")
+        label(server, "n3", "x")
+        server.operations.delete(KIND, "", "n5")
+        await watched.until(lambda: watched.versions() == truth(server))
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+async def test_events_may_arrive_in_pieces_cut_anywhere(server: FakeApi, piece: int) -> None:
+    server.faults.piece = piece
+    async with watching(server) as watched:
+        await watched.until(lambda: watched.reflector.synced)
+        for i in range(5):
+            create(server, f"żółw-{i}")
+        await watched.until(lambda: watched.versions() == truth(server))
+
+
+async def test_a_cut_connection_goes_on_where_it_was(server: FakeApi) -> None:
+    async with watching(server) as watched:
+        await watched.until(lambda: watched.reflector.synced)
+        lists = sum(call.path == "/api/v1/namespaces" and not call.watch for call in server.faults.calls)
+        for i in range(5):
+            create(server, f"n{i}")
+            server.cut_watches()
+            await watched.until(lambda: watched.versions() == truth(server))
+        again = sum(call.path == "/api/v1/namespaces" and not call.watch for call in server.faults.calls)
+        assert again == lists
+
+
+async def test_a_version_that_is_too_old_means_a_new_list(server: FakeApi) -> None:
+    async with watching(server) as watched:
+        await watched.until(lambda: watched.reflector.synced)
+        server.faults.down = True
+        server.cut_watches()
+        await watched.until(lambda: not watched.reflector.synced)
+        create(server, "a")
+        server.operations.delete(KIND, "", "a")
+        create(server, "b")
+        server.storage.compact("namespaces")
+        server.faults.down = False
+        await watched.until(lambda: watched.versions() == truth(server) and watched.reflector.synced)
+
+
+async def test_while_the_server_is_away_it_is_not_synced_and_keeps_what_it_has(server: FakeApi) -> None:
+    create(server, "a")
+    async with watching(server) as watched:
+        await watched.until(lambda: watched.reflector.synced)
+        server.faults.down = True
+        server.cut_watches()
+        await watched.until(lambda: not watched.reflector.synced)
+        assert set(watched.versions()) == {"a"}
+        server.faults.down = False
+        await watched.until(lambda: watched.reflector.synced)
+
+
+async def test_a_silent_connection_counts_as_broken(server: FakeApi) -> None:
+    timing = Timing(pause_s=0.01, longest_pause_s=0.05, silence_s=0.05)
+    async with watching(server, timing) as watched:
+        await watched.until(lambda: watched.reflector.synced)
+        await watched.until(lambda: not watched.reflector.synced)
+        create(server, "a")
+        await watched.until(lambda: watched.versions() == truth(server))
+
+
+async def test_lost_repeated_and_late_events_are_made_up_for(server: FakeApi) -> None:
+    timing = Timing(page=3, pause_s=0.01, longest_pause_s=0.05, audit_s=0.2, watch_s=1.0)
+    async with watching(server, timing) as watched:
+        await watched.until(lambda: watched.reflector.synced)
+        server.faults.events = shuffled(seed=7, rate=0.5)
+        for i in range(40):
+            create(server, f"n{i}")
+            if i % 3 == 0:
+                label(server, f"n{i}", "x")
+            if i % 4 == 0:
+                server.operations.delete(KIND, "", f"n{i}")
+        await watched.until(lambda: watched.versions() == truth(server))
+
+
+async def test_refusals_are_overcome(server: FakeApi) -> None:
+    server.faults.before.append(unreliable(seed=3, rate=0.3))
+    async with watching(server) as watched:
+        for i in range(12):
+            create(server, f"n{i}")
+        await watched.until(lambda: watched.versions() == truth(server))
+
+
+async def test_what_is_not_permitted_keeps_it_unsynced(server: FakeApi) -> None:
+    refused: list[Call] = []
+
+    def forbid(call: Call) -> Refused | None:
+        refused.append(call)
+        return Refused(403, "Forbidden", "not for you") if len(refused) < 4 else None
+
+    server.faults.before.append(forbid)
+    async with watching(server) as watched:
+        await watched.until(lambda: len(refused) >= 3)
+        assert not watched.reflector.synced
+        await watched.until(lambda: watched.reflector.synced)
