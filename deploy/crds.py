@@ -17,7 +17,7 @@ import msgspec.inspect as types
 import yaml
 
 from deploy import texts
-from migctl.objects import Department, Node, Object, Plan, Project
+from migctl.objects import Department, GpuNode, Object, PlacementPlan, Project
 from nodeagent.contract.wire import camel_case
 
 GROUP = "migctl.dev"
@@ -113,7 +113,7 @@ DEPARTMENT = Definition(
 )
 
 GPU_NODE = Definition(
-    kind=Node,
+    kind=GpuNode,
     plural="gpunodes",
     short=("gn",),
     columns=(
@@ -129,7 +129,7 @@ GPU_NODE = Definition(
 )
 
 PLACEMENT_PLAN = Definition(
-    kind=Plan,
+    kind=PlacementPlan,
     plural="placementplans",
     short=("gplan",),
     columns=(

@@ -17,7 +17,7 @@ from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.objects import (
     Department,
     DepartmentSpec,
-    GpuAsk,
+    GpuRequest,
     PoolQuota,
     Project,
     ProjectSpec,
@@ -45,9 +45,9 @@ def check(workload: Workload, projects: Collection[Project], models: Collection[
     """
     _name(workload.meta.name)
     _project(workload.meta.project, projects)
-    _ask(workload.spec.ask)
-    if workload.spec.ask.profile is not None and models:
-        _profile(workload.spec.ask.profile, models)
+    _gpu_request(workload.spec.gpu_request)
+    if workload.spec.gpu_request.profile is not None and models:
+        _profile(workload.spec.gpu_request.profile, models)
     _pods(workload.spec)
     _process(workload.spec)
 
@@ -163,23 +163,29 @@ def _project(name: str, projects: Collection[Project]) -> None:
         raise _invalid("meta.project", f"{name!r} is being deleted", hint=listed)
 
 
-def _ask(ask: GpuAsk) -> None:
+def _gpu_request(request: GpuRequest) -> None:
     given = [
         name
-        for name, value in (("a fraction", ask.fraction), ("memory", ask.memory_mib), ("a MIG profile", ask.profile))
+        for name, value in (
+            ("a fraction", request.fraction),
+            ("memory", request.memory_mib),
+            ("a MIG profile", request.profile),
+        )
         if value is not None
     ]
     if len(given) > 1:
-        raise _invalid("spec.ask", f"{' and '.join(given)} exclude each other", hint="ask for one of them")
-    if ask.fraction is not None and not 0 < ask.fraction < 1:
+        raise _invalid("spec.gpuRequest", f"{' and '.join(given)} exclude each other", hint="ask for one of them")
+    if request.fraction is not None and not 0 < request.fraction < 1:
         raise _invalid(
-            "spec.ask.fraction",
-            f"{ask.fraction:g} is not above 0 and below 1",
+            "spec.gpuRequest.fraction",
+            f"{request.fraction:g} is not above 0 and below 1",
             hint="whole GPUs are asked for without a fraction, by their number",
         )
-    if ask.memory_mib is not None and ask.memory_mib * MIB < SMALLEST_MEMORY:
-        raise _invalid("spec.ask.memoryMib", f"{ask.memory_mib} MiB is less than 100 MB", hint="for example 5G")
-    _between("spec.ask.devices", ask.devices, 1, MOST_DEVICES)
+    if request.memory_mib is not None and request.memory_mib * MIB < SMALLEST_MEMORY:
+        raise _invalid(
+            "spec.gpuRequest.memoryMib", f"{request.memory_mib} MiB is less than 100 MB", hint="for example 5G"
+        )
+    _between("spec.gpuRequest.devices", request.devices, 1, MOST_DEVICES)
 
 
 def _profile(wanted: str, models: Iterable[GpuModel]) -> None:
@@ -188,11 +194,13 @@ def _profile(wanted: str, models: Iterable[GpuModel]) -> None:
         return
     if not valid:
         raise _invalid(
-            "spec.ask.profile", f"{wanted!r}: no GPU of this cluster has MIG", hint="ask for memory or a fraction"
+            "spec.gpuRequest.profile",
+            f"{wanted!r}: no GPU of this cluster has MIG",
+            hint="ask for memory or a fraction",
         )
     close = get_close_matches(wanted, valid, n=1)
     raise _invalid(
-        "spec.ask.profile",
+        "spec.gpuRequest.profile",
         f"no GPU of this cluster has a MIG profile {wanted!r}; there are {', '.join(valid)}",
         hint=f"did you mean {close[0]}?" if close else "migctl gpus shows what there is",
     )

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from nodeagent.contract.allocation import NodeReport
-from solver.model.demand import Ask, Fraction, Grant, Memory, MigProfile, WholeGpus
+from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
 from solver.model.snapshot import Spreading
 
 API_VERSION = "migctl.dev/v1alpha1"
@@ -43,7 +43,7 @@ class Meta(Record, frozen=True):
     labels: dict[str, str] = {}
 
 
-class GpuAsk(Record, frozen=True):
+class GpuRequest(Record, frozen=True):
     """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
 
     fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
@@ -54,7 +54,7 @@ class GpuAsk(Record, frozen=True):
     profile: str | None = None
     devices: int = 1
 
-    def to_ask(self) -> Ask:
+    def to_demand(self) -> Demand:
         if self.fraction is not None:
             return Fraction(self.fraction, self.devices)
         if self.memory_mib is not None:
@@ -196,7 +196,7 @@ class WorkloadSpec(Record, frozen=True):
     """
 
     type: WorkloadType
-    ask: GpuAsk
+    gpu_request: GpuRequest
     image: str = ""
     command: tuple[str, ...] = ()
     entrypoint: bool = False
@@ -243,7 +243,7 @@ class ClaimSpec(Record, frozen=True):
 
     workload: str
     workload_uid: str
-    ask: GpuAsk
+    gpu_request: GpuRequest
     index: int = 0
     attempt: int = 0
     priority: int = 50
@@ -322,7 +322,7 @@ class NodeStatus(Record, frozen=True):
     dynamic_mig: DynamicMig | None = None
 
 
-class Node(Record, frozen=True, tag_field="kind", tag="GpuNode"):
+class GpuNode(Record, frozen=True, tag_field="kind", tag="GpuNode"):
     PLURAL: ClassVar[str] = "nodes"
     meta: Meta
     spec: NodeSpec = NodeSpec()
@@ -382,7 +382,7 @@ class PlanSpec(Record, frozen=True):
     milliseconds: float = 0.0
 
 
-class Plan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
+class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
     PLURAL: ClassVar[str] = "plans"
     meta: Meta
     spec: PlanSpec = PlanSpec()
@@ -403,12 +403,17 @@ class Event(Record, frozen=True, tag_field="kind", tag="Event"):
     spec: EventSpec
 
 
-Object = Project | Department | NodePool | Workload | Claim | Node | Plan | Event
-T = TypeVar("T", Project, Department, NodePool, Workload, Claim, Node, Plan, Event)
+Object = Project | Department | NodePool | Workload | Claim | GpuNode | PlacementPlan | Event
+T = TypeVar("T", Project, Department, NodePool, Workload, Claim, GpuNode, PlacementPlan, Event)
 
 KINDS: Mapping[str, type[Object]] = MappingProxyType(
-    {kind.PLURAL: kind for kind in (Project, Department, NodePool, Workload, Claim, Node, Plan, Event)}
+    {kind.PLURAL: kind for kind in (Project, Department, NodePool, Workload, Claim, GpuNode, PlacementPlan, Event)}
 )
+
+
+def singular(kind: type[Object]) -> str:
+    """What messages and `-o name` call one object of the kind: "node"."""
+    return kind.PLURAL.removesuffix("s")
 
 
 def _plain(value: Any) -> Any:

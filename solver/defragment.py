@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from solver.model.demand import Ask, Grant, MigProfile, Request, WholeGpus
+from solver.model.demand import Demand, Grant, MigProfile, Request, WholeGpus
 from solver.model.plan import Certificate, Method, Plan
-from solver.model.snapshot import Policy, Project, Quota, Snapshot
+from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from solver.quota.ledger import Ledger
 from solver.sequential.draft import Draft
 from solver.sequential.moving import Move, Moving
@@ -55,15 +55,15 @@ class Proposal:
         return {name: after - before for name, (before, after) in self.room.items() if after != before}
 
 
-def propose(snapshot: Snapshot, moves: int, target: Ask | None = None, policy: Policy | None = None) -> Proposal:
+def propose(snapshot: Snapshot, moves: int, target: Demand | None = None, policy: Policy | None = None) -> Proposal:
     """At most so many moves. target: the share to open places for; None: every kind there is, the largest first."""
     policy = replace(policy or Policy(), evictions=moves)
-    imagined = replace(snapshot, pending=(), projects=(*snapshot.projects, Project(NOBODY, Quota(quota=-1.0))))
+    imagined = replace(snapshot, pending=(), projects=(*snapshot.projects, ProjectQueue(NOBODY, Quota(quota=-1.0))))
     draft = Draft(imagined, policy, Ledger(imagined))
     before = _room(draft.cluster)
     steps, found = StepList(), list[Move]()
-    for ask in (target,) if target else _targets(draft.cluster):
-        _open(draft, ask, moves, found, steps)
+    for demand in (target,) if target else _targets(draft.cluster):
+        _open(draft, demand, moves, found, steps)
     plan = Plan(tuple(steps.steps), steps.after, MappingProxyType({}), _certificate(steps))
     old, new = layouts(snapshot, Plan()), layouts(snapshot, plan)
     after = _room(draft.cluster)
@@ -75,7 +75,7 @@ def propose(snapshot: Snapshot, moves: int, target: Ask | None = None, policy: P
     )
 
 
-def _targets(cluster: Cluster) -> list[Ask]:
+def _targets(cluster: Cluster) -> list[Demand]:
     """Whole GPUs where there are some without MIG, then every plain profile, the larger part of a GPU first."""
     tables = {board.table for board in cluster.boards.values() if board.table}
     parts: dict[str, float] = {}
@@ -87,11 +87,11 @@ def _targets(cluster: Cluster) -> list[Ask]:
     return [*plain, *(MigProfile(name) for name in sorted(parts, key=lambda name: (-parts[name], name)))]
 
 
-def _open(draft: Draft, ask: Ask, budget: int, found: list[Move], steps: StepList) -> None:
+def _open(draft: Draft, demand: Demand, budget: int, found: list[Move], steps: StepList) -> None:
     """Set aside what is free for the ask, then open one place after another."""
     search, number = Moving(draft), 0
     while len(found) <= budget:
-        wish = Request(f"{NOBODY}{ask}-{number}", str(ask), NOBODY, ask)
+        wish = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
         number += 1
         if seats := draft.free(wish, draft.everywhere):
             draft.cluster.take(wish, seats)

@@ -90,7 +90,7 @@ def _assemble(snapshot: Snapshot, draft: Draft, refused: Mapping[str, Unplaced])
 
 def _outcome(draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced], request: Request) -> Outcome:
     if found := draft.found.get(request.claim):
-        return Placed(found.grant, tuple(sorted(found.waits_for)), rounding(request.ask, found.grant.devices[0]))
+        return Placed(found.grant, tuple(sorted(found.waits_for)), rounding(request.demand, found.grant.devices[0]))
     if request.claim in refused:
         return refused[request.claim]
     if gpus := draft.beyond_quota.get(request.claim):

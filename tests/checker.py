@@ -78,7 +78,7 @@ def _grants_answer_their_requests(facts: Facts) -> None:
     gpus = {gpu.uuid: gpu for gpu in facts.snapshot.gpus}
     for claim, grant in facts.grants.items():
         request = facts.request(claim)
-        assert len(grant.devices) == request.ask.devices, f"{claim} asked for {request.ask.devices} devices"
+        assert len(grant.devices) == request.demand.devices, f"{claim} asked for {request.demand.devices} devices"
         assert len({s.gpu for s in grant.devices}) == len(grant.devices), f"{claim} got one GPU twice"
         for share in grant.devices:
             gpu = gpus.get(share.gpu)
@@ -89,7 +89,7 @@ def _grants_answer_their_requests(facts: Facts) -> None:
 
 
 def _share_answers(request: Request, share: DeviceShare, gpu: Gpu, model: GpuModel | None) -> None:
-    ask, who = request.ask, request.claim
+    demand, who = request.demand, request.claim
     if share.backing is Backing.MIG:
         assert gpu.mig, f"{who}: an instance on a GPU without MIG"
         assert model is not None
@@ -98,24 +98,24 @@ def _share_answers(request: Request, share: DeviceShare, gpu: Gpu, model: GpuMod
         assert share.start in profile.starts, f"{who}: {share.profile} may not start at {share.start}"
         assert share.size == profile.size, f"{who}: wrong size"
         assert math.isclose(share.portion, profile.slices / model.slices), f"{who}: wrong portion"
-        if isinstance(ask, MigProfile):
-            assert share.profile == ask.profile, f"{who} asked for {ask.profile}"
-        elif isinstance(ask, Memory):
+        if isinstance(demand, MigProfile):
+            assert share.profile == demand.profile, f"{who} asked for {demand.profile}"
+        elif isinstance(demand, Memory):
             assert profile.memory_mib is not None, f"{who}: the size of {profile.name} is not known"
-            assert profile.memory_mib >= ask.mib, f"{who}: too little memory"
+            assert profile.memory_mib >= demand.mib, f"{who}: too little memory"
         else:
-            assert isinstance(ask, Fraction), f"{who} asked for whole GPUs"
-            assert profile.size >= ask.portion * model.units - 1e-6, f"{who}: too small a part"
+            assert isinstance(demand, Fraction), f"{who} asked for whole GPUs"
+            assert profile.size >= demand.portion * model.units - 1e-6, f"{who}: too small a part"
         return
     assert not gpu.mig, f"{who}: {share.backing} on a GPU in MIG mode"
-    if isinstance(ask, WholeGpus):
+    if isinstance(demand, WholeGpus):
         assert share.backing is Backing.WHOLE, f"{who} asked for whole GPUs"
-    elif isinstance(ask, Fraction):
-        assert share.memory_mib == math.floor(round(ask.portion * gpu.memory_mib, 6)), f"{who}: wrong memory"
-        assert math.isclose(share.portion, ask.portion), f"{who}: wrong portion"
-    elif isinstance(ask, Memory):
-        assert share.memory_mib == ask.mib, f"{who}: wrong memory"
-        assert math.isclose(share.portion, ask.mib / gpu.memory_mib), f"{who}: wrong portion"
+    elif isinstance(demand, Fraction):
+        assert share.memory_mib == math.floor(round(demand.portion * gpu.memory_mib, 6)), f"{who}: wrong memory"
+        assert math.isclose(share.portion, demand.portion), f"{who}: wrong portion"
+    elif isinstance(demand, Memory):
+        assert share.memory_mib == demand.mib, f"{who}: wrong memory"
+        assert math.isclose(share.portion, demand.mib / gpu.memory_mib), f"{who}: wrong portion"
     else:
         raise AssertionError(f"{who} asked for a MIG profile and got {share.backing}")
 

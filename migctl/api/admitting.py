@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from migctl import admission
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
-from migctl.objects import Department, Node, Object, Project, T, Workload
+from migctl.objects import Department, GpuNode, Object, Project, T, Workload
 from solver.model.geometry import GpuModel
 
 
@@ -88,7 +88,7 @@ class AdmittingControlPlane:
 
     async def _models(self) -> tuple[GpuModel, ...]:
         """The GPU models that nodes have reported."""
-        reports = [node.status.report for node in (await self._behind.list(Node)).items]
+        reports = [node.status.report for node in (await self._behind.list(GpuNode)).items]
         return tuple({id: model for report in reports if report for id, model in report.models.items()}.values())
 
 

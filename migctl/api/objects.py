@@ -15,7 +15,7 @@ from migctl.api.streams import streamed
 from migctl.backends.http.wire import JSON, JSON_LINES, OBJECTS, ChangeLine, List, error_body
 from migctl.backends.merge import decoded
 from migctl.backends.protocol import Change, Conflict, ControlPlane, ControlPlaneError, Invalid, NotFound
-from migctl.objects import API_VERSION, KINDS, Workload, encode
+from migctl.objects import API_VERSION, KINDS, Workload, encode, singular
 
 
 def object_routes(control_plane: ControlPlane, closing: asyncio.Event, heartbeat_s: float) -> APIRouter:
@@ -69,7 +69,7 @@ async def _read(control_plane: ControlPlane, plural: str, name: str, project: st
     """The object of that name and uid."""
     obj = await control_plane.get(_kind(plural), name, project)
     if obj.meta.uid != uid:
-        raise NotFound(f"another {type(obj).__name__.lower()} {name!r} took its place", hint="read it again")
+        raise NotFound(f"another {singular(type(obj))} {name!r} took its place", hint="read it again")
     return obj
 
 

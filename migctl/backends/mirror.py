@@ -14,13 +14,13 @@ from typing import Any, Protocol, cast
 import structlog
 
 from migctl.backends.protocol import ChangeType, ControlPlane, ControlPlaneError, Expired
-from migctl.objects import Claim, Department, Node, NodePool, Object, Project, T, Workload
+from migctl.objects import Claim, Department, GpuNode, NodePool, Object, Project, T, Workload
 
 log = structlog.get_logger()
 
 Key = tuple[str, str]
 
-DECIDED_BY: tuple[type[Any], ...] = (Project, Department, NodePool, Workload, Claim, Node)
+DECIDED_BY: tuple[type[Any], ...] = (Project, Department, NodePool, Workload, Claim, GpuNode)
 """The kinds that a decision looks at."""
 
 

@@ -49,7 +49,7 @@ class Expired(ControlPlaneError):
 
 
 class Invalid(ControlPlaneError):
-    """`field`: the JSON path of the field that breaks the rule, "spec.ask.fraction" ("" for the whole object)."""
+    """`field`: JSON path of the field that breaks the rule, "spec.gpuRequest.fraction" ("" for the whole object)."""
 
     def __init__(self, message: str, hint: str = "", field: str = "") -> None:
         super().__init__(message, hint)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from migctl.backends.mirror import View
 from migctl.controller import queues
-from migctl.objects import Claim, Department, Node, Phase, Project
+from migctl.objects import Claim, Department, GpuNode, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
@@ -46,7 +46,7 @@ class Observer:
         """The cluster as the mirror shows it at `now`."""
         mirror = self._mirror
         # By name: ties are broken by this order, which must not hang on which node was heard of first.
-        nodes = sorted((n for n in mirror.all(Node) if n.status.report is not None), key=lambda node: node.meta.name)
+        nodes = sorted((n for n in mirror.all(GpuNode) if n.status.report is not None), key=lambda node: node.meta.name)
         claims = mirror.all(Claim)
         held = (*self._held(claims), *_moving(claims))
         gpus = self._occupied(nodes, held)
@@ -83,7 +83,7 @@ class Observer:
             releasing=claim.meta.deleting is not None,
         )
 
-    def _occupied(self, nodes: Iterable[Node], held: Iterable[Holding]) -> dict[str, Gpu]:
+    def _occupied(self, nodes: Iterable[GpuNode], held: Iterable[Holding]) -> dict[str, Gpu]:
         """The GPUs as reported with what claims hold laid over them, by UUID."""
         laid: dict[str, Laid] = {}
         for holding in held:
@@ -111,7 +111,7 @@ def waits(claim: Claim) -> bool:
     return claim.status.allocation is None and claim.meta.deleting is None and claim.status.phase is Phase.PENDING
 
 
-def _node(node: Node) -> cluster.Node:
+def _node(node: GpuNode) -> cluster.Node:
     return cluster.Node(
         name=node.meta.name,
         pool=node.spec.pool,
@@ -120,7 +120,7 @@ def _node(node: Node) -> cluster.Node:
     )
 
 
-def _gpus(node: Node) -> tuple[Gpu, ...]:
+def _gpus(node: GpuNode) -> tuple[Gpu, ...]:
     report = node.status.report
     assert report is not None
     return report.gpus
@@ -158,7 +158,7 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         claim=claim.meta.uid,
         name=claim.spec.workload,
         project=claim.meta.project,
-        ask=claim.spec.ask.to_ask(),
+        demand=claim.spec.gpu_request.to_demand(),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
         created=(claim.spec.submitted or claim.meta.created or EPOCH).timestamp(),

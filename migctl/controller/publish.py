@@ -19,7 +19,7 @@ from migctl.objects import (
     Event,
     EventSpec,
     Meta,
-    Plan,
+    PlacementPlan,
     PlanOutcome,
     PlanSpec,
     PlanStep,
@@ -62,7 +62,7 @@ async def record(
     plan: decided.Plan,
     verdicts: Mapping[int, Verdict],
     milliseconds: float,
-) -> Plan:
+) -> PlacementPlan:
     """Store the plan as it was applied, for `plan list` and `plan show`."""
     names = Names(state)
     certificate = plan.certificate
@@ -81,7 +81,7 @@ async def record(
         note=certificate.note,
         milliseconds=round(milliseconds, 3),
     )
-    return await control_plane.create(Plan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
+    return await control_plane.create(PlacementPlan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
 
 
 def outcomes(names: Names, plan: decided.Plan) -> tuple[PlanOutcome, ...]:

@@ -14,9 +14,9 @@ from solver.model.snapshot import UNLIMITED, Policy, Quota
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def project(stored: Project) -> model.Project:
+def project(stored: Project) -> model.ProjectQueue:
     spec = stored.spec
-    return model.Project(
+    return model.ProjectQueue(
         name=stored.meta.name,
         default=_quota(spec, spec.quota),
         quotas=_pools(spec.pools),
@@ -26,9 +26,9 @@ def project(stored: Project) -> model.Project:
     )
 
 
-def department(stored: Department) -> model.Department:
+def department(stored: Department) -> model.DepartmentQueue:
     spec = stored.spec
-    return model.Department(
+    return model.DepartmentQueue(
         name=stored.meta.name,
         default=None if spec.quota is None else _quota(spec, spec.quota),
         quotas=_pools(spec.pools),

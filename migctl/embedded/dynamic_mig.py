@@ -13,7 +13,7 @@ import structlog
 
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import DynamicMig, Node, to_builtins
+from migctl.objects import DynamicMig, GpuNode, to_builtins
 from nodeagent.gpu.mig_mode import Outcome
 from nodeagent.gpu.mode_switch import ModeSwitch, carry_out
 
@@ -43,11 +43,11 @@ class DynamicMigSwitch:
         """Follow the wish until cancelled."""
         seen = -1
         while True:
-            node = self._mirror.get(Node, self._agent.node)
+            node = self._mirror.get(GpuNode, self._agent.node)
             unfinished = node is not None and await self.step(node)
             seen = await self._mirror.wait(seen, timeout=AGAIN_S if unfinished else None)
 
-    async def step(self, node: Node) -> bool:
+    async def step(self, node: GpuNode) -> bool:
         """Carry the wish one step on; whether it has to be tried again."""
         wanted, answer = node.spec.dynamic_mig, node.status.dynamic_mig
         if wanted is None:
@@ -64,6 +64,6 @@ class DynamicMigSwitch:
             await self._write(node, fresh)
         return fresh.outcome != Outcome.DONE
 
-    async def _write(self, node: Node, answer: DynamicMig | None) -> None:
+    async def _write(self, node: GpuNode, answer: DynamicMig | None) -> None:
         status = {"dynamicMig": None if answer is None else to_builtins(answer)}
         await self._mirror.absorb(await self._control_plane.patch(node, {"status": status}))

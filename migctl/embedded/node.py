@@ -11,7 +11,7 @@ from migctl.backends.merge import difference
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.clock import Clock
-from migctl.objects import Meta, Node
+from migctl.objects import GpuNode, Meta
 from nodeagent.contract.allocation import NodeReport
 
 EVERY_S = 5.0
@@ -53,11 +53,11 @@ class NodePublisher:
             self._published = report
             self.first.set()
 
-    async def _node(self, name: str) -> Node:
+    async def _node(self, name: str) -> GpuNode:
         try:
-            return await self._control_plane.get(Node, name)
+            return await self._control_plane.get(GpuNode, name)
         except NotFound:
             try:
-                return await self._control_plane.create(Node(meta=Meta(name=name)))
+                return await self._control_plane.create(GpuNode(meta=Meta(name=name)))
             except AlreadyExists:
-                return await self._control_plane.get(Node, name)
+                return await self._control_plane.get(GpuNode, name)

@@ -28,7 +28,7 @@ from migctl.embedded.node import NodePublisher
 from migctl.embedded.retention import keep_newest
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
-from migctl.objects import Event, Meta, Plan, Project, ProjectSpec
+from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
 from nodeagent.agent import Agent
 from solver import planner
 
@@ -77,7 +77,7 @@ async def _serve(
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, planner.plan).run,
-        "plans": lambda: keep_newest(control_plane, Plan, PLANS),
+        "plans": lambda: keep_newest(control_plane, PlacementPlan, PLANS),
         "events": lambda: keep_newest(control_plane, Event, EVENTS),
     }
     app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced, metrics=metrics)

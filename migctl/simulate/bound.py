@@ -40,8 +40,8 @@ class Repacking:
         self._holders: dict[str, int] = {}
 
     def admit(self, request: Request, now: float) -> Admission | None:
-        assert isinstance(request.ask, MigProfile)
-        profile = self.profiles[request.ask.profile]
+        assert isinstance(request.demand, MigProfile)
+        profile = self.profiles[request.demand.profile]
         worth = self._worth + self._prices[:, profile]
         if np.any(worth > self._gpus + EPSILON):
             return None
@@ -62,7 +62,7 @@ class Pooling:
         self._holders: dict[str, NDArray[np.float64]] = {}
 
     def admit(self, request: Request, now: float) -> Admission | None:
-        takes = np.array([self._size(request.ask).compute, request.cpu_milli, request.memory_mib])
+        takes = np.array([self._size(request.demand).compute, request.cpu_milli, request.memory_mib])
         if np.any(takes > self._free + EPSILON):
             return None
         self._free, self._holders[request.claim] = self._free - takes, takes

@@ -63,7 +63,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class SimulationEvent:
     """One thing that happened to one arrival (`number`: its place in the order of arrival)."""
 
     at: float

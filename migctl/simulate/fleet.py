@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from solver.model.catalog import UnknownModel, find
 from solver.model.cluster import Gpu, Node
-from solver.model.demand import Ask, Fraction, MigProfile, WholeGpus
+from solver.model.demand import Demand, Fraction, MigProfile, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.model.snapshot import Project, Quota, Snapshot
+from solver.model.snapshot import ProjectQueue, Quota, Snapshot
 
 PROJECT = "simulated"
 GPUS_PER_NODE = 8
@@ -41,20 +41,20 @@ class Fleet:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The fleet at the beginning, and one project that may use all of it."""
-        return Snapshot(self.nodes, self.gpus, self.models, projects=(Project(PROJECT, Quota(quota=-1.0)),))
+        return Snapshot(self.nodes, self.gpus, self.models, projects=(ProjectQueue(PROJECT, Quota(quota=-1.0)),))
 
     @cached_property
     def mig(self) -> bool:
         return bool(self.gpus) and self.gpus[0].mig
 
-    def size(self, ask: Ask) -> Size:
+    def size(self, demand: Demand) -> Size:
         """The request's size. Raises KeyError for a profile that no GPU here has."""
-        if isinstance(ask, MigProfile):
-            return self._profiles[ask.profile]
-        if isinstance(ask, WholeGpus):
-            return Size(ask.devices, ask.devices)
-        assert isinstance(ask, Fraction)
-        return Size(ask.devices * ask.portion, ask.devices * ask.portion)
+        if isinstance(demand, MigProfile):
+            return self._profiles[demand.profile]
+        if isinstance(demand, WholeGpus):
+            return Size(demand.devices, demand.devices)
+        assert isinstance(demand, Fraction)
+        return Size(demand.devices * demand.portion, demand.devices * demand.portion)
 
     @cached_property
     def _profiles(self) -> Mapping[str, Size]:

@@ -6,13 +6,13 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator
 
-from migctl.simulate.events import Arrival, Event, Kind, Scheduler
-from solver.model.demand import Ask
+from migctl.simulate.events import Arrival, Kind, Scheduler, SimulationEvent
+from solver.model.demand import Demand
 
-_Key = tuple[Ask, tuple[str, ...], int, int]
+_Key = tuple[Demand, tuple[str, ...], int, int]
 
 
-def play(arrivals: Iterable[Arrival], scheduler: Scheduler, queue: bool = False) -> Iterator[Event]:
+def play(arrivals: Iterable[Arrival], scheduler: Scheduler, queue: bool = False) -> Iterator[SimulationEvent]:
     """What happens when these arrive. Of simultaneous events departures come first.
 
     queue: who finds no room waits. It is over when nobody arrives or leaves any more.
@@ -26,31 +26,31 @@ class _Play:
         self._waiting: dict[int, Arrival] | None = {} if queue else None
         self._ends: list[tuple[float, int, Arrival]] = []
 
-    def events(self, arrivals: Iterable[Arrival]) -> Iterator[Event]:
+    def events(self, arrivals: Iterable[Arrival]) -> Iterator[SimulationEvent]:
         for number, arrival in enumerate(arrivals):
             yield from self._until(arrival.at)
             yield self._arrive(number, arrival)
         yield from self._until(math.inf)
 
-    def _until(self, now: float) -> Iterator[Event]:
+    def _until(self, now: float) -> Iterator[SimulationEvent]:
         """Everything up to a moment; those who stay for ever do not leave."""
         while self._ends and self._ends[0][0] <= now and self._ends[0][0] < math.inf:
             at, number, arrival = heapq.heappop(self._ends)
             self._scheduler.release(arrival.request.claim)
-            yield Event(at, Kind.ENDED, number, arrival)
+            yield SimulationEvent(at, Kind.ENDED, number, arrival)
             if self._waiting:
                 yield from self._serve(self._waiting, at)
 
-    def _arrive(self, number: int, arrival: Arrival) -> Event:
+    def _arrive(self, number: int, arrival: Arrival) -> SimulationEvent:
         hopeless = {_key(other) for other in self._waiting.values()} if self._waiting else ()
         if _key(arrival) not in hopeless and (event := self._admit(number, arrival, arrival.at)):
             return event
         if self._waiting is None:
-            return Event(arrival.at, Kind.REFUSED, number, arrival)
+            return SimulationEvent(arrival.at, Kind.REFUSED, number, arrival)
         self._waiting[number] = arrival
-        return Event(arrival.at, Kind.WAITS, number, arrival)
+        return SimulationEvent(arrival.at, Kind.WAITS, number, arrival)
 
-    def _serve(self, waiting: dict[int, Arrival], now: float) -> Iterator[Event]:
+    def _serve(self, waiting: dict[int, Arrival], now: float) -> Iterator[SimulationEvent]:
         """In order of arrival; where one finds no room, those like it are not tried."""
         hopeless: set[_Key] = set()
         for number, arrival in list(waiting.items()):
@@ -62,15 +62,15 @@ class _Play:
             else:
                 hopeless.add(key)
 
-    def _admit(self, number: int, arrival: Arrival, now: float) -> Event | None:
+    def _admit(self, number: int, arrival: Arrival, now: float) -> SimulationEvent | None:
         admission = self._scheduler.admit(arrival.request, now)
         if admission is None:
             return None
         heapq.heappush(self._ends, (now + arrival.lasts, number, arrival))
-        return Event(now, Kind.ADMITTED, number, arrival, admission)
+        return SimulationEvent(now, Kind.ADMITTED, number, arrival, admission)
 
 
 def _key(arrival: Arrival) -> _Key:
     """Requests of the same key find room at the same moments."""
     request = arrival.request
-    return request.ask, request.pools, request.cpu_milli, request.memory_mib
+    return request.demand, request.pools, request.cpu_milli, request.memory_mib

@@ -68,7 +68,7 @@ class OursMoving(Ours):
     def _might_fit(self, request: Request) -> bool:
         """Whether the free room, taken together, would do."""
         free = sum(1 - board.used for board in self._online.cluster.boards.values())
-        return free >= self._fleet.size(request.ask).room
+        return free >= self._fleet.size(request.demand).room
 
 
 def carried_out(state: Snapshot, decided: Plan) -> Snapshot:

@@ -37,5 +37,5 @@ def makers(fleet: Fleet, arrivals: Sequence[Arrival]) -> Mapping[str, Make]:
 
 def _demand(arrivals: Iterable[Arrival]) -> Mapping[str, float]:
     """How often each profile is asked for."""
-    asks = Counter(a.request.ask.profile for a in arrivals if isinstance(a.request.ask, MigProfile))
-    return {profile: count / asks.total() for profile, count in asks.items()}
+    demands = Counter(a.request.demand.profile for a in arrivals if isinstance(a.request.demand, MigProfile))
+    return {profile: count / demands.total() for profile, count in demands.items()}

@@ -102,7 +102,7 @@ class Batch:
 
     def _answer(self, problem: Problem) -> tuple[Answer, Method]:
         try:
-            answer = self._worker.ask(problem, self._policy.wall_clock_s)
+            answer = self._worker.solve(problem, self._policy.wall_clock_s)
         except WorkerFailed as failure:
             return greedy(problem, str(failure)), Method.GREEDY
         optimal = answer.weight_bound - answer.weight <= GAP_OF_OPTIMAL
@@ -152,7 +152,7 @@ def _told(outcome: Outcome) -> Outcome:
 
 def _single(request: Request) -> bool:
     return (
-        request.ask.devices == 1
+        request.demand.devices == 1
         and request.gang is None
         and request.anti_affinity is None
         and request.nominated is None

@@ -37,9 +37,9 @@ class Fairness:
     def __init__(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings, requests: Requests) -> None:
         self.rebook(snapshot, gpus, holdings)
         count = np.bincount(requests.kind, minlength=len(requests.examples))
-        asks = dict.fromkeys(request.ask for request in requests.examples)
-        gpus_of = {ask: asked(ask, snapshot.models) for ask in asks}
-        self._wants = np.array([gpus_of[request.ask] for request in requests.examples])
+        demands = dict.fromkeys(request.demand for request in requests.examples)
+        gpus_of = {demand: asked(demand, snapshot.models) for demand in demands}
+        self._wants = np.array([gpus_of[request.demand] for request in requests.examples])
         barred = [self.barred(request, snapshot) for request in requests.examples]
         self._count_wants(requests, count, barred)
         self.ledger.divide()

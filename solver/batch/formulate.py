@@ -126,7 +126,7 @@ class Formulator:
         for kind in kinds:
             request = self._requests.examples[kind]
             capped = self._capped(request)
-            key = (request.ask, request.pools, frozenset(request.node_selector.items()), request.excluded)
+            key = (request.demand, request.pools, frozenset(request.node_selector.items()), request.excluded)
             look_of[kind] = looks.setdefault(
                 (*key, request.project, request.preemptible) if capped else key, len(looks)
             )
@@ -225,10 +225,10 @@ def _allowed(node: Node, request: Request) -> bool:
 
 def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, Option]]:
     if not kind.mig:
-        option = plain_option(request.ask, kind.memory_mib)
+        option = plain_option(request.demand, kind.memory_mib)
         return [(SOFTWARE_RANK, option)] if option else []
     assert kind.model is not None
-    return enumerate(table(kind.model).mig_options(request.ask, policy.memory_rule))
+    return enumerate(table(kind.model).mig_options(request.demand, policy.memory_rule))
 
 
 def _item(site: Site, option: Option) -> int:

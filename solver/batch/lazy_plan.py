@@ -82,8 +82,8 @@ class Steps(Sequence[Step]):
 
     def outcome(self, share: int) -> Placed:
         grant = self.grant(share)
-        ask = self._requests.pending[int(self._shares.request[share])].ask
-        return Placed(grant, (), rounding(ask, grant.devices[0]))
+        demand = self._requests.pending[int(self._shares.request[share])].demand
+        return Placed(grant, (), rounding(demand, grant.devices[0]))
 
 
 class After(Mapping[int, tuple[int, ...]]):

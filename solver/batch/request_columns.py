@@ -43,18 +43,18 @@ class Requests:
 def _looks(pending: Sequence[Request]) -> Iterator[Hashable]:
     """Of each request all but its name and age."""
     for request in pending:
-        ask, selector = request.ask, request.node_selector
+        demand, selector = request.demand, request.node_selector
         size: Hashable = None
-        if type(ask) is MigProfile:
-            size = ask.profile
-        elif type(ask) is Fraction:
-            size = ask.portion
-        elif type(ask) is Memory:
-            size = ask.mib
+        if type(demand) is MigProfile:
+            size = demand.profile
+        elif type(demand) is Fraction:
+            size = demand.portion
+        elif type(demand) is Memory:
+            size = demand.mib
         yield (
-            type(ask),
+            type(demand),
             size,
-            ask.devices,
+            demand.devices,
             request.project,
             request.priority,
             request.preemptible,

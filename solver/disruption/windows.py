@@ -47,9 +47,9 @@ def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, lice
     groups = _options(cluster, host, request, policy, licence)
     if not groups:
         return None
-    joiner = Joiner(request.ask.devices, licence, _finisher(cluster, host, request, licence))
+    joiner = Joiner(request.demand.devices, licence, _finisher(cluster, host, request, licence))
     for gpus in groups:
-        joiner.search(gpus if request.ask.devices == 1 or not host.has_room(request) else worth_keeping(gpus))
+        joiner.search(gpus if request.demand.devices == 1 or not host.has_room(request) else worth_keeping(gpus))
     if joiner.best is None:
         return None
     cost, seats, gone = joiner.best
@@ -58,7 +58,7 @@ def on_host(cluster: Cluster, host: Host, request: Request, policy: Policy, lice
 
 def every(cluster: Cluster, host: Host, request: Request, policy: Policy, licence: Licence) -> Iterator[Priced]:
     """All windows on one node for one device; for several devices the cheapest one."""
-    if request.ask.devices > 1:
+    if request.demand.devices > 1:
         best = on_host(cluster, host, request, policy, licence)
         yield from (best,) if best else ()
         return
@@ -75,7 +75,7 @@ def _options(
     """Seats that go together (one profile or backing, one model), by GPU, the cheapest first."""
     groups: dict[GroupKey, list[list[joining.Option]]] = {}
     for number, board in enumerate(host.boards if host.allowed(request) else ()):
-        for rank, option in board_options(board, request.ask, policy):
+        for rank, option in board_options(board, request.demand, policy):
             found = [
                 joining.Option(number, window.seats[0], window.gone, cost)
                 for cost, window in sorted(_on_board(cluster, board, option, licence), key=_price)

@@ -14,7 +14,7 @@ from functools import cache
 from itertools import combinations
 
 from solver.model.cluster import Backing, Gpu
-from solver.model.demand import Ask, DeviceShare, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import Demand, DeviceShare, Fraction, Memory, MigProfile, WholeGpus
 from solver.model.geometry import GpuModel, Placement, Profile, media_fit
 from solver.model.snapshot import MemoryRule
 
@@ -65,7 +65,7 @@ class Table:
         self._usual_slots = tuple(slot for slot in self.slots if slot.profile in self.usual)
         self._room: dict[int, int] = {}
         self._beside: dict[tuple[str, ...], bool] = {}
-        self._options: dict[tuple[Ask, MemoryRule], tuple[Option, ...]] = {}
+        self._options: dict[tuple[Demand, MemoryRule], tuple[Option, ...]] = {}
 
     def room(self, mask: int) -> int:
         """The units of the free slots, added up, when the units of `mask` are taken."""
@@ -121,13 +121,13 @@ class Table:
     def _slices(self, profile: Profile) -> float:
         return profile.slices / self.model.slices
 
-    def mig_options(self, ask: Ask, rule: MemoryRule) -> tuple[Option, ...]:
+    def mig_options(self, demand: Demand, rule: MemoryRule) -> tuple[Option, ...]:
         """Profiles that serve one device of the ask, best first."""
-        key = (ask, rule)
+        key = (demand, rule)
         if key not in self._options:
             if len(self._options) >= OPTIONS_KEPT:
                 self._options.clear()
-            self._options[key] = tuple(self._option(p) for p in _profiles_for(self.model, ask, rule))
+            self._options[key] = tuple(self._option(p) for p in _profiles_for(self.model, demand, rule))
         return self._options[key]
 
     def _option(self, profile: Profile) -> Option:
@@ -140,16 +140,16 @@ def table(model: GpuModel) -> Table:
     return Table(model)
 
 
-def _profiles_for(model: GpuModel, ask: Ask, rule: MemoryRule) -> tuple[Profile, ...]:
-    if isinstance(ask, MigProfile):
-        named = model.profile(ask.profile)
+def _profiles_for(model: GpuModel, demand: Demand, rule: MemoryRule) -> tuple[Profile, ...]:
+    if isinstance(demand, MigProfile):
+        named = model.profile(demand.profile)
         return (named,) if named and named.starts else ()
     plain = [p for p in model.profiles if p.starts and not p.variant]
-    if isinstance(ask, Fraction):
-        units = math.ceil(round(ask.portion * model.units, 6))
+    if isinstance(demand, Fraction):
+        units = math.ceil(round(demand.portion * model.units, 6))
         big_enough = [p for p in plain if p.size >= units]
-    elif isinstance(ask, Memory):
-        big_enough = [p for p in plain if p.memory_mib is not None and p.memory_mib >= ask.mib]
+    elif isinstance(demand, Memory):
+        big_enough = [p for p in plain if p.memory_mib is not None and p.memory_mib >= demand.mib]
     else:
         return ()
     smallest = min((p.size for p in big_enough), default=0)
@@ -162,14 +162,14 @@ def _preference(model: GpuModel, profile: Profile, rule: MemoryRule) -> tuple[fl
     return abs(profile.slices - profile.size / model.units * model.slices), profile.slices
 
 
-def plain_option(ask: Ask, memory_mib: int) -> Option | None:
+def plain_option(demand: Demand, memory_mib: int) -> Option | None:
     """How a GPU without MIG, of this memory, serves one device of the ask; None where it cannot."""
-    if isinstance(ask, WholeGpus):
+    if isinstance(demand, WholeGpus):
         return Option(Backing.WHOLE, 1.0, memory_mib)
-    if isinstance(ask, Fraction):
-        return Option(Backing.SOFTWARE, ask.portion, math.floor(round(ask.portion * memory_mib, 6)))
-    if isinstance(ask, Memory) and ask.mib <= memory_mib:
-        return Option(Backing.SOFTWARE, ask.mib / memory_mib, ask.mib)
+    if isinstance(demand, Fraction):
+        return Option(Backing.SOFTWARE, demand.portion, math.floor(round(demand.portion * memory_mib, 6)))
+    if isinstance(demand, Memory) and demand.mib <= memory_mib:
+        return Option(Backing.SOFTWARE, demand.mib / memory_mib, demand.mib)
     return None
 
 
@@ -178,13 +178,13 @@ def millionths(portion: float) -> int:
     return round(portion * MILLIONTHS)
 
 
-def rounding(ask: Ask, share: DeviceShare) -> str:
+def rounding(demand: Demand, share: DeviceShare) -> str:
     """What was given beyond the wish, "" where it is exact: "10 GB -> 2g.10gb (9856 MiB)"."""
-    if share.profile is None or isinstance(ask, WholeGpus | MigProfile):
+    if share.profile is None or isinstance(demand, WholeGpus | MigProfile):
         return ""
-    if isinstance(ask, Memory) and ask.mib == share.memory_mib:
+    if isinstance(demand, Memory) and demand.mib == share.memory_mib:
         return ""
-    wish = size_text(ask.mib) if isinstance(ask, Memory) else f"{ask.portion:g} GPU"
+    wish = size_text(demand.mib) if isinstance(demand, Memory) else f"{demand.portion:g} GPU"
     return f"{wish} -> {share.profile} ({share.memory_mib} MiB)"
 
 

@@ -12,15 +12,15 @@ def weight(snapshot: Snapshot, request: Request, policy: Policy) -> float:
     """Parts of SMs and memory, averaged; over all kinds of GPU here the smallest. 0 where none can serve it."""
     kinds = {(gpu.model, gpu.mig, gpu.memory_mib): gpu for gpu in snapshot.gpus}
     parts = [part for gpu in kinds.values() for part in _parts(snapshot, gpu, request, policy)]
-    return request.ask.devices * min(parts, default=0.0)
+    return request.demand.devices * min(parts, default=0.0)
 
 
 def _parts(snapshot: Snapshot, gpu: Gpu, request: Request, policy: Policy) -> list[float]:
     model = snapshot.models.get(gpu.model)
     if not gpu.mig:
-        option = plain_option(request.ask, gpu.memory_mib)
+        option = plain_option(request.demand, gpu.memory_mib)
         return [option.portion] if option else []
     if model is None:
         return []
     rows = table(model)
-    return [rows.weight(o.profile) for o in rows.mig_options(request.ask, policy.memory_rule)[:1] if o.profile]
+    return [rows.weight(o.profile) for o in rows.mig_options(request.demand, policy.memory_rule)[:1] if o.profile]

@@ -39,7 +39,7 @@ class MigProfile:
     devices: int = 1
 
 
-Ask = WholeGpus | Fraction | Memory | MigProfile
+Demand = WholeGpus | Fraction | Memory | MigProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class Request:
     claim: str
     name: str
     project: str
-    ask: Ask
+    demand: Demand
     priority: int = 50
     preemptible: bool = True
     created: float = 0.0

@@ -31,7 +31,7 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class ProjectQueue:
     """A queue of workloads. `quotas` is per node pool; `default` serves the pools it leaves out."""
 
     name: str
@@ -43,7 +43,7 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True)
-class Department:
+class DepartmentQueue:
     """A queue of projects, with quotas like theirs.
 
     In a pool where it has none (`default` None), its projects are divided as if they had no department.
@@ -104,6 +104,6 @@ class Snapshot:
     models: Mapping[str, GpuModel]
     pending: tuple[Request, ...] = ()
     held: tuple[Holding, ...] = ()
-    projects: tuple[Project, ...] = ()
-    departments: tuple[Department, ...] = ()
+    projects: tuple[ProjectQueue, ...] = ()
+    departments: tuple[DepartmentQueue, ...] = ()
     now: float = 0.0

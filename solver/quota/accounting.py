@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from solver.model.demand import Ask, Fraction, Grant, Memory, MigProfile
+from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import Snapshot
 
@@ -29,17 +29,17 @@ def granted(grant: Grant) -> float:
     return sum(share.portion for share in grant.devices)
 
 
-def asked(ask: Ask, models: Mapping[str, GpuModel]) -> float:
+def asked(demand: Demand, models: Mapping[str, GpuModel]) -> float:
     """GPUs an ask will count for: exact but for memory, which depends on the GPU it lands on (the largest here)."""
-    if isinstance(ask, Fraction):
-        return ask.portion * ask.devices
-    if isinstance(ask, Memory):
+    if isinstance(demand, Fraction):
+        return demand.portion * demand.devices
+    if isinstance(demand, Memory):
         largest = max((model.memory_mib for model in models.values()), default=0)
-        return ask.devices * min(1.0, ask.mib / largest) if largest else float(ask.devices)
-    if isinstance(ask, MigProfile):
-        portions = [p.slices / model.slices for model in models.values() if (p := model.profile(ask.profile))]
-        return ask.devices * min(portions, default=1.0)
-    return float(ask.devices)
+        return demand.devices * min(1.0, demand.mib / largest) if largest else float(demand.devices)
+    if isinstance(demand, MigProfile):
+        portions = [p.slices / model.slices for model in models.values() if (p := model.profile(demand.profile))]
+        return demand.devices * min(portions, default=1.0)
+    return float(demand.devices)
 
 
 def usage(snapshot: Snapshot) -> dict[str, Usage]:
@@ -55,6 +55,6 @@ def usage(snapshot: Snapshot) -> dict[str, Usage]:
         )
     for request in snapshot.pending:
         old = totals.get(request.project, Usage())
-        wanted = asked(request.ask, snapshot.models)
+        wanted = asked(request.demand, snapshot.models)
         totals[request.project] = Usage(old.allocated, old.non_preemptible, old.requested + wanted)
     return totals

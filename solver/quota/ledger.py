@@ -165,7 +165,7 @@ class Ledger:
             firm[account] = account.non_preemptible
             free[account.pool] -= account.allocated
         for request in sorted(snapshot.pending, key=lambda r: (-r.priority, r.created, r.claim)):
-            gpus = asked(request.ask, snapshot.models)
+            gpus = asked(request.demand, snapshot.models)
             options = [a for name in self.candidates(request) if (a := self.account(request.project, name))]
             if not options or _backing_off(request, snapshot):
                 continue

@@ -63,7 +63,7 @@ class Line:
 
     def _gpus(self, job: Job) -> float:
         if job.first.claim not in self._wants:
-            self._wants[job.first.claim] = sum(asked(request.ask, self._snapshot.models) for request in job.requests)
+            self._wants[job.first.claim] = sum(asked(request.demand, self._snapshot.models) for request in job.requests)
         return self._wants[job.first.claim]
 
     def _enqueue(self, waiting: list[Job]) -> None:

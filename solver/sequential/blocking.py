@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from solver.disruption.windows import Window
 from solver.gpu_tables.tables import MILLIONTHS, size_text
 from solver.model.cluster import Gpu
-from solver.model.demand import Ask, Fraction, Memory, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Memory, Request, WholeGpus
 from solver.model.geometry import Placement, Profile
 from solver.model.plan import Blockers
 from solver.model.snapshot import Snapshot
@@ -15,15 +15,15 @@ from solver.sequential.draft import Draft
 from solver.working_copy.occupancy import Board, Occupant, Seat
 
 
-def ask_text(ask: Ask) -> str:
+def demand_text(demand: Demand) -> str:
     """An ask as people say it: "2 x 0.5 GPU"."""
-    if isinstance(ask, WholeGpus):
-        return f"{ask.devices} whole GPU{'s' if ask.devices > 1 else ''}"
-    if isinstance(ask, Fraction):
-        one = f"{ask.portion:g} GPU"
+    if isinstance(demand, WholeGpus):
+        return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}"
+    if isinstance(demand, Fraction):
+        one = f"{demand.portion:g} GPU"
     else:
-        one = f"{size_text(ask.mib)} of GPU memory" if isinstance(ask, Memory) else ask.profile
-    return one if ask.devices == 1 else f"{ask.devices} x {one}"
+        one = f"{size_text(demand.mib)} of GPU memory" if isinstance(demand, Memory) else demand.profile
+    return one if demand.devices == 1 else f"{demand.devices} x {one}"
 
 
 def gpu_text(gpu: Gpu) -> str:
@@ -56,7 +56,7 @@ class Verdict:
         if others := sorted(window.gone - here):
             node = window.seats[0].board.gpu.node
             where.append(f"{listed(map(self.name, others))} on node {node} for its CPU, memory or distance")
-        what, share = ask_text(request.ask), window.seats[0].share
+        what, share = demand_text(request.demand), window.seats[0].share
         lead = f"no free start for {what}" if share.profile else f"no GPU has {what} free"
         return f"{lead}: {listed(where)}; {self._way_out(request, window)}"
 
@@ -66,7 +66,7 @@ class Verdict:
         if holding is None:
             return self._pending.get(claim.removesuffix(" kept"), claim)
         share = next((s.profile for s in holding.grant.devices if s.profile), None)
-        return f"{holding.request.name} ({share or ask_text(holding.request.ask)})"
+        return f"{holding.request.name} ({share or demand_text(holding.request.demand)})"
 
     def _seat(self, request: Request, seat: Seat, window: Window) -> str:
         board, share = seat.board, seat.share

@@ -9,7 +9,7 @@ from solver.disruption.reasons import Reasons
 from solver.disruption.search import Search
 from solver.disruption.victims import Licence, Victims
 from solver.disruption.windows import NOBODY, Window, of_grant
-from solver.model.demand import Ask, Grant, Holding, Request
+from solver.model.demand import Demand, Grant, Holding, Request
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.accounting import asked
 from solver.quota.jobs import Job, gang_key
@@ -92,7 +92,7 @@ class Draft:
         nodes = self.nodes(job)
         if job.gang and len(nodes) + len(job.requests) < job.gang.size:
             return False
-        wants = sum(asked(request.ask, self._snapshot.models) for request in job.requests)
+        wants = sum(asked(request.demand, self._snapshot.models) for request in job.requests)
         if not self.victims.entitled(job, wants):
             self.set_aside()
         licence = self.victims.of(job, wants)
@@ -107,10 +107,10 @@ class Draft:
 
     def _least(self, job: Job) -> float:
         """GPUs that the job counts for at the smallest: an instance may count for less than the fraction asked for."""
-        return sum(request.ask.devices * self._parts_of(request.ask) for request in job.requests)
+        return sum(request.demand.devices * self._parts_of(request.demand) for request in job.requests)
 
-    def _parts_of(self, ask: Ask) -> float:
-        options = (option for gpu in self._kinds for _, option in board_options(gpu, ask, self.policy))
+    def _parts_of(self, demand: Demand) -> float:
+        options = (option for gpu in self._kinds for _, option in board_options(gpu, demand, self.policy))
         return min((option.portion for option in options), default=0.0)
 
     def keep(self, job: Job) -> None:
@@ -196,7 +196,7 @@ class Draft:
     def affordable(self, request: Request, domain: Domain) -> Domain:
         """The nodes of the domain in pools where quota and limit leave room for what is asked."""
         names = self.ledger.candidates(request)
-        least = asked(request.ask, self._snapshot.models)
+        least = asked(request.demand, self._snapshot.models)
         paid = tuple(name for name in names if least <= self.ledger.headroom(request, name))
         if len(paid) == len(names):
             return domain

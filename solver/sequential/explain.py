@@ -9,7 +9,7 @@ from solver.disruption.windows import Window
 from solver.model.demand import MigProfile, Request, WholeGpus
 from solver.model.plan import Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.sequential.blocking import Verdict, ask_text, blockers, gpu_text, listed
+from solver.sequential.blocking import Verdict, blockers, demand_text, gpu_text, listed
 from solver.sequential.draft import Draft
 from solver.working_copy.free_places import Places
 from solver.working_copy.gangs import Domain
@@ -38,7 +38,7 @@ class Explainer:
     def kept(self, request: Request, window: Window) -> Unplaced:
         """What a request waits for, for which room is kept."""
         names = listed(self._verdict.name(claim) for claim in sorted(window.gone))
-        kept = f"{ask_text(request.ask)} on node {window.seats[0].board.gpu.node} is kept for it"
+        kept = f"{demand_text(request.demand)} on node {window.seats[0].board.gpu.node} is kept for it"
         return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {kept} until {names} end", blockers(window))
 
     def was_free(self, request: Request) -> bool:
@@ -67,7 +67,7 @@ class Explainer:
             code = Code.BEHIND_OTHERS if behind else Code.NO_FREE_GPU
             return Unplaced(code, prefix + _fixed(cluster, request, policy))
         if not nearest.gone:
-            where = f"{ask_text(request.ask)} has a free place on {nearest.seats[0].board.host.node.name}"
+            where = f"{demand_text(request.demand)} has a free place on {nearest.seats[0].board.host.node.name}"
             return Unplaced(Code.BEHIND_OTHERS, f"{where}, which it may not take now")
         code = Code.BEHIND_OTHERS if behind else _room_code(cluster, request, policy)
         return Unplaced(code, prefix + self._verdict.text(request, nearest), blockers(nearest))
@@ -82,12 +82,12 @@ def _nowhere(
     if request.pools and len(unknown) == len(request.pools):
         text = f"no node is in pool {', '.join(unknown)}; pools: {', '.join(pools) or 'none'}"
         return Unplaced(Code.NO_SUCH_POOL, text)
-    if isinstance(request.ask, MigProfile) and (reason := _profile_unknown(snapshot, request.ask.profile)):
+    if isinstance(request.demand, MigProfile) and (reason := _profile_unknown(snapshot, request.demand.profile)):
         return reason
     if not hosts:
         return Unplaced(Code.NO_MATCHING_NODE, _no_node(cluster, request))
-    able = [sum(bool(board_options(board, request.ask, policy)) for board in host.boards) for host in hosts]
-    if max(able, default=0) < request.ask.devices:
+    able = [sum(bool(board_options(board, request.demand, policy)) for board in host.boards) for host in hosts]
+    if max(able, default=0) < request.demand.devices:
         return Unplaced(Code.TOO_BIG, _too_big(request, hosts, max(able, default=0)))
     return None
 
@@ -122,12 +122,13 @@ def _too_big(request: Request, hosts: list[Host], able: int) -> str:
         return "every GPU it may use is fenced: " + listed(f"{gpu_text(g)}: {g.fenced}" for g in gpus)
     if able:
         most = "1 GPU" if able == 1 else f"{able} GPUs"
-        return f"{ask_text(request.ask)} on one node: the best node has {most} that could serve it"
-    if isinstance(request.ask, MigProfile):
-        return f"no GPU in MIG mode has the profile {request.ask.profile}; software shares cannot stand in for it"
-    if isinstance(request.ask, WholeGpus):
+        return f"{demand_text(request.demand)} on one node: the best node has {most} that could serve it"
+    if isinstance(request.demand, MigProfile):
+        return f"no GPU in MIG mode has the profile {request.demand.profile}; software shares cannot stand in for it"
+    if isinstance(request.demand, WholeGpus):
         return "every GPU it may use is in MIG mode and serves instances only; ask for the largest MIG profile"
-    return f"{ask_text(request.ask)} is more than any GPU has: the largest has {max(g.memory_mib for g in usable)} MiB"
+    largest = max(g.memory_mib for g in usable)
+    return f"{demand_text(request.demand)} is more than any GPU has: the largest has {largest} MiB"
 
 
 def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
@@ -141,7 +142,7 @@ def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
 def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple[Board, int]]:
     for host in cluster.hosts.values():
         for board in host.boards if host.allowed(request) else ():
-            for _, option in board_options(board, request.ask, policy)[:1]:
+            for _, option in board_options(board, request.demand, policy)[:1]:
                 yield board, option.profile.size if option.profile else 0
 
 
@@ -154,5 +155,5 @@ def _fixed(cluster: Cluster, request: Request, policy: Policy) -> str:
         if o.claim is None
     ]
     if others:
-        return f"{ask_text(request.ask)} is blocked by what migctl may not touch: {listed(others)}"
-    return f"no node it may use has the CPU and memory for {ask_text(request.ask)}, even without any other work"
+        return f"{demand_text(request.demand)} is blocked by what migctl may not touch: {listed(others)}"
+    return f"no node it may use has the CPU and memory for {demand_text(request.demand)}, even without any other work"

@@ -57,7 +57,7 @@ class Moving:
         """A place for the request and new places for at most `budget` claims, as few as can be."""
         self._begin()
         small = self._boards <= EXHAUSTIVE_UP_TO
-        one = request.ask.devices == 1
+        one = request.demand.devices == 1
         windows = (
             self._windows(request, domain.hosts if small else self._best_hosts(request, domain))
             if small or one

@@ -28,7 +28,7 @@ class Places:
 
     def best(self, request: Request, domain: Domain) -> list[Seat]:
         """A seat for every device, all on one node of the domain; [] where there is no place."""
-        if request.ask.devices == 1 and (shape(request), domain.name) not in self._rankings:
+        if request.demand.devices == 1 and (shape(request), domain.name) not in self._rankings:
             try:
                 seat = self._index(request, domain).best(request, _admits(request))
             except TooManyRefusals:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from solver.gpu_tables.states import Cost, State
 from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths
-from solver.model.demand import Ask, Request
+from solver.model.demand import Demand, Request
 from solver.model.snapshot import Policy
 from solver.working_copy.occupancy import Board, Cluster, Host, Seat
 from solver.working_copy.scoring import Score, options, part, plain_cost, preference, seat, spreads, tail
@@ -152,7 +152,7 @@ class Index:
         self._shelves: dict[tuple[str, str, Table | int], Shelf] = {}
         self._shelf: list[Shelf] = []
         self._place: list[tuple[Bin, float] | None] = []
-        self._lanes: dict[tuple[Ask, tuple[str, ...]], list[list[tuple[Shelf, Option, Score]]]] = {}
+        self._lanes: dict[tuple[Demand, tuple[str, ...]], list[list[tuple[Shelf, Option, Score]]]] = {}
         self._seen = len(self._changes)
         for host in hosts:
             if host.node.ready:
@@ -236,7 +236,7 @@ class Index:
         found.heap = sorted({entry for entry in found.heap if self._place[entry[1]] == (found, entry[0])})
 
     def _lanes_for(self, request: Request) -> list[list[tuple[Shelf, Option, Score]]]:
-        key = (request.ask, request.pools)
+        key = (request.demand, request.pools)
         if key not in self._lanes:
             if len(self._lanes) >= LANES_KEPT:
                 self._lanes.clear()
@@ -244,8 +244,8 @@ class Index:
             for shelf in self._shelves.values():
                 if request.pools and shelf.pool not in request.pools:
                     continue
-                for rank, option in options(shelf.gpu, shelf.table, request.ask, self._policy):
-                    head = (preference(request, shelf.pool), rank, part(request.ask, option))
+                for rank, option in options(shelf.gpu, shelf.table, request.demand, self._policy):
+                    head = (preference(request, shelf.pool), rank, part(request.demand, option))
                     lanes.setdefault(head, []).append((shelf, option, head))
             self._lanes[key] = [lanes[head] for head in sorted(lanes)]
         return self._lanes[key]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from solver.gpu_tables.states import Cost
 from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths, plain_option
 from solver.model.cluster import Gpu
-from solver.model.demand import Ask, Request, WholeGpus
+from solver.model.demand import Demand, Request, WholeGpus
 from solver.model.snapshot import Policy, Spreading
 from solver.working_copy.occupancy import Board, Cluster, Host, Seat
 
@@ -42,12 +42,12 @@ def seats_on(host: Host, request: Request, policy: Policy) -> tuple[Score, list[
     spread, used = spreads(policy, host.node.pool), host.used
     pool = preference(request, host.node.pool)
     for board in host.boards:
-        for rank, option in board_options(board, request.ask, policy):
+        for rank, option in board_options(board, request.demand, policy):
             if offered := _offer(board, option):
                 seat, cost = offered
-                score = (pool, rank, part(request.ask, option), *tail(spread, used, board.used, cost))
+                score = (pool, rank, part(request.demand, option), *tail(spread, used, board.used, cost))
                 groups.setdefault((rank, seat.share.profile, board.gpu.model), []).append((score, seat))
-    devices = request.ask.devices
+    devices = request.demand.devices
     full = [sorted(group, key=lambda s: s[0])[:devices] for group in groups.values() if len(group) >= devices]
     sums = [(tuple(map(sum, zip(*(score for score, _ in group), strict=True))), group) for group in full]
     if not sums:
@@ -56,16 +56,16 @@ def seats_on(host: Host, request: Request, policy: Policy) -> tuple[Score, list[
     return score, [seat for _, seat in group]
 
 
-def board_options(board: Board, ask: Ask, policy: Policy) -> tuple[tuple[int, Option], ...]:
+def board_options(board: Board, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
     """The ways a GPU of this kind could serve one device, with their rank (software comes last)."""
-    return () if board.gpu.fenced else options(board.gpu, board.table, ask, policy)
+    return () if board.gpu.fenced else options(board.gpu, board.table, demand, policy)
 
 
-def options(gpu: Gpu, table: Table | None, ask: Ask, policy: Policy) -> tuple[tuple[int, Option], ...]:
+def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
     """The same for any GPU like this one."""
     if gpu.mig:
-        return tuple(enumerate(table.mig_options(ask, policy.memory_rule))) if table else ()
-    option = plain_option(ask, gpu.memory_mib)
+        return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()
+    option = plain_option(demand, gpu.memory_mib)
     return ((SOFTWARE_RANK, option),) if option else ()
 
 
@@ -78,9 +78,9 @@ def preference(request: Request, pool: str) -> int:
     return request.pools.index(pool) if request.pools else 0
 
 
-def part(ask: Ask, option: Option) -> float:
+def part(demand: Demand, option: Option) -> float:
     """The part of a GPU that an option takes, as it is compared."""
-    return 1.0 if isinstance(ask, WholeGpus) else round(option.portion, 6)
+    return 1.0 if isinstance(demand, WholeGpus) else round(option.portion, 6)
 
 
 def spreads(policy: Policy, pool: str) -> bool:

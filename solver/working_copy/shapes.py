@@ -9,7 +9,7 @@ from solver.model.demand import Request
 
 def shape(request: Request) -> Hashable:
     return (
-        request.ask,
+        request.demand,
         request.pools,
         tuple(sorted(request.node_selector.items())),
         request.excluded,

@@ -21,7 +21,7 @@ from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import Change
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
-from migctl.objects import Claim, GpuAsk, Meta, Phase, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import Claim, GpuRequest, Meta, Phase, Workload, WorkloadSpec, WorkloadType
 from tests.bench import cli
 
 SUBMISSIONS = 60
@@ -37,7 +37,10 @@ async def submissions(home: Home) -> list[float]:
     took = []
     for number in range(SUBMISSIONS):
         spec = WorkloadSpec(
-            type=WorkloadType.TRAINING, ask=GpuAsk(profile="1g.5gb"), command=("sleep", "600"), directory=str(home.path)
+            type=WorkloadType.TRAINING,
+            gpu_request=GpuRequest(profile="1g.5gb"),
+            command=("sleep", "600"),
+            directory=str(home.path),
         )
         version = (await control.list(Claim)).version
         async with contextlib.aclosing(cast("AsyncGenerator[Change[Claim]]", control.watch(Claim, version))) as watch:

@@ -15,9 +15,9 @@ from types import MappingProxyType
 from solver.gpu_tables.layouts import layouts_of
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
-from solver.model.demand import Ask, DeviceShare, Fraction, Grant, Holding, Memory, MigProfile, Request, WholeGpus
+from solver.model.demand import Demand, DeviceShare, Fraction, Grant, Holding, Memory, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.model.snapshot import Project, Quota, Snapshot
+from solver.model.snapshot import ProjectQueue, Quota, Snapshot
 
 MIG_MODELS = ("a100-40gb", "a100-80gb", "h100-80gb", "a30", "h200-141gb")
 POOLS = ("north", "east", "south", "west")
@@ -44,7 +44,7 @@ def fleet(gpus: int, requests: int, seed: int = 1) -> Snapshot:
         models=MappingProxyType(models),
         pending=tuple(_request(rng, i) for i in range(requests)),
         held=tuple(held),
-        projects=tuple(Project(name, Quota(quota=gpus / 20)) for name in PROJECTS),
+        projects=tuple(ProjectQueue(name, Quota(quota=gpus / 20)) for name in PROJECTS),
         now=10_000.0,
     )
 
@@ -86,26 +86,26 @@ def _plain(rng: Random, uuid: str, node: str, index: int, model: GpuModel, held:
     for portion in rng.choice([(), (), (1.0,), (0.5,), (0.25, 0.25), (0.5, 0.3)]):
         claim, mib = f"held-{len(held)}", int(portion * model.memory_mib)
         backing = Backing.WHOLE if portion == 1.0 else Backing.SOFTWARE
-        ask: Ask = WholeGpus() if portion == 1.0 else Fraction(portion)
-        held.append(_holding(rng, claim, ask, Grant(node, (DeviceShare(uuid, backing, portion, mib),))))
+        demand: Demand = WholeGpus() if portion == 1.0 else Fraction(portion)
+        held.append(_holding(rng, claim, demand, Grant(node, (DeviceShare(uuid, backing, portion, mib),))))
         if portion == 1.0:
             return Gpu(uuid, node, index, model.id, model.memory_mib, held_by=claim)
         parts.append(SharedPart(claim, portion, mib))
     return Gpu(uuid, node, index, model.id, model.memory_mib, parts=tuple(parts))
 
 
-def _holding(rng: Random, claim: str, ask: Ask, grant: Grant) -> Holding:
-    return Holding(Request(claim, claim, rng.choice(PROJECTS), ask, created=rng.random()), grant, since=rng.random())
+def _holding(rng: Random, claim: str, demand: Demand, grant: Grant) -> Holding:
+    return Holding(Request(claim, claim, rng.choice(PROJECTS), demand, created=rng.random()), grant, since=rng.random())
 
 
 def _request(rng: Random, number: int) -> Request:
     priority = rng.choice([50, 50, 50, 75])
     pools: Sequence[str] = (rng.choice(POOLS),) if rng.random() < 0.3 else ()
-    ask, name = _ask(rng), f"claim-{number}"
-    return Request(name, name, rng.choice(PROJECTS), ask, priority, created=rng.random() * 1000, pools=tuple(pools))
+    demand, name = _ask(rng), f"claim-{number}"
+    return Request(name, name, rng.choice(PROJECTS), demand, priority, created=rng.random() * 1000, pools=tuple(pools))
 
 
-def _ask(rng: Random) -> Ask:
+def _ask(rng: Random) -> Demand:
     kind = rng.random()
     if kind < 0.5:
         model = find(rng.choice(MIG_MODELS))

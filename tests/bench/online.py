@@ -17,15 +17,15 @@ from types import MappingProxyType
 
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, Node
-from solver.model.demand import Ask, Fraction, Memory, MigProfile, Request
-from solver.model.snapshot import Project, Quota, Snapshot
+from solver.model.demand import Demand, Fraction, Memory, MigProfile, Request
+from solver.model.snapshot import ProjectQueue, Quota, Snapshot
 from solver.online import Online
 from tests.world import World
 
 MODEL = find("a100-40gb")
 EACH = 8
 DECISIONS = 20_000
-ASKS: tuple[tuple[Ask, float], ...] = (
+ASKS: tuple[tuple[Demand, float], ...] = (
     (MigProfile("1g.5gb"), 1 / 8),
     (MigProfile("2g.10gb"), 2 / 8),
     (Memory(9537), 2 / 8),
@@ -44,7 +44,7 @@ def empty(gpus: int) -> Snapshot:
             Gpu(f"{name}-{i}", name, i, MODEL.id, MODEL.memory_mib, mig=True) for name in names for i in range(EACH)
         ),
         models=MappingProxyType({MODEL.id: MODEL}),
-        projects=(Project("p", Quota(-1.0)),),
+        projects=(ProjectQueue("p", Quota(-1.0)),),
     )
 
 

@@ -17,7 +17,7 @@ from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Node
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request, WholeGpus
 from solver.model.plan import Assign, Evict, Placed, Plan
-from solver.model.snapshot import Policy, Project, Quota, Snapshot
+from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from solver.planner import plan
 
 MODEL = find("v100")
@@ -44,7 +44,7 @@ def holding(claim: str, project: str, card: Gpu, since: float) -> Holding:
 def snapshot(
     nodes: tuple[Node, ...],
     gpus: tuple[Gpu, ...],
-    projects: Iterable[Project],
+    projects: Iterable[ProjectQueue],
     pending: Iterable[Request],
     held: Iterable[Holding] = (),
 ) -> Snapshot:
@@ -55,7 +55,7 @@ def snapshot(
 def cycle() -> Snapshot:
     """A full cluster of 20 projects, and 50 more jobs of each."""
     nodes, gpus = fleet()
-    projects = [Project(f"p{i:02}", Quota(float(150 + 10 * i)), created=i) for i in range(20)]
+    projects = [ProjectQueue(f"p{i:02}", Quota(float(150 + 10 * i)), created=i) for i in range(20)]
     held = (holding(f"h{i}", f"p{i % 20:02}", card, i) for i, card in enumerate(gpus))
     pending = (wish(f"w{i}", f"p{i % 20:02}", created=i) for i in range(1000))
     return snapshot(nodes, gpus, projects, pending, held)
@@ -64,13 +64,15 @@ def cycle() -> Snapshot:
 def fill() -> Snapshot:
     """An empty cluster and a job for each of its GPUs."""
     nodes, gpus = fleet()
-    return snapshot(nodes, gpus, [Project("p", Quota(0.0))], (wish(f"w{i}", "p", created=i) for i in range(len(gpus))))
+    return snapshot(
+        nodes, gpus, [ProjectQueue("p", Quota(0.0))], (wish(f"w{i}", "p", created=i) for i in range(len(gpus)))
+    )
 
 
 def reclaim() -> Snapshot:
     """A cluster full of one project's single-GPU jobs, and another's job of half of the cluster."""
     nodes, gpus = fleet()
-    projects = [Project("full", Quota(0.0)), Project("due", Quota(2000.0))]
+    projects = [ProjectQueue("full", Quota(0.0)), ProjectQueue("due", Quota(2000.0))]
     gang = Gang("large", NODES // 2)
     pending = (wish(f"w{i}", "due", EACH, gang) for i in range(NODES // 2))
     return snapshot(nodes, gpus, projects, pending, (holding(f"h{i}", "full", c, i) for i, c in enumerate(gpus)))
@@ -80,7 +82,7 @@ def gang() -> Snapshot:
     """A gang of 512 pods of 2 GPUs, best in one rack, on 512 nodes in 8 racks."""
     nodes, gpus = fleet(512, racks=8)
     large = Gang("large", 512, RACK, domain_required=False)
-    return snapshot(nodes, gpus, [Project("p", Quota(0.0))], (wish(f"w{i}", "p", 2, large) for i in range(512)))
+    return snapshot(nodes, gpus, [ProjectQueue("p", Quota(0.0))], (wish(f"w{i}", "p", 2, large) for i in range(512)))
 
 
 def consolidate() -> Snapshot:
@@ -90,7 +92,7 @@ def consolidate() -> Snapshot:
     pending = (
         wish(f"w{job}-{pod}", "large", 6, Gang(f"g{job}", 10), created=job) for job in range(41) for pod in range(10)
     )
-    projects = [Project("small", Quota(1500.0)), Project("large", Quota(0.0))]
+    projects = [ProjectQueue("small", Quota(1500.0)), ProjectQueue("large", Quota(0.0))]
     return snapshot(nodes, gpus, projects, pending, held)
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from random import Random
 
 from solver.model.cluster import Gpu, Instance, InstanceState
-from solver.model.demand import Ask, Fraction, Holding, Memory, MigProfile, Request
+from solver.model.demand import Demand, Fraction, Holding, Memory, MigProfile, Request
 from solver.model.plan import Unplaced
 from solver.model.snapshot import Snapshot
 from solver.online import Online
@@ -22,23 +22,23 @@ from tests.bench.online import empty
 
 GPUS = 4_000
 RUNS = 60
-SMALL: tuple[Ask, ...] = (MigProfile("1g.5gb"), MigProfile("2g.10gb"), MigProfile("3g.20gb"), MigProfile("4g.20gb"))
-ASKS: tuple[Ask, ...] = (*SMALL, MigProfile("7g.40gb"), Memory(9537), Fraction(0.5), MigProfile("3g.20gb", 4))
+SMALL: tuple[Demand, ...] = (MigProfile("1g.5gb"), MigProfile("2g.10gb"), MigProfile("3g.20gb"), MigProfile("4g.20gb"))
+ASKS: tuple[Demand, ...] = (*SMALL, MigProfile("7g.40gb"), Memory(9537), Fraction(0.5), MigProfile("3g.20gb", 4))
 
 
 def full(rng: Random) -> Snapshot:
     """Filled with jobs of mixed sizes until not even the smallest fits."""
     snapshot = empty(GPUS)
     day = Online(snapshot)
-    asks = list(SMALL)
+    demands = list(SMALL)
     number = 0
-    while asks:
-        ask = rng.choice(asks)
-        decision = day.decide(Request(f"h{number}", f"h{number}", "p", ask, preemptible=rng.random() < 0.5))
+    while demands:
+        demand = rng.choice(demands)
+        decision = day.decide(Request(f"h{number}", f"h{number}", "p", demand, preemptible=rng.random() < 0.5))
         if decision:
             day.apply(decision, rng.random())
         else:
-            asks.remove(ask)
+            demands.remove(demand)
         number += 1
     held = tuple(day.cluster.held.values())
     return replace(snapshot, held=held, gpus=tuple(_reported(snapshot, held)), now=10.0)

@@ -94,22 +94,22 @@ async def test_d4_a_workspace_is_not_preemptible(cluster: Harness) -> None:
     ids=str,
 )
 async def test_d6_bad_requests_are_refused_and_nothing_is_made(
-    cluster: Harness, asks: dict[str, str], gpus: int, said: str
+    cluster: Harness, annotations: dict[str, str], gpus: int, said: str
 ) -> None:
     project = await cluster.project("team-a", quota=1)
     with pytest.raises(Invalid, match=said):
-        await cluster.create("jobs", project, job("bad", cluster.place.image, asks, gpus=gpus))
+        await cluster.create("jobs", project, job("bad", cluster.place.image, annotations, gpus=gpus))
     assert await cluster.all("jobs", project) == []
 
 
 async def test_d6_an_unknown_profile_names_the_valid_ones(cluster: Harness) -> None:
     await cluster.start_agent("a100-40gb=1")
     project = await cluster.project("team-a", quota=1)
-    asks = {"migctl.dev/mig-profile": "9g.99gb"}
+    annotations = {"migctl.dev/mig-profile": "9g.99gb"}
 
     async def refused() -> bool:
         try:
-            await cluster.create("jobs", project, job("bad", cluster.place.image, asks), dry_run=True)
+            await cluster.create("jobs", project, job("bad", cluster.place.image, annotations), dry_run=True)
         except Invalid as error:
             return "1g.5gb" in str(error)
         return False

@@ -9,7 +9,7 @@ Json = dict[str, Any]
 FOREVER = "trap 'exit 143' TERM; sleep 100000 & wait"
 
 
-def template(image: str, script: str, asks: dict[str, str], gpus: int = 0, **spec: Any) -> Json:
+def template(image: str, script: str, annotations: dict[str, str], gpus: int = 0, **spec: Any) -> Json:
     container: Json = {
         "name": "main",
         "image": image,
@@ -19,20 +19,26 @@ def template(image: str, script: str, asks: dict[str, str], gpus: int = 0, **spe
     if gpus:
         container["resources"] = {"limits": {"nvidia.com/gpu": gpus}}
     return {
-        "metadata": {"annotations": asks, "labels": {"user": "ana"}},
+        "metadata": {"annotations": annotations, "labels": {"user": "ana"}},
         "spec": {"terminationGracePeriodSeconds": 1, "containers": [container], **spec},
     }
 
 
 def job(
-    name: str, image: str, asks: dict[str, str] | None = None, *, script: str = FOREVER, gpus: int = 0, **spec: Any
+    name: str,
+    image: str,
+    annotations: dict[str, str] | None = None,
+    *,
+    script: str = FOREVER,
+    gpus: int = 0,
+    **spec: Any,
 ) -> Json:
-    made = template(image, script, asks or {}, gpus, restartPolicy="Never", schedulerName="runai-scheduler")
+    made = template(image, script, annotations or {}, gpus, restartPolicy="Never", schedulerName="runai-scheduler")
     return {"metadata": {"name": name}, "spec": {**spec, "template": made}}
 
 
-def stateful_set(name: str, image: str, asks: dict[str, str] | None = None, *, gpus: int = 0) -> Json:
-    made = template(image, FOREVER, asks or {}, gpus)
+def stateful_set(name: str, image: str, annotations: dict[str, str] | None = None, *, gpus: int = 0) -> Json:
+    made = template(image, FOREVER, annotations or {}, gpus)
     made["metadata"]["labels"]["app"] = name
     return {
         "metadata": {"name": name},

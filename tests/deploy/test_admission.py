@@ -19,7 +19,7 @@ from migctl.objects import (
     ClaimSpec,
     ClaimStatus,
     GangSpec,
-    GpuAsk,
+    GpuRequest,
     Meta,
     Phase,
     Workload,
@@ -34,10 +34,10 @@ WORDS = st.sampled_from(EXPANDED) | st.text(st.characters(codec="utf-8", exclude
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
 DEVICES = st.integers(1, 8)
 ASKS = st.one_of(
-    st.builds(GpuAsk, fraction=st.integers(1, 999).map(lambda n: n / 1000), devices=DEVICES),
-    st.builds(GpuAsk, memory_mib=st.integers(100, 10**6), devices=DEVICES),
-    st.builds(GpuAsk, profile=st.sampled_from(["1g.5gb", "2g.10gb", "1g.5gb+me"]), devices=DEVICES),
-    st.builds(GpuAsk, devices=DEVICES),
+    st.builds(GpuRequest, fraction=st.integers(1, 999).map(lambda n: n / 1000), devices=DEVICES),
+    st.builds(GpuRequest, memory_mib=st.integers(100, 10**6), devices=DEVICES),
+    st.builds(GpuRequest, profile=st.sampled_from(["1g.5gb", "2g.10gb", "1g.5gb+me"]), devices=DEVICES),
+    st.builds(GpuRequest, devices=DEVICES),
 )
 
 
@@ -47,7 +47,7 @@ def workloads(draw: st.DrawFn) -> Workload:
     command = tuple(draw(st.lists(WORDS, max_size=4)))
     spec = WorkloadSpec(
         type=kind,
-        ask=draw(ASKS),
+        gpu_request=draw(ASKS),
         image=draw(NAMES),
         command=command,
         entrypoint=bool(command) and draw(st.booleans()),
@@ -103,13 +103,13 @@ def test_what_a_shell_would_expand_is_left_to_it(text: str, written: str) -> Non
 
 
 def test_what_keeps_a_pod_from_starting_is_said_of_its_workload() -> None:
-    spec = WorkloadSpec(type=WorkloadType.TRAINING, ask=GpuAsk(), image="busibox")
+    spec = WorkloadSpec(type=WorkloadType.TRAINING, gpu_request=GpuRequest(), image="busibox")
     why = ClaimStatus(
         phase=Phase.INITIALIZING, reason="ErrImagePull", message="no such image", allocation=Grant("node-a", ())
     )
     pod = Claim(
         meta=Meta(name="w-x", project="team-a"),
-        spec=ClaimSpec(workload="w", workload_uid="u", ask=spec.ask),
+        spec=ClaimSpec(workload="w", workload_uid="u", gpu_request=spec.gpu_request),
         status=why,
     )
     back = read(Workload(meta=Meta(name="w", project="team-a"), spec=spec), pod)
@@ -118,6 +118,6 @@ def test_what_keeps_a_pod_from_starting_is_said_of_its_workload() -> None:
 
 
 def test_without_an_image_nothing_is_made() -> None:
-    spec = WorkloadSpec(type=WorkloadType.TRAINING, ask=GpuAsk())
+    spec = WorkloadSpec(type=WorkloadType.TRAINING, gpu_request=GpuRequest())
     with pytest.raises(Invalid, match="container image"):
         manifest(Workload(meta=Meta(name="w", project="team-a"), spec=spec))

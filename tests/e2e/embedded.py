@@ -19,9 +19,9 @@ import psutil
 from migctl.backends.http.client import RemoteControlPlane
 from migctl.objects import (
     Claim,
-    GpuAsk,
+    GpuNode,
+    GpuRequest,
     Meta,
-    Node,
     Phase,
     Project,
     ProjectStatus,
@@ -113,7 +113,7 @@ class Embedded:
 
     def look_at_everything(self) -> tuple[object, ...]:
         """Workloads, pods and nodes as they are now."""
-        return self.look(Workload), self.look(Claim), self.look(Node)
+        return self.look(Workload), self.look(Claim), self.look(GpuNode)
 
     def workload(self, name: str) -> Workload:
         return next(w for w in self.look(Workload) if w.meta.name == name)
@@ -138,7 +138,7 @@ class Embedded:
 
     def report(self) -> NodeReport:
         """What the node's agent sees."""
-        (node,) = self.look(Node)
+        (node,) = self.look(GpuNode)
         assert node.status.report is not None
         return node.status.report
 
@@ -157,12 +157,12 @@ class Embedded:
 
         return self.until(f"{', '.join(names)} running", look)
 
-    def submit_many(self, names: list[str], ask: dict[str, Any]) -> None:
+    def submit_many(self, names: list[str], request: dict[str, Any]) -> None:
         """Create many trainings at once, as many people's command lines would."""
 
         async def create() -> None:
             control = RemoteControlPlane(self.home / "migctl.sock")
-            spec = WorkloadSpec(type=WorkloadType.TRAINING, ask=GpuAsk(**ask), command=("sleep", "600"))
+            spec = WorkloadSpec(type=WorkloadType.TRAINING, gpu_request=GpuRequest(**request), command=("sleep", "600"))
             await asyncio.gather(
                 *(control.create(Workload(meta=Meta(name=name, project="team-a"), spec=spec)) for name in names)
             )

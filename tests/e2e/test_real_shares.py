@@ -1,7 +1,7 @@
 """Fractions as `migctl up` keeps them on GPUs that are not simulated: acceptance cases A7, A8, A11, A14, B5 and E2.
 
-The driver is the stand-in of tests/nodeagent/shim, its libraries found as NVIDIA's are; workloads are real processes that call it
-by ctypes and are watched by pynvml. Also `migctl run`, which needs no daemon.
+The driver is the stand-in of tests/nodeagent/shim, its libraries found as NVIDIA's are; workloads are real processes
+that call it by ctypes and are watched by pynvml. Also `migctl run`, which needs no daemon.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from migctl.admission import ranked
-from migctl.objects import GangSpec, GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import GangSpec, GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 from solver.model.plan import Assign, Evict, Plan
 from solver.model.snapshot import Snapshot
 from solver.quota.ledger import Ledger
@@ -26,30 +26,32 @@ project team-e quota 1 limit 4 priority 1
 """
 PROJECTS = ("team-a", "team-b", "team-c", "team-d", "team-e")
 ASKS = (
-    *(GpuAsk(devices=1),) * 4,
-    GpuAsk(devices=2),
-    GpuAsk(devices=4),
-    GpuAsk(fraction=0.5),
-    GpuAsk(fraction=0.25),
-    GpuAsk(memory_mib=9537),
-    GpuAsk(profile="1g.5gb"),
-    GpuAsk(profile="2g.10gb"),
-    GpuAsk(profile="3g.20gb"),
+    *(GpuRequest(devices=1),) * 4,
+    GpuRequest(devices=2),
+    GpuRequest(devices=4),
+    GpuRequest(fraction=0.5),
+    GpuRequest(fraction=0.25),
+    GpuRequest(memory_mib=9537),
+    GpuRequest(profile="1g.5gb"),
+    GpuRequest(profile="2g.10gb"),
+    GpuRequest(profile="3g.20gb"),
 )
 
 
 def random_workload(rng: Random, number: int) -> Workload:
     """A training mostly; some workspaces, some gangs, some of them elastic."""
-    ask, kind = rng.choice(ASKS), rng.random()
+    gpu_request, kind = rng.choice(ASKS), rng.random()
     name, project = f"w{number}", rng.choice(PROJECTS)
     if kind < 0.15:
-        spec = WorkloadSpec(type=WorkloadType.WORKSPACE, ask=ask, preemptible=rng.random() < 0.3)
+        spec = WorkloadSpec(type=WorkloadType.WORKSPACE, gpu_request=gpu_request, preemptible=rng.random() < 0.3)
     elif kind < 0.3:
         pods = rng.randint(2, 4)
         gang = GangSpec(rng.choice([pods, rng.randint(1, pods)]))
-        spec = WorkloadSpec(type=WorkloadType.DISTRIBUTED, ask=GpuAsk(devices=1), parallelism=pods, gang=gang)
+        spec = WorkloadSpec(
+            type=WorkloadType.DISTRIBUTED, gpu_request=GpuRequest(devices=1), parallelism=pods, gang=gang
+        )
     else:
-        spec = WorkloadSpec(type=WorkloadType.TRAINING, ask=ask)
+        spec = WorkloadSpec(type=WorkloadType.TRAINING, gpu_request=gpu_request)
     return Workload(meta=Meta(name=name, project=project), spec=ranked(spec))
 
 
@@ -84,8 +86,8 @@ class JudgedWorld(VirtualWorld):
                 pair = (victim.project, taker)
                 concerned = PROJECTS if victim.project == taker else pair
                 fresh[victim.workload, *pair] = tuple((self.changes[name], shares[name]) for name in concerned)
-        for key, demand in fresh.items():
-            assert self.preempted.get(key) != demand, f"{key} again, and nothing has changed"
+        for key, gpu_request in fresh.items():
+            assert self.preempted.get(key) != gpu_request, f"{key} again, and nothing has changed"
         self.preempted |= fresh
 
 

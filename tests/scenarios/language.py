@@ -33,7 +33,7 @@ from migctl.objects import (
     Department,
     DepartmentSpec,
     GangSpec,
-    GpuAsk,
+    GpuRequest,
     Meta,
     Project,
     ProjectSpec,
@@ -158,7 +158,7 @@ def _workload(name: str, project: str, flags: list[str]) -> Workload:
     kind = WorkloadType.WORKSPACE if interactive else WorkloadType.DISTRIBUTED if gang else WorkloadType.TRAINING
     spec = WorkloadSpec(
         type=kind,
-        ask=_ask(given),
+        gpu_request=_ask(given),
         command=("sleep", "600"),
         directory="/",
         preemptible=not interactive or "--preemptible" in given,
@@ -168,10 +168,10 @@ def _workload(name: str, project: str, flags: list[str]) -> Workload:
     return Workload(meta=Meta(name=name, project=project), spec=spec)
 
 
-def _ask(given: Mapping[str, str]) -> GpuAsk:
+def _ask(given: Mapping[str, str]) -> GpuRequest:
     if "--memory" in given:
-        return GpuAsk(memory_mib=quantities.flag_memory(given["--memory"]))
+        return GpuRequest(memory_mib=quantities.flag_memory(given["--memory"]))
     if "--profile" in given:
-        return GpuAsk(profile=given["--profile"])
+        return GpuRequest(profile=given["--profile"])
     count = quantities.fraction_or_gpus(given["-g"])
-    return GpuAsk(fraction=count) if isinstance(count, float) else GpuAsk(devices=count)
+    return GpuRequest(fraction=count) if isinstance(count, float) else GpuRequest(devices=count)

@@ -13,7 +13,7 @@ import pytest
 
 from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import Claim, Event, Node, Phase, Project, Workload
+from migctl.objects import Claim, Event, GpuNode, Phase, Project, Workload
 from tests.e2e.embedded import Embedded
 from tests.scenarios.cases import CASES
 from tests.scenarios.language import Scenario, parse
@@ -35,7 +35,7 @@ class EmbeddedWorld:
             for project in scenario.projects:
                 await control.create(project)
             for node in scenario.nodes:
-                stored = await control.get(Node, node.name)
+                stored = await control.get(GpuNode, node.name)
                 await control.patch(stored, {"meta": {"labels": dict(node.labels)}})
 
         self._with(write)
@@ -64,7 +64,7 @@ class EmbeddedWorld:
 
         async def write(control: ControlPlane) -> None:
             for number in range(count):
-                node = (await control.list(Node)).items[0]
+                node = (await control.list(GpuNode)).items[0]
                 await control.patch(node, {"meta": {"labels": {"cycle": str(number)}}})
 
         self._with(write)

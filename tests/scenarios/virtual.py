@@ -20,7 +20,7 @@ from solver.model.catalog import find
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.plan import Assign, Evict, Placed, Plan, Unplaced
-from solver.model.snapshot import Department, Policy, Project, Snapshot
+from solver.model.snapshot import DepartmentQueue, Policy, ProjectQueue, Snapshot
 from solver.planner import plan
 from solver.quota.ledger import Ledger
 from tests.checker import check
@@ -50,8 +50,8 @@ class VirtualWorld:
 
     nodes: tuple[Node, ...]
     gpus: dict[str, Gpu]
-    projects: tuple[Project, ...]
-    departments: tuple[Department, ...] = ()
+    projects: tuple[ProjectQueue, ...]
+    departments: tuple[DepartmentQueue, ...] = ()
     grace_s: float = 0.0
     policy: Policy = field(default_factory=Policy)
     now: float = 0.0
@@ -202,7 +202,7 @@ class VirtualWorld:
             claim=claim,
             name=workload.meta.name,
             project=workload.meta.project,
-            ask=spec.ask.to_ask(),
+            demand=spec.gpu_request.to_demand(),
             priority=spec.priority,
             preemptible=spec.preemptible,
             created=created,

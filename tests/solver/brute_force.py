@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from itertools import combinations
 
 from solver.model.cluster import Backing, Gpu, InstanceState, Node
-from solver.model.demand import Ask, Fraction, Holding, Memory, MigProfile, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Holding, Memory, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel, Placement, Profile, legal
 from solver.model.snapshot import Snapshot
 
@@ -53,11 +53,13 @@ def _all_fit(
         model = snapshot.models[gpu.model]
         here = [s for holding in stay.values() for s in holding.grant.devices if s.gpu == gpu.uuid]
         mine = [thing for uuid, thing in given if uuid == gpu.uuid]
-        for _, profile in _ways(gpu, model, first.ask) if not gpu.fenced else ():
+        for _, profile in _ways(gpu, model, first.demand) if not gpu.fenced else ():
             if profile is None:
-                assert isinstance(first.ask, Fraction)
+                assert isinstance(first.demand, Fraction)
                 used = sum(s.portion for s in here) + sum(t for t in mine if isinstance(t, float))
-                fits: list[Placement | float] = [first.ask.portion] if used + first.ask.portion <= 1 + 1e-6 else []
+                fits: list[Placement | float] = (
+                    [first.demand.portion] if used + first.demand.portion <= 1 + 1e-6 else []
+                )
             else:
                 kept = [*_fixed(gpu), *(Placement(s.profile or "", s.start or 0) for s in here)]
                 kept += [thing for thing in mine if isinstance(thing, Placement)]
@@ -84,18 +86,18 @@ def opening_sets(snapshot: Snapshot, node: Node, request: Request) -> Iterator[C
     staying = sorted(set(here) - stopping)
     fits = [
         (
-            set(_fitting_sets(gpu, snapshot.models[gpu.model], profile, request.ask, here)),
+            set(_fitting_sets(gpu, snapshot.models[gpu.model], profile, request.demand, here)),
             key,
             _claims_on(gpu, here),
         )
         for gpu in snapshot.gpus
         if gpu.node == node.name and not gpu.fenced
-        for key, profile in _ways(gpu, snapshot.models[gpu.model], request.ask)
+        for key, profile in _ways(gpu, snapshot.models[gpu.model], request.demand)
     ]
     for count in range(len(staying) + 1):
         for chosen in combinations(staying, count):
             gone = stopping.union(chosen)
-            if _host_has_room(node, request, here, gone) and _enough_gpus(fits, gone, request.ask.devices):
+            if _host_has_room(node, request, here, gone) and _enough_gpus(fits, gone, request.demand.devices):
                 yield frozenset(chosen)
 
 
@@ -119,33 +121,33 @@ def _claims_on(gpu: Gpu, here: dict[str, Holding]) -> Claims:
     return frozenset(c for c, holding in here.items() if any(s.gpu == gpu.uuid for s in holding.grant.devices))
 
 
-def _ways(gpu: Gpu, model: GpuModel, ask: Ask) -> Iterator[tuple[Hashable, Profile | None]]:
+def _ways(gpu: Gpu, model: GpuModel, demand: Demand) -> Iterator[tuple[Hashable, Profile | None]]:
     """Profiles (None: without MIG) that one device of this GPU can serve the ask with, with what must be alike."""
     if not gpu.mig:
-        if not isinstance(ask, MigProfile) and not (isinstance(ask, Memory) and ask.mib > gpu.memory_mib):
+        if not isinstance(demand, MigProfile) and not (isinstance(demand, Memory) and demand.mib > gpu.memory_mib):
             yield gpu.model, None
         return
-    if isinstance(ask, WholeGpus):
+    if isinstance(demand, WholeGpus):
         return
-    able = [p for p in model.profiles if p.starts and _serves(p, model, ask)]
+    able = [p for p in model.profiles if p.starts and _serves(p, model, demand)]
     for profile in able:
-        if isinstance(ask, MigProfile) or profile.size == min(p.size for p in able):
+        if isinstance(demand, MigProfile) or profile.size == min(p.size for p in able):
             yield (gpu.model, profile.name), profile
 
 
-def _serves(profile: Profile, model: GpuModel, ask: Ask) -> bool:
-    if isinstance(ask, MigProfile):
-        return profile.name == ask.profile
+def _serves(profile: Profile, model: GpuModel, demand: Demand) -> bool:
+    if isinstance(demand, MigProfile):
+        return profile.name == demand.profile
     if profile.variant:
         return False
-    if isinstance(ask, Memory):
-        return profile.memory_mib is not None and profile.memory_mib >= ask.mib
-    assert isinstance(ask, Fraction)
-    return profile.size >= ask.portion * model.units - 1e-6
+    if isinstance(demand, Memory):
+        return profile.memory_mib is not None and profile.memory_mib >= demand.mib
+    assert isinstance(demand, Fraction)
+    return profile.size >= demand.portion * model.units - 1e-6
 
 
 def _fitting_sets(
-    gpu: Gpu, model: GpuModel, profile: Profile | None, ask: Ask, here: dict[str, Holding]
+    gpu: Gpu, model: GpuModel, profile: Profile | None, demand: Demand, here: dict[str, Holding]
 ) -> Iterator[Claims]:
     """Sets of the GPU's claims without which one device of the ask fits on it."""
     claims = sorted(_claims_on(gpu, here))
@@ -155,7 +157,7 @@ def _fitting_sets(
             if profile is None:
                 portion = sum(1.0 if s.backing is Backing.WHOLE else s.portion for s in stay)
                 memory = sum(s.memory_mib for s in stay)
-                if _fits_without_mig(gpu, ask, portion, memory):
+                if _fits_without_mig(gpu, demand, portion, memory):
                     yield gone
                 continue
             kept = [*_fixed(gpu), *(Placement(s.profile or "", s.start or 0) for s in stay)]
@@ -163,10 +165,10 @@ def _fitting_sets(
                 yield gone
 
 
-def _fits_without_mig(gpu: Gpu, ask: Ask, portion: float, memory: int) -> bool:
-    if isinstance(ask, WholeGpus):
+def _fits_without_mig(gpu: Gpu, demand: Demand, portion: float, memory: int) -> bool:
+    if isinstance(demand, WholeGpus):
         return portion <= PORTION_SLACK and memory == 0
-    assert isinstance(ask, Fraction | Memory)
-    wanted = ask.portion if isinstance(ask, Fraction) else ask.mib / gpu.memory_mib
-    mib = ask.mib if isinstance(ask, Memory) else math.floor(round(ask.portion * gpu.memory_mib, 6))
+    assert isinstance(demand, Fraction | Memory)
+    wanted = demand.portion if isinstance(demand, Fraction) else demand.mib / gpu.memory_mib
+    mib = demand.mib if isinstance(demand, Memory) else math.floor(round(demand.portion * gpu.memory_mib, 6))
     return round((portion + wanted) * 1e6) <= 1_000_000 and memory + mib <= gpu.memory_mib

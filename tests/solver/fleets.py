@@ -9,7 +9,7 @@ from types import MappingProxyType
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
 from solver.model.demand import (
-    Ask,
+    Demand,
     DeviceShare,
     Fraction,
     Gang,
@@ -21,7 +21,7 @@ from solver.model.demand import (
     WholeGpus,
 )
 from solver.model.geometry import GpuModel, Placement, legal, placements
-from solver.model.snapshot import Project, Quota, Snapshot
+from solver.model.snapshot import ProjectQueue, Quota, Snapshot
 
 SMALL_MODELS = ("a30", "a100-40gb", "h100-80gb", "rtx-pro-6000-bse", "v100")
 POOLS = ("blue", "green")
@@ -54,8 +54,8 @@ def random_snapshot(rng: Random, gpus: int, pending: int, models: Sequence[str] 
         pending=tuple(_request(rng, i, [find(name) for name in sorted(set(names))]) for i in range(pending)),
         held=tuple(held),
         projects=(
-            Project("team-a", Quota(quota=-1.0)),
-            Project("team-b", Quota(quota=rng.choice([0.5, 2.0]), limit=rng.choice([-1.0, 3.0]))),
+            ProjectQueue("team-a", Quota(quota=-1.0)),
+            ProjectQueue("team-b", Quota(quota=rng.choice([0.5, 2.0]), limit=rng.choice([-1.0, 3.0]))),
         ),
         now=1000.0,
     )
@@ -100,22 +100,28 @@ def _instances(rng: Random, blank: Gpu, model: GpuModel, first: int) -> tuple[Gp
     return card, held
 
 
-def _holding(rng: Random, claim: str, ask: Ask, grant: Grant) -> Holding:
+def _holding(rng: Random, claim: str, demand: Demand, grant: Grant) -> Holding:
     priority = rng.choice([50, 50, 75, 100])
     request = Request(
-        claim, claim, rng.choice(["team-a", "team-b"]), ask, priority, preemptible=priority < 100, created=rng.random()
+        claim,
+        claim,
+        rng.choice(["team-a", "team-b"]),
+        demand,
+        priority,
+        preemptible=priority < 100,
+        created=rng.random(),
     )
     return Holding(request, grant, rng.random(), rng.random() < 0.1, "a budget" if rng.random() < 0.1 else "")
 
 
 def _request(rng: Random, number: int, models: Sequence[GpuModel]) -> Request:
     priority = rng.choice([50, 50, 75, 100, 125])
-    ask = _ask(rng, models)
+    demand = _ask(rng, models)
     return Request(
         f"p{number}",
         f"p{number}",
-        "team-a" if isinstance(ask, Fraction | Memory) else rng.choice(["team-a", "team-a", "team-b"]),
-        ask,
+        "team-a" if isinstance(demand, Fraction | Memory) else rng.choice(["team-a", "team-a", "team-b"]),
+        demand,
         priority,
         preemptible=priority < 100,
         created=rng.random(),
@@ -128,7 +134,7 @@ def _request(rng: Random, number: int, models: Sequence[GpuModel]) -> Request:
     )
 
 
-def _ask(rng: Random, models: Sequence[GpuModel]) -> Ask:
+def _ask(rng: Random, models: Sequence[GpuModel]) -> Demand:
     profiles = [p.name for m in models for p in m.profiles if p.starts] or ["1g.5gb"]
     devices = rng.choice([1, 1, 1, 1, 2])
     kind = rng.randrange(4)

@@ -9,13 +9,13 @@ from typing import Any
 
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
-from solver.model.demand import Ask, DeviceShare, Grant, Holding, MigProfile, Request
+from solver.model.demand import Demand, DeviceShare, Grant, Holding, MigProfile, Request
 from solver.model.plan import Evict, Placed, Plan, Unplaced
-from solver.model.snapshot import Policy, Project, Quota, Snapshot
+from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from solver.planner import plan
 from tests.checker import check
 
-ROOMY = Project("team-a", Quota(quota=-1.0))
+ROOMY = ProjectQueue("team-a", Quota(quota=-1.0))
 
 
 def a100(uuid: str = "g0", node: str = "n0", index: int = 0, *instances: Instance) -> Gpu:
@@ -36,17 +36,17 @@ def instance(
     return Instance(profile, start, found.size, InstanceState(state), claim)
 
 
-def request(claim: str, ask: Ask, project: str = "team-a", **more: Any) -> Request:
-    return Request(claim, claim, project, ask, **more)
+def request(claim: str, demand: Demand, project: str = "team-a", **more: Any) -> Request:
+    return Request(claim, claim, project, demand, **more)
 
 
-def interactive(claim: str, ask: Ask, project: str = "team-a", **more: Any) -> Request:
-    return request(claim, ask, project, priority=100, preemptible=False, **more)
+def interactive(claim: str, demand: Demand, project: str = "team-a", **more: Any) -> Request:
+    return request(claim, demand, project, priority=100, preemptible=False, **more)
 
 
 def holds(wish: Request, on: Gpu, start: int, profile: str | None = None, **more: Any) -> Holding:
     """A claim that holds one MIG instance."""
-    name = profile or (wish.ask.profile if isinstance(wish.ask, MigProfile) else "")
+    name = profile or (wish.demand.profile if isinstance(wish.demand, MigProfile) else "")
     model = find(on.model)
     found = model.profile(name)
     assert found is not None
@@ -62,7 +62,7 @@ def shares(wish: Request, on: Gpu, portion: float, **more: Any) -> Holding:
 
 
 def cluster(
-    *gpus: Gpu, projects: Iterable[Project] = (ROOMY,), nodes: Iterable[Node] | None = None, **more: Any
+    *gpus: Gpu, projects: Iterable[ProjectQueue] = (ROOMY,), nodes: Iterable[Node] | None = None, **more: Any
 ) -> Snapshot:
     names = dict.fromkeys(g.node for g in gpus)
     return Snapshot(

@@ -80,8 +80,8 @@ def test_what_is_opened_is_really_there(rng: Random, gpus: int, moves: int) -> N
     assert all(m.request.preemptible for m in proposal.moves)
     after = _moved(snapshot, {m.request.claim: m.new for m in proposal.moves})
     for name, (_, promised) in list(proposal.room.items())[:3]:
-        ask = WholeGpus() if name == WHOLE else MigProfile(name)
-        wishes = tuple(request(f"w{i}", ask, "team-a", created=i) for i in range(min(promised + 1, 20)))
+        demand = WholeGpus() if name == WHOLE else MigProfile(name)
+        wishes = tuple(request(f"w{i}", demand, "team-a", created=i) for i in range(min(promised + 1, 20)))
         made = plan(replace(after, pending=wishes))
         placed = sum(isinstance(outcome, Placed) and not outcome.waits_for for outcome in made.outcomes.values())
         assert placed == min(promised, 20), name

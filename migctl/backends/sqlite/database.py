@@ -20,7 +20,17 @@ import msgspec
 from migctl.backends.protocol import Change, ChangeType, ControlPlaneError, Unavailable
 from migctl.objects import KINDS, Object, decode, encode
 
-SCHEMA = 1
+SCHEMA = 2
+_UPGRADES = {
+    # spec.ask of workloads and claims became spec.gpuRequest; watches of before start anew.
+    1: """
+update objects set body = cast(json_remove(json_set(cast(body as text),
+    '$.spec.gpuRequest', json_extract(cast(body as text), '$.spec.ask')), '$.spec.ask') as blob)
+  where json_type(cast(body as text), '$.spec.ask') is not null;
+delete from changes;
+""",
+}
+"""What makes of a file of one format a file of the next one, by the older format's number."""
 APPLICATION = 0x4D494743
 """PRAGMA application_id of our files: "MIGC"."""
 
@@ -119,6 +129,8 @@ class Database:
                 connection.execute("pragma synchronous = full")
                 if not connection.execute("select count(*) from sqlite_master").fetchone()[0]:
                     connection.executescript(f"begin; {_TABLES} insert into counter values ({birth}); commit;")
+                for schema in range(_schema(connection), SCHEMA):
+                    connection.executescript(f"begin; {_UPGRADES[schema]} pragma user_version = {schema + 1}; commit;")
             except BaseException:
                 connection.close()
                 raise
@@ -130,11 +142,11 @@ class Database:
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         (application,) = connection.execute("pragma application_id").fetchone()
-        (schema,) = connection.execute("pragma user_version").fetchone()
+        schema = _schema(connection)
         (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
         if tables and application != APPLICATION:
             raise self._unusable(f"{self._path} is a database of another program")
-        if tables and schema != SCHEMA:
+        if tables and schema not in (*_UPGRADES, SCHEMA):
             age = "an older" if schema < SCHEMA else "a newer"
             raise self._unusable(f"{self._path} was written by {age} migctl (format {schema}, this one reads {SCHEMA})")
 
@@ -164,6 +176,10 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("rollback")
             raise
+
+
+def _schema(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("pragma user_version").fetchone()[0])
 
 
 def _read(kind: str, body: bytes) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, cast
 
 from migctl.backends.protocol import Change, ChangeType, Expired, Listing, NotFound, Unavailable
-from migctl.objects import Object, T
+from migctl.objects import Object, T, singular
 
 LOG_LENGTH = 4096
 """Changes kept for watches that start in the past, at least."""
@@ -105,7 +105,7 @@ class State:
 
 def missing(kind: type[Object], name: str, project: str) -> NotFound:
     where = f" in project {project!r}" if project else ""
-    return NotFound(f"there is no {kind.__name__.lower()} {name!r}{where}")
+    return NotFound(f"there is no {singular(kind)} {name!r}{where}")
 
 
 def _expired(since: str) -> Expired:

@@ -14,7 +14,7 @@ from migctl.backends.merge import check_identity, decoded, merged
 from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
 from migctl.backends.sqlite.state import State, missing
 from migctl.clock import Clock
-from migctl.objects import Object, T, encode
+from migctl.objects import Object, T, encode, singular
 
 Uids = Callable[[], str]
 
@@ -35,7 +35,7 @@ class Transaction:
         if self._find(type(obj), obj.meta.name, obj.meta.project) is not None:
             where = f" in project {obj.meta.project!r}" if obj.meta.project else ""
             raise AlreadyExists(
-                f"{type(obj).__name__.lower()} {obj.meta.name!r} exists already{where}",
+                f"{singular(type(obj))} {obj.meta.name!r} exists already{where}",
                 hint="choose another name, or delete it first",
             )
         born = replace(obj.meta, uid=self._uids(), created=self._clock(), deleting=None)
@@ -45,7 +45,7 @@ class Transaction:
         stored = self._stored(obj)
         if fenced and stored.meta.version != obj.meta.version:
             raise Conflict(
-                f"{type(obj).__name__.lower()} {obj.meta.name!r} was changed since it was read",
+                f"{singular(type(obj))} {obj.meta.name!r} was changed since it was read",
                 hint="read it again and repeat the change",
             )
         patched = merged(stored, changes)

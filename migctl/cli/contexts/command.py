@@ -19,7 +19,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.objects import API_VERSION
 
-app = typer.Typer(cls=PatientGroup, help="Contexts: the control planes that commands can be about.", **APP_SETTINGS)
+app = typer.Typer(cls=PatientGroup, help="Contexts: the control planes to choose from.", **APP_SETTINGS)
 app.callback()(lambda: None)
 
 

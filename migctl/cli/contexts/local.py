@@ -13,7 +13,7 @@ from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.cli.contexts.control import Execution, Identity
-from migctl.objects import Node, Project, Workload
+from migctl.objects import GpuNode, Project, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -55,7 +55,7 @@ class LocalRuntime:
         return observe.snapshot(mirror, now)
 
     async def preview(self: Beside, workload: Workload) -> None:
-        projects, nodes = (await self.list(Project)).items, (await self.list(Node)).items
+        projects, nodes = (await self.list(Project)).items, (await self.list(GpuNode)).items
         reports = [node.status.report for node in nodes if node.status.report]
         admission.check(workload, projects, [model for report in reports for model in report.models.values()])
         try:

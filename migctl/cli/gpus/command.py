@@ -19,7 +19,7 @@ from migctl.cli.grammar import options
 from migctl.cli.nodes import fleet
 from migctl.cli.nodes.fleet import Fleet, SeenGpu
 from migctl.cli.output import formats, tables, watching
-from migctl.objects import API_VERSION, Claim, Node
+from migctl.objects import API_VERSION, Claim, GpuNode
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -66,7 +66,7 @@ def gpus(
         if watch and format in (MapFormat.TABLE, MapFormat.WIDE) and sys.stdout.isatty():
             await _live(control, names or (), format)
         elif watch:
-            await watching.follow(control, (Node, Claim), look)
+            await watching.follow(control, (GpuNode, Claim), look)
         else:
             await look()
 
@@ -121,7 +121,7 @@ async def _live(control: Control, names: Sequence[str], format: MapFormat) -> No
             live.update(_picture(row, seen, terminal.width, format is MapFormat.WIDE), refresh=True)
             return True
 
-        await watching.follow(control, (Node, Claim), draw, every=REDRAW_S)
+        await watching.follow(control, (GpuNode, Claim), draw, every=REDRAW_S)
 
 
 def svg(row: Sequence[SeenGpu], seen: Fleet) -> str:

@@ -17,7 +17,7 @@ Finding = dict[str, str]
 
 
 def doctor(context: typer.Context, output: options.Output = None) -> None:
-    """Check this machine, and say what to do.
+    """Check this machine; say what to do.
 
     Looks at driver, MIG, permissions, foreign GPU programs and containers, and changes nothing.
     Exit code 1 when something keeps GPUs from being shared.

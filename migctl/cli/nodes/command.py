@@ -25,7 +25,7 @@ from migctl.cli.output.listings import Listed, View, view
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import Listing
 from migctl.cli.session import Session
-from migctl.objects import Claim, DynamicMig, Node
+from migctl.objects import Claim, DynamicMig, GpuNode
 
 SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
 
@@ -34,7 +34,7 @@ SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has
 class Row:
     """A node and its GPUs."""
 
-    node: Node
+    node: GpuNode
     gpus: tuple[SeenGpu, ...]
 
     @property
@@ -94,7 +94,7 @@ def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
             return [Row(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
 
         listing = Listing(table(asked.world.now), shown, read, empty="no nodes")
-        await watching.write(control, (Node, Claim), listing, watch)
+        await watching.write(control, (GpuNode, Claim), listing, watch)
 
     asked.run(written)
 
@@ -144,11 +144,11 @@ async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, Dy
 
     async def answered_before() -> bool:
         """Whether the answer to an earlier wish, which was taken back, still stands."""
-        now = await control.get(Node, name)
+        now = await control.get(GpuNode, name)
         return _answers(now, on) and now.spec.dynamic_mig != on
 
     async def unanswered() -> bool:
-        now = await control.get(Node, name)
+        now = await control.get(GpuNode, name)
         answers[:] = [now.status.dynamic_mig] if now.status.dynamic_mig is not None and _answers(now, on) else []
         return not answers
 
@@ -160,7 +160,7 @@ async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, Dy
     return name, answers[0]
 
 
-def _answers(node: Node, on: bool) -> bool:
+def _answers(node: GpuNode, on: bool) -> bool:
     return node.status.dynamic_mig is not None and node.status.dynamic_mig.wanted == on
 
 
@@ -170,14 +170,14 @@ async def _until_not(control: Control, name: str, holds: Callable[[], Awaitable[
         return
     try:
         async with asyncio.timeout(SWITCH_S):
-            await watching.follow(control, (Node,), holds)
+            await watching.follow(control, (GpuNode,), holds)
     except TimeoutError:
         hint = "migctl node list -o yaml shows what comes of it"
         raise Failure(f"node {name} has not answered in {SWITCH_S:g} s", hint=hint, code=ExitCode.TIMEOUT) from None
 
 
-async def _node(control: Control, name: str | None) -> Node:
-    nodes = {node.meta.name: node for node in (await control.list(Node)).items}
+async def _node(control: Control, name: str | None) -> GpuNode:
+    nodes = {node.meta.name: node for node in (await control.list(GpuNode)).items}
     known = f"nodes: {', '.join(sorted(nodes))}"
     if name is None and len(nodes) != 1:
         raise usage("there are several nodes: name one", hint=known)

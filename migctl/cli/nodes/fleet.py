@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from migctl.backends.protocol import ControlPlane
 from migctl.cli.workloads.jobs import holds
-from migctl.objects import Claim, Node
+from migctl.objects import Claim, GpuNode
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel
@@ -31,7 +31,7 @@ class Held:
 class SeenGpu:
     """One GPU: as its node reports it, and what was allocated on it."""
 
-    node: Node
+    node: GpuNode
     gpu: Gpu
     model: GpuModel
     held: tuple[Held, ...]
@@ -51,7 +51,7 @@ class SeenGpu:
 class Fleet:
     """Nodes by name and GPUs by node and index."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[GpuNode, ...]
     gpus: tuple[SeenGpu, ...]
     claims: Mapping[str, Claim]
 
@@ -74,11 +74,11 @@ class Fleet:
 
 
 async def read(control: ControlPlane) -> Fleet:
-    nodes, claims = await asyncio.gather(control.list(Node), control.list(Claim))
+    nodes, claims = await asyncio.gather(control.list(GpuNode), control.list(Claim))
     return build(nodes.items, claims.items)
 
 
-def build(nodes: Iterable[Node], claims: Iterable[Claim]) -> Fleet:
+def build(nodes: Iterable[GpuNode], claims: Iterable[Claim]) -> Fleet:
     """The fleet that these objects describe."""
     claims = tuple(claims)
     held: dict[str, list[Held]] = defaultdict(list)
@@ -97,7 +97,7 @@ def _since(claim: Claim) -> tuple[float, str]:
     return since.timestamp() if since else 0.0, claim.meta.uid
 
 
-def _gpus(node: Node, held: Mapping[str, list[Held]]) -> Iterator[SeenGpu]:
+def _gpus(node: GpuNode, held: Mapping[str, list[Held]]) -> Iterator[SeenGpu]:
     report = node.status.report
     if report is not None:
         for gpu in sorted(report.gpus, key=lambda gpu: gpu.index):

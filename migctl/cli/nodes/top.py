@@ -22,7 +22,7 @@ from migctl.cli.output.listings import Listed, view
 from migctl.cli.output.tables import Column
 from migctl.cli.output.watching import Listing
 from migctl.cli.workloads.jobs import Job, jobs
-from migctl.objects import Claim, Node, Workload
+from migctl.objects import Claim, GpuNode, Workload
 
 
 class What(StrEnum):
@@ -73,7 +73,7 @@ def top(
 
         table = _nodes() if what is What.NODES else _jobs()
         listing = Listing(table, shown, read, empty=f"no {what}")
-        await watching.write(control, (Node, Workload, Claim), listing, watch)
+        await watching.write(control, (GpuNode, Workload, Claim), listing, watch)
 
     asked.run(written)
 
@@ -87,7 +87,7 @@ def _memory_in_use(seen: Fleet) -> Mapping[str, int]:
     return used
 
 
-def _node(seen: Fleet, node: Node) -> Row:
+def _node(seen: Fleet, node: GpuNode) -> Row:
     gpus: list[SeenGpu] = seen.on(node.meta.name)
     report = node.status.report
     return Row(

@@ -39,7 +39,9 @@ def listing(kind: str, objects: Sequence[Object]) -> dict[str, Any]:
 
 def name(obj: Object) -> str:
     """`workload/frac05`, what -o name prints and a noun-taking command accepts."""
-    return f"{type(obj).__name__.lower()}/{obj.meta.name}"
+    from migctl.objects import singular
+
+    return f"{singular(type(obj))}/{obj.meta.name}"
 
 
 def write(body: Mapping[str, Any], format: Format) -> None:

@@ -18,14 +18,14 @@ from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.cli.plans.what_if import ask_of, joined
+from migctl.cli.plans.what_if import gpu_request_of, joined
 from migctl.cli.session import Session
 from migctl.objects import API_VERSION
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
     from solver.defragment import Proposal
-    from solver.model.demand import Ask
+    from solver.model.demand import Demand
     from solver.model.snapshot import Snapshot
 
 Row = tuple[str, str, str]
@@ -46,7 +46,7 @@ def defrag(
     A moved workload starts again in its new place. Work that may not be preempted stays where it is.
     """
     asked = session.of(context)
-    ask = ask_of(target).to_ask() if target else None
+    demand = gpu_request_of(target).to_demand() if target else None
     if apply and not yes and not sys.stdin.isatty():
         raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
     if apply and asked.place.cluster:
@@ -55,7 +55,7 @@ def defrag(
             cause="places are kept for moved pods by the controller alone",
             hint="migctl plan defrag shows them; what is deleted is placed anew: kubectl delete pod POD",
         )
-    state, proposal = asked.run(lambda control: _proposed(control, asked, ask, moves))
+    state, proposal = asked.run(lambda control: _proposed(control, asked, demand, moves))
     shown = view(asked, output)
     if shown.format.for_people:
         _write(state, proposal)
@@ -63,15 +63,15 @@ def defrag(
         formats.write(_document(state, proposal), shown.format)
     if apply and proposal.moves:
         _ask(len(proposal.moves), yes)
-        asked.run(lambda control: _apply(control, asked, ask, moves, proposal))
+        asked.run(lambda control: _apply(control, asked, demand, moves, proposal))
         session.note(f"{len(proposal.moves)} told to move; next: migctl gpus -w")
 
 
-async def _proposed(control: Control, asked: Session, ask: Ask | None, moves: int) -> tuple[Snapshot, Proposal]:
+async def _proposed(control: Control, asked: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
     from solver.defragment import propose
 
     state = await control.snapshot(asked.world.now())
-    return state, propose(state, moves, ask)
+    return state, propose(state, moves, demand)
 
 
 def _ask(count: int, yes: bool) -> None:
@@ -79,12 +79,12 @@ def _ask(count: int, yes: bool) -> None:
         typer.confirm(f"Move {count} workload{'s' if count > 1 else ''}, each starting again?", abort=True, err=True)
 
 
-async def _apply(control: Control, asked: Session, ask: Ask | None, moves: int, shown: Proposal) -> None:
+async def _apply(control: Control, asked: Session, demand: Demand | None, moves: int, shown: Proposal) -> None:
     from migctl.backends.mirror import Mirror
     from migctl.controller.apply import Applier
     from migctl.objects import StepState
 
-    state, newest = await _proposed(control, asked, ask, moves)
+    state, newest = await _proposed(control, asked, demand, moves)
     if newest.moves != shown.moves:
         raise Failure(
             "nothing was moved: the cluster has changed since the moves were shown",

@@ -20,7 +20,7 @@ from migctl.cli.output.watching import Listing
 from migctl.cli.plans.defrag import defrag
 from migctl.cli.plans.what_if import what_if
 from migctl.cli.session import Session
-from migctl.objects import Plan, PlanOutcome, PlanSpec, PlanStep
+from migctl.objects import PlacementPlan, PlanOutcome, PlanSpec, PlanStep
 from solver.model.plan import Method
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 LATEST = "latest"
 
 
-async def newest_first(control: ControlPlane) -> list[Plan]:
-    plans = (await control.list(Plan)).items
+async def newest_first(control: ControlPlane) -> list[PlacementPlan]:
+    plans = (await control.list(PlacementPlan)).items
     return sorted(plans, key=lambda plan: (_created(plan), plan.meta.name), reverse=True)
 
 
-def _created(plan: Plan) -> float:
+def _created(plan: PlacementPlan) -> float:
     return plan.meta.created.timestamp() if plan.meta.created else 0.0
 
 
@@ -49,7 +49,7 @@ def certificate(spec: PlanSpec) -> str:
     return f"{spec.method}: placed as it came, without a bound"
 
 
-def _table(asked: Session) -> Listed[Plan]:
+def _table(asked: Session) -> Listed[PlacementPlan]:
     return Listed(
         "PlacementPlan",
         (
@@ -72,15 +72,15 @@ def _gap(spec: PlanSpec) -> str:
     return f"{spec.gap:.1%}" if spec.bound > 0 else "-"
 
 
-def _placed(plan: Plan) -> int:
+def _placed(plan: PlacementPlan) -> int:
     return sum(outcome.placed for outcome in plan.spec.outcomes)
 
 
-def _waiting(plan: Plan) -> int:
+def _waiting(plan: PlacementPlan) -> int:
     return len(plan.spec.outcomes) - _placed(plan)
 
 
-def _evictions(plan: Plan) -> int:
+def _evictions(plan: PlacementPlan) -> int:
     return sum(step.action == "evict" for step in plan.spec.steps)
 
 
@@ -102,10 +102,12 @@ def list_plans(
     shown = view(asked, output, not no_headers, sort_by)
 
     async def written(control: Control) -> None:
-        async def read() -> Sequence[Plan]:
+        async def read() -> Sequence[PlacementPlan]:
             return (await newest_first(control))[:limit]
 
-        await watching.write(control, (Plan,), Listing(_table(asked), shown, read, empty="no plans yet"), watch)
+        await watching.write(
+            control, (PlacementPlan,), Listing(_table(asked), shown, read, empty="no plans yet"), watch
+        )
 
     asked.run(written)
 
@@ -119,7 +121,7 @@ def show(
     """Show a plan: its steps in order, what it means for each request, its certificate."""
     asked = session.of(context)
 
-    async def read(control: Control) -> Plan:
+    async def read(control: Control) -> PlacementPlan:
         if name != LATEST:
             return await _find(control, name)
         plans = await newest_first(control)
@@ -131,14 +133,14 @@ def show(
     write_one(plan, view(asked, output), lambda: _write(plan, asked))
 
 
-async def _find(control: ControlPlane, name: str) -> Plan:
+async def _find(control: ControlPlane, name: str) -> PlacementPlan:
     try:
-        return await control.get(Plan, name.rpartition("/")[2])
+        return await control.get(PlacementPlan, name.rpartition("/")[2])
     except NotFound:
         raise not_found(f"no plan is called {name!r}", hint="migctl plan list; old plans are forgotten") from None
 
 
-def _write(plan: Plan, asked: Session) -> None:
+def _write(plan: PlacementPlan, asked: Session) -> None:
     spec = plan.spec
     tables.facts(
         ("Name", plan.meta.name),

@@ -20,7 +20,7 @@ from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.objects import GpuAsk
+from migctl.objects import GpuRequest
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -89,14 +89,14 @@ def what_if(
         formats.write(_document(difference), shown.format)
 
 
-def ask_of(text: str) -> GpuAsk:
+def gpu_request_of(text: str) -> GpuRequest:
     """0.5, 2, 10GB or 2g.10gb. Raises BadQuantity."""
     if _PROFILE.fullmatch(text):
-        return GpuAsk(profile=text)
+        return GpuRequest(profile=text)
     if text[-1:].isalpha():
-        return GpuAsk(memory_mib=quantities.flag_memory(text))
+        return GpuRequest(memory_mib=quantities.flag_memory(text))
     count = quantities.fraction_or_gpus(text)
-    return GpuAsk(fraction=count) if isinstance(count, float) else GpuAsk(devices=count)
+    return GpuRequest(fraction=count) if isinstance(count, float) else GpuRequest(devices=count)
 
 
 def _requests(texts: Sequence[str], project: str, interactive: bool, now: datetime) -> list[Request]:
@@ -107,7 +107,7 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
         match = _TIMES.fullmatch(text.strip())
         if match is None or int(match["count"] or 1) > MOST:
             raise usage(f"--add {text!r} is no request", hint="--add 0.5, --add '2g.10gb x3', --add 10GB")
-        ask = ask_of(match["what"]).to_ask()
+        gpu_request = gpu_request_of(match["what"]).to_demand()
         for _ in range(int(match["count"] or 1)):
             name = f"new-{len(made) + 1}"
             made.append(
@@ -116,7 +116,7 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
                     name=name,
                     workload=name,
                     project=project,
-                    ask=ask,
+                    demand=gpu_request,
                     priority=100 if interactive else 50,
                     preemptible=not interactive,
                     created=now.timestamp(),

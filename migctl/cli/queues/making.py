@@ -6,11 +6,12 @@ from migctl.backends.protocol import AlreadyExists
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.queues.columns import Q
+from migctl.objects import singular
 
 
 async def create(control: Control, queue: Q) -> Q:
     """The queue as it is stored; a failure that says what to do where there is one of that name."""
-    kind, name = type(queue).__name__.lower(), queue.meta.name
+    kind, name = singular(type(queue)), queue.meta.name
     try:
         return await control.create(queue)
     except AlreadyExists:

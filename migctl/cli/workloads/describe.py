@@ -109,7 +109,7 @@ def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
     yield "Environment", " ".join(f"{name}={value}" for name, value in spec.environment.items())
     yield "Node pools", ", ".join(spec.pools)
     yield "Created", _moment(job, asked)
-    yield "Requested", request_text(spec.ask)
+    yield "Requested", request_text(spec.gpu_request)
     yield "Allocated", f"{quantities.portion_text(job.allocated)} GPUs"
     yield "Parallelism", str(spec.parallelism) if spec.parallelism > 1 else ""
     yield "Completions", f"{status.succeeded} of {spec.completions}" if spec.completions else ""

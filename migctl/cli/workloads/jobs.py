@@ -12,7 +12,7 @@ import msgspec
 from migctl import quantities
 from migctl.backends.protocol import ControlPlane, NotFound
 from migctl.cli.failures import not_found, usage
-from migctl.objects import Claim, GpuAsk, Phase, Workload, WorkloadType
+from migctl.objects import Claim, GpuRequest, Phase, Workload, WorkloadType
 
 NOUNS = ("job", "jobs", "workload", "workloads", *WorkloadType)
 
@@ -74,27 +74,29 @@ def allocated(pod: Claim) -> float:
     return sum(share.portion for share in pod.status.allocation.devices)
 
 
-def ask_text(ask: GpuAsk, pods: int = 1) -> str:
+def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:
     """What was asked for, in its own terms: `0.50`, `2.00`, `4769 MiB`, `2 x 2g.10gb`."""
-    count = ask.devices * pods
-    if ask.memory_mib is None and ask.profile is None:
-        return quantities.portion_text((1.0 if ask.fraction is None else ask.fraction) * count)
-    thing = ask.profile or quantities.memory_text(ask.memory_mib or 0)
+    count = request.devices * pods
+    if request.memory_mib is None and request.profile is None:
+        return quantities.portion_text((1.0 if request.fraction is None else request.fraction) * count)
+    thing = request.profile or quantities.memory_text(request.memory_mib or 0)
     return thing if count == 1 else f"{count} x {thing}"
 
 
-def request_text(ask: GpuAsk) -> str:
+def request_text(request: GpuRequest) -> str:
     """What was asked for, as a phrase: `0.50 GPU`, `2 GPUs`, `5120 MiB on each of 2 GPUs`."""
-    if ask.fraction is None and ask.memory_mib is None and ask.profile is None:
-        return "1 GPU" if ask.devices == 1 else f"{ask.devices} GPUs"
-    one = ask_text(msgspec.structs.replace(ask, devices=1)) + (" GPU" if ask.fraction is not None else "")
-    return one if ask.devices == 1 else f"{one.removesuffix(' GPU')} on each of {ask.devices} GPUs"
+    if request.fraction is None and request.memory_mib is None and request.profile is None:
+        return "1 GPU" if request.devices == 1 else f"{request.devices} GPUs"
+    one = gpu_request_text(msgspec.structs.replace(request, devices=1)) + (
+        " GPU" if request.fraction is not None else ""
+    )
+    return one if request.devices == 1 else f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs"
 
 
 def gpus_cell(job: Job) -> str:
     """`Allocated (Requested)`: nothing is allocated any more to what is over."""
     held = "-" if job.phase.finished else quantities.portion_text(job.allocated)
-    return f"{held} ({ask_text(job.workload.spec.ask, job.workload.spec.parallelism)})"
+    return f"{held} ({gpu_request_text(job.workload.spec.gpu_request, job.workload.spec.parallelism)})"
 
 
 def names_only(words: list[str]) -> list[str]:

@@ -20,7 +20,7 @@ from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output.listings import View, write_one
 from migctl.cli.session import Session
 from migctl.cli.workloads.jobs import request_text
-from migctl.objects import GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 
 NAMES_TO_TRY = 10
 
@@ -57,7 +57,7 @@ class Wish:
     pools: Sequence[str] = ()
 
 
-def ask(wish: Wish) -> GpuAsk:
+def gpu_request(wish: Wish) -> GpuRequest:
     """The GPUs asked for: exactly one kind of request. Devices alone are whole GPUs."""
     given = {"-g": wish.gpus, "--gpu-memory": wish.memory, "--mig-profile": wish.profile}
     chosen = [flag for flag, value in given.items() if value is not None]
@@ -68,30 +68,30 @@ def ask(wish: Wish) -> GpuAsk:
         )
     devices = wish.devices or 1
     if wish.memory is not None:
-        return GpuAsk(memory_mib=quantities.flag_memory(wish.memory), devices=devices)
+        return GpuRequest(memory_mib=quantities.flag_memory(wish.memory), devices=devices)
     if wish.profile is not None:
-        return GpuAsk(profile=wish.profile, devices=devices)
+        return GpuRequest(profile=wish.profile, devices=devices)
     if wish.gpus is not None:
         return _counted(wish.gpus, wish.devices)
     if wish.devices is None:
         raise usage("no GPU is asked for", hint="-g 0.5, -g 1, --gpu-memory 5G or --mig-profile 2g.10gb")
-    return GpuAsk(devices=devices)
+    return GpuRequest(devices=devices)
 
 
-def _counted(gpus: str, devices: int | None) -> GpuAsk:
+def _counted(gpus: str, devices: int | None) -> GpuRequest:
     count = quantities.fraction_or_gpus(gpus)
     if isinstance(count, float):
-        return GpuAsk(fraction=count, devices=devices or 1)
+        return GpuRequest(fraction=count, devices=devices or 1)
     if devices is not None:
         raise usage(f"{gpus} GPUs on {devices} devices each is no request", hint="-g N, or -g FRACTION --gpu-devices N")
-    return GpuAsk(devices=count)
+    return GpuRequest(devices=count)
 
 
 def workload(wish: Wish, asked: Session, project: str) -> Workload:
     """The workload that a wish describes, Raises Failure or BadQuantity where it breaks a rule."""
     spec = WorkloadSpec(
         type=wish.type,
-        ask=ask(wish),
+        gpu_request=gpu_request(wish),
         image=wish.image,
         command=wish.command,
         entrypoint=wish.entrypoint,
@@ -164,7 +164,8 @@ async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_
 
 def _summary(made: Workload, dry_run: bool) -> str:
     verb = "Would submit" if dry_run else "Submitted"
-    return f"{verb} {made.spec.type} {made.meta.name} to project {made.meta.project}: {request_text(made.spec.ask)}"
+    wanted = request_text(made.spec.gpu_request)
+    return f"{verb} {made.spec.type} {made.meta.name} to project {made.meta.project}: {wanted}"
 
 
 def _advise(asked: Session, made: Workload, project: str | None, dry_run: bool) -> None:

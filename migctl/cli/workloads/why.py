@@ -22,7 +22,7 @@ from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.workloads.describe import share_text
 from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
-from migctl.objects import API_VERSION, Claim, Phase, Plan, PlanOutcome, Workload
+from migctl.objects import API_VERSION, Claim, Phase, PlacementPlan, PlanOutcome, Workload
 from solver.model.demand import DeviceShare
 
 NEXT = {
@@ -38,7 +38,7 @@ class Answer:
     """A workload, the newest plan that speaks of its pods, and what that says."""
 
     job: Job
-    plan: Plan | None
+    plan: PlacementPlan | None
     outcomes: tuple[PlanOutcome, ...]
     fleet: Fleet
     workloads: dict[str, Workload]
@@ -98,7 +98,11 @@ async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ..
 
 def _write(found: Answer, asked: Session) -> None:
     job = found.job
-    print(f"{job.name} is {job.phase}" + _since(job, asked) + f"; it asks for {request_text(job.workload.spec.ask)}")
+    print(
+        f"{job.name} is {job.phase}"
+        + _since(job, asked)
+        + f"; it asks for {request_text(job.workload.spec.gpu_request)}"
+    )
     reasons = _reasons(job, found.outcomes)
     for reason, pods in reasons.items():
         print(f"  {reason}" + (f" ({pods} pods)" if pods > 1 else ""))

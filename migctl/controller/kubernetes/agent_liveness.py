@@ -16,7 +16,7 @@ from migctl.backends.kubernetes.client.api import Api
 from migctl.backends.kubernetes.client.resources import GPU_NODES
 from migctl.backends.protocol import Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
-from migctl.objects import Node
+from migctl.objects import GpuNode
 
 log = structlog.get_logger()
 
@@ -32,7 +32,7 @@ class Heartbeats:
         self._patience = timedelta(seconds=silent_s)
         self._heard: dict[str, tuple[datetime, datetime]] = {}
 
-    def silent_since(self, node: Node, now: datetime) -> datetime | None:
+    def silent_since(self, node: GpuNode, now: datetime) -> datetime | None:
         """Since when nothing was heard of a node's agent; None where it is not silent, or never said anything."""
         reported = node.status.reported
         if reported is None:
@@ -64,14 +64,14 @@ class SilenceKeeper:
 
     async def round(self) -> None:
         """Mark the nodes whose agents went silent since the last look."""
-        for node in self._cluster.all(Node):
+        for node in self._cluster.all(GpuNode):
             since = self._heartbeats.silent_since(node, self._clock())
             if since is not None and node.status.ready:
                 await self._mark(
                     node, f"the agent is silent since {since:%Y-%m-%dT%H:%M:%SZ}: look at its pod and node"
                 )
 
-    async def _mark(self, node: Node, message: str) -> None:
+    async def _mark(self, node: GpuNode, message: str) -> None:
         """Only while the report is the old one."""
         fence = {"uid": node.meta.uid, "resourceVersion": node.meta.version}
         body = {"metadata": fence, "status": {"ready": False, "message": message}}

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from migctl.backends.kubernetes.cache.cluster import Cluster
 from migctl.backends.kubernetes.cache.records import ClaimRecord
-from migctl.objects import Node
+from migctl.objects import GpuNode
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
@@ -42,7 +42,7 @@ def _age(record: ClaimRecord) -> tuple[datetime, str]:
 
 
 def _prepared(cluster: Cluster, record: ClaimRecord) -> bool:
-    node = cluster.get(Node, record.grant.node) if record.grant else None
+    node = cluster.get(GpuNode, record.grant.node) if record.grant else None
     report = node.status.report if node else None
     return report is not None and record.uid in report.held
 

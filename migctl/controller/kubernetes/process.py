@@ -32,7 +32,7 @@ from migctl.controller.kubernetes.profile_catalog import CatalogKeeper
 from migctl.controller.kubernetes.project_namespaces import ProjectsKeeper
 from migctl.controller.kubernetes.snapshot import Observer
 from migctl.controller.loop import Controller, Planner
-from migctl.objects import Claim, Department, Event, Node, Plan, Project
+from migctl.objects import Claim, Department, Event, GpuNode, PlacementPlan, Project
 from solver.model.snapshot import Policy
 
 LEASE = "migctl-controller"
@@ -65,8 +65,8 @@ class KubernetesController:
             {
                 Project: custom_store.projects(api, self.cluster.take),
                 Department: custom_store.departments(api, self.cluster.take),
-                Node: custom_store.nodes(api, self.cluster.take),
-                Plan: custom_store.plans(api, self.plan_history.note),
+                GpuNode: custom_store.nodes(api, self.cluster.take),
+                PlacementPlan: custom_store.plans(api, self.plan_history.note),
                 Claim: ControllerClaims(self.cluster, placements, pods),
                 Event: EventStore(api, self.recorder, self._subject),
             }

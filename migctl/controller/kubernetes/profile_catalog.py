@@ -8,7 +8,7 @@ from migctl.backends.kubernetes.cache.cluster import Cluster
 from migctl.backends.kubernetes.client.api import Api
 from migctl.backends.kubernetes.client.resources import CONFIG_MAPS
 from migctl.backends.protocol import AlreadyExists, ControlPlaneError, NotFound
-from migctl.objects import Node
+from migctl.objects import GpuNode
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ class CatalogKeeper:
 
     async def round(self) -> None:
         """Write the list where it differs from what was written last."""
-        reports = [node.status.report for node in self._cluster.all(Node) if node.status.report is not None]
+        reports = [node.status.report for node in self._cluster.all(GpuNode) if node.status.report is not None]
         names = {p.name for report in reports for model in report.models.values() for p in model.profiles}
         text = " ".join(sorted(names))
         if text == self._written:

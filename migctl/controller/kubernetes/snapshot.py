@@ -21,7 +21,7 @@ from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity
 from migctl.backends.kubernetes.meaning.quantities import Room
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
-from migctl.objects import Claim, Node
+from migctl.objects import Claim, GpuNode
 from solver.model import cluster as model
 from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
@@ -43,7 +43,7 @@ class Observer:
         promised = self._promised()
         strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
         pods = self._pods() if state.pending or strict else {}
-        silent = {node.meta.name for node in self._cluster.all(Node) if self._heartbeats.silent_since(node, now)}
+        silent = {node.meta.name for node in self._cluster.all(GpuNode) if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
             nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),

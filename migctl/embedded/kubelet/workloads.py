@@ -135,7 +135,7 @@ class WorkloadController:
             spec=ClaimSpec(
                 workload=workload.meta.name,
                 workload_uid=workload.meta.uid,
-                ask=spec.ask,
+                gpu_request=spec.gpu_request,
                 index=index,
                 attempt=attempt,
                 priority=spec.priority,

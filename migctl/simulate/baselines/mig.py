@@ -155,15 +155,15 @@ class MigBaseline:
         self._used, self._node = np.zeros(len(hosts)), rule.node
 
     def admit(self, request: Request, now: float) -> Admission | None:
-        assert isinstance(request.ask, MigProfile)
+        assert isinstance(request.demand, MigProfile)
         scores = np.full(len(self._boards), np.inf)
         for model, here in self._of_model.items():
             if not request.pools or model in request.pools:
-                scores[here] = self._lookups[model].scores(request.ask.profile)[self._mask[here]]
+                scores[here] = self._lookups[model].scores(request.demand.profile)[self._mask[here]]
         if self._node:
             scores += self._node * self._used[self._host]
         best = int(np.argmin(scores))
-        return None if scores[best] == np.inf else self._take(request, request.ask.profile, self._boards[best], now)
+        return None if scores[best] == np.inf else self._take(request, request.demand.profile, self._boards[best], now)
 
     def release(self, claim: str) -> None:
         board = self._cluster.boards[self._cluster.held[claim].grant.devices[0].gpu]
@@ -173,7 +173,7 @@ class MigBaseline:
     def _take(self, request: Request, profile: str, board: Board, now: float) -> Admission:
         assert board.table is not None
         slot = self._lookups[board.gpu.model].slot(profile, board.mask)
-        (option,) = board.table.mig_options(request.ask, MemoryRule.PROPORTIONAL)
+        (option,) = board.table.mig_options(request.demand, MemoryRule.PROPORTIONAL)
         reused = Placement(profile, slot.start) in board.idle
         destroys = () if reused else board.in_the_way(slot, board.occupants, board.idle)
         assert destroys is not None, "the plain profiles of a mix fit beside one another wherever units are free"

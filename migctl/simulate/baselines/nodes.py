@@ -11,7 +11,7 @@ from migctl.simulate.baselines.fragments import Kind
 from migctl.simulate.fleet import Fleet
 from solver.gpu_tables.tables import MILLIONTHS, millionths, plain_option
 from solver.model.cluster import Gpu
-from solver.model.demand import Ask, Fraction, Grant, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Grant, Request, WholeGpus
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -20,14 +20,14 @@ UNCOUNTED = 2**62
 
 
 def kind_of(request: Request) -> Kind:
-    return Kind(request.cpu_milli, request.memory_mib, request.ask.devices, _need(request.ask))
+    return Kind(request.cpu_milli, request.memory_mib, request.demand.devices, _need(request.demand))
 
 
-def _need(ask: Ask) -> int:
-    if isinstance(ask, WholeGpus):
+def _need(demand: Demand) -> int:
+    if isinstance(demand, WholeGpus):
         return MILLIONTHS
-    assert isinstance(ask, Fraction)
-    return millionths(ask.portion)
+    assert isinstance(demand, Fraction)
+    return millionths(demand.portion)
 
 
 class Nodes:
@@ -68,7 +68,7 @@ class Nodes:
         self._book(kind, row, chosen, -1)
         shares = []
         for gpu in (self._gpus[row][column] for column in chosen):
-            option = plain_option(request.ask, gpu.memory_mib)
+            option = plain_option(request.demand, gpu.memory_mib)
             assert option is not None
             shares.append(option.share(gpu))
         return Grant(self.names[row], tuple(shares))

@@ -22,12 +22,12 @@ from types import MappingProxyType
 from migctl.simulate.events import SECONDS_PER_HOUR, Arrival
 from migctl.simulate.fleet import PROJECT, Fleet
 from solver.gpu_tables.tables import table
-from solver.model.demand import Ask, Fraction, MigProfile, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
 
 Sizes = Sequence[float]
 ENDS = 0.9
-PLAIN: tuple[tuple[Ask, float], ...] = ((Fraction(1 / 8), 1 / 8), (Fraction(1 / 4), 1 / 4), (Fraction(1 / 2), 1 / 2))
+PLAIN: tuple[tuple[Demand, float], ...] = ((Fraction(1 / 8), 1 / 8), (Fraction(1 / 4), 1 / 4), (Fraction(1 / 2), 1 / 2))
 
 
 def _bimodal(sizes: Sizes) -> list[float]:
@@ -60,19 +60,19 @@ class Workload:
     def on(self, fleet: Fleet) -> Iterator[Arrival]:
         """The arrivals: the same for everybody who asks."""
         rng = Random(self.seed)
-        asks, weights = _demand(fleet, self.mix)
-        mean = sum(w * fleet.size(ask).room for (ask, _), w in zip(asks, weights, strict=True)) / sum(weights)
+        demands, weights = _demand(fleet, self.mix)
+        mean = sum(w * fleet.size(demand).room for (demand, _), w in zip(demands, weights, strict=True)) / sum(weights)
         every = mean * self.lifetime / (self.load * len(fleet.gpus))
         now = 0.0
         for number in range(self.arrivals):
             now += rng.expovariate(1 / every)
-            ask, pools = rng.choices(asks, weights)[0]
+            demand, pools = rng.choices(demands, weights)[0]
             name = f"request-{number}"
-            request = Request(name, name, PROJECT, ask, created=now, workload=name, pools=pools)
+            request = Request(name, name, PROJECT, demand, created=now, workload=name, pools=pools)
             yield Arrival(now, request, rng.expovariate(1 / self.lifetime))
 
 
-def usual_asks(model: GpuModel) -> list[tuple[Ask, float]]:
+def usual_asks(model: GpuModel) -> list[tuple[Demand, float]]:
     """What is asked for on this model and the part of a GPU it takes, the smallest first."""
     if not model.units:
         return [*PLAIN, (WholeGpus(), 1.0)]
@@ -80,9 +80,9 @@ def usual_asks(model: GpuModel) -> list[tuple[Ask, float]]:
     return [(MigProfile(profile.name), profile.size / model.units) for profile in profiles]
 
 
-def _demand(fleet: Fleet, mix: str) -> tuple[list[tuple[Ask, tuple[str, ...]]], list[float]]:
+def _demand(fleet: Fleet, mix: str) -> tuple[list[tuple[Demand, tuple[str, ...]]], list[float]]:
     """Asks (with the pool that they go to, where the fleet has several) and how often each is made."""
-    asks: list[tuple[Ask, tuple[str, ...]]] = []
+    demands: list[tuple[Demand, tuple[str, ...]]] = []
     weights: list[float] = []
     for model in fleet.models.values():
         usual = usual_asks(model)
@@ -90,6 +90,6 @@ def _demand(fleet: Fleet, mix: str) -> tuple[list[tuple[Ask, tuple[str, ...]]], 
         mean = sum(w * size for w, (_, size) in zip(often, usual, strict=True))
         gpus = sum(gpu.model == model.id for gpu in fleet.gpus)
         pools = (model.id,) if len(fleet.models) > 1 else ()
-        asks += [(ask, pools) for ask, _ in usual]
+        demands += [(demand, pools) for demand, _ in usual]
         weights += [w * gpus / mean for w in often]
-    return asks, weights
+    return demands, weights

@@ -22,7 +22,7 @@ from types import MappingProxyType
 from migctl.simulate.events import Arrival
 from migctl.simulate.fleet import PROJECT, Fleet
 from solver.model.cluster import Gpu, Node
-from solver.model.demand import Ask, Fraction, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Request, WholeGpus
 from solver.model.geometry import GpuModel
 
 WHOLE = 1000
@@ -80,7 +80,7 @@ def filling(pods: Sequence[Arrival], whole: Fleet, load: float, seed: int) -> tu
     rng, asked, drawn = Random(seed), 0.0, list[Arrival]()
     while asked < load * len(whole.gpus):
         pod = rng.choice(pods)
-        asked += whole.size(pod.request.ask).compute
+        asked += whole.size(pod.request.demand).compute
         name = f"{pod.request.name}-{len(drawn)}"
         drawn.append(replace(pod, request=replace(pod.request, claim=name, name=name, workload=name)))
     return staying(drawn)
@@ -111,13 +111,13 @@ def _arrival(path: Path, line: int, row: Row) -> Arrival:
     )
     if devices < 1 or not 0 < milli <= WHOLE:
         raise BadTrace(f"{path}, line {line}: {devices} GPUs, {milli} thousandths of each, is no request")
-    ask: Ask = WholeGpus(devices) if milli == WHOLE else Fraction(milli / WHOLE, devices)
+    demand: Demand = WholeGpus(devices) if milli == WHOLE else Fraction(milli / WHOLE, devices)
     request = Request(
         claim=row["name"],
         name=row["name"],
         workload=row["name"],
         project=PROJECT,
-        ask=ask,
+        demand=demand,
         created=float(created),
         pools=tuple(filter(None, row["gpu_spec"].split("|"))),
         cpu_milli=cpu,

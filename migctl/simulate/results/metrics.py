@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from migctl.simulate.events import Event, Kind
+from migctl.simulate.events import Kind, SimulationEvent
 from migctl.simulate.fleet import Fleet, Size
-from solver.model.demand import Ask, Fraction, Grant, MigProfile, WholeGpus
+from solver.model.demand import Demand, Fraction, Grant, MigProfile, WholeGpus
 
 SAMPLES = 400
 EPSILON = 1e-9
@@ -57,7 +57,7 @@ class Result:
     over_time: tuple[tuple[float, float], ...]
 
 
-def measure(policy: str, fleet: Fleet, events: Iterable[Event], arrivals: int, warm_up: int = 0) -> Result:
+def measure(policy: str, fleet: Fleet, events: Iterable[SimulationEvent], arrivals: int, warm_up: int = 0) -> Result:
     """arrivals: how many there are. Time is counted from the first that counts to the last."""
     meter = _Meter(fleet, warm_up, arrivals - 1)
     for event in events:
@@ -74,7 +74,7 @@ class _Occupied:
         self._grants: dict[str, Grant] = {}
         self._sharers: Counter[str] = Counter()
 
-    def see(self, event: Event, size: Size) -> None:
+    def see(self, event: SimulationEvent, size: Size) -> None:
         claim = event.arrival.request.claim
         if event.kind is Kind.ENDED:
             self.compute, self.room = self.compute - size.compute, self.room - size.room
@@ -99,15 +99,15 @@ class _Meter:
         self._fleet, self._first, self._last = fleet, first, last
         self._gpus = len(fleet.gpus)
         self._occupied = _Occupied()
-        self._asked: Counter[Ask] = Counter()
-        self._got: Counter[Ask] = Counter()
+        self._asked: Counter[Demand] = Counter()
+        self._got: Counter[Demand] = Counter()
         self._did: Counter[str] = Counter()
         self._waits: list[float] = []
         self._moments: list[tuple[float, float, int]] = []
         self._over = False
 
-    def see(self, event: Event) -> None:
-        size = self._fleet.size(event.arrival.request.ask)
+    def see(self, event: SimulationEvent) -> None:
+        size = self._fleet.size(event.arrival.request.demand)
         if event.number >= self._first:
             self._count(event, size)
         self._occupied.see(event, size)
@@ -116,23 +116,23 @@ class _Meter:
             self._moments.append((event.at, self._occupied.compute, self._occupied.in_use))
         self._over |= arrives and event.number == self._last
 
-    def _count(self, event: Event, size: Size) -> None:
-        ask = event.arrival.request.ask
+    def _count(self, event: SimulationEvent, size: Size) -> None:
+        demand = event.arrival.request.demand
         if event.kind is not Kind.ENDED:
-            self._asked[ask] += event.kind is not Kind.ADMITTED or event.at == event.arrival.at
+            self._asked[demand] += event.kind is not Kind.ADMITTED or event.at == event.arrival.at
         if event.kind in (Kind.REFUSED, Kind.WAITS):
             free = self._gpus - self._occupied.compute, self._gpus - self._occupied.room
             self._did["fragmented"] += free[0] + EPSILON >= size.compute and free[1] + EPSILON >= size.room
         if event.admission:
-            self._got[ask] += 1
+            self._got[demand] += 1
             self._waits.append(event.at - event.arrival.at)
             self._did["creates"] += event.admission.creates
             self._did["destroys"] += event.admission.destroys
             self._did["moves"] += len(event.admission.moves)
 
     def result(self, policy: str) -> Result:
-        computes = {ask: self._fleet.size(ask).compute for ask in self._asked}
-        asked, got = (sum(computes[ask] * n for ask, n in counts.items()) for counts in (self._asked, self._got))
+        computes = {demand: self._fleet.size(demand).compute for demand in self._asked}
+        asked, got = (sum(computes[demand] * n for demand, n in counts.items()) for counts in (self._asked, self._got))
         waits = sorted(self._waits)
         busy = self._over_time(2)
         placed = any(in_use for _, _, in_use in self._moments)
@@ -155,8 +155,8 @@ class _Meter:
             free_at_end=self._gpus - (self._moments[-1][1] if self._moments else 0.0),
             idle_at_end=self._gpus - self._moments[-1][2] if placed else None,
             by_size={
-                ask_text(ask): (count, self._got[ask])
-                for ask, count in sorted(self._asked.items(), key=_size(computes))
+                demand_text(demand): (count, self._got[demand])
+                for demand, count in sorted(self._asked.items(), key=_size(computes))
             },
             over_time=self._samples(),
         )
@@ -172,15 +172,15 @@ class _Meter:
         return tuple((at, compute / self._gpus) for at, compute, _ in self._moments[::every])
 
 
-def _size(computes: Mapping[Ask, float]) -> Callable[[tuple[Ask, int]], float]:
+def _size(computes: Mapping[Demand, float]) -> Callable[[tuple[Demand, int]], float]:
     return lambda item: computes[item[0]]
 
 
-def ask_text(ask: Ask) -> str:
+def demand_text(demand: Demand) -> str:
     """2g.10gb, 0.25 GPU, 8 GPUs."""
-    if isinstance(ask, MigProfile):
-        return ask.profile
-    if isinstance(ask, WholeGpus):
-        return f"{ask.devices} GPU{'s' if ask.devices > 1 else ''}"
-    assert isinstance(ask, Fraction)
-    return f"{ask.portion:g} GPU"
+    if isinstance(demand, MigProfile):
+        return demand.profile
+    if isinstance(demand, WholeGpus):
+        return f"{demand.devices} GPU{'s' if demand.devices > 1 else ''}"
+    assert isinstance(demand, Fraction)
+    return f"{demand.portion:g} GPU"

@@ -37,7 +37,7 @@ class Worker:
         self._connection: Connection | None = None
         self._ready = False
 
-    def ask(self, problem: Problem, seconds: float) -> Answer:
+    def solve(self, problem: Problem, seconds: float) -> Answer:
         """The answer within so many seconds. Raises WorkerFailed; a worker that was asked and is late is killed."""
         with self._lock:
             connection = self._started()

@@ -155,6 +155,6 @@ def _check_notes(user: str, pod: Json, before: Json | None) -> None:
     if user != CONTROLLER and (forged := [note for note in NOTES if old.get(note) != new.get(note)]):
         why = f"{', '.join(forged)}: only migctl's controller writes this"
         raise errors.denied("pods", name, "migctl-own-notes", why, forbidden=True)
-    if before is not None and (changed := [ask for ask in ASKS if old.get(ask) != new.get(ask)]):
+    if before is not None and (changed := [name for name in ASKS if old.get(name) != new.get(name)]):
         why = f"{', '.join(changed)} cannot be changed after the submission: delete the pod and submit it anew"
         raise errors.denied("pods", name, "migctl-own-notes", why)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from migctl.admission import check, check_change, check_project, check_removal, ranked
 from migctl.backends.protocol import Conflict, Invalid, NotFound
-from migctl.objects import GpuAsk, Meta, Project, ProjectSpec, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import GpuRequest, Meta, Project, ProjectSpec, Workload, WorkloadSpec, WorkloadType
 from solver.model import catalog
 
 PROJECTS = (
@@ -25,19 +25,21 @@ NAME = "frac05"
 
 
 def workload(name: str = NAME, project: str = "team-a", **spec: Any) -> Workload:
-    ask = spec.pop("ask", GpuAsk(fraction=0.5))
+    gpu_request = spec.pop("gpu_request", GpuRequest(fraction=0.5))
     kind = spec.pop("type", WorkloadType.TRAINING)
-    return Workload(meta=Meta(name=name, project=project), spec=WorkloadSpec(type=kind, ask=ask, **spec))
+    return Workload(
+        meta=Meta(name=name, project=project), spec=WorkloadSpec(type=kind, gpu_request=gpu_request, **spec)
+    )
 
 
 LEGAL = {
     "a fraction": workload(),
-    "a small fraction of two GPUs": workload(ask=GpuAsk(fraction=0.01, devices=2)),
-    "memory": workload(ask=GpuAsk(memory_mib=4769)),
-    "the least memory": workload(ask=GpuAsk(memory_mib=96)),
-    "a profile": workload(ask=GpuAsk(profile="2g.10gb")),
-    "a media profile": workload(ask=GpuAsk(profile="1g.5gb+me")),
-    "whole GPUs": workload(ask=GpuAsk(devices=8)),
+    "a small fraction of two GPUs": workload(gpu_request=GpuRequest(fraction=0.01, devices=2)),
+    "memory": workload(gpu_request=GpuRequest(memory_mib=4769)),
+    "the least memory": workload(gpu_request=GpuRequest(memory_mib=96)),
+    "a profile": workload(gpu_request=GpuRequest(profile="2g.10gb")),
+    "a media profile": workload(gpu_request=GpuRequest(profile="1g.5gb+me")),
+    "whole GPUs": workload(gpu_request=GpuRequest(devices=8)),
     "one letter": workload("a"),
     "63 letters": workload("a" * 63),
     "digits first": workload("0-a"),
@@ -63,19 +65,27 @@ REFUSED: dict[str, tuple[Workload, str, str]] = {
     "digits of elsewhere": (workload("a٣"), "meta.name", "no name"),
     "no project": (workload(project=""), "meta.project", "needs a project"),
     "a project that goes": (workload(project="leaving"), "meta.project", "being deleted"),
-    "no fraction": (workload(ask=GpuAsk(fraction=0.0)), "spec.ask.fraction", "above 0"),
-    "less than none": (workload(ask=GpuAsk(fraction=-1.0)), "spec.ask.fraction", "above 0"),
-    "all of it": (workload(ask=GpuAsk(fraction=1.0)), "spec.ask.fraction", "below 1"),
-    "more than one": (workload(ask=GpuAsk(fraction=1.5)), "spec.ask.fraction", "1.5"),
-    "not a number": (workload(ask=GpuAsk(fraction=float("nan"))), "spec.ask.fraction", "below 1"),
-    "little memory": (workload(ask=GpuAsk(memory_mib=95)), "spec.ask.memoryMib", "100 MB"),
-    "no memory": (workload(ask=GpuAsk(memory_mib=0)), "spec.ask.memoryMib", "100 MB"),
-    "two asks": (workload(ask=GpuAsk(fraction=0.5, memory_mib=5000)), "spec.ask", "a fraction and memory"),
-    "other two": (workload(ask=GpuAsk(profile="1g.5gb", memory_mib=5000)), "spec.ask", "memory and a MIG profile"),
-    "an unknown profile": (workload(ask=GpuAsk(profile="9g.99gb")), "spec.ask.profile", "1g.5gb, "),
-    "a misspelt profile": (workload(ask=GpuAsk(profile="2g.10g")), "spec.ask.profile", "2g.10gb"),
-    "no devices": (workload(ask=GpuAsk(devices=0)), "spec.ask.devices", "between 1"),
-    "too many devices": (workload(ask=GpuAsk(devices=10**9)), "spec.ask.devices", "between 1"),
+    "no fraction": (workload(gpu_request=GpuRequest(fraction=0.0)), "spec.gpuRequest.fraction", "above 0"),
+    "less than none": (workload(gpu_request=GpuRequest(fraction=-1.0)), "spec.gpuRequest.fraction", "above 0"),
+    "all of it": (workload(gpu_request=GpuRequest(fraction=1.0)), "spec.gpuRequest.fraction", "below 1"),
+    "more than one": (workload(gpu_request=GpuRequest(fraction=1.5)), "spec.gpuRequest.fraction", "1.5"),
+    "not a number": (workload(gpu_request=GpuRequest(fraction=float("nan"))), "spec.gpuRequest.fraction", "below 1"),
+    "little memory": (workload(gpu_request=GpuRequest(memory_mib=95)), "spec.gpuRequest.memoryMib", "100 MB"),
+    "no memory": (workload(gpu_request=GpuRequest(memory_mib=0)), "spec.gpuRequest.memoryMib", "100 MB"),
+    "two requests": (
+        workload(gpu_request=GpuRequest(fraction=0.5, memory_mib=5000)),
+        "spec.gpuRequest",
+        "a fraction and memory",
+    ),
+    "other two": (
+        workload(gpu_request=GpuRequest(profile="1g.5gb", memory_mib=5000)),
+        "spec.gpuRequest",
+        "memory and a MIG profile",
+    ),
+    "an unknown profile": (workload(gpu_request=GpuRequest(profile="9g.99gb")), "spec.gpuRequest.profile", "1g.5gb, "),
+    "a misspelt profile": (workload(gpu_request=GpuRequest(profile="2g.10g")), "spec.gpuRequest.profile", "2g.10gb"),
+    "no devices": (workload(gpu_request=GpuRequest(devices=0)), "spec.gpuRequest.devices", "between 1"),
+    "too many devices": (workload(gpu_request=GpuRequest(devices=10**9)), "spec.gpuRequest.devices", "between 1"),
     "no pods": (workload(parallelism=0), "spec.parallelism", "between 1"),
     "a flood of pods": (workload(parallelism=10**9), "spec.parallelism", "between 1"),
     "no completions": (workload(completions=0), "spec.completions", "between 1"),
@@ -110,12 +120,12 @@ def test_an_unknown_project_is_not_found_and_the_others_are_listed() -> None:
 
 def test_a_misspelt_profile_gets_its_neighbour_as_hint() -> None:
     with pytest.raises(Invalid) as refusal:
-        check(workload(ask=GpuAsk(profile="2g.10g")), PROJECTS, MODELS)
+        check(workload(gpu_request=GpuRequest(profile="2g.10g")), PROJECTS, MODELS)
     assert refusal.value.hint == "did you mean 2g.10gb?"
 
 
 def test_profiles_are_checked_once_nodes_are_known() -> None:
-    unknown = workload(ask=GpuAsk(profile="9g.99gb"))
+    unknown = workload(gpu_request=GpuRequest(profile="9g.99gb"))
     check(unknown, PROJECTS, ())
     with pytest.raises(Invalid, match="no GPU of this cluster has MIG"):
         check(unknown, PROJECTS, (catalog.find("v100"),))
@@ -148,7 +158,7 @@ def test_how_it_runs_may_change(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"ask": GpuAsk(fraction=0.6)}, "spec.ask"),
+        ({"gpu_request": GpuRequest(fraction=0.6)}, "spec.gpuRequest"),
         ({"type": WorkloadType.INFERENCE}, "spec.type"),
         ({"priority": 1000}, "spec.priority"),
         ({"preemptible": False}, "spec.preemptible"),
@@ -219,8 +229,8 @@ def test_a_project_with_workloads_stays() -> None:
 def test_any_ask_is_admitted_or_refused_with_a_sentence(
     name: str, fraction: float | None, memory: int | None, profile: str | None, devices: int
 ) -> None:
-    ask = GpuAsk(fraction=fraction, memory_mib=memory, profile=profile, devices=devices)
-    refusal = refusal_of(workload(name, ask=ask))
+    gpu_request = GpuRequest(fraction=fraction, memory_mib=memory, profile=profile, devices=devices)
+    refusal = refusal_of(workload(name, gpu_request=gpu_request))
     if refusal is not None:
         assert refusal.field
         assert str(refusal).startswith(refusal.field)

@@ -18,7 +18,7 @@ ROOT = "/apis/migctl.dev/v1alpha1"
 BODY: dict[str, Any] = {
     "kind": "Workload",
     "meta": {"name": "w", "project": "team-a"},
-    "spec": {"type": "training", "ask": {"fraction": 0.5}},
+    "spec": {"type": "training", "gpuRequest": {"fraction": 0.5}},
 }
 
 
@@ -32,7 +32,7 @@ async def test_a_list_says_what_it_is(served: Served) -> None:
 
 
 async def test_a_workload_is_created_for_its_sender_with_the_priority_of_its_type(served: Served) -> None:
-    spec = {"type": "workspace", "preemptible": False, "ask": {"fraction": 0.5}}
+    spec = {"type": "workspace", "preemptible": False, "gpuRequest": {"fraction": 0.5}}
     answer = await served.http.post(f"{ROOT}/workloads", json=BODY | {"spec": spec})
     assert answer.status_code == 201
     body = answer.json()
@@ -49,14 +49,21 @@ WRONG: dict[str, tuple[str, str, Any, int, str, str]] = {
     "a list": ("POST", "/workloads", [], 400, "Invalid", ""),
     "another kind": ("POST", "/workloads", BODY | {"kind": "Project"}, 400, "Invalid", "kind"),
     "an unknown field": ("POST", "/workloads", BODY | {"colour": 1}, 400, "Invalid", ""),
-    "a wrong type": ("POST", "/workloads", BODY | {"spec": {"type": "x", "ask": {}}}, 400, "Invalid", "spec.type"),
+    "a wrong type": (
+        "POST",
+        "/workloads",
+        BODY | {"spec": {"type": "x", "gpuRequest": {}}},
+        400,
+        "Invalid",
+        "spec.type",
+    ),
     "a fraction of 1.5": (
         "POST",
         "/workloads",
-        BODY | {"spec": {"type": "training", "ask": {"fraction": 1.5}}},
+        BODY | {"spec": {"type": "training", "gpuRequest": {"fraction": 1.5}}},
         400,
         "Invalid",
-        "spec.ask.fraction",
+        "spec.gpuRequest.fraction",
     ),
     "an unknown project": (
         "POST",

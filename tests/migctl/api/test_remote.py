@@ -16,7 +16,7 @@ from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.protocol import Conflict, Invalid, NotFound, Unavailable
-from migctl.objects import Node, Project
+from migctl.objects import GpuNode, Project
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
 from tests.migctl.api.conftest import Served
@@ -123,8 +123,8 @@ async def test_no_workload_comes_into_a_project_that_goes(served: Served) -> Non
 async def test_suspending_is_a_patch_and_changing_the_ask_is_refused(served: Served) -> None:
     workload = await served.remote.create(samples.workload("w"))
     assert (await served.remote.patch(workload, {"spec": {"suspended": True}})).spec.suspended
-    with pytest.raises(Invalid, match=r"spec\.ask"):
-        await served.remote.patch(workload, {"spec": {"ask": {"fraction": 0.9}}})
+    with pytest.raises(Invalid, match=r"spec\.gpuRequest"):
+        await served.remote.patch(workload, {"spec": {"gpuRequest": {"fraction": 0.9}}})
 
 
 async def test_two_hundred_at_once(served: Served) -> None:
@@ -136,10 +136,10 @@ async def test_two_hundred_at_once(served: Served) -> None:
 async def test_without_a_server_it_says_how_to_start_one(tmp_path: Path) -> None:
     async with RemoteControlPlane(tmp_path / "s") as remote:
         with pytest.raises(Unavailable, match="not running") as refusal:
-            await remote.list(Node)
+            await remote.list(GpuNode)
         assert "migctl up" in refusal.value.hint
         with pytest.raises(Unavailable):
-            await anext(remote.watch(Node, "1"))
+            await anext(remote.watch(GpuNode, "1"))
 
 
 async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found(tmp_path: Path) -> None:
@@ -147,15 +147,15 @@ async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found
     async with RemoteControlPlane(tmp_path / "s") as remote:
         async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
             since = (await remote.create(samples.node("n"))).meta.version
-            watch = remote.watch(Node, since)
+            watch = remote.watch(GpuNode, since)
             waiting = asyncio.ensure_future(anext(watch))
             await asyncio.wait([waiting], timeout=0.05)
         with pytest.raises(Unavailable, match="closed"):
             await waiting
         with pytest.raises(Unavailable, match="not running"):
-            await remote.list(Node)
+            await remote.list(GpuNode)
         async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
-            assert (await remote.get(Node, "n")).meta.version == since
+            assert (await remote.get(GpuNode, "n")).meta.version == since
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", b"SSH-2.0-OpenSSH\r\n"], ids=str)
@@ -166,7 +166,7 @@ async def test_a_peer_that_is_no_migctl_is_unavailable(tmp_path: Path, answer: b
 
     async with await asyncio.start_unix_server(impostor, tmp_path / "s"), RemoteControlPlane(tmp_path / "s") as remote:
         with pytest.raises(Unavailable, match="stopped answering"):
-            await remote.list(Node)
+            await remote.list(GpuNode)
 
 
 def test_a_path_that_is_too_long_is_refused_at_once(tmp_path: Path) -> None:

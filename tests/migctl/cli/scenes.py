@@ -13,9 +13,9 @@ from migctl.objects import (
     ClaimStatus,
     Event,
     EventSpec,
-    GpuAsk,
+    GpuNode,
+    GpuRequest,
     Meta,
-    Node,
     NodeStatus,
     Phase,
     Workload,
@@ -46,14 +46,14 @@ def gpu(node: str, index: int, model: str, instances: tuple[Instance, ...] = (),
     )
 
 
-def node(name: str, *gpus: Gpu, ready: bool = True, processes: Mapping[str | None, int] | None = None) -> Node:
+def node(name: str, *gpus: Gpu, ready: bool = True, processes: Mapping[str | None, int] | None = None) -> GpuNode:
     """A node with these GPUs. processes: MiB in use on the first GPU, by claim (None: nobody's)."""
     models = {gpu.model: catalog.find(gpu.model) for gpu in gpus}
     seen = tuple(GpuProcess(gpus[0].uuid, 100, mib, claim) for claim, mib in (processes or {}).items())
     report = NodeReport(
         name, "boot-1", 1, gpus, MappingProxyType(models), driver="580.10", simulated=True, processes=seen
     )
-    return Node(meta=Meta(name=name), status=NodeStatus(report=report, ready=ready))
+    return GpuNode(meta=Meta(name=name), status=NodeStatus(report=report, ready=ready))
 
 
 def mig_share(gpu: Gpu, profile: str, start: int) -> DeviceShare:
@@ -84,7 +84,7 @@ class Placed:
 async def workload(
     cluster: ControlPlane,
     name: str,
-    ask: GpuAsk,
+    gpu_request: GpuRequest,
     placed: Placed | None = None,
     *,
     project: str = "team-a",
@@ -96,7 +96,7 @@ async def workload(
     preemptible: bool = True,
 ) -> Workload:
     """Store a workload with one pod, as the controller would leave it."""
-    spec = WorkloadSpec(type=type, ask=ask, image="ubuntu", user="ada", preemptible=preemptible)
+    spec = WorkloadSpec(type=type, gpu_request=gpu_request, image="ubuntu", user="ada", preemptible=preemptible)
     shown = phase or (Phase.RUNNING if placed else Phase.PENDING)
     status = WorkloadStatus(
         phase=shown,
@@ -114,7 +114,7 @@ async def workload(
     await cluster.create(
         Claim(
             meta=Meta(name=f"{name}-0", project=project),
-            spec=ClaimSpec(workload=name, workload_uid=made.meta.uid, ask=ask, preemptible=preemptible),
+            spec=ClaimSpec(workload=name, workload_uid=made.meta.uid, gpu_request=gpu_request, preemptible=preemptible),
             status=ClaimStatus(
                 phase=shown,
                 allocation=grant,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from migctl.cli.gpus import picture
 from migctl.cli.gpus.blocks import blocks, free
 from migctl.cli.nodes import fleet
-from migctl.objects import Claim, GpuAsk
+from migctl.objects import Claim, GpuRequest
 from solver.model.cluster import Instance, InstanceState, SharedPart
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
@@ -28,13 +28,13 @@ def mapped(team: Cli) -> Cli:
     shared, taken, empty = (scenes.gpu("node-a", index, V100) for index in range(3))
 
     async def fill(cluster: Cluster) -> None:
-        await scenes.workload(cluster, "mem", GpuAsk(), Placed("node-b", (scenes.mig_share(mig, "2g.10gb", 0),)))
-        await scenes.workload(cluster, "new", GpuAsk(), Placed("node-b", (scenes.mig_share(mig, "1g.5gb", 6),)))
-        await scenes.workload(cluster, "half", GpuAsk(), Placed("node-a", (scenes.software_share(shared, 0.5),)))
+        await scenes.workload(cluster, "mem", GpuRequest(), Placed("node-b", (scenes.mig_share(mig, "2g.10gb", 0),)))
+        await scenes.workload(cluster, "new", GpuRequest(), Placed("node-b", (scenes.mig_share(mig, "1g.5gb", 6),)))
+        await scenes.workload(cluster, "half", GpuRequest(), Placed("node-a", (scenes.software_share(shared, 0.5),)))
         team.clock.advance(1)
         long = "a-workload-with-a-long-name"
-        await scenes.workload(cluster, long, GpuAsk(), Placed("node-a", (scenes.software_share(shared, 0.1),)))
-        await scenes.workload(cluster, "big", GpuAsk(), Placed("node-a", (scenes.whole(taken),)))
+        await scenes.workload(cluster, long, GpuRequest(), Placed("node-a", (scenes.software_share(shared, 0.1),)))
+        await scenes.workload(cluster, "big", GpuRequest(), Placed("node-a", (scenes.whole(taken),)))
         uids = {claim.spec.workload: claim.meta.uid for claim in (await cluster.list(Claim)).items}
         instances = (
             Instance("2g.10gb", 0, 2, InstanceState.BUSY, uids["mem"], "MIG-mem"),

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from migctl.objects import Claim, GpuAsk, Meta, Plan, PlanOutcome, PlanSpec, PlanStep, StepState
+from migctl.objects import Claim, GpuRequest, Meta, PlacementPlan, PlanOutcome, PlanSpec, PlanStep, StepState
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.scenes import V100, Placed
@@ -31,10 +31,10 @@ OUTCOMES = (
 @pytest.fixture
 def planned(team: Cli) -> Cli:
     async def fill(cluster: Cluster) -> None:
-        await cluster.create(Plan(meta=Meta(name="plan-1"), spec=PlanSpec(method="online", milliseconds=1.25)))
+        await cluster.create(PlacementPlan(meta=Meta(name="plan-1"), spec=PlanSpec(method="online", milliseconds=1.25)))
         team.clock.advance(5)
         bounded = PlanSpec(STEPS, OUTCOMES, "bounded", 3.0, 4.0, 0.25, 2, 1, "stopped by the clock", 2000.0)
-        await cluster.create(Plan(meta=Meta(name="plan-2"), spec=bounded))
+        await cluster.create(PlacementPlan(meta=Meta(name="plan-2"), spec=bounded))
         team.clock.advance(7)
 
     team.do(fill)
@@ -92,7 +92,7 @@ def test_top_ranks_by_gpus_and_shows_memory_in_use(team: Cli) -> None:
     async def fill(cluster: Cluster) -> None:
         for name, portion in (("small", 0.25), ("large", 0.5)):
             share = scenes.software_share(gpu, portion)
-            await scenes.workload(cluster, name, GpuAsk(fraction=portion), Placed("node-a", (share,)))
+            await scenes.workload(cluster, name, GpuRequest(fraction=portion), Placed("node-a", (share,)))
         uids = {claim.spec.workload: claim.meta.uid for claim in (await cluster.list(Claim)).items}
         await cluster.create(scenes.node("node-a", gpu, processes={uids["large"]: 1000, None: 24}))
 

@@ -18,10 +18,10 @@ from migctl.objects import (
     Claim,
     ClaimSpec,
     Event,
-    GpuAsk,
+    GpuNode,
+    GpuRequest,
     Meta,
-    Node,
-    Plan,
+    PlacementPlan,
     Project,
     ProjectSpec,
     StepState,
@@ -49,7 +49,7 @@ time.sleep(600)
 
 A100 = find("a100-40gb")
 V100 = find("v100")
-PROFILE_2G = GpuAsk(profile="2g.10gb")
+PROFILE_2G = GpuRequest(profile="2g.10gb")
 
 
 @dataclass
@@ -74,16 +74,16 @@ class Cluster:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    async def node(self, *gpus: Gpu, name: str = "node-a") -> Node:
+    async def node(self, *gpus: Gpu, name: str = "node-a") -> GpuNode:
         report = NodeReport(name, "boot", 1, gpus, {A100.id: A100, V100.id: V100})
-        node = await self.control_plane.create(Node(meta=Meta(name=name)))
+        node = await self.control_plane.create(GpuNode(meta=Meta(name=name)))
         return await self.control_plane.patch(node, {"status": {"report": to_builtins(report), "ready": True}})
 
     async def project(self, quota: float = 2.0) -> None:
         await self.control_plane.create(Project(meta=Meta(name="team-a"), spec=ProjectSpec(quota=quota)))
 
-    async def claim(self, name: str, ask: GpuAsk, **spec: Any) -> Claim:
-        made = ClaimSpec(workload=name, workload_uid=name, ask=ask, **spec)
+    async def claim(self, name: str, gpu_request: GpuRequest, **spec: Any) -> Claim:
+        made = ClaimSpec(workload=name, workload_uid=name, gpu_request=gpu_request, **spec)
         return await self.control_plane.create(
             Claim(meta=Meta(name=f"{name}-0-0", project="team-a", finalizers=("processes",)), spec=made)
         )
@@ -136,7 +136,7 @@ async def test_three_claims_get_their_places_and_a_plan_says_so() -> None:
     async with cluster.watching():
         await cluster.settle()
         assert sorted((await cluster.places()).values()) == [("2g.10gb", 0), ("2g.10gb", 2), ("2g.10gb", 4)]
-        plans = (await cluster.control_plane.list(Plan)).items
+        plans = (await cluster.control_plane.list(PlacementPlan)).items
         steps = [step for plan in plans for step in plan.spec.steps]
         assert sum(step.action == "assign" and step.state is StepState.ACCEPTED for step in steps) == 3
         assert any("assign team-a/a to node-a/0 2g.10gb@" in step.text for step in steps)
@@ -150,7 +150,7 @@ async def test_of_equal_nodes_the_first_by_name_is_taken_whichever_was_heard_of_
     async with cluster.watching():
         await cluster.node(v100("GPU-b", "node-b"), name="node-b")
         await cluster.node(v100("GPU-a", "node-a"), name="node-a")
-        claim = await cluster.claim("a", GpuAsk())
+        claim = await cluster.claim("a", GpuRequest())
         await cluster.settle()
         allocation = (await cluster.get(claim.spec.workload)).status.allocation
     assert allocation is not None
@@ -160,7 +160,7 @@ async def test_of_equal_nodes_the_first_by_name_is_taken_whichever_was_heard_of_
 async def test_a_quiet_cluster_writes_nothing() -> None:
     cluster = Cluster()
     await three_trainings(cluster)
-    await cluster.claim("d", GpuAsk(profile="7g.40gb"))
+    await cluster.claim("d", GpuRequest(profile="7g.40gb"))
     async with cluster.watching():
         await cluster.settle()
         before = await cluster.version()
@@ -173,7 +173,7 @@ async def test_a_claim_that_waits_is_told_why() -> None:
     cluster = Cluster()
     await cluster.node(v100())
     await cluster.project()
-    await cluster.claim("picky", GpuAsk(profile="3g.20gb"))
+    await cluster.claim("picky", GpuRequest(profile="3g.20gb"))
     async with cluster.watching():
         await cluster.settle()
         claim = await cluster.get("picky")
@@ -189,7 +189,7 @@ async def test_room_is_nominated_then_evicted_then_given() -> None:
         await cluster.settle()
         places = await cluster.places()
         victim = next(name for name, place in places.items() if place[1] == 4)
-        await cluster.claim("desk", GpuAsk(profile="3g.20gb"), priority=100, preemptible=False)
+        await cluster.claim("desk", GpuRequest(profile="3g.20gb"), priority=100, preemptible=False)
         await cluster.settle()
         desk, leaving = await cluster.get("desk"), await cluster.get(victim)
         assert desk.status.allocation is None
@@ -210,7 +210,7 @@ async def test_a_controller_that_died_between_nomination_and_eviction_goes_on() 
     await three_trainings(cluster)
     async with cluster.watching():
         await cluster.settle()
-        desk = await cluster.claim("desk", GpuAsk(profile="3g.20gb"), priority=100, preemptible=False)
+        desk = await cluster.claim("desk", GpuRequest(profile="3g.20gb"), priority=100, preemptible=False)
         await asyncio.sleep(0.001)
         plan = planner.plan(observe.snapshot(cluster.mirror, cluster.clock()), Policy())
         grant = next(step.grant for step in plan.steps if isinstance(step, Assign))
@@ -239,7 +239,7 @@ async def test_an_assignment_is_refused_when_its_room_was_taken_meanwhile() -> N
     cluster = Cluster()
     await cluster.node(a100())
     await cluster.project()
-    await cluster.claim("a", GpuAsk(profile="7g.40gb"))
+    await cluster.claim("a", GpuRequest(profile="7g.40gb"))
     async with cluster.watching():
         await asyncio.sleep(0.001)
         state = observe.snapshot(cluster.mirror, cluster.clock())
@@ -259,7 +259,7 @@ async def test_a_decision_sees_its_own_writes_before_the_watch_tells_of_them() -
     cluster = Cluster()
     await cluster.node(a100())
     await cluster.project()
-    await cluster.claim("a", GpuAsk(profile="7g.40gb"))
+    await cluster.claim("a", GpuRequest(profile="7g.40gb"))
     async with cluster.watching():
         await asyncio.sleep(0.001)
         await cluster.controller.cycle(cluster.applier)

@@ -18,7 +18,7 @@ from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.objects import (
     Claim,
-    GpuAsk,
+    GpuRequest,
     Meta,
     Phase,
     Workload,
@@ -85,7 +85,12 @@ class Machine:
                     raise outcome
 
     async def submit(self, name: str, *command: str, **spec: object) -> Workload:
-        fields = {"type": WorkloadType.TRAINING, "ask": GpuAsk(fraction=0.5), "directory": str(self.runs), **spec}
+        fields = {
+            "type": WorkloadType.TRAINING,
+            "gpu_request": GpuRequest(fraction=0.5),
+            "directory": str(self.runs),
+            **spec,
+        }
         return await self.control_plane.create(
             Workload(meta=Meta(name=name, project="team-a"), spec=WorkloadSpec(command=command, **fields))  # type: ignore[arg-type]
         )

@@ -8,7 +8,7 @@ import pytest
 
 from migctl.backends.mirror import Mirror
 from migctl.embedded.node import NodePublisher
-from migctl.objects import Node
+from migctl.objects import GpuNode
 from nodeagent.contract.allocation import NodeReport
 from solver.model import catalog
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
@@ -31,9 +31,9 @@ async def test_notes_and_models_that_went_are_gone_from_the_node() -> None:
     control_plane, agent = MemoryControlPlane(), Agent(before)
     publisher = NodePublisher(control_plane, Mirror(control_plane), agent, ManualClock())
     await publisher.publish()
-    assert (await control_plane.get(Node, "node-a")).status.report == before
+    assert (await control_plane.get(GpuNode, "node-a")).status.report == before
     agent.seen = after
     await publisher.publish()
-    node = await control_plane.get(Node, "node-a")
+    node = await control_plane.get(GpuNode, "node-a")
     assert node.status.report == after
     assert node.status.ready

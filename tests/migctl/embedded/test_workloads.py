@@ -16,9 +16,9 @@ async def test_a_training_becomes_one_pending_claim(machine: Machine) -> None:
     async with machine.running():
         workload = await machine.submit("train")
         (claim,) = await machine.claims_when(1)
-        assert (claim.meta.name, claim.spec.ask, claim.spec.workload_uid) == (
+        assert (claim.meta.name, claim.spec.gpu_request, claim.spec.workload_uid) == (
             "train-0-0",
-            workload.spec.ask,
+            workload.spec.gpu_request,
             workload.meta.uid,
         )
 

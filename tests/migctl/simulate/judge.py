@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from migctl.simulate.events import Event, Kind
+from migctl.simulate.events import Kind, SimulationEvent
 from migctl.simulate.fleet import Fleet
 from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement, legal
@@ -13,7 +13,7 @@ from solver.model.geometry import Placement, legal
 MOST = 1 + 1e-9
 
 
-def judged(fleet: Fleet, events: Iterable[Event]) -> Iterator[Event]:
+def judged(fleet: Fleet, events: Iterable[SimulationEvent]) -> Iterator[SimulationEvent]:
     """The same events; AssertionError at the first that is impossible."""
     judge = _Judge(fleet)
     for event in events:
@@ -45,7 +45,7 @@ class _Judge:
         self._here: defaultdict[str, set[str]] = defaultdict(set)
 
     def lay(self, request: Request, grant: Grant) -> None:
-        assert len({share.gpu for share in grant.devices}) == request.ask.devices
+        assert len({share.gpu for share in grant.devices}) == request.demand.devices
         assert not request.pools or self._nodes[grant.node].pool in request.pools
         self.requests[request.claim], self._grants[request.claim] = request, grant
         self._here[grant.node].add(request.claim)

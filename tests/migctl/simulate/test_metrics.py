@@ -15,17 +15,17 @@ from solver.model.demand import MigProfile, Request
 FLEET = parse("a100-40gb=2")
 
 
-def _arrivals(*asks: tuple[float, str, float]) -> list[Arrival]:
-    names = (f"c{number}" for number in range(len(asks)))
+def _arrivals(*demands: tuple[float, str, float]) -> list[Arrival]:
+    names = (f"c{number}" for number in range(len(demands)))
     return [
         Arrival(at, Request(name, name, PROJECT, MigProfile(profile), created=at), lasts)
-        for name, (at, profile, lasts) in zip(names, asks, strict=True)
+        for name, (at, profile, lasts) in zip(names, demands, strict=True)
     ]
 
 
 def test_a_day_of_two_gpus() -> None:
-    asks = [(0, "7g.40gb", 10), (0, "4g.20gb", 40), (5, "7g.40gb", 1), (10, "7g.40gb", 10), (20, "2g.10gb", 1)]
-    arrivals = _arrivals(*asks)
+    demands = [(0, "7g.40gb", 10), (0, "4g.20gb", 40), (5, "7g.40gb", 1), (10, "7g.40gb", 10), (20, "2g.10gb", 1)]
+    arrivals = _arrivals(*demands)
     result = measure("first-fit", FLEET, play(arrivals, makers(FLEET, arrivals)["first-fit"]()), len(arrivals))
     assert (result.arrivals, result.admitted, result.unserved) == (5, 4, 1)
     assert result.requests == pytest.approx(4 / 5)
@@ -41,8 +41,8 @@ def test_a_day_of_two_gpus() -> None:
 
 def test_a_refusal_counts_as_fragmented_where_the_sum_of_free_room_would_do() -> None:
     """The first refused 7g meets 9 free slices on two GPUs, the second one 6."""
-    asks = [(0, "7g.40gb", 2), (1, "1g.5gb", 99), (3, "4g.20gb", 99), (4, "7g.40gb", 1), (5, "3g.20gb", 99)]
-    arrivals = _arrivals(*asks, (6, "7g.40gb", 1))
+    demands = [(0, "7g.40gb", 2), (1, "1g.5gb", 99), (3, "4g.20gb", 99), (4, "7g.40gb", 1), (5, "3g.20gb", 99)]
+    arrivals = _arrivals(*demands, (6, "7g.40gb", 1))
     result = measure("dra", FLEET, play(arrivals, makers(FLEET, arrivals)["dra"]()), len(arrivals))
     assert (result.unserved, result.fragmented) == (2, 1)
 

@@ -18,7 +18,7 @@ from migctl.simulate.events import Scheduler
 from migctl.simulate.fleet import PROJECT, Fleet, parse
 from migctl.simulate.loop import play
 from migctl.simulate.policies import BOUND, makers
-from solver.model.demand import Ask, Fraction, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Request, WholeGpus
 from tests.migctl.simulate.judge import judged
 
 TRACE = Path(__file__).parents[3] / "traces" / "openb"
@@ -47,7 +47,7 @@ def test_nodes_and_pods_are_read_as_they_are(tmp_path: Path) -> None:
     assert [(gpu.node, gpu.model, gpu.mig) for gpu in fleet.gpus] == [("n0", "V100M16", False)] + 2 * [
         ("n1", "G2", False)
     ]
-    assert [(a.request.name, a.at, a.lasts, a.request.ask) for a in arrivals] == [
+    assert [(a.request.name, a.at, a.lasts, a.request.demand) for a in arrivals] == [
         ("both", 10.0, 80.0, WholeGpus(2)),
         ("late", 100.0, 30.0, Fraction(0.46)),
     ]
@@ -74,13 +74,13 @@ def test_the_whole_trace_is_there() -> None:
     fleet = openb.fleet(TRACE / "openb_node_list_gpu_node.csv")
     pods = openb.arrivals(TRACE / "openb_pod_list_default.csv.gz")
     assert (len(fleet.nodes), len(fleet.gpus), len(pods)) == (1213, 6212, 7064)
-    assert sum(fleet.size(pod.request.ask).compute for pod in pods) == pytest.approx(6086.8)
+    assert sum(fleet.size(pod.request.demand).compute for pod in pods) == pytest.approx(6086.8)
     stay = openb.staying(pods)
     assert [pod.at for pod in stay[:3]] == [0.0, 1.0, 2.0]
     assert {pod.lasts for pod in stay} == {math.inf}
     filled = openb.filling(pods, fleet, 0.1, seed=1)
     assert filled == openb.filling(pods, fleet, 0.1, seed=1) != openb.filling(pods, fleet, 0.1, seed=2)
-    assert sum(fleet.size(pod.request.ask).compute for pod in filled) == pytest.approx(621.2, abs=8)
+    assert sum(fleet.size(pod.request.demand).compute for pod in filled) == pytest.approx(621.2, abs=8)
 
 
 def test_on_a_part_of_the_trace_no_policy_gives_out_what_is_not_there() -> None:
@@ -95,12 +95,12 @@ def test_on_a_part_of_the_trace_no_policy_gives_out_what_is_not_there() -> None:
     assert max(admitted.values()) == admitted[BOUND] < len(arrivals)
 
 
-def _request(claim: str, ask: Ask, cpu: int = 0) -> Request:
-    return Request(claim, claim, PROJECT, ask, cpu_milli=cpu)
+def _request(claim: str, demand: Demand, cpu: int = 0) -> Request:
+    return Request(claim, claim, PROJECT, demand, cpu_milli=cpu)
 
 
-def _place(scheduler: Scheduler, claim: str, ask: Ask) -> list[str]:
-    admission = scheduler.admit(_request(claim, ask), 0.0)
+def _place(scheduler: Scheduler, claim: str, demand: Demand) -> list[str]:
+    admission = scheduler.admit(_request(claim, demand), 0.0)
     assert admission is not None
     assert admission.grant is not None
     return [share.gpu for share in admission.grant.devices]

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migctl.simulate.demand.generated import MIXES, Workload
-from migctl.simulate.events import Admission, Arrival, Event, Kind
+from migctl.simulate.events import Admission, Arrival, Kind, SimulationEvent
 from migctl.simulate.fleet import PROJECT, parse
 from migctl.simulate.loop import play
 from migctl.simulate.policies import BOUND, OURS, makers
-from solver.model.demand import Ask, MigProfile, Request
+from solver.model.demand import Demand, MigProfile, Request
 from tests.migctl.simulate.judge import judged
 
 FLEET = parse("a100-40gb=3")
@@ -50,11 +50,11 @@ def test_everybody_meets_the_same_arrivals() -> None:
 
 
 def _arrival(number: int, at: float, profile: str, lasts: float = 10.0) -> Arrival:
-    ask: Ask = MigProfile(profile)
-    return Arrival(at, Request(f"c{number}", f"c{number}", PROJECT, ask, created=at), lasts)
+    demand: Demand = MigProfile(profile)
+    return Arrival(at, Request(f"c{number}", f"c{number}", PROJECT, demand, created=at), lasts)
 
 
-def _story(events: Sequence[Event]) -> list[tuple[float, Kind, int]]:
+def _story(events: Sequence[SimulationEvent]) -> list[tuple[float, Kind, int]]:
     return [(event.at, event.kind, event.number) for event in events]
 
 
@@ -132,5 +132,5 @@ def test_load_is_the_room_that_is_asked_for() -> None:
     for mix in MIXES:
         fleet = parse("a100-40gb=10")
         arrivals = list(Workload(mix, 0.7, 4000, 3).on(fleet))
-        asked = sum(fleet.size(arrival.request.ask).room * arrival.lasts for arrival in arrivals)
+        asked = sum(fleet.size(arrival.request.demand).room * arrival.lasts for arrival in arrivals)
         assert asked / arrivals[-1].at / 10 == pytest.approx(0.7, rel=0.1)

@@ -52,7 +52,7 @@ def test_nothing_to_place_on_leaves_reasons() -> None:
 class Deaf(Worker):
     """A solver that never answers in time."""
 
-    def ask(self, problem: Problem, wall_clock_s: float) -> Answer:
+    def demand(self, problem: Problem, wall_clock_s: float) -> Answer:
         raise WorkerFailed(f"no answer in {wall_clock_s} s")
 
 

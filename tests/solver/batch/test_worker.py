@@ -34,15 +34,15 @@ def stand_in(code: str) -> Worker:
 def test_it_answers_one_problem_after_another(worker: Worker) -> None:
     for seed in range(3):
         problem = random_problem(Random(seed), 3, 4)
-        judged(problem, worker.ask(problem, 30.0))
+        judged(problem, worker.solve(problem, 30.0))
 
 
 def test_one_that_never_answers_is_killed_and_replaced() -> None:
     hung = stand_in(f"{AWAKE}time.sleep(600)")
     with pytest.raises(WorkerFailed, match=r"no answer in 0\.2 s"):
-        hung.ask(random_problem(Random(1), 3, 4), 0.2)
+        hung.solve(random_problem(Random(1), 3, 4), 0.2)
     with pytest.raises(WorkerFailed, match=r"still starting|no answer"):
-        hung.ask(random_problem(Random(1), 3, 4), 0.2)
+        hung.solve(random_problem(Random(1), 3, 4), 0.2)
     hung.close()
 
 
@@ -50,33 +50,33 @@ def test_one_that_never_reads_does_not_hold_the_caller() -> None:
     """A problem larger than the pipe's buffer: sending it blocks until the worker is killed."""
     deaf = stand_in(f"{AWAKE}time.sleep(600)")
     with pytest.raises(WorkerFailed, match="no answer in"):
-        deaf.ask(random_problem(Random(1), 30_000, 4), 0.5)
+        deaf.solve(random_problem(Random(1), 30_000, 4), 0.5)
     deaf.close()
 
 
 def test_one_that_dies_is_reported() -> None:
     dying = stand_in(f"{AWAKE}c.recv(); sys.exit(1)")
     with pytest.raises(WorkerFailed, match="ended without an answer"):
-        dying.ask(random_problem(Random(1), 3, 4), 30.0)
+        dying.solve(random_problem(Random(1), 3, 4), 30.0)
     dying.close()
 
 
 def test_one_that_cannot_start_is_reported() -> None:
     broken = stand_in("raise SystemExit(3)")
     with pytest.raises(WorkerFailed, match="could not be started"):
-        broken.ask(random_problem(Random(1), 3, 4), 30.0)
+        broken.solve(random_problem(Random(1), 3, 4), 30.0)
     broken.close()
 
 
 def test_one_that_is_slow_to_start_is_left_alone() -> None:
     slow = stand_in("import sys; sys.stdin.read(); import time; time.sleep(600)")
     with pytest.raises(WorkerFailed, match="still starting"):
-        slow.ask(random_problem(Random(1), 3, 4), 0.1)
+        slow.solve(random_problem(Random(1), 3, 4), 0.1)
     slow.close()
 
 
 def test_a_problem_that_breaks_the_solver_is_reported_and_the_worker_lives(worker: Worker) -> None:
     problem = random_problem(Random(2), 3, 4)
     with pytest.raises(WorkerFailed, match=r"failed \(IndexError"):
-        worker.ask(replace(problem, groups=[]), 30.0)
-    judged(problem, worker.ask(problem, 30.0))
+        worker.solve(replace(problem, groups=[]), 30.0)
+    judged(problem, worker.solve(problem, 30.0))

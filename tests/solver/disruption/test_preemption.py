@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from solver.model.demand import Ask, Fraction, Holding, MigProfile, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Holding, MigProfile, Request, WholeGpus
 from solver.model.plan import Destroy, Evict, Unplaced
-from solver.model.snapshot import Policy, Project, Quota, Snapshot
+from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from tests.solver.brute_force import opening_sets
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import (
@@ -146,8 +146,8 @@ def crowded(rng: Random) -> tuple[Snapshot, Request]:
     nodes = tuple(replace(n, cpu_milli=None, ready=True) for n in snapshot.nodes)
     held = tuple(replace(h, request=replace(h.request, project="team-a")) for h in snapshot.held)
     profiles = [p.name for m in snapshot.models.values() for p in m.profiles if p.starts]
-    asks: list[Ask] = [*(MigProfile(name) for name in profiles), Fraction(0.5), Fraction(0.75, 2), WholeGpus()]
-    wish = interactive("p", rng.choice(asks))
+    demands: list[Demand] = [*(MigProfile(name) for name in profiles), Fraction(0.5), Fraction(0.75, 2), WholeGpus()]
+    wish = interactive("p", rng.choice(demands))
     return replace(snapshot, nodes=nodes, held=held, pending=(wish,), projects=(ROOMY,)), wish
 
 
@@ -159,7 +159,7 @@ def test_kept_room_does_not_destroy_what_others_would_build_on() -> None:
     held = (holds(request("x", MigProfile("1g.5gb")), busy, 6),)
     new = request("new", MigProfile("1g.5gb"), project="team-b", created=1.0)
     wishes = (request("old", MigProfile("1g.5gb", 2)), new)
-    teams = (ROOMY, Project("team-b", Quota(weight=0.0)))
+    teams = (ROOMY, ProjectQueue("team-b", Quota(weight=0.0)))
     made = decide(cluster(idle, busy, held=held, pending=wishes, projects=teams, now=1000.0), Policy(evictions=0))
     assert "kept for it" in refusal(made, "old").message
     assert isinstance(made.outcomes["new"], Unplaced)

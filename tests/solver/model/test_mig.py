@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from solver.model.demand import Ask, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
 from solver.model.plan import Code, Create, Destroy
 from solver.model.snapshot import MemoryRule, Policy
 from tests.solver.scenarios import a100, cluster, decide, holds, instance, interactive, place, refusal, request, starts
@@ -13,7 +13,7 @@ TEN_GB = Memory(9537)
 
 
 @pytest.mark.parametrize(
-    ("ask", "profile", "text"),
+    ("demand", "profile", "text"),
     [
         (TEN_GB, "2g.10gb", "10 GB -> 2g.10gb (9856 MiB)"),
         (Memory(4769), "1g.5gb", "5 GB -> 1g.5gb (4864 MiB)"),
@@ -25,8 +25,8 @@ TEN_GB = Memory(9537)
         (Memory(9856), "2g.10gb", ""),
     ],
 )
-def test_wishes_become_the_smallest_profile(ask: Ask, profile: str, text: str) -> None:
-    made = decide(cluster(a100(), pending=(request("a", ask),)))
+def test_wishes_become_the_smallest_profile(demand: Demand, profile: str, text: str) -> None:
+    made = decide(cluster(a100(), pending=(request("a", demand),)))
     assert place(made, "a").grant.devices[0].profile == profile
     assert place(made, "a").rounded == text
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from solver.model.cluster import Backing, Gpu, Node
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, MigProfile, Request, WholeGpus
 from solver.model.plan import Assign, Code, Evict, Plan
-from solver.model.snapshot import Department, Project, Quota
+from solver.model.snapshot import DepartmentQueue, ProjectQueue, Quota
 from tests.solver.scenarios import a100, cluster, decide, gpu, holds, instance, interactive, place, refusal, request
 
-TEAMS = (Project("team-a", Quota(2.0)), Project("team-b", Quota(2.0), created=1.0))
+TEAMS = (ProjectQueue("team-a", Quota(2.0)), ProjectQueue("team-b", Quota(2.0), created=1.0))
 
 
 def cards(nodes: int = 2, each: int = 2) -> tuple[Gpu, ...]:
@@ -64,7 +64,7 @@ def test_who_was_reclaimed_waits_with_the_figures() -> None:
 
 def test_nobody_at_or_under_quota_is_reclaimed() -> None:
     g = cards(1, 2)
-    projects = (Project("team-a", Quota(2.0)), Project("team-b", Quota(2.0)))
+    projects = (ProjectQueue("team-a", Quota(2.0)), ProjectQueue("team-b", Quota(2.0)))
     held = (whole("a1", g[:1]), whole("a2", g[1:]))
     made = decide(cluster(*g, projects=projects, held=held, pending=(wants("b1"),)))
     assert not made.steps
@@ -72,7 +72,7 @@ def test_nobody_at_or_under_quota_is_reclaimed() -> None:
 
 def test_no_more_is_reclaimed_than_the_fair_share() -> None:
     g = cards()
-    projects = (Project("team-a", Quota(1.0)), Project("team-b", Quota(1.0), created=1.0))
+    projects = (ProjectQueue("team-a", Quota(1.0)), ProjectQueue("team-b", Quota(1.0), created=1.0))
     held = tuple(whole(f"a{i}", [card], since=i) for i, card in enumerate(g))
     pending = tuple(wants(f"b{i}", created=i) for i in range(4))
     made = decide(cluster(*g, projects=projects, held=held, pending=pending))
@@ -108,7 +108,7 @@ def test_fewer_pods_go_before_more() -> None:
 
 def test_a_minimum_runtime_is_kept_then_over() -> None:
     g = cards(1, 2)
-    projects = (Project("team-a", Quota(1.0), min_runtime_s=60.0), Project("team-b", Quota(1.0)))
+    projects = (ProjectQueue("team-a", Quota(1.0), min_runtime_s=60.0), ProjectQueue("team-b", Quota(1.0)))
     held = (whole("a1", g[:1], since=10.0), whole("a2", g[1:], since=20.0))
     early = cluster(*g, projects=projects, held=held, pending=(wants("b1"),), now=69.0)
     assert not decide(early).steps
@@ -117,7 +117,7 @@ def test_a_minimum_runtime_is_kept_then_over() -> None:
 
 def test_non_preemptible_work_is_never_reclaimed() -> None:
     g = cards(1, 2)
-    projects = (Project("team-a", Quota(1.0)), Project("team-b", Quota(1.0)))
+    projects = (ProjectQueue("team-a", Quota(1.0)), ProjectQueue("team-b", Quota(1.0)))
     held = tuple(
         replace(h, request=replace(h.request, preemptible=False)) for h in (whole("a1", g[:1]), whole("a2", g[1:]))
     )
@@ -126,7 +126,7 @@ def test_non_preemptible_work_is_never_reclaimed() -> None:
 
 def test_a_gang_goes_as_a_whole_and_only_what_it_has_beyond_its_size_alone() -> None:
     g = cards(2, 2)
-    projects = (Project("team-a", Quota(0.0)), Project("team-b", Quota(1.0)))
+    projects = (ProjectQueue("team-a", Quota(0.0)), ProjectQueue("team-b", Quota(1.0)))
 
     def members(size: int) -> tuple[Holding, ...]:
         return tuple(whole(f"m{i}", [card], since=i, gang=Gang("gang", size)) for i, card in enumerate(g))
@@ -138,11 +138,11 @@ def test_a_gang_goes_as_a_whole_and_only_what_it_has_beyond_its_size_alone() -> 
 
 def test_between_departments_only_what_the_department_has_beyond_its_share_is_taken() -> None:
     g = cards(2, 2)
-    departments = (Department("rich", Quota(2.0)), Department("poor", Quota(2.0)))
+    departments = (DepartmentQueue("rich", Quota(2.0)), DepartmentQueue("poor", Quota(2.0)))
     projects = (
-        Project("r1", Quota(0.0), department="rich"),
-        Project("r2", Quota(2.0), department="rich"),
-        Project("p1", Quota(2.0), department="poor"),
+        ProjectQueue("r1", Quota(0.0), department="rich"),
+        ProjectQueue("r2", Quota(2.0), department="rich"),
+        ProjectQueue("p1", Quota(2.0), department="poor"),
     )
     held = (whole("x", g[:1], "r1", since=5), whole("y", g[1:2], "r2"), whole("z", g[2:3], "p1", since=9))
     fourth = whole("w", g[3:], "p1", since=9)
@@ -156,7 +156,7 @@ def test_between_departments_only_what_the_department_has_beyond_its_share_is_ta
 def test_seven_small_ones_three_of_them_go_for_a_legal_start() -> None:
     card = a100("g0", "n0", 0, *(instance("1g.5gb", s, "busy", f"a{s}") for s in range(7)))
     held = tuple(holds(request(f"a{s}", MigProfile("1g.5gb")), card, s, since=s) for s in range(7))
-    projects = (Project("team-a", Quota(0.0)), Project("team-b", Quota(1.0)))
+    projects = (ProjectQueue("team-a", Quota(0.0)), ProjectQueue("team-b", Quota(1.0)))
     pending = (request("b", MigProfile("3g.20gb"), "team-b"),)
     made = decide(cluster(card, projects=projects, held=held, pending=pending))
     assert evicted(made) == ["a4", "a5", "a6"]
@@ -202,7 +202,7 @@ def test_a_legal_start_is_opened_by_moving_one_instance() -> None:
 
 def test_inside_a_project_only_strictly_lower_priority_gives_way() -> None:
     g = cards(1, 1)
-    projects = (Project("team-a", Quota(1.0)),)
+    projects = (ProjectQueue("team-a", Quota(1.0)),)
     held = (whole("t", g),)
     equal = cluster(*g, projects=projects, held=held, pending=(wants("u", project="team-a"),))
     assert not decide(equal).steps
@@ -213,7 +213,7 @@ def test_inside_a_project_only_strictly_lower_priority_gives_way() -> None:
 
 def test_a_gang_waits_for_all_the_room_that_is_freed_for_it() -> None:
     g = cards(2, 2)
-    projects = (Project("team-a", Quota(2.0)), Project("team-b", Quota(2.0)))
+    projects = (ProjectQueue("team-a", Quota(2.0)), ProjectQueue("team-b", Quota(2.0)))
     held = (whole("a1", g[:1], since=1), whole("a2", g[1:2], since=2), whole("a3", g[2:3], since=3))
     members = tuple(wants(f"m{i}", gang=Gang("gang", 2)) for i in range(2))
     made = decide(cluster(*g, projects=projects, held=held, pending=members))
@@ -225,8 +225,8 @@ def test_the_nodes_of_other_pools_are_other_queues() -> None:
     g = cards(2, 1)
     nodes = (Node("n0", "blue"), Node("n1", "green"))
     projects = (
-        Project("team-a", Quota(0.0), {"blue": Quota(1.0)}),
-        Project("team-b", Quota(0.0), {"green": Quota(1.0)}),
+        ProjectQueue("team-a", Quota(0.0), {"blue": Quota(1.0)}),
+        ProjectQueue("team-b", Quota(0.0), {"green": Quota(1.0)}),
     )
     held = (whole("a1", g[:1]), whole("a2", g[1:]))
     snapshot = cluster(*g, projects=projects, nodes=nodes, held=held)

@@ -32,10 +32,10 @@ def small_case(rng: Random) -> tuple[Snapshot, Request]:
         for h in snapshot.held
     )
     profiles = [p.name for m in snapshot.models.values() for p in m.profiles if p.starts and not p.variant]
-    ask = (
+    demand = (
         MigProfile(rng.choice(profiles)) if profiles and rng.random() < 0.8 else Fraction(rng.choice([0.3, 0.5, 0.75]))
     )
-    wish = request("p", ask)
+    wish = request("p", demand)
     return replace(snapshot, nodes=nodes, held=held, pending=(wish,), projects=(ROOMY,)), wish
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from solver.model.cluster import Backing, Node
-from solver.model.demand import Ask, Fraction, Gang, Memory, MigProfile, WholeGpus
+from solver.model.demand import Demand, Fraction, Gang, Memory, MigProfile, WholeGpus
 from solver.model.plan import Code
-from solver.model.snapshot import Policy, Project, Quota, Spreading
+from solver.model.snapshot import Policy, ProjectQueue, Quota, Spreading
 from tests.solver.scenarios import (
     a100,
     carried_out,
@@ -27,11 +27,11 @@ from tests.solver.scenarios import (
 
 class TestWithoutMig:
     @pytest.mark.parametrize(
-        ("model", "ask", "mib"),
+        ("model", "demand", "mib"),
         [("v100", Fraction(0.5), 8080), ("a10", Fraction(0.3), 6908), ("v100", Memory(4769), 4769)],
     )
-    def test_memory_seen(self, model: str, ask: Ask, mib: int) -> None:
-        share = place(decide(cluster(gpu(model), pending=(request("a", ask),))), "a").grant.devices[0]
+    def test_memory_seen(self, model: str, demand: Demand, mib: int) -> None:
+        share = place(decide(cluster(gpu(model), pending=(request("a", demand),))), "a").grant.devices[0]
         assert (share.backing, share.memory_mib) == (Backing.SOFTWARE, mib)
 
     def test_two_halves_share_a_gpu_and_a_third_waits_with_the_names(self) -> None:
@@ -113,7 +113,7 @@ class TestNodes:
 
 class TestQuota:
     def test_non_preemptible_work_stays_inside_the_quota(self) -> None:
-        team = Project("team-a", Quota(quota=1.0))
+        team = ProjectQueue("team-a", Quota(quota=1.0))
         wishes = tuple(interactive(f"w{p}", Fraction(p)) for p in (0.5, 0.3))
         before = cluster(gpu("v100"), gpu("v100", "g1", index=1), projects=[team], pending=wishes)
         after = carried_out(before, decide(before))
@@ -124,14 +124,14 @@ class TestQuota:
         assert place(soft, "x")
 
     def test_limits_and_unknown_projects(self) -> None:
-        team = Project("team-a", Quota(quota=1.0, limit=1.0))
+        team = ProjectQueue("team-a", Quota(quota=1.0, limit=1.0))
         wishes = (request("a", WholeGpus()), request("b", WholeGpus()), request("c", WholeGpus(), "nobody"))
         made = decide(cluster(gpu("v100"), gpu("v100", "g1", index=1), projects=[team], pending=wishes))
         assert refusal(made, "b").code is Code.OVER_LIMIT
         assert refusal(made, "c").code is Code.UNKNOWN_PROJECT
 
     def test_what_has_no_room_does_not_use_up_the_limit(self) -> None:
-        team = Project("team-a", Quota(quota=1.0, limit=2.0))
+        team = ProjectQueue("team-a", Quota(quota=1.0, limit=2.0))
         wishes = (request("a", WholeGpus(2), created=0.0), request("b", Fraction(0.5), created=1.0))
         made = decide(cluster(gpu("v100"), projects=[team], pending=wishes))
         assert refusal(made, "a").code is Code.TOO_BIG

@@ -43,7 +43,7 @@ from migctl.backends.kubernetes.client.resources import (
 from migctl.backends.kubernetes.meaning import claims, custom
 from migctl.backends.kubernetes.meaning.quantities import Room
 from migctl.backends.protocol import Invalid
-from migctl.objects import Claim, Department, Node, Object, Phase, Project, T
+from migctl.objects import Claim, Department, GpuNode, Object, Phase, Project, T
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class Cluster:
         self.templates: Kept[Any, BareRecord] = Kept(records.bare, self._nothing)
         self._projects: dict[Key, Project] = {}
         self._departments: dict[Key, Department] = {}
-        self._gpu_nodes: dict[Key, Node] = {}
+        self._gpu_nodes: dict[Key, GpuNode] = {}
         self.projects: Kept[Any, CustomRecord] = Kept(records.custom, self._remade(self._projects, custom.project))
         self.departments: Kept[Any, CustomRecord] = Kept(
             records.custom, self._remade(self._departments, custom.department)
@@ -165,7 +165,7 @@ class Cluster:
             return self._projects
         if kind is Department:
             return self._departments
-        return self._gpu_nodes if kind is Node else {}
+        return self._gpu_nodes if kind is GpuNode else {}
 
     def pod_of(self, claim: ClaimRecord) -> GpuPod | None:
         """The pod that a claim was made for, while it lives."""

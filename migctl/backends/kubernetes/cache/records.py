@@ -222,7 +222,7 @@ def claim(obj: kinds.ResourceClaim) -> ClaimRecord | None:
     )
 
 
-def node(obj: kinds.Node) -> NodeRecord:
+def node(obj: kinds.KubernetesNode) -> NodeRecord:
     return NodeRecord(
         name=obj.metadata.name,
         uid=obj.metadata.uid,

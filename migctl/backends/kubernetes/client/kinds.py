@@ -219,7 +219,7 @@ class NodeState(Part, frozen=True):
     conditions: tuple[Condition, ...] | None = None
 
 
-class Node(Part, frozen=True):
+class KubernetesNode(Part, frozen=True):
     metadata: Metadata
     spec: NodePlan = NodePlan()
     status: NodeState = NodeState()
@@ -268,7 +268,7 @@ class Involved(Part, frozen=True):
     namespace: str = ""
 
 
-class Event(Part, frozen=True):
+class KubernetesEvent(Part, frozen=True):
     metadata: Metadata
     involved_object: Involved = Involved()
     reason: str = ""

@@ -80,7 +80,7 @@ class Resource(Generic[K]):
 
 
 PODS = Resource("v1", "pods", kinds.Pod, title="Pod")
-NODES = Resource("v1", "nodes", kinds.Node, namespaced=False, title="Node")
+NODES = Resource("v1", "nodes", kinds.KubernetesNode, namespaced=False, title="Node")
 NAMESPACES = Resource("v1", "namespaces", kinds.Bare, namespaced=False, title="Namespace")
 CLAIMS = Resource("resource.k8s.io/v1", "resourceclaims", kinds.ResourceClaim, title="ResourceClaim")
 TEMPLATES = Resource("resource.k8s.io/v1", "resourceclaimtemplates", kinds.Bare, title="ResourceClaimTemplate")
@@ -89,6 +89,6 @@ PROJECTS = Resource(GROUP, "projects", kinds.Custom, namespaced=False, title="Pr
 DEPARTMENTS = Resource(GROUP, "departments", kinds.Custom, namespaced=False, title="Department")
 GPU_NODES = Resource(GROUP, "gpunodes", kinds.Custom, namespaced=False, title="GpuNode")
 PLANS = Resource(GROUP, "placementplans", kinds.Custom, namespaced=False, title="PlacementPlan")
-EVENTS = Resource("v1", "events", kinds.Event, title="Event")
+EVENTS = Resource("v1", "events", kinds.KubernetesEvent, title="Event")
 LEASES = Resource("coordination.k8s.io/v1", "leases", kinds.Lease, title="Lease")
 CONFIG_MAPS = Resource("v1", "configmaps", kinds.Bare, title="ConfigMap")

@@ -16,7 +16,7 @@ import msgspec
 
 from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
 from migctl.backends.kubernetes.meaning import names, requests
-from migctl.objects import Claim, ClaimSpec, ClaimStatus, GpuAsk, Meta, Phase
+from migctl.objects import Claim, ClaimSpec, ClaimStatus, GpuRequest, Meta, Phase
 from migctl.quantities import BadQuantity
 from solver.model.demand import Grant
 
@@ -31,9 +31,9 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
     priority, preemptible = requests.rank(pod.annotations, pod.priority_class, type_, alone=pod.owner is None)
     status = _status(pod, record)
     try:
-        ask = requests.ask(pod.annotations)
+        gpu_request = requests.gpu_request(pod.annotations)
     except BadQuantity as error:
-        ask = GpuAsk()
+        gpu_request = GpuRequest()
         status = msgspec.structs.replace(
             status, phase=Phase.SUSPENDED, reason=UNREADABLE, message=f"{error}; {error.hint}"
         )
@@ -50,7 +50,7 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
         spec=ClaimSpec(
             workload=name,
             workload_uid=uid,
-            ask=ask,
+            gpu_request=gpu_request,
             index=_index(pod),
             priority=priority,
             preemptible=preemptible,
@@ -77,13 +77,13 @@ def orphan(record: ClaimRecord, last: Claim | None) -> Claim:
             created=record.created,
             deleting=record.deleting or record.created,
         ),
-        spec=ClaimSpec(workload=record.pod, workload_uid=record.pod_uid, ask=_held(record.grant)),
+        spec=ClaimSpec(workload=record.pod, workload_uid=record.pod_uid, gpu_request=_held(record.grant)),
         status=ClaimStatus(phase=Phase.TERMINATING, allocation=record.grant, allocated=record.allocated),
     )
 
 
-def _held(grant: Grant | None) -> GpuAsk:
-    return GpuAsk(devices=len(grant.devices) if grant else 1)
+def _held(grant: Grant | None) -> GpuRequest:
+    return GpuRequest(devices=len(grant.devices) if grant else 1)
 
 
 def _index(pod: GpuPod) -> int:

@@ -12,11 +12,11 @@ from migctl.backends.protocol import Invalid
 from migctl.objects import (
     Department,
     DepartmentSpec,
+    GpuNode,
     Meta,
-    Node,
     NodeSpec,
     NodeStatus,
-    Plan,
+    PlacementPlan,
     PlanSpec,
     Project,
     ProjectSpec,
@@ -54,7 +54,7 @@ def department(raw: Custom) -> Department:
     )
 
 
-def node(raw: Custom) -> Node:
+def node(raw: Custom) -> GpuNode:
     """Raises Invalid where the report is none of this version's."""
     status = _fields(raw, "status", NodeStatus)
     try:
@@ -62,18 +62,18 @@ def node(raw: Custom) -> Node:
         known = msgspec.convert({**status, "report": None}, NodeStatus)
     except msgspec.ValidationError as error:
         raise Invalid(f"GpuNode {raw.metadata.name}: status: {error}") from None
-    return Node(
+    return GpuNode(
         meta=meta(raw.metadata),
         spec=_read(raw, "spec", NodeSpec),
         status=msgspec.structs.replace(known, report=report),
     )
 
 
-def plan(raw: Custom) -> Plan:
-    return Plan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
+def plan(raw: Custom) -> PlacementPlan:
+    return PlacementPlan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
 
 
-def to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
+def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
     """The whole object as the API server takes it."""
     body = {
         "apiVersion": API_VERSION,
@@ -84,16 +84,16 @@ def to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
     return {**body, "status": status_to_json(obj)}
 
 
-def status_to_json(obj: Project | Department | Node | Plan) -> dict[str, Any]:
-    if isinstance(obj, Plan):
+def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
+    if isinstance(obj, PlacementPlan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)
-    if isinstance(obj, Node) and obj.status.report is not None:
+    if isinstance(obj, GpuNode) and obj.status.report is not None:
         status["report"] = report_to_json(obj.status.report)
     return status
 
 
-def _carried_out(plan: Plan) -> dict[str, Any]:
+def _carried_out(plan: PlacementPlan) -> dict[str, Any]:
     """How far a plan was carried out, for `kubectl get`."""
     counts = Counter(step.state for step in plan.spec.steps)
     accepted = counts[StepState.ACCEPTED] + counts[StepState.DONE]

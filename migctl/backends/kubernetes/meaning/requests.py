@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from migctl.backends.kubernetes.cache.records import GpuPod
 from migctl.backends.kubernetes.meaning import names
-from migctl.objects import GpuAsk, WorkloadType
+from migctl.objects import GpuRequest, WorkloadType
 from migctl.quantities import BadQuantity, annotation_memory, fraction
 
 PRIORITIES: Mapping[WorkloadType, int] = {
@@ -32,20 +32,20 @@ BY_OWNER: Mapping[str, WorkloadType] = {
 }
 
 
-def ask(annotations: Mapping[str, str]) -> GpuAsk:
+def gpu_request(annotations: Mapping[str, str]) -> GpuRequest:
     """What is asked for. Raises BadQuantity, with a sentence that names the annotation."""
     devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
     try:
         if names.FRACTION in annotations:
-            return GpuAsk(fraction=fraction(annotations[names.FRACTION]), devices=devices)
+            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices)
         if names.MEMORY in annotations:
-            return GpuAsk(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices)
+            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices)
     except BadQuantity as error:
         name = names.FRACTION if names.FRACTION in annotations else names.MEMORY
         raise BadQuantity(f"{name}: {error}", error.hint) from None
     if names.PROFILE in annotations:
-        return GpuAsk(profile=annotations[names.PROFILE], devices=devices)
-    return GpuAsk(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")))
+        return GpuRequest(profile=annotations[names.PROFILE], devices=devices)
+    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")))
 
 
 def _count(name: str, text: str) -> int:

@@ -13,10 +13,10 @@ from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Invalid, Listing, NotFound
-from migctl.objects import Department, Node, NodeStatus, Plan, Project, ProjectStatus
+from migctl.objects import Department, GpuNode, NodeStatus, PlacementPlan, Project, ProjectStatus
 from nodeagent.contract.wire import camel_names
 
-C = TypeVar("C", Project, Department, Node, Plan)
+C = TypeVar("C", Project, Department, GpuNode, PlacementPlan)
 
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -135,11 +135,11 @@ def departments(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> Cust
     return CustomStore(api, DEPARTMENTS, custom.department, taken)
 
 
-def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Node]:
+def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
     return CustomStore(api, GPU_NODES, custom.node, taken)
 
 
-def plans(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Plan]:
+def plans(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[PlacementPlan]:
     return CustomStore(api, PLANS, custom.plan, taken)
 
 
@@ -166,10 +166,10 @@ def _with_metadata(body: dict[str, Any], fence: Mapping[str, Any]) -> dict[str, 
     return {**body, "metadata": {**body.get("metadata", {}), **fence}}
 
 
-def _status(obj: Project | Department | Node | Plan, changes: Any) -> dict[str, Any]:
+def _status(obj: Project | Department | GpuNode | PlacementPlan, changes: Any) -> dict[str, Any]:
     """A patch of our fields of the status; conditions are others' to write."""
     if changes is None:
-        kind = NodeStatus if isinstance(obj, Node) else ProjectStatus
+        kind = NodeStatus if isinstance(obj, GpuNode) else ProjectStatus
         return dict.fromkeys(field for field in _fields(kind))
     if isinstance(changes.get("report"), dict):
         return {**changes, "report": camel_names(changes["report"])}

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from migctl.backends.kubernetes.client.api import Api
-from migctl.backends.kubernetes.client.kinds import Event as Raw
+from migctl.backends.kubernetes.client.kinds import KubernetesEvent as Raw
 from migctl.backends.kubernetes.client.resources import EVENTS
 from migctl.backends.kubernetes.event_recorder import Recorder, Subject
 from migctl.backends.kubernetes.meaning.custom import meta

@@ -13,7 +13,7 @@ from migctl.backends.kubernetes.stores.event_store import EventStore
 from migctl.backends.kubernetes.user.claims import PeoplesClaims
 from migctl.backends.kubernetes.user.reach import ReachingApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
-from migctl.objects import Claim, Department, Event, Node, NodePool, Plan, Project, Workload
+from migctl.objects import Claim, Department, Event, GpuNode, NodePool, PlacementPlan, Project, Workload
 
 
 def peoples(api: ReachingApi, workloads: WorkloadStore) -> KubernetesControlPlane:
@@ -22,8 +22,8 @@ def peoples(api: ReachingApi, workloads: WorkloadStore) -> KubernetesControlPlan
         {
             Project: custom_store.projects(api, _nobody_else),
             Department: custom_store.departments(api, _nobody_else),
-            Node: custom_store.nodes(api, _nobody_else),
-            Plan: custom_store.plans(api, _nobody_else),
+            GpuNode: custom_store.nodes(api, _nobody_else),
+            PlacementPlan: custom_store.plans(api, _nobody_else),
             Workload: workloads,
             Claim: PeoplesClaims(api),
             Event: EventStore(api, None, Subject),

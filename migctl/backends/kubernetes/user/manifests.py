@@ -95,7 +95,7 @@ def _container(spec: WorkloadSpec) -> Json:
     if spec.environment:
         container["env"] = [{"name": name, "value": literal(value)} for name, value in spec.environment.items()]
     if not _in_parts(spec):
-        container["resources"] = {"limits": {names.RESOURCE: spec.ask.devices}}
+        container["resources"] = {"limits": {names.RESOURCE: spec.gpu_request.devices}}
     return container
 
 
@@ -110,20 +110,20 @@ def as_typed(text: str) -> str:
 
 
 def _in_parts(spec: WorkloadSpec) -> bool:
-    ask = spec.ask
-    return ask.fraction is not None or ask.memory_mib is not None or ask.profile is not None
+    gpu_request = spec.gpu_request
+    return gpu_request.fraction is not None or gpu_request.memory_mib is not None or gpu_request.profile is not None
 
 
 def _annotations(spec: WorkloadSpec) -> dict[str, str]:
-    ask, found = spec.ask, {}
-    if ask.fraction is not None:
-        found[names.FRACTION] = f"{ask.fraction:.15f}".rstrip("0")
-    if ask.memory_mib is not None:
-        found[names.MEMORY] = str(ask.memory_mib)
-    if ask.profile is not None:
-        found[names.PROFILE] = ask.profile
-    if found and ask.devices > 1:
-        found[names.DEVICES] = str(ask.devices)
+    gpu_request, found = spec.gpu_request, {}
+    if gpu_request.fraction is not None:
+        found[names.FRACTION] = f"{gpu_request.fraction:.15f}".rstrip("0")
+    if gpu_request.memory_mib is not None:
+        found[names.MEMORY] = str(gpu_request.memory_mib)
+    if gpu_request.profile is not None:
+        found[names.PROFILE] = gpu_request.profile
+    if found and gpu_request.devices > 1:
+        found[names.DEVICES] = str(gpu_request.devices)
     if spec.pools:
         found[names.POOLS] = ",".join(spec.pools)
     if spec.preemptible != requests.rank({}, "", spec.type)[1]:

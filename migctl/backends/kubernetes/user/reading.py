@@ -19,7 +19,7 @@ from migctl.backends.workload_status import summary
 from migctl.objects import (
     Claim,
     GangSpec,
-    GpuAsk,
+    GpuRequest,
     Phase,
     Workload,
     WorkloadSpec,
@@ -133,8 +133,8 @@ def _explained(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatu
 def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bool = False) -> WorkloadSpec | None:
     """What the template of its pods says; None where it asks for no GPU."""
     annotations = template.metadata.annotations or {}
-    ask = ask_of(annotations, template.spec)
-    if ask is None:
+    gpu_request = gpu_request_of(annotations, template.spec)
+    if gpu_request is None:
         return None
     labels = {**(owner.labels or {}), **(template.metadata.labels or {})}
     type_ = requests.type_of(labels, usual)
@@ -142,7 +142,7 @@ def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bo
     container = _container(annotations, template.spec)
     return WorkloadSpec(
         type=type_,
-        ask=ask,
+        gpu_request=gpu_request,
         image=container.image,
         command=tuple(map(as_typed, (*(container.command or ()), *(container.args or ())))),
         entrypoint=bool(container.command),
@@ -155,7 +155,7 @@ def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bo
     )
 
 
-def ask_of(annotations: Mapping[str, str], spec: PodSpec) -> GpuAsk | None:
+def gpu_request_of(annotations: Mapping[str, str], spec: PodSpec) -> GpuRequest | None:
     """What the pods of a template ask for; None where that is no GPU. What cannot be read counts as one."""
     devices = whole_gpus(spec)
     if devices:
@@ -163,9 +163,9 @@ def ask_of(annotations: Mapping[str, str], spec: PodSpec) -> GpuAsk | None:
     if not any(name in annotations for name in names.ASKS):
         return None
     try:
-        return requests.ask(annotations)
+        return requests.gpu_request(annotations)
     except BadQuantity:
-        return GpuAsk()
+        return GpuRequest()
 
 
 def whole_gpus(spec: PodSpec) -> int:

@@ -30,7 +30,7 @@ from migctl.controller.apply import WRITES_AT_ONCE
 from migctl.controller.kubernetes.claims.placements import Placements
 from migctl.controller.kubernetes.claims.pod_patches import PodPatches
 from migctl.controller.kubernetes.double_allocations import must_give_way
-from migctl.objects import Node
+from migctl.objects import GpuNode
 
 log = structlog.get_logger()
 
@@ -163,7 +163,7 @@ class Steward:
         await self.pods.waits(pod, "taken-back", message)
 
     def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
-        node = self.cluster.get(Node, pod.node)
+        node = self.cluster.get(GpuNode, pod.node)
         report = node.status.report if node else None
         if report is not None and record.uid in report.held:
             return None

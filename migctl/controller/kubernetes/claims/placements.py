@@ -27,7 +27,7 @@ from migctl.backends.merge import merged
 from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid, NotFound
 from migctl.clock import Clock
 from migctl.controller.kubernetes.claims.pod_patches import PodPatches
-from migctl.objects import Claim, Node
+from migctl.objects import Claim, GpuNode
 from nodeagent.contract.wire import allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
 
@@ -123,7 +123,7 @@ class Placements:
 
     def _naming(self, grant: Grant) -> Callable[[DeviceShare], str]:
         """How people call the devices of a grant's node."""
-        node = self._cluster.get(Node, grant.node)
+        node = self._cluster.get(GpuNode, grant.node)
         report = node.status.report if node else None
         indexes = {gpu.uuid: gpu.index for gpu in report.gpus} if report else {}
         return lambda share: device_name(indexes.get(share.gpu, 0), share)

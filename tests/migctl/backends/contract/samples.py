@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migctl.objects import GpuAsk, Meta, Node, Project, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import GpuNode, GpuRequest, Meta, Project, Workload, WorkloadSpec, WorkloadType
 
 
 def workload(name: str = "frac05", project: str = "team-a", finalizers: tuple[str, ...] = ()) -> Workload:
@@ -10,7 +10,7 @@ def workload(name: str = "frac05", project: str = "team-a", finalizers: tuple[st
         meta=Meta(name=name, project=project, finalizers=finalizers, labels={"user": "ana", "tier": "gold"}),
         spec=WorkloadSpec(
             type=WorkloadType.TRAINING,
-            ask=GpuAsk(fraction=0.5),
+            gpu_request=GpuRequest(fraction=0.5),
             image="busybox",
             user="ana",
             command=("sleep", "infinity"),
@@ -22,5 +22,5 @@ def project(name: str) -> Project:
     return Project(meta=Meta(name=name))
 
 
-def node(name: str, finalizers: tuple[str, ...] = ()) -> Node:
-    return Node(meta=Meta(name=name, finalizers=finalizers))
+def node(name: str, finalizers: tuple[str, ...] = ()) -> GpuNode:
+    return GpuNode(meta=Meta(name=name, finalizers=finalizers))

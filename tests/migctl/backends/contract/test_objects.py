@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from migctl.backends.protocol import AlreadyExists, ControlPlane, Invalid, NotFound
-from migctl.objects import Meta, Node, Project, Workload
+from migctl.objects import GpuNode, Meta, Project, Workload
 from tests.migctl.backends.contract import samples
 
 pytestmark = pytest.mark.anyio
@@ -40,7 +40,7 @@ async def test_a_second_object_of_a_name_is_another_object(control_plane: Contro
     assert second.meta.uid != first.meta.uid
 
 
-@pytest.mark.parametrize("kind", [Workload, Node, Project])
+@pytest.mark.parametrize("kind", [Workload, GpuNode, Project])
 async def test_what_is_not_there_is_not_found(control_plane: ControlPlane, kind: type[Workload]) -> None:
     with pytest.raises(NotFound, match="nobody"):
         await control_plane.get(kind, "nobody", "team-a" if kind is Workload else "")
@@ -64,20 +64,20 @@ async def test_a_list_is_of_one_kind_and_of_one_project_or_all(control_plane: Co
     ]
     assert [w.meta.name for w in (await control_plane.list(Workload, "team-b")).items] == ["w1"]
     assert (await control_plane.list(Workload, "team-c")).items == ()
-    assert [n.meta.name for n in (await control_plane.list(Node)).items] == ["w"]
+    assert [n.meta.name for n in (await control_plane.list(GpuNode)).items] == ["w"]
 
 
 async def test_a_list_moves_on_with_every_write(control_plane: ControlPlane) -> None:
-    before = await control_plane.list(Node)
+    before = await control_plane.list(GpuNode)
     await control_plane.create(samples.node("n"))
-    assert (await control_plane.list(Node)).version != before.version
+    assert (await control_plane.list(GpuNode)).version != before.version
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
 async def test_a_name_that_cannot_stand_in_a_path_is_refused(control_plane: ControlPlane, name: str) -> None:
     with pytest.raises(Invalid, match=r"meta\.name"):
         await control_plane.create(samples.node(name))
-    assert (await control_plane.list(Node)).items == ()
+    assert (await control_plane.list(GpuNode)).items == ()
 
 
 async def test_a_value_of_the_wrong_type_is_refused(control_plane: ControlPlane) -> None:
@@ -93,24 +93,24 @@ async def test_any_text_reads_back_as_written(control_plane: ControlPlane, text:
     start = created.meta.version
     patched = await control_plane.patch(created, {"meta": {"labels": {"text": text}}, "status": {"message": text}})
     assert (patched.meta.labels, patched.status.message) == ({"text": text}, text)
-    assert await control_plane.get(Node, "n") == patched
-    assert (await control_plane.list(Node)).items == (patched,)
-    assert (await anext(control_plane.watch(Node, start))).object == patched
+    assert await control_plane.get(GpuNode, "n") == patched
+    assert (await control_plane.list(GpuNode)).items == (patched,)
+    assert (await anext(control_plane.watch(GpuNode, start))).object == patched
 
 
 async def test_text_that_is_no_unicode_is_refused(control_plane: ControlPlane) -> None:
     with pytest.raises(Invalid):
-        await control_plane.create(Node(meta=Meta(name="n", labels={"half": "\ud800"})))
+        await control_plane.create(GpuNode(meta=Meta(name="n", labels={"half": "\ud800"})))
     created = await control_plane.create(samples.node("n"))
     with pytest.raises(Invalid):
         await control_plane.patch(created, {"status": {"message": "\ud800"}})
-    assert (await control_plane.list(Node)).items == (created,)
+    assert (await control_plane.list(GpuNode)).items == (created,)
 
 
 @pytest.mark.parametrize("name", ["gpu-1.example.org", "żółw", "a b", "100%", "a%2Fb", "b?c#d&e=f", "watch"])
 async def test_any_name_finds_its_object(control_plane: ControlPlane, name: str) -> None:
     created = await control_plane.create(samples.node(name))
-    assert await control_plane.get(Node, name) == created
+    assert await control_plane.get(GpuNode, name) == created
     patched = await control_plane.patch(created, {"status": {"ready": True}})
     await control_plane.delete(patched)
-    assert (await control_plane.list(Node)).items == ()
+    assert (await control_plane.list(GpuNode)).items == ()

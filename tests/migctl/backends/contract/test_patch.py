@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from migctl.backends.protocol import Conflict, ControlPlane, Invalid, NotFound
-from migctl.objects import Node, NodeStatus, Phase, Workload, WorkloadStatus
+from migctl.objects import GpuNode, NodeStatus, Phase, Workload, WorkloadStatus
 from tests.migctl.backends.contract import samples
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +24,7 @@ async def test_a_patch_changes_what_it_names_and_the_version(control_plane: Cont
     assert patched.spec == created.spec
     assert patched.meta.version != created.meta.version
     assert patched.meta.uid == created.meta.uid
-    assert await control_plane.get(Node, "n") == patched
+    assert await control_plane.get(GpuNode, "n") == patched
 
 
 async def test_a_workload_can_be_suspended(control_plane: ControlPlane) -> None:
@@ -63,7 +63,7 @@ async def test_values_may_be_enums_times_and_records(control_plane: ControlPlane
 async def test_a_patch_that_changes_nothing_makes_no_version(control_plane: ControlPlane) -> None:
     created = await control_plane.create(samples.workload())
     assert await control_plane.patch(created, {}) == created
-    assert await control_plane.patch(created, {"spec": {"ask": {"fraction": 0.5}}, "status": {}}) == created
+    assert await control_plane.patch(created, {"spec": {"gpuRequest": {"fraction": 0.5}}, "status": {}}) == created
     assert (await control_plane.list(Workload)).items == (created,)
 
 
@@ -79,7 +79,7 @@ async def test_a_fenced_patch_conflicts_once_the_object_changed(control_plane: C
     changed = await control_plane.patch(created, {"status": {"message": "1"}}, fenced=True)
     with pytest.raises(Conflict, match="node-a"):
         await control_plane.patch(created, {"status": {"message": "2"}}, fenced=True)
-    assert await control_plane.get(Node, "node-a") == changed
+    assert await control_plane.get(GpuNode, "node-a") == changed
     assert (await control_plane.patch(changed, {"status": {"message": "3"}}, fenced=True)).status.message == "3"
 
 
@@ -102,7 +102,7 @@ async def test_an_object_that_is_gone_or_replaced_is_not_found(control_plane: Co
     ("changes", "named"),
     [
         ({"status": {"phase": "Sleeping"}}, "phase"),
-        ({"spec": {"ask": {"fraction": "half"}}}, "fraction"),
+        ({"spec": {"gpuRequest": {"fraction": "half"}}}, "fraction"),
         ({"spec": None}, "spec"),
         ({"spec": {"colour": "red"}}, "colour"),
         ({"kind": "Project"}, "kind"),
@@ -141,7 +141,7 @@ async def test_of_concurrent_fenced_patches_one_wins(control_plane: ControlPlane
     winners = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert len(winners) == 1
     assert sum(isinstance(outcome, Conflict) for outcome in outcomes) == 9
-    assert await control_plane.get(Node, "n") == winners[0]
+    assert await control_plane.get(GpuNode, "n") == winners[0]
 
 
 async def test_counting_with_fences_loses_nothing(control_plane: ControlPlane) -> None:
@@ -149,7 +149,7 @@ async def test_counting_with_fences_loses_nothing(control_plane: ControlPlane) -
 
     async def increment() -> None:
         for _ in itertools.count():
-            read = await control_plane.get(Node, "counter")
+            read = await control_plane.get(GpuNode, "counter")
             count = int(read.status.message or "0") + 1
             try:
                 await control_plane.patch(read, {"status": {"message": str(count)}}, fenced=True)
@@ -158,4 +158,4 @@ async def test_counting_with_fences_loses_nothing(control_plane: ControlPlane) -
             return
 
     await asyncio.gather(*(increment() for _ in range(8)))
-    assert (await control_plane.get(Node, "counter")).status == NodeStatus(message="8")
+    assert (await control_plane.get(GpuNode, "counter")).status == NodeStatus(message="8")

@@ -14,7 +14,7 @@ import pytest
 
 from migctl.backends.sqlite.database import StoreInUse, StoreUnusable
 from migctl.backends.sqlite.store import SqliteControlPlane
-from migctl.objects import Node
+from migctl.objects import GpuNode
 from tests.migctl.backends.contract import samples
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,7 @@ async def test_the_hint_gives_a_new_store_and_keeps_the_old_file(state_file: Pat
     command = refused.value.hint.split("`")[1]
     subprocess.run(command, shell=True, check=True)
     store = SqliteControlPlane(state_file)
-    assert (await store.list(Node)).items == ()
+    assert (await store.list(GpuNode)).items == ()
     await store.close()
     assert "diary" in (state_file.parent / "aside" / "state.db").read_text()
 

@@ -19,19 +19,19 @@ from hypothesis import strategies as st
 
 from migctl.backends.protocol import Change, ChangeType, ControlPlaneError, Expired, Unavailable
 from migctl.backends.sqlite.store import SqliteControlPlane
-from migctl.objects import Node, Workload
+from migctl.objects import GpuNode, Workload
 from tests.migctl.backends.contract import samples
 
 pytestmark = pytest.mark.anyio
 
 
-async def replayed(store: SqliteControlPlane, since: str) -> dict[str, Node]:
+async def replayed(store: SqliteControlPlane, since: str) -> dict[str, GpuNode]:
     """The nodes that a watch from `since` leaves, starting with none."""
-    listing = await store.list(Node)
-    nodes: dict[str, Node] = {}
+    listing = await store.list(GpuNode)
+    nodes: dict[str, GpuNode] = {}
     if listing.version == since:
         return nodes
-    async for change in store.watch(Node, since):
+    async for change in store.watch(GpuNode, since):
         if change.type is ChangeType.DELETED:
             del nodes[change.object.meta.name]
         else:
@@ -74,13 +74,13 @@ async def test_a_version_of_a_store_that_was_moved_away_has_expired(tmp_path: Pa
     for i in range(3):
         await new.create(samples.node(f"n{i}"))
     with pytest.raises(Expired):
-        await anext(new.watch(Node, since))
+        await anext(new.watch(GpuNode, since))
     await new.close()
 
 
 async def test_after_close_writes_are_refused_and_watches_end(tmp_path: Path) -> None:
     store = SqliteControlPlane(tmp_path / "state.db")
-    watch = store.watch(Node, (await store.list(Node)).version)
+    watch = store.watch(GpuNode, (await store.list(GpuNode)).version)
     waiting = asyncio.ensure_future(anext(watch))
     await asyncio.wait([waiting], timeout=0)
     under_way = asyncio.ensure_future(store.create(samples.node("n")))
@@ -110,19 +110,19 @@ async def test_a_full_disk_stops_writes_and_loses_nothing(tmp_path: Path) -> Non
     path = tmp_path / "state.db"
     store = SqliteControlPlane(path)
     kept = [await store.create(samples.node("first"))]
-    start = (await store.list(Node)).version
+    start = (await store.list(GpuNode)).version
     with files_no_longer_than(Path(f"{path}-wal").stat().st_size):
         outcomes = await asyncio.gather(
             *(store.create(samples.node(f"n{i}")) for i in range(4)), return_exceptions=True
         )
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes), outcomes
         assert "make room" in str(getattr(outcomes[0], "hint", ""))
-        assert (await store.list(Node)).items == tuple(kept)
+        assert (await store.list(GpuNode)).items == tuple(kept)
     kept.append(await store.create(samples.node("later")))
-    assert (await anext(store.watch(Node, start))).object == kept[1]
+    assert (await anext(store.watch(GpuNode, start))).object == kept[1]
     await store.close()
     store = SqliteControlPlane(path)
-    assert (await store.list(Node)).items == tuple(kept)
+    assert (await store.list(GpuNode)).items == tuple(kept)
     await store.close()
 
 
@@ -130,13 +130,13 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from migctl.backends.sqlite.store import SqliteControlPlane
-from migctl.objects import Meta, Node
+from migctl.objects import GpuNode, Meta
 
 async def main():
     store = SqliteControlPlane(Path(sys.argv[1]))
     async def write(worker):
         for i in range(1000000):
-            node = await store.create(Node(meta=Meta(name=f"n{worker}-{i}")))
+            node = await store.create(GpuNode(meta=Meta(name=f"n{worker}-{i}")))
             await store.patch(node, {"status": {"message": "x" * 2000}})
             sys.stdout.write(node.meta.name + "\\n")
             sys.stdout.flush()
@@ -156,7 +156,7 @@ async def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) ->
     writer.stdout.close()
     assert writer.wait() == -signal.SIGKILL
     store = SqliteControlPlane(path)
-    nodes = {node.meta.name: node for node in (await store.list(Node)).items}
+    nodes = {node.meta.name: node for node in (await store.list(GpuNode)).items}
     assert all(nodes[name].status.message for name in acknowledged)
     assert len(acknowledged) >= 60
     await store.close()
@@ -180,22 +180,22 @@ def test_replaying_the_changes_gives_the_objects(
 
 async def _replay(path: Path, steps: list[tuple[str, str]]) -> None:
     store = SqliteControlPlane(path)
-    start = (await store.list(Node)).version
+    start = (await store.list(GpuNode)).version
     for number, (step, name) in enumerate(steps):
         try:
             if step.startswith("create"):
                 await store.create(samples.node(name, finalizers=("held",) if step == "create-held" else ()))
             elif step == "patch":
-                await store.patch(await store.get(Node, name), {"status": {"message": str(number)}})
+                await store.patch(await store.get(GpuNode, name), {"status": {"message": str(number)}})
             elif step == "release":
-                await store.patch(await store.get(Node, name), {"meta": {"finalizers": []}})
+                await store.patch(await store.get(GpuNode, name), {"meta": {"finalizers": []}})
             elif step == "delete":
-                await store.delete(await store.get(Node, name))
+                await store.delete(await store.get(GpuNode, name))
             else:
                 await store.close()
                 store = SqliteControlPlane(path)
         except ControlPlaneError:
             pass
-        listing = await store.list(Node)
+        listing = await store.list(GpuNode)
         assert await replayed(store, start) == {node.meta.name: node for node in listing.items}
     await store.close()

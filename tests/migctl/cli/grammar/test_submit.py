@@ -25,7 +25,7 @@ def test_a_fraction_becomes_a_preemptible_training(team: Cli) -> None:
     assert "next: migctl describe frac05\n" in result.err
     spec = stored(team, "frac05").spec
     assert (spec.type, spec.priority, spec.preemptible) == ("training", 50, True)
-    assert spec.ask.fraction == 0.5
+    assert spec.gpu_request.fraction == 0.5
     assert spec.command == ("python", "-u", "train.py")
     assert spec.environment == {"A": "1", "B": "x=y"}
     assert (spec.image, spec.user, spec.directory) == ("ubuntu", "ada", "/home/ada/work")
@@ -48,7 +48,7 @@ def test_priority_follows_from_the_kind(
 
 
 @pytest.mark.parametrize(
-    ("flags", "ask"),
+    ("flags", "wanted"),
     [
         (["-g", "0.5"], {"fraction": 0.5}),
         (["-g", "0.5", "--gpu-devices", "2"], {"fraction": 0.5, "devices": 2}),
@@ -59,8 +59,8 @@ def test_priority_follows_from_the_kind(
         (["--gpu-devices", "3"], {"devices": 3}),
     ],
 )
-def test_what_is_asked_for(team: Cli, flags: list[str], ask: dict[str, object]) -> None:
-    assert json.loads(team.ok("submit", "one", *flags, "-o", "json").out)["spec"]["ask"] == ask
+def test_what_is_asked_for(team: Cli, flags: list[str], wanted: dict[str, object]) -> None:
+    assert json.loads(team.ok("submit", "one", *flags, "-o", "json").out)["spec"]["gpuRequest"] == wanted
 
 
 def test_no_name_gives_a_generated_one(team: Cli) -> None:
@@ -129,7 +129,7 @@ def test_a_name_that_is_taken_is_a_conflict(team: Cli) -> None:
     result = team("submit", "one", "-g", "1")
     assert result.code == 4
     assert "already has a workload 'one'" in result.err
-    assert stored(team, "one").spec.ask.fraction == 0.5
+    assert stored(team, "one").spec.gpu_request.fraction == 0.5
 
 
 def test_a_dry_run_creates_nothing(team: Cli) -> None:
@@ -169,7 +169,7 @@ def test_a_full_disk_keeps_the_config_file_and_stops_no_submission(team: Cli, mo
 
 
 @pytest.mark.parametrize(
-    ("flags", "ask"),
+    ("flags", "wanted"),
     [
         (["-g", "2"], {"devices": 2}),
         (["--gpu-devices-request", "1", "--gpu-portion-request", "0.5"], {"fraction": 0.5}),
@@ -178,10 +178,10 @@ def test_a_full_disk_keeps_the_config_file_and_stops_no_submission(team: Cli, mo
         (["--gpu-request-type", "migProfile", "--mig-profile", "2g.10gb"], {"profile": "2g.10gb"}),
     ],
 )
-def test_the_noun_first_grammar_makes_the_same_objects(team: Cli, flags: list[str], ask: dict[str, object]) -> None:
+def test_the_noun_first_grammar_makes_the_same_objects(team: Cli, flags: list[str], wanted: dict[str, object]) -> None:
     words = ("one", *flags, "-i", "ubuntu", "-o", "json", "--", "sleep", "5")
     spec = json.loads(team.ok("workspace", "submit", *words).out)["spec"]
-    assert spec["ask"] == ask
+    assert spec["gpuRequest"] == wanted
     assert (spec["type"], spec["priority"], spec["preemptible"]) == ("workspace", 100, False)
     assert spec["command"] == ["sleep", "5"]
 

@@ -143,7 +143,7 @@ async def test_an_image_is_needed_and_a_name_is_taken_once(cluster: FakeCluster,
         assert (taken.code, "already has a workload 'w'" in taken.err) == (4, True)
     named = json.loads((await ana.ok("submit", "--gpu-memory", "5G", "-o", "json", *SLEEP)).out)
     assert re.fullmatch(r"job-[0-9a-f]{4}", named["meta"]["name"])
-    assert named["spec"]["ask"] == {"memoryMib": 4769}
+    assert named["spec"]["gpuRequest"] == {"memoryMib": 4769}
 
 
 async def test_workspaces_never_end_and_stop_and_go_on(cluster: FakeCluster, ana: Person) -> None:

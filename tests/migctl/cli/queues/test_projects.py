@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from migctl.objects import GpuAsk, Project
+from migctl.objects import GpuRequest, Project
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli
 
@@ -85,7 +85,7 @@ def test_updating_changes_only_what_is_said(team: Cli) -> None:
 
 
 def test_a_project_with_workloads_stays(team: Cli) -> None:
-    team.do(lambda cluster: scenes.workload(cluster, "one", GpuAsk()))
+    team.do(lambda cluster: scenes.workload(cluster, "one", GpuRequest()))
     result = team("project", "delete", "team-a")
     assert (result.code, "still has 1 workload(s): one" in result.err) == (4, True)
     team.ok("project", "delete", "team-b")
@@ -119,7 +119,7 @@ def test_a_node_pools_quota_that_cannot_be(cli: Cli, text: str) -> None:
 
 
 def test_describe_shows_quota_use_ratio_and_work(team: Cli) -> None:
-    team.do(lambda cluster: scenes.workload(cluster, "one", GpuAsk(devices=1)))
+    team.do(lambda cluster: scenes.workload(cluster, "one", GpuRequest(devices=1)))
     project = team.do(lambda cluster: cluster.get(Project, "team-a"))
     status = {"allocated": 1.5, "requested": 2.0, "fairShare": 1.0}
     team.do(lambda cluster: cluster.patch(project, {"status": status}))

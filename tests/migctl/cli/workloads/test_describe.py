@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from migctl.objects import GpuAsk
+from migctl.objects import GpuRequest
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.scenes import A100, Placed
@@ -19,7 +19,7 @@ def mem(team: Cli) -> Cli:
     async def fill(cluster: Cluster) -> None:
         await cluster.create(scenes.node("node-b", gpu))
         placed = Placed("node-b", (scenes.mig_share(gpu, "2g.10gb", 2),), "9537 MiB -> 2g.10gb, 9856 MiB")
-        await scenes.workload(cluster, "mem", GpuAsk(memory_mib=9537), placed)
+        await scenes.workload(cluster, "mem", GpuRequest(memory_mib=9537), placed)
         await scenes.event(cluster, "Workload/mem", "Placed", "node-b/1 2g.10gb@2")
         await scenes.event(cluster, "Workload/other", "Preempted", "for somebody", warning=True)
 

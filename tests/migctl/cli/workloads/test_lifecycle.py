@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.objects import GpuAsk, Phase, Workload, WorkloadType
+from migctl.objects import GpuRequest, Phase, Workload, WorkloadType
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 
@@ -12,9 +12,9 @@ from tests.migctl.cli.conftest import Cli, Cluster
 @pytest.fixture
 def three(team: Cli) -> Cli:
     async def fill(cluster: Cluster) -> None:
-        await scenes.workload(cluster, "one", GpuAsk())
-        await scenes.workload(cluster, "two", GpuAsk(), type=WorkloadType.WORKSPACE)
-        await scenes.workload(cluster, "over", GpuAsk(), phase=Phase.COMPLETED)
+        await scenes.workload(cluster, "one", GpuRequest())
+        await scenes.workload(cluster, "two", GpuRequest(), type=WorkloadType.WORKSPACE)
+        await scenes.workload(cluster, "over", GpuRequest(), phase=Phase.COMPLETED)
 
     team.do(fill)
     return team

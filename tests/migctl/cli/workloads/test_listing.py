@@ -13,7 +13,7 @@ from migctl.cli.output import tables
 from migctl.cli.output.tables import Column
 from migctl.cli.workloads import listing
 from migctl.cli.workloads.jobs import Job
-from migctl.objects import GpuAsk, Phase, Workload, WorkloadType
+from migctl.objects import GpuRequest, Phase, Workload, WorkloadType
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.scenes import A100, V100, Placed
@@ -27,19 +27,19 @@ def busy(team: Cli) -> Cli:
     async def fill(cluster: Cluster) -> None:
         await cluster.create(scenes.node("node-a", v100))
         await cluster.create(scenes.node("node-b", a100))
-        half = GpuAsk(fraction=0.5)
+        half = GpuRequest(fraction=0.5)
         on_v100 = Placed("node-a", (scenes.software_share(v100, 0.5),))
         await scenes.workload(cluster, "frac05", half, on_v100, labels={"run": "one"})
         team.clock.advance(60)
         await scenes.workload(cluster, "frac05-2", half, on_v100, labels={"run": "two"})
         team.clock.advance(60)
-        third = GpuAsk(fraction=0.3)
+        third = GpuRequest(fraction=0.3)
         await scenes.workload(cluster, "frac03", third, type=WorkloadType.WORKSPACE, message="no GPU has 0.50 free")
         mig = Placed("node-b", (scenes.mig_share(a100, "2g.10gb", 0),))
-        await scenes.workload(cluster, "mem", GpuAsk(memory_mib=9537), mig)
-        await scenes.workload(cluster, "paused", GpuAsk(fraction=0.1), phase=Phase.SUSPENDED)
-        await scenes.workload(cluster, "done", GpuAsk(fraction=0.3), phase=Phase.COMPLETED)
-        await scenes.workload(cluster, "other", GpuAsk(), project="team-b")
+        await scenes.workload(cluster, "mem", GpuRequest(memory_mib=9537), mig)
+        await scenes.workload(cluster, "paused", GpuRequest(fraction=0.1), phase=Phase.SUSPENDED)
+        await scenes.workload(cluster, "done", GpuRequest(fraction=0.3), phase=Phase.COMPLETED)
+        await scenes.workload(cluster, "other", GpuRequest(), project="team-b")
 
     team.do(fill)
     return team

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migctl.backends.http.runtime import ExecEnvironment
-from migctl.objects import GpuAsk
+from migctl.objects import GpuRequest
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli
 
@@ -14,7 +14,7 @@ BESIDE = ExecEnvironment({"PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "MIG-
 
 @pytest.fixture
 def one(team: Cli) -> Cli:
-    team.do(lambda cluster: scenes.workload(cluster, "one", GpuAsk()))
+    team.do(lambda cluster: scenes.workload(cluster, "one", GpuRequest()))
     team.cluster.written["team-a", "one"] = [b"first\n", b"second \xc3\xa9\n"]
     team.cluster.environments["team-a", "one"] = BESIDE
     return team

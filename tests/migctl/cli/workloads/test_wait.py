@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from _pytest.capture import CaptureIO
 
-from migctl.objects import Claim, GpuAsk, Meta, Node, Phase, Plan, PlanOutcome, PlanSpec, Workload
+from migctl.objects import Claim, GpuNode, GpuRequest, Meta, Phase, PlacementPlan, PlanOutcome, PlanSpec, Workload
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.scenes import V100, Placed
@@ -26,13 +26,15 @@ def waiting(team: Cli) -> Cli:
     async def fill(cluster: Cluster) -> None:
         await cluster.create(scenes.node("node-a", gpu))
         placed = Placed("node-a", (scenes.software_share(gpu, 0.5),))
-        await scenes.workload(cluster, "first", GpuAsk(fraction=0.5), placed)
-        await scenes.workload(cluster, "second", GpuAsk(fraction=0.5), placed)
+        await scenes.workload(cluster, "first", GpuRequest(fraction=0.5), placed)
+        await scenes.workload(cluster, "second", GpuRequest(fraction=0.5), placed)
         message = "no GPU has 0.5 GPU free; the nearest place is held by first"
-        await scenes.workload(cluster, "third", GpuAsk(fraction=0.5), reason="no-free-gpu", message=message)
+        await scenes.workload(cluster, "third", GpuRequest(fraction=0.5), reason="no-free-gpu", message=message)
         claims = {claim.spec.workload: claim.meta.uid for claim in (await cluster.list(Claim)).items}
         outcome = PlanOutcome(claims["third"], "team-a/third", False, message, blockers=(claims["first"],))
-        await cluster.create(Plan(meta=Meta(name="plan-1"), spec=PlanSpec(outcomes=(outcome,), method="online")))
+        await cluster.create(
+            PlacementPlan(meta=Meta(name="plan-1"), spec=PlanSpec(outcomes=(outcome,), method="online"))
+        )
 
     team.do(fill)
     return team
@@ -149,7 +151,7 @@ def test_watching_prints_what_changes_until_it_is_interrupted(waiting: Cli) -> N
 def test_watching_the_map_off_a_terminal_prints_it_again(waiting: Cli) -> None:
     async def change(cluster: Cluster) -> None:
         await printed("node-a/0")
-        node = await cluster.get(Node, "node-a")
+        node = await cluster.get(GpuNode, "node-a")
         await cluster.patch(node, {"status": {"ready": False}})
         await printed("node not ready")
         os.kill(os.getpid(), signal.SIGINT)

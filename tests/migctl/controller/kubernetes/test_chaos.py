@@ -237,8 +237,8 @@ async def test_a_hundred_submits_at_once_never_over_pack_a_gpu() -> None:
         await cluster.node("node-a", "a100-40gb", "v100")
         await cluster.project("team-a", quota=2)
         for i in range(100):
-            asks = {"gpu-fraction": "0.25"} if i % 2 else {"gpu-memory": "4000"}
-            cluster.create("jobs", manifests.job(f"j{i}", asks), "team-a")
+            gpu_requests = {"gpu-fraction": "0.25"} if i % 2 else {"gpu-memory": "4000"}
+            cluster.create("jobs", manifests.job(f"j{i}", gpu_requests), "team-a")
         await cluster.until(lambda: running(cluster) >= 9)
         assert not safety.history(cluster)
         assert not safety.prepared_twice(cluster)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from migctl.controller.kubernetes.agent_liveness import SILENT_S, Heartbeats
-from migctl.objects import Meta, Node, NodeStatus
+from migctl.objects import GpuNode, Meta, NodeStatus
 from tests.fakes import manifests
 from tests.fakes.control_plane import ManualClock
 from tests.fakes.kubernetes_cluster.cluster import FakeCluster
@@ -17,8 +17,8 @@ BEAT_S = 20.0
 HOUR = timedelta(hours=1)
 
 
-def node(reported: datetime | None) -> Node:
-    return Node(meta=Meta(name="n"), status=NodeStatus(reported=reported, ready=True))
+def node(reported: datetime | None) -> GpuNode:
+    return GpuNode(meta=Meta(name="n"), status=NodeStatus(reported=reported, ready=True))
 
 
 def after(seconds: float) -> datetime:

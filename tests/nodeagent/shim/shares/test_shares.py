@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from migctl.embedded.kubelet import runner
-from migctl.objects import Claim, ClaimSpec, GpuAsk, Meta, Workload, WorkloadSpec, WorkloadType
+from migctl.objects import Claim, ClaimSpec, GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Prepared
 from nodeagent.nvml import Nvml
@@ -169,7 +169,7 @@ def test_a_small_share_leaves_room_for_a_context(node: Node) -> None:
 @pytest.mark.parametrize("given", ["", "/opt/own"])
 def test_the_runner_puts_the_libraries_first(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
-    ask = GpuAsk(fraction=0.5)
+    ask = GpuRequest(fraction=0.5)
     own = {"LD_LIBRARY_PATH": given} if given else {}
     workload = Workload(Meta("w"), WorkloadSpec(WorkloadType.TRAINING, ask, environment=own))
     claim = Claim(Meta("w-0"), ClaimSpec("w", "uid", ask))
