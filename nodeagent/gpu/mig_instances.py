@@ -17,7 +17,7 @@ from nodeagent.journal import records
 from nodeagent.journal.records import Entry, Hold, Owned, Record
 from nodeagent.nvml import HardwareInstance, InUse, MigMode, NoRoom, NotFound, Nvml, NvmlError
 from solver.model.demand import DeviceShare
-from solver.model.geometry import Placement, Profile, legal
+from solver.model.geometry import Placement, Profile, legal, unit_mask
 
 STUCK = "the driver says in use and no process is found"
 
@@ -180,7 +180,7 @@ def _in_the_way(
     victims, kept = [], []
     for i in present:
         owned = next((o for o in gpu.record.owned.values() if owns(o, i)), None)
-        overlaps = bool(((1 << i.size) - 1) << i.start & wanted)
+        overlaps = bool(unit_mask(i.start, i.size) & wanted)
         if overlaps and owned is None:
             raise Stale(f"{i.profile} at {i.start} on GPU {gpu.uuid} was not made by this agent and is in the way")
         if overlaps and owned is not None:

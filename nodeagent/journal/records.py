@@ -12,7 +12,7 @@ from typing import Any
 
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
-from solver.model.geometry import Placement
+from solver.model.geometry import Placement, unit_mask
 
 Entry = dict[str, Any]
 
@@ -33,7 +33,7 @@ class Owned:
 
     @property
     def mask(self) -> int:
-        return ((1 << self.size) - 1) << self.start
+        return unit_mask(self.start, self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Hold:
 
     @property
     def mask(self) -> int:
-        return 0 if self.share.start is None else ((1 << self.share.size) - 1) << self.share.start
+        return self.share.mask
 
 
 @dataclass(frozen=True, slots=True)

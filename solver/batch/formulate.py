@@ -14,9 +14,10 @@ from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.gpu_columns import UNUSABLE, GpuKind, Gpus
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
 from solver.batch.request_columns import Ints, Requests
-from solver.gpu_tables.tables import MILLIONTHS, Option, millionths, plain_option, table
+from solver.gpu_tables.tables import Option, plain_option, table
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Request
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
 
 SOFTWARE_RANK = 9

@@ -14,10 +14,11 @@ from solver.disruption import joining
 from solver.disruption.cover import fewest
 from solver.disruption.joining import Joiner, worth_keeping
 from solver.disruption.victims import Claims, Cost, Licence
-from solver.gpu_tables.tables import MILLIONTHS, Option, Slot, millionths
+from solver.gpu_tables.tables import Option, Slot
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
 from solver.working_copy.occupancy import Board, Cluster, Host, Occupant, Seat
 from solver.working_copy.scoring import board_options

@@ -18,7 +18,6 @@ from solver.model.demand import Demand, DeviceShare, Fraction, Memory, MigProfil
 from solver.model.geometry import GpuModel, Placement, Profile, media_fit
 from solver.model.snapshot import MemoryRule
 
-MILLIONTHS = 1_000_000
 OPTIONS_KEPT = 4096
 
 
@@ -171,11 +170,6 @@ def plain_option(demand: Demand, memory_mib: int) -> Option | None:
     if isinstance(demand, Memory) and demand.mib <= memory_mib:
         return Option(Backing.SOFTWARE, demand.mib / memory_mib, demand.mib)
     return None
-
-
-def millionths(portion: float) -> int:
-    """Portions are added and compared in millionths of a GPU, so that ten tenths are one."""
-    return round(portion * MILLIONTHS)
 
 
 def rounding(demand: Demand, share: DeviceShare) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from solver.model.cluster import NO_LABELS, Backing
+from solver.model.geometry import unit_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class DeviceShare:
     profile: str | None = None
     start: int | None = None
     size: int = 0
+
+    @property
+    def mask(self) -> int:
+        """The units of the MIG instance; 0 for other backings."""
+        return 0 if self.start is None else unit_mask(self.start, self.size)
 
 
 @dataclass(frozen=True, slots=True)

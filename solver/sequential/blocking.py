@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from solver.disruption.windows import Window
-from solver.gpu_tables.tables import MILLIONTHS, size_text
+from solver.gpu_tables.tables import size_text
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Fraction, Memory, Request, WholeGpus
 from solver.model.geometry import Placement, Profile
+from solver.model.occupation import MILLIONTHS
 from solver.model.plan import Blockers
 from solver.model.snapshot import Snapshot
 from solver.sequential.draft import Draft

@@ -17,8 +17,9 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
 
 from solver.gpu_tables.states import Cost, State
-from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths
+from solver.gpu_tables.tables import Option, Table
 from solver.model.demand import Demand, Request
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
 from solver.working_copy.occupancy import Board, Cluster, Host, Seat
 from solver.working_copy.scoring import Score, options, part, plain_cost, preference, seat, spreads, tail

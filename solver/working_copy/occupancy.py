@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from solver.gpu_tables.states import State, state_of
-from solver.gpu_tables.tables import MILLIONTHS, Slot, Table, millionths, table
-from solver.model.cluster import Backing, Gpu, InstanceState, Node
+from solver.gpu_tables.tables import Slot, Table, table
+from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request
 from solver.model.geometry import Placement, legal
+from solver.model.occupation import MILLIONTHS, footprint, plain_holders
 from solver.model.snapshot import Snapshot
 
 BOARD_FIELDS = ("occupants", "idle", "spent", "mask", "millionths", "memory_mib", "known")
@@ -301,18 +302,11 @@ def _board(gpu: Gpu, host: Host, known: Table | None) -> Board:
             board.idle.append(Placement(instance.profile, instance.start))
         else:
             board.add(Occupant(claim, instance.profile, instance.start, instance.mask))
-    for part in gpu.parts:
-        board.add(Occupant(part.claim, None, None, 0, millionths(part.portion), part.memory_mib))
-    if gpu.held_by:
-        board.add(Occupant(gpu.held_by, None, None, 0, MILLIONTHS, gpu.memory_mib))
+    for holder, taken in plain_holders(gpu):
+        board.add(Occupant(holder, None, None, *taken))
     return board
 
 
 def occupant_of(claim: str, share: DeviceShare, board: Board) -> Occupant:
     """What the share takes of its GPU."""
-    if share.backing is Backing.MIG:
-        assert share.start is not None
-        return Occupant(claim, share.profile, share.start, ((1 << share.size) - 1) << share.start)
-    if share.backing is Backing.WHOLE:
-        return Occupant(claim, None, None, 0, MILLIONTHS, board.gpu.memory_mib)
-    return Occupant(claim, None, None, 0, millionths(share.portion), share.memory_mib)
+    return Occupant(claim, share.profile, share.start, *footprint(share, board.gpu))

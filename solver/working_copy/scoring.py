@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from solver.gpu_tables.states import Cost
-from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths, plain_option
+from solver.gpu_tables.tables import Option, Table, plain_option
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Request, WholeGpus
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy, Spreading
 from solver.working_copy.occupancy import Board, Cluster, Host, Seat
 
