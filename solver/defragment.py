@@ -15,10 +15,10 @@ from types import MappingProxyType
 from solver.model.demand import Demand, Grant, MigProfile, Request, WholeGpus
 from solver.model.plan import Certificate, Method, Plan
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
-from solver.quota.ledger import Ledger
-from solver.sequential.draft import Draft
-from solver.sequential.moving import Move, Moving
+from solver.sequential.moving import Moving
+from solver.sequential.workspace import Move, Workspace
 from solver.whatif import layouts
+from solver.working_copy.copy import WorkingCopy
 from solver.working_copy.occupancy import Board, Cluster
 from solver.working_copy.steps import StepList
 
@@ -59,16 +59,16 @@ def propose(snapshot: Snapshot, moves: int, target: Demand | None = None, policy
     """At most so many moves. target: the share to open places for; None: every kind there is, the largest first."""
     policy = replace(policy or Policy(), evictions=moves)
     imagined = replace(snapshot, pending=(), projects=(*snapshot.projects, ProjectQueue(NOBODY, Quota(quota=-1.0))))
-    draft = Draft(imagined, policy, Ledger(imagined))
-    before = _room(draft.cluster)
+    workspace = Workspace(imagined, policy, WorkingCopy(imagined))
+    before = _room(workspace.cluster)
     steps, found = StepList(), list[Move]()
-    for demand in (target,) if target else _targets(draft.cluster):
-        _open(draft, demand, moves, found, steps)
+    for demand in (target,) if target else _targets(workspace.cluster):
+        _open(workspace, demand, moves, found, steps)
     plan = Plan(tuple(steps.steps), steps.after, MappingProxyType({}), _certificate(steps))
     old, new = layouts(snapshot, Plan()), layouts(snapshot, plan)
-    after = _room(draft.cluster)
+    after = _room(workspace.cluster)
     return Proposal(
-        moves=tuple(Relocation(m.request, draft.cluster.held[m.request.claim].grant, m.grant) for m in found),
+        moves=tuple(Relocation(m.request, workspace.cluster.held[m.request.claim].grant, m.grant) for m in found),
         plan=plan,
         room=MappingProxyType({name: (count, after[name]) for name, count in before.items()}),
         layouts=MappingProxyType({uuid: (old[uuid], new[uuid]) for uuid in old if old[uuid] != new[uuid]}),
@@ -87,16 +87,16 @@ def _targets(cluster: Cluster) -> list[Demand]:
     return [*plain, *(MigProfile(name) for name in sorted(parts, key=lambda name: (-parts[name], name)))]
 
 
-def _open(draft: Draft, demand: Demand, budget: int, found: list[Move], steps: StepList) -> None:
+def _open(workspace: Workspace, demand: Demand, budget: int, found: list[Move], steps: StepList) -> None:
     """Set aside what is free for the ask, then open one place after another."""
-    search, number = Moving(draft), 0
+    search, number = Moving(workspace), 0
     while len(found) <= budget:
         wish = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
         number += 1
-        if seats := draft.free(wish, draft.everywhere):
-            draft.cluster.take(wish, seats)
+        if seats := workspace.free(wish, workspace.everywhere):
+            workspace.cluster.take(wish, seats)
             continue
-        opened = search.open(wish, draft.everywhere, budget - len(found))
+        opened = search.open(wish, workspace.everywhere, budget - len(found))
         if opened is None:
             return
         moves = opened[2]

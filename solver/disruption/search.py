@@ -14,9 +14,9 @@ from solver.disruption.victims import Cost, Licence
 from solver.disruption.windows import Window, on_host
 from solver.model.demand import Request
 from solver.model.snapshot import Policy
-from solver.quota.ledger import Ledger
+from solver.working_copy.copy import Mark, WorkingCopy
 from solver.working_copy.gangs import Domain
-from solver.working_copy.occupancy import Cluster, Host
+from solver.working_copy.occupancy import Host
 from solver.working_copy.ranking import Ranking
 from solver.working_copy.shapes import shape
 
@@ -24,9 +24,9 @@ from solver.working_copy.shapes import shape
 class Search:
     """Rankings of windows by shape, licence and domain."""
 
-    def __init__(self, cluster: Cluster, ledger: Ledger, policy: Policy) -> None:
-        self._cluster = cluster
-        self._ledger = ledger
+    def __init__(self, copy: WorkingCopy, policy: Policy) -> None:
+        self._copy = copy
+        copy.watch(self._taken_back)
         self._policy = policy
         self._rankings: dict[Hashable, Ranking[Window]] = {}
         self._looks: list[tuple[int, Hashable, str]] = []
@@ -48,9 +48,9 @@ class Search:
         """The best window of every node that has one, cheapest first."""
         return self._ranking(request, licence, domain).in_order()
 
-    def undo(self, ledger_mark: int) -> None:
-        """The plan was taken back to this moment of the ledger."""
-        while self._looks and self._looks[-1][0] > ledger_mark:
+    def _taken_back(self, mark: Mark) -> None:
+        """What was looked at when the ledger had changed since the mark may not be so any more."""
+        while self._looks and self._looks[-1][0] > mark.ledger:
             _, key, name = self._looks.pop()
             self._stale[key].add(name)
 
@@ -59,10 +59,10 @@ class Search:
         if key not in self._rankings:
 
             def look(host: Host) -> tuple[Cost, Window] | None:
-                self._looks.append((self._ledger.mark(), key, host.node.name))
-                return on_host(self._cluster, host, request, self._policy, licence)
+                self._looks.append((self._copy.ledger.mark(), key, host.node.name))
+                return on_host(self._copy.cluster, host, request, self._policy, licence)
 
-            self._rankings[key] = Ranking(self._cluster, domain.hosts, look)
+            self._rankings[key] = Ranking(self._copy.cluster, domain.hosts, look)
         elif stale := self._stale.pop(key, None):
             self._rankings[key].refresh(stale)
         return self._rankings[key]

@@ -21,6 +21,7 @@ from solver.model.snapshot import Snapshot
 from solver.quota.accounting import granted
 from solver.quota.jobs import GangKey, Job, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
+from solver.working_copy.copy import WorkingCopy
 
 Claims = frozenset[str]
 Cost = tuple[object, ...]
@@ -43,15 +44,13 @@ class Licence:
 
 
 class Victims:
-    """The holders of one snapshot, and what the plan in the making has decided about them.
+    """The holders of one snapshot, and what the plan in the making has decided about them."""
 
-    leaving: claims told to stop, or pushed aside by the plan; kept up to date by the caller.
-    """
-
-    def __init__(self, snapshot: Snapshot, ledger: Ledger, leaving: Callable[[], set[str]]) -> None:
+    def __init__(self, snapshot: Snapshot, copy: WorkingCopy) -> None:
+        ledger = copy.ledger
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self._ledger = ledger
-        self._leaving = leaving
+        self._cluster = copy.cluster
         self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
         for holding in snapshot.held:
             if (key := gang_key(holding.request)) and not holding.releasing:
@@ -107,7 +106,7 @@ class Victims:
 
     def closure(self, gone: Claims) -> Claims:
         """With these, every member of a gang that could not go on without them."""
-        out = self._leaving()
+        out = self._cluster.leaving
         everyone = set(gone)
         for key in {key for c in gone if c in self.held and (key := gang_key(self.held[c].request))}:
             staying = [c for c in self._gangs[key] if c not in everyone and c not in out]
@@ -122,7 +121,7 @@ class Victims:
 
     def new(self, gone: Iterable[str]) -> list[Holding]:
         """Those of `gone` that would have stayed."""
-        out = self._leaving()
+        out = self._cluster.leaving
         return [self.held[claim] for claim in sorted(gone) if claim not in out and claim in self.held]
 
     def members(self, gang: GangKey | None) -> list[Holding]:
@@ -149,7 +148,7 @@ class Victims:
         return claim in self._fixed or claim not in self.held
 
     def is_leaving(self, claim: str) -> bool:
-        return claim in self._leaving()
+        return claim in self._cluster.leaving
 
     def _entitlement(self, job: Job, pool: str, wants: float) -> _Entitlement:
         account = self._ledger.account(job.first.project, pool)
@@ -166,7 +165,7 @@ class Victims:
         return None if any(self.fixed(holding.request.claim) for holding in self.new(everyone)) else everyone
 
     def _fewest(self, gone: Claims) -> Cost:
-        out = self._leaving()
+        out = self._cluster.leaving
         unknown = sum(claim not in self.held and claim not in out for claim in gone)
         known = self.new(gone)
         ranked = sorted(((h.request.priority, -h.since, h.request.claim) for h in known), reverse=True)

@@ -12,7 +12,8 @@ from solver.model.geometry import Placement, Profile
 from solver.model.occupation import MILLIONTHS
 from solver.model.plan import Blockers
 from solver.model.snapshot import Snapshot
-from solver.sequential.draft import Draft
+from solver.sequential.moving import Moving
+from solver.sequential.workspace import Workspace
 from solver.working_copy.occupancy import Board, Occupant, Seat
 
 
@@ -45,8 +46,8 @@ def blockers(window: Window) -> Blockers:
 class Verdict:
     """The sentences on one plan's windows."""
 
-    def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
-        self._draft = draft
+    def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
+        self._work, self._moving = workspace, Moving(workspace)
         self._now = snapshot.now
         self._pending = {request.claim: request.name for request in snapshot.pending}
 
@@ -63,7 +64,7 @@ class Verdict:
 
     def name(self, claim: str) -> str:
         """A blocker as people know it, with what it holds."""
-        holding = self._draft.cluster.held.get(claim)
+        holding = self._work.cluster.held.get(claim)
         if holding is None:
             return self._pending.get(claim.removesuffix(" kept"), claim)
         share = next((s.profile for s in holding.grant.devices if s.profile), None)
@@ -95,7 +96,7 @@ class Verdict:
             yield f"{names} {_verb(media, 'has', 'have')} the media engines it needs"
 
     def _way_out(self, request: Request, window: Window) -> str:
-        moves = self._draft.homes(request, window)
+        moves = self._moving.homes(request, window)
         if moves:
             there = listed(f"{self.name(m.request.claim)} to {gpu_text(m.seats[0].board.gpu)}" for m in moves)
             return f"one move frees it: {there}" if len(moves) == 1 else f"{len(moves)} moves free it: {there}"
@@ -103,9 +104,9 @@ class Verdict:
 
     def _stands(self, claim: str) -> str:
         """Why a blocker is still there."""
-        holding = self._draft.cluster.held.get(claim)
+        holding = self._work.cluster.held.get(claim)
         name = holding.request.name if holding else self.name(claim)
-        if claim in self._draft.cluster.leaving:
+        if claim in self._work.cluster.leaving:
             return f"{name} is stopping"
         if holding is None:
             return f"{name} goes before it"
@@ -113,7 +114,7 @@ class Verdict:
             return f"{name} is not preemptible"
         if holding.protected:
             return f"{name} is protected: {holding.protected}"
-        if self._draft.victims.fixed(claim):
+        if self._work.victims.fixed(claim):
             return f"{name} has not run for its minimum time yet"
         return f"{name} would have to end: no other place is free for it"
 

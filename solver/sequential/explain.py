@@ -10,7 +10,7 @@ from solver.model.demand import MigProfile, Request, WholeGpus
 from solver.model.plan import Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.sequential.blocking import Verdict, blockers, demand_text, gpu_text, listed
-from solver.sequential.draft import Draft
+from solver.sequential.workspace import Workspace
 from solver.working_copy.free_places import Places
 from solver.working_copy.gangs import Domain
 from solver.working_copy.occupancy import Board, Cluster, Host
@@ -21,10 +21,10 @@ from solver.working_copy.shapes import shape
 class Explainer:
     """Reasons on the finished draft. Requests of one shape have one reason: it is looked for once."""
 
-    def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
+    def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._snapshot = snapshot
-        self._draft = draft
-        self._verdict = Verdict(snapshot, draft)
+        self._work = workspace
+        self._verdict = Verdict(snapshot, workspace)
         self._reasons: dict[Hashable, Unplaced] = {}
         self._were_free: dict[Hashable, bool] = {}
 
@@ -53,14 +53,14 @@ class Explainer:
     def _before(self) -> tuple[Places, Domain]:
         """The free places before the plan."""
         cluster = Cluster(self._snapshot)
-        return Places(cluster, self._draft.policy), Domain((), tuple(cluster.hosts.values()))
+        return Places(cluster, self._work.policy), Domain((), tuple(cluster.hosts.values()))
 
     def _look(self, request: Request) -> Unplaced:
-        cluster, policy = self._draft.cluster, self._draft.policy
+        cluster, policy = self._work.cluster, self._work.policy
         hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
         if reason := _nowhere(self._snapshot, cluster, request, policy, hosts):
             return reason
-        nearest = self._draft.search.cheapest(request, self._draft.victims.anyone(), self._draft.everywhere)
+        nearest = self._work.search.cheapest(request, self._work.victims.anyone(), self._work.everywhere)
         behind = self.was_free(request)
         prefix = "requests ahead of it take the room: " if behind else ""
         if nearest is None:

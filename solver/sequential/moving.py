@@ -10,44 +10,32 @@ one move, or several devices, the best of each), and beyond CHAINS_UP_TO GPUs th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from itertools import islice
 from operator import or_
-from typing import TYPE_CHECKING
 
 from solver.disruption.windows import Window, every
 from solver.model.demand import Grant, Holding, Request
 from solver.quota.jobs import GangKey, Job, gang_key
+from solver.sequential.workspace import Move, Workspace
+from solver.working_copy.copy import Mark
 from solver.working_copy.gangs import Domain, domains
-from solver.working_copy.occupancy import Board, Host, Seat
-
-if TYPE_CHECKING:
-    from solver.sequential.draft import Draft
+from solver.working_copy.occupancy import Board, Host
 
 Settled = tuple[tuple[GangKey | None, str], ...]
-_Mark = tuple[int, int, frozenset[str], Settled]
+_Mark = tuple[Mark, frozenset[str], Settled]
 EXHAUSTIVE_UP_TO = 16
 CHAINS_UP_TO = 512
 NODES_TRIED = 8
 OPENED_COMPARED = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A new place for a claim that makes room."""
-
-    request: Request
-    seats: tuple[Seat, ...]
-    grant: Grant
-
-
 class Moving:
-    """Looks for moves on a draft. What is found is taken; a search without an answer leaves no trace."""
+    """Looks for moves in a workspace. What is found is taken; a search without an answer leaves no trace."""
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        self._boards = len(draft.cluster.boards)
+    def __init__(self, workspace: Workspace) -> None:
+        self._work = workspace
+        self._boards = len(workspace.cluster.boards)
         self._tries = 0
         self._deeper = False
         self._moved: frozenset[str] = frozenset()
@@ -91,8 +79,8 @@ class Moving:
     def homes(self, request: Request, window: Window) -> list[Move] | None:
         """Where those in a window could go if just they were moved for the request; None where they cannot."""
         self._begin()
-        victims = self._draft.victims.new(window.gone)
-        if len(victims) < len(window.gone) or any(self._draft.victims.fixed(v.request.claim) for v in victims):
+        victims = self._work.victims.new(window.gone)
+        if len(victims) < len(window.gone) or any(self._work.victims.fixed(v.request.claim) for v in victims):
             return None
         mark = self._mark()
         opened = self._try(request, window, len(victims))
@@ -100,13 +88,13 @@ class Moving:
         return opened[2] if opened else None
 
     def _try(self, request: Request, window: Window, limit: int) -> tuple[Window, Grant, list[Move]] | None:
-        victims = self._draft.victims.new(window.gone)
+        victims = self._work.victims.new(window.gone)
         self._deeper |= len(victims) > limit
-        if len(victims) > limit or not self._draft.may_have(request, window.seats):
+        if len(victims) > limit or not self._work.may_have(request, window.seats):
             return None
         mark = self._mark()
         self._moved |= {victim.request.claim for victim in victims}
-        grant = self._draft.give(request, window, victims)
+        grant = self._work.copy.give(request, window.seats, victims)
         moves = self._settle(victims, limit - len(victims))
         if moves is None:
             self._undo(mark)
@@ -119,16 +107,16 @@ class Moving:
             return []
         request = homeless[0].request
         for window in self._places(request, limit):
-            victims = self._draft.victims.new(window.gone)
+            victims = self._work.victims.new(window.gone)
             self._deeper |= len(victims) > limit
-            if len(victims) > limit or not self._draft.may_have(request, window.seats):
+            if len(victims) > limit or not self._work.may_have(request, window.seats):
                 continue
             if not self._tries:
                 return None
             self._tries -= 1
             mark = self._mark()
             self._moved |= {victim.request.claim for victim in victims}
-            grant = self._draft.give(request, window, victims, " moved")
+            grant = self._work.copy.give(request, window.seats, victims, " moved")
             self._settled = (*self._settled, (gang_key(request), grant.node))
             rest = self._settle([*homeless[1:], *victims], limit - len(victims))
             if rest is not None:
@@ -139,18 +127,18 @@ class Moving:
     def _places(self, request: Request, limit: int) -> Iterator[Window]:
         """Places for one that has to move: free ones, or left by others who move, or to be left by `limit` at most."""
         key = gang_key(request)
-        nodes = [*self._draft.nodes(Job((request,))), *(node for gang, node in self._settled if key and gang == key)]
-        for wide in domains(self._draft.everywhere, request.gang, nodes):
-            domain = self._draft.affordable(request, wide)
+        nodes = [*self._work.nodes(Job((request,))), *(node for gang, node in self._settled if key and gang == key)]
+        for wide in domains(self._work.everywhere, request.gang, nodes):
+            domain = self._work.affordable(request, wide)
             if self._boards > EXHAUSTIVE_UP_TO:
-                if seats := self._draft.free(request, domain):
+                if seats := self._work.free(request, domain):
                     yield Window(tuple(seats))
                 if not limit or self._boards > CHAINS_UP_TO:
                     continue
             small = self._boards <= EXHAUSTIVE_UP_TO
             windows = self._windows(request, domain.hosts) if small else self._cheapest(request, domain)
             for window in windows:
-                if all(claim in self._moved or not self._draft.victims.is_leaving(claim) for claim in window.gone):
+                if all(claim in self._moved or not self._work.victims.is_leaving(claim) for claim in window.gone):
                     yield window
 
     def _best_hosts(self, request: Request, domain: Domain) -> tuple[Host, ...]:
@@ -159,30 +147,28 @@ class Moving:
 
     def _windows(self, request: Request, hosts: Iterable[Host]) -> list[Window]:
         """Every window on these nodes, the cheapest first."""
-        licence, cluster, policy = self._draft.victims.movers(), self._draft.cluster, self._draft.policy
+        licence, cluster, policy = self._work.victims.movers(), self._work.cluster, self._work.policy
         found = [priced for host in hosts for priced in every(cluster, host, request, policy, licence)]
         return [window for _, window in sorted(found, key=lambda priced: priced[0])]
 
     def _cheapest(self, request: Request, domain: Domain) -> list[Window]:
         """The cheapest windows of the best nodes."""
-        return list(islice(self._draft.search.ranked(request, self._draft.victims.movers(), domain), NODES_TRIED))
+        return list(islice(self._work.search.ranked(request, self._work.victims.movers(), domain), NODES_TRIED))
 
     def _free_slots(self, boards: Iterable[Board]) -> int:
         """Once those leaving have left."""
-        leaving, free = self._draft.cluster.leaving, 0
+        leaving, free = self._work.cluster.leaving, 0
         for board in (board for board in boards if board.table):
             staying = (occupant.mask for occupant in board.occupants if occupant.claim not in leaving)
             free += board.table.free_slots(reduce(or_, staying, 0)) if board.table else 0
         return free
 
     def _begin(self) -> None:
-        self._tries, self._moved, self._settled = self._draft.policy.tries, frozenset(), ()
+        self._tries, self._moved, self._settled = self._work.policy.tries, frozenset(), ()
 
     def _mark(self) -> _Mark:
-        return self._draft.cluster.mark(), self._draft.ledger.mark(), self._moved, self._settled
+        return self._work.copy.mark(), self._moved, self._settled
 
     def _undo(self, mark: _Mark) -> None:
-        cluster, ledger, self._moved, self._settled = mark
-        self._draft.cluster.undo(cluster)
-        self._draft.ledger.undo(ledger)
-        self._draft.search.undo(ledger)
+        copy, self._moved, self._settled = mark
+        self._work.copy.undo(copy)
