@@ -19,7 +19,7 @@ from solver.sequential.moving import Moving
 from solver.sequential.workspace import Move, Workspace
 from solver.whatif import layouts
 from solver.working_copy.copy import WorkingCopy
-from solver.working_copy.occupancy import Board, Cluster
+from solver.working_copy.occupancy import WorkingCluster, WorkingGpu
 from solver.working_copy.steps import StepList
 
 NOBODY = "defragmentation/"
@@ -75,15 +75,15 @@ def propose(snapshot: Snapshot, moves: int, target: Demand | None = None, policy
     )
 
 
-def _targets(cluster: Cluster) -> list[Demand]:
+def _targets(cluster: WorkingCluster) -> list[Demand]:
     """Whole GPUs where there are some without MIG, then every plain profile, the larger part of a GPU first."""
-    tables = {board.table for board in cluster.boards.values() if board.table}
+    tables = {gpu.table for gpu in cluster.gpus.values() if gpu.table}
     parts: dict[str, float] = {}
     for table in tables:
         for profile in table.model.profiles:
             if profile.starts and not profile.variant:
                 parts[profile.name] = max(parts.get(profile.name, 0.0), profile.size / table.model.units)
-    plain = [WholeGpus()] if any(not board.gpu.mig for board in cluster.boards.values()) else []
+    plain = [WholeGpus()] if any(not gpu.reported.mig for gpu in cluster.gpus.values()) else []
     return [*plain, *(MigProfile(name) for name in sorted(parts, key=lambda name: (-parts[name], name)))]
 
 
@@ -93,8 +93,8 @@ def _open(workspace: Workspace, demand: Demand, budget: int, found: list[Move], 
     while len(found) <= budget:
         wish = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
         number += 1
-        if seats := workspace.free(wish, workspace.everywhere):
-            workspace.cluster.take(wish, seats)
+        if candidates := workspace.free(wish, workspace.everywhere):
+            workspace.cluster.take(wish, candidates)
             continue
         opened = search.open(wish, workspace.everywhere, budget - len(found))
         if opened is None:
@@ -103,32 +103,32 @@ def _open(workspace: Workspace, demand: Demand, budget: int, found: list[Move], 
         for move in moves:
             steps.evict(move.request.claim, "", f"moved to node {move.grant.node} to join free room")
         for move in moves:
-            steps.assign(move.request.claim, move.grant, move.seats, tuple(m.request.claim for m in moves))
+            steps.assign(move.request.claim, move.grant, move.candidates, tuple(m.request.claim for m in moves))
         found += moves
 
 
-def _room(cluster: Cluster) -> dict[str, int]:
+def _room(cluster: WorkingCluster) -> dict[str, int]:
     """How many of each share fit, each kind counted as if it were the only one."""
-    boards = [board for board in cluster.boards.values() if board.host.node.ready and not board.gpu.fenced]
+    gpus = [gpu for gpu in cluster.gpus.values() if gpu.node.reported.ready and not gpu.reported.fenced]
     room: dict[str, int] = {}
-    for board in boards:
-        for name, count in _fitting(board, cluster):
+    for gpu in gpus:
+        for name, count in _fitting(gpu, cluster):
             room[name] = room.get(name, 0) + count
     return room
 
 
-def _fitting(board: Board, cluster: Cluster) -> Iterable[tuple[str, int]]:
-    stay = [o for o in board.occupants if o.claim not in cluster.leaving and not (o.claim or "").startswith(NOBODY)]
-    if board.table is None:
-        if not board.gpu.mig:
+def _fitting(gpu: WorkingGpu, cluster: WorkingCluster) -> Iterable[tuple[str, int]]:
+    stay = [o for o in gpu.occupants if o.claim not in cluster.leaving and not (o.claim or "").startswith(NOBODY)]
+    if gpu.table is None:
+        if not gpu.reported.mig:
             yield WHOLE, int(not stay)
         return
-    for name, slots in board.table.by_profile.items():
+    for name, slots in gpu.table.by_profile.items():
         mask, names, count = 0, tuple(o.profile for o in stay if o.profile), 0
         for occupant in stay:
             mask |= occupant.mask
         for slot in sorted(slots, key=lambda s: s.start):
-            if not slot.mask & mask and board.table.beside((*names, name)):
+            if not slot.mask & mask and gpu.table.beside((*names, name)):
                 mask, names, count = mask | slot.mask, (*names, name), count + 1
         yield name, count
 

@@ -18,7 +18,7 @@ from solver.model.plan import Step
 from solver.model.snapshot import Policy, Snapshot
 from solver.working_copy.free_places import Places
 from solver.working_copy.gangs import Domain
-from solver.working_copy.occupancy import Cluster, Seat
+from solver.working_copy.occupancy import Candidate, WorkingCluster
 from solver.working_copy.steps import StepList
 
 MOST_CHANGES = 100_000
@@ -33,23 +33,23 @@ class Decision:
     """A place for a request, as long as nothing else happens (`at`: how many events had happened)."""
 
     request: Request
-    seats: tuple[Seat, ...]
+    candidates: tuple[Candidate, ...]
     at: int
 
     @property
     def grant(self) -> Grant:
-        return Grant(self.seats[0].board.gpu.node, tuple(seat.share for seat in self.seats))
+        return Grant(self.candidates[0].gpu.reported.node, tuple(candidate.share for candidate in self.candidates))
 
     @property
     def operations(self) -> int:
         """MIG instances to create and to destroy."""
-        return sum(seat.creates + len(seat.destroys) for seat in self.seats)
+        return sum(candidate.creates + len(candidate.destroys) for candidate in self.candidates)
 
     @property
     def steps(self) -> list[Step]:
         """What to do, in order: idle instances in the way destroyed, the instance created, the claim assigned."""
         steps = StepList()
-        steps.assign(self.request.claim, self.grant, self.seats, ())
+        steps.assign(self.request.claim, self.grant, self.candidates, ())
         return steps.steps
 
 
@@ -57,21 +57,21 @@ class Online:
     """A cluster in the middle of its day, from what the snapshot's holders have on; pending requests are ignored."""
 
     def __init__(self, snapshot: Snapshot, policy: Policy | None = None) -> None:
-        self.cluster = Cluster(snapshot)
+        self.cluster = WorkingCluster(snapshot)
         self._places = Places(self.cluster, policy or Policy())
-        self._everywhere = Domain((), tuple(self.cluster.hosts.values()))
+        self._everywhere = Domain((), tuple(self.cluster.nodes.values()))
         self._events = 0
 
     def decide(self, request: Request) -> Decision | None:
         """The best place that is free now for every device of the request. Nothing changes."""
-        seats = self._places.best(request, self._everywhere)
-        return Decision(request, tuple(seats), self._events) if seats else None
+        candidates = self._places.best(request, self._everywhere)
+        return Decision(request, tuple(candidates), self._events) if candidates else None
 
     def apply(self, decision: Decision, now: float = 0.0) -> Grant:
         """Give the place out. Raises Stale when anything happened since the decision."""
         if decision.at != self._events:
             raise Stale(f"a place for {decision.request.claim} was decided on before the cluster changed")
-        grant = self.cluster.take(decision.request, decision.seats)
+        grant = self.cluster.take(decision.request, decision.candidates)
         self.cluster.hold(Holding(decision.request, grant, now))
         self._happened()
         return grant

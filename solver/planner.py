@@ -79,10 +79,10 @@ def _assemble(snapshot: Snapshot, workspace: Workspace, draft: Draft, refused: M
         for victim, why in found.evicts.items():
             steps.evict(victim, found.request.claim, why)
         waits_for = tuple(sorted(found.waits_for))
-        steps.clear(found.window.seats, waits_for)
+        steps.clear(found.opening.candidates, waits_for)
         for move in found.moves:
-            steps.assign(move.request.claim, move.grant, move.seats, tuple(found.evicts))
-        steps.assign(found.request.claim, found.grant, found.window.seats, waits_for)
+            steps.assign(move.request.claim, move.grant, move.candidates, tuple(found.evicts))
+        steps.assign(found.request.claim, found.grant, found.opening.candidates, waits_for)
     explainer = Explainer(snapshot, workspace)
     outcomes = {r.claim: _outcome(workspace, draft, explainer, refused, r) for r in snapshot.pending}
     certificate = _certificate(snapshot, workspace, explainer, steps)
@@ -100,8 +100,8 @@ def _outcome(
         barred = refusal(Job((request,)), workspace.ledger, gpus)
         if barred:
             return barred
-    if window := draft.kept.get(request.claim):
-        return explainer.kept(request, window)
+    if opening := draft.kept.get(request.claim):
+        return explainer.kept(request, opening)
     reason = explainer.explain(request)
     if reason.code not in (Code.NO_FREE_GPU, Code.NO_LEGAL_START, Code.BEHIND_OTHERS):
         return reason

@@ -1,6 +1,6 @@
-"""One window for several devices of a node: which GPUs, and which start on each, so that the least is lost.
+"""One opening for several devices of a node: which GPUs, and which start on each, so that the least is lost.
 
-Windows of different GPUs share holders (a claim with several devices, a gang), so the cheapest ones
+Openings of different GPUs share holders (a claim with several devices, a gang), so the cheapest ones
 are not the cheapest together: branch and bound over GPUs, the first answer being the greedy one.
 """
 
@@ -9,69 +9,69 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from solver.disruption.victims import Claims, Cost, Licence
-from solver.working_copy.occupancy import Seat
+from solver.disruption.victims import Claims, Cost, EvictionRights
+from solver.working_copy.occupancy import Candidate
 
 MOST_BRANCHES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A seat on one GPU, who goes for it and what that costs alone."""
+    """A candidate on one GPU, who goes for it and what that costs alone."""
 
     gpu: int
-    seat: Seat
+    candidate: Candidate
     gone: Claims
     cost: Cost
 
 
 @dataclass(slots=True)
 class Joiner:
-    """A search for `devices` seats on as many GPUs.
+    """A search for `devices` candidates on as many GPUs.
 
     finish: the whole price of a choice (more may have to go for the node's sake); None where it may not be.
     """
 
     devices: int
-    licence: Licence
-    finish: Callable[[tuple[Seat, ...], Claims], tuple[Cost, Claims] | None]
-    best: tuple[Cost, tuple[Seat, ...], Claims] | None = None
+    rights: EvictionRights
+    finish: Callable[[tuple[Candidate, ...], Claims], tuple[Cost, Claims] | None]
+    best: tuple[Cost, tuple[Candidate, ...], Claims] | None = None
     _branches: int = field(default=0)
 
-    def search(self, gpus: Sequence[Sequence[Option]]) -> tuple[Cost, tuple[Seat, ...], Claims] | None:
+    def search(self, gpus: Sequence[Sequence[Option]]) -> tuple[Cost, tuple[Candidate, ...], Claims] | None:
         """The cheapest choice. gpus: each one's options, cheapest first; every choice of more claims costs no less."""
         ordered = sorted((options for options in gpus if options), key=lambda options: options[0].cost)
         if len(ordered) >= self.devices:
             self._extend((), frozenset(), ordered)
         return self.best
 
-    def _extend(self, seats: tuple[Seat, ...], gone: Claims, left: Sequence[Sequence[Option]]) -> None:
+    def _extend(self, candidates: tuple[Candidate, ...], gone: Claims, left: Sequence[Sequence[Option]]) -> None:
         self._branches += 1
-        missing = self.devices - len(seats)
+        missing = self.devices - len(candidates)
         if not missing:
-            self._settle(seats, gone)
+            self._settle(candidates, gone)
             return
         choices = []
         for place, options in enumerate(left[: len(left) - missing + 1]):
             for option in options:
                 if not gone:
                     choices.append((option.cost, place, option, option.gone))
-                elif (wider := self.licence.complete(gone | option.gone)) is not None:
-                    choices.append((self.licence.cost(wider), place, option, wider))
+                elif (wider := self.rights.complete(gone | option.gone)) is not None:
+                    choices.append((self.rights.cost(wider), place, option, wider))
         choices.sort(key=lambda choice: choice[:2])
         for cost, place, option, wider in choices:
             if self._branches > MOST_BRANCHES or (self.best and self.best[0] <= cost):
                 return
-            self._extend((*seats, option.seat), wider, left[place + 1 :])
+            self._extend((*candidates, option.candidate), wider, left[place + 1 :])
 
-    def _settle(self, seats: tuple[Seat, ...], gone: Claims) -> None:
-        whole = self.finish(seats, gone)
+    def _settle(self, candidates: tuple[Candidate, ...], gone: Claims) -> None:
+        whole = self.finish(candidates, gone)
         if whole and (self.best is None or whole[0] < self.best[0]):
-            self.best = (whole[0], seats, whole[1])
+            self.best = (whole[0], candidates, whole[1])
 
 
 def worth_keeping(gpus: Sequence[Sequence[Option]]) -> list[Sequence[Option]]:
-    """Of a GPU whose holders are in no other GPU's windows only the cheapest start can be in the cheapest choice."""
+    """Of a GPU whose holders are in no other GPU's openings only the cheapest start can be in the cheapest choice."""
     seen: dict[str, set[int]] = {}
     for options in gpus:
         for option in options:

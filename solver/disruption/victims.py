@@ -28,7 +28,7 @@ Cost = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
+class EvictionRights:
     """Whose going a search may count on.
 
     key      searches of the same key and the same request shape have the same answer
@@ -68,24 +68,24 @@ class Victims:
         for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
             self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
-    def anyone(self) -> Licence:
+    def anyone(self) -> EvictionRights:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
-        return Licence("anyone", lambda claim: True, lambda gone: gone, self._fewest)
+        return EvictionRights("anyone", lambda claim: True, lambda gone: gone, self._fewest)
 
-    def ending(self) -> Licence:
+    def ending(self) -> EvictionRights:
         """For room that is waited for: the fewest of those that end by themselves."""
-        return Licence("ending", self._ends, lambda gone: gone, self._fewest)
+        return EvictionRights("ending", self._ends, lambda gone: gone, self._fewest)
 
-    def movers(self) -> Licence:
+    def movers(self) -> EvictionRights:
         """For consolidation: work that may be restarted elsewhere."""
-        return Licence(
+        return EvictionRights(
             "movers",
             lambda claim: self.is_leaving(claim) or not self.fixed(claim),
             self._movers_complete,
             self._moves,
         )
 
-    def of(self, job: Job, wants: float) -> Licence:
+    def of(self, job: Job, wants: float) -> EvictionRights:
         """For a job that takes `wants` GPUs: work that has to give way to it, and what is leaving anyway."""
         claims = {name: self._entitlement(job, name, wants) for name in self._ledger.candidates(job.first)}
         priority = min(request.priority for request in job.requests)
@@ -95,10 +95,10 @@ class Victims:
             for pool, own in claims.items()
         )
         if not project and not reclaims:
-            return Licence("leaving", self.is_leaving, lambda gone: gone, self._losses)
+            return EvictionRights("leaving", self.is_leaving, lambda gone: gone, self._losses)
         judge = _Judge(self, project, priority, claims)
         key = (project, priority if project else 0, tuple(claims.items()))
-        return Licence(key, judge.may_go, judge.complete, self._losses)
+        return EvictionRights(key, judge.may_go, judge.complete, self._losses)
 
     def entitled(self, job: Job, wants: float) -> bool:
         """Whether the job stays inside its project's fair share, in some pool."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
+from solver.disruption.openings import NOBODY, Opening, of_grant
 from solver.disruption.reasons import Reasons
-from solver.disruption.victims import Licence
-from solver.disruption.windows import NOBODY, Window, of_grant
+from solver.disruption.victims import EvictionRights
 from solver.model.demand import Demand, Request
 from solver.model.snapshot import Snapshot
 from solver.quota.jobs import Job
@@ -15,16 +15,16 @@ from solver.sequential.moving import Moving
 from solver.sequential.workspace import Found, Workspace
 from solver.working_copy.copy import Mark
 from solver.working_copy.gangs import Domain, domains
-from solver.working_copy.scoring import board_options
+from solver.working_copy.scoring import gpu_options
 from solver.working_copy.shapes import shape
 
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """What may be done to make room. licence None: nobody is pushed aside."""
+    """What may be done to make room. rights None: nobody is pushed aside."""
 
     move: bool = False
-    licence: Licence | None = None
+    rights: EvictionRights | None = None
 
 
 class Draft:
@@ -35,25 +35,25 @@ class Draft:
 
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._work = workspace
-        self.kept: dict[str, Window] = {}
+        self.kept: dict[str, Opening] = {}
         self._kept_in: set[str] = set()
         self._patient: list[Job] = []
         self._now = snapshot.now
         self._reasons = Reasons(workspace.ledger)
         self._moving = Moving(workspace)
         self._hopeless: dict[Hashable, None] = {}
-        usable = (board for board in workspace.cluster.boards.values() if not board.gpu.fenced)
-        self._kinds = tuple({(b.gpu.model, b.gpu.mig): b for b in usable}.values())
+        usable = (gpu for gpu in workspace.cluster.gpus.values() if not gpu.reported.fenced)
+        self._kinds = tuple({(b.reported.model, b.reported.mig): b for b in usable}.values())
 
     def redeem(self, job: Job) -> bool:
         """Give a job the room that was nominated for it, unless any of it is lost."""
         mark = self._mark()
         for request in job.requests:
-            window = of_grant(self._work.cluster, request, request.nominated) if request.nominated else None
-            if window is None:
+            opening = of_grant(self._work.cluster, request, request.nominated) if request.nominated else None
+            if opening is None:
                 self._undo(mark)
                 return False
-            self._take(request, window)
+            self._take(request, opening)
         self._join(job)
         return True
 
@@ -65,9 +65,9 @@ class Draft:
         wants = self._work.wants(job)
         if not self._work.victims.entitled(job, wants):
             self.set_aside()
-        licence = self._work.victims.of(job, wants)
+        rights = self._work.victims.of(job, wants)
         room = self._least(job) <= self._work.ledger.free(job.first)
-        ways = [_Means(), *([_Means(True)] if room else []), _Means(room, licence)]
+        ways = [_Means(), *([_Means(True)] if room else []), _Means(room, rights)]
         places = domains(self._work.everywhere, job.gang, nodes)
         if not any(self._place_all(job, domain, means) for means in ways for domain in places):
             return False
@@ -80,7 +80,7 @@ class Draft:
         return sum(request.demand.devices * self._parts_of(request.demand) for request in job.requests)
 
     def _parts_of(self, demand: Demand) -> float:
-        options = (option for gpu in self._kinds for _, option in board_options(gpu, demand, self._work.policy))
+        options = (option for gpu in self._kinds for _, option in gpu_options(gpu, demand, self._work.policy))
         return min((option.portion for option in options), default=0.0)
 
     def keep(self, job: Job) -> None:
@@ -103,20 +103,20 @@ class Draft:
             tried = (
                 self._keep_all(job, part) for part in domains(self._work.everywhere, job.gang, self._work.nodes(job))
             )
-            if windows := next((windows for windows in tried if windows), None):
-                self.kept |= windows
+            if openings := next((openings for openings in tried if openings), None):
+                self.kept |= openings
                 self._kept_in.add(account.pool)
 
-    def _keep_all(self, job: Job, domain: Domain) -> dict[str, Window]:
-        mark, windows = self._work.copy.mark(), {}
+    def _keep_all(self, job: Job, domain: Domain) -> dict[str, Opening]:
+        mark, openings = self._work.copy.mark(), {}
         for request in job.requests:
-            window = self._work.search.cheapest(request, self._work.victims.ending(), domain)
-            if window is None:
+            opening = self._work.search.cheapest(request, self._work.victims.ending(), domain)
+            if opening is None:
                 self._work.copy.undo(mark)
                 return {}
-            self._work.cluster.keep(replace(request, claim=f"{request.claim} kept"), window.seats)
-            windows[request.claim] = window
-        return windows
+            self._work.cluster.keep(replace(request, claim=f"{request.claim} kept"), opening.candidates)
+            openings[request.claim] = opening
+        return openings
 
     def figures(self, request: Request) -> str:
         """What its project uses and may use where the request counts, for people."""
@@ -135,46 +135,46 @@ class Draft:
     def _join(self, job: Job) -> None:
         """Members of a gang wait for all that any of them waits for."""
         everyone = NOBODY.union(
-            *(self._work.found[r.claim].window.gone | set(self._work.found[r.claim].evicts) for r in job.requests)
+            *(self._work.found[r.claim].opening.gone | set(self._work.found[r.claim].evicts) for r in job.requests)
         )
         for request in job.requests:
             self._work.found[request.claim] = replace(self._work.found[request.claim], waits_for=everyone)
 
     def _place(self, request: Request, domain: Domain, means: _Means) -> bool:
         part = self._work.affordable(request, domain)
-        if seats := self._work.free(request, part):
-            self._take(request, Window(tuple(seats)))
+        if candidates := self._work.free(request, part):
+            self._take(request, Opening(tuple(candidates)))
             return True
         if means.move and self._by_moving(request, part):
             return True
-        window = means.licence and self._work.search.cheapest(request, means.licence, part)
+        opening = means.rights and self._work.search.cheapest(request, means.rights, part)
         if (
-            not window
-            or len(self._work.victims.new(window.gone)) > self._work.budget
-            or not self._work.may_have(request, window.seats, window)
+            not opening
+            or len(self._work.victims.new(opening.gone)) > self._work.budget
+            or not self._work.may_have(request, opening.candidates, opening)
         ):
             return False
-        self._take(request, window)
+        self._take(request, opening)
         return True
 
     def _by_moving(self, request: Request, domain: Domain) -> bool:
-        """Open a window whose holders all get a new place at once."""
+        """Open an opening whose holders all get a new place at once."""
         key = ("move", shape(request), request.project, request.preemptible, domain.name)
         if key in self._hopeless:
             return False
         if opened := self._moving.open(request, domain, self._work.budget):
-            window, grant, moves = opened
+            opening, grant, moves = opened
             reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
-            self._work.found[request.claim] = Found(request, window, grant, reasons, tuple(moves))
+            self._work.found[request.claim] = Found(request, opening, grant, reasons, tuple(moves))
             return True
         self._hopeless[key] = None
         return False
 
-    def _take(self, request: Request, window: Window) -> None:
-        victims = self._work.victims.new(window.gone)
+    def _take(self, request: Request, opening: Opening) -> None:
+        victims = self._work.victims.new(opening.gone)
         reasons = {v.request.claim: self._reasons.evicted(v, request) for v in victims}
-        grant = self._work.copy.give(request, window.seats, victims)
-        self._work.found[request.claim] = Found(request, window, grant, reasons)
+        grant = self._work.copy.give(request, opening.candidates, victims)
+        self._work.found[request.claim] = Found(request, opening, grant, reasons)
 
     def _mark(self) -> tuple[Mark, int, int]:
         """A moment to go back to. What was hopeless then stays so: a plan in the making only grows."""

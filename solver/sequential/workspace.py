@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from solver.disruption.openings import NOBODY, Opening
 from solver.disruption.search import Search
 from solver.disruption.victims import Victims
-from solver.disruption.windows import NOBODY, Window
 from solver.model.demand import Grant, Request
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.accounting import asked
@@ -15,7 +15,7 @@ from solver.quota.jobs import Job, gang_key
 from solver.working_copy.copy import WorkingCopy
 from solver.working_copy.free_places import Places
 from solver.working_copy.gangs import Domain
-from solver.working_copy.occupancy import Seat
+from solver.working_copy.occupancy import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +23,19 @@ class Move:
     """A new place for a claim that makes room."""
 
     request: Request
-    seats: tuple[Seat, ...]
+    candidates: tuple[Candidate, ...]
     grant: Grant
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A request's place: its window, those it makes go now (and why), those of them that are moved.
+    """A request's place: its opening, those it makes go now (and why), those of them that are moved.
 
     waits_for: all whose going it waits for; a gang's members wait for one another's.
     """
 
     request: Request
-    window: Window
+    opening: Opening
     grant: Grant
     evicts: Mapping[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
@@ -54,7 +54,7 @@ class Workspace:
         self.policy = policy
         self.victims = Victims(snapshot, copy)
         self.search = Search(copy, policy)
-        self.everywhere = Domain((), tuple(self.cluster.hosts.values()))
+        self.everywhere = Domain((), tuple(self.cluster.nodes.values()))
         self.found: dict[str, Found] = {}
         self.beyond_quota: dict[str, float] = {}
         self._models = snapshot.models
@@ -88,19 +88,19 @@ class Workspace:
             return domain
         key = (domain.name, paid)
         if key not in self._parts:
-            self._parts[key] = Domain(key, tuple(host for host in domain.hosts if host.node.pool in paid))
+            self._parts[key] = Domain(key, tuple(node for node in domain.nodes if node.reported.pool in paid))
         return self._parts[key]
 
-    def free(self, request: Request, domain: Domain) -> list[Seat]:
+    def free(self, request: Request, domain: Domain) -> list[Candidate]:
         """The best place that is free now; [] where there is none."""
-        seats = self._places.best(request, domain)
-        return seats if seats and self.may_have(request, seats) else []
+        candidates = self._places.best(request, domain)
+        return candidates if candidates and self.may_have(request, candidates) else []
 
-    def may_have(self, request: Request, seats: Sequence[Seat], window: Window | None = None) -> bool:
-        """Whether quota and limit, and for reclaimed room the fair share, cover what the seats count for."""
-        gpus = sum(seat.share.portion for seat in seats)
-        pool = seats[0].board.host.node.pool
+    def may_have(self, request: Request, candidates: Sequence[Candidate], opening: Opening | None = None) -> bool:
+        """Whether quota and limit, and for reclaimed room the fair share, cover what the candidates count for."""
+        gpus = sum(candidate.share.portion for candidate in candidates)
+        pool = candidates[0].gpu.node.reported.pool
         if gpus > self.ledger.headroom(request, pool):
             self.beyond_quota[request.claim] = gpus
             return False
-        return window is None or self.victims.fairly(request, pool, gpus, window.gone)
+        return opening is None or self.victims.fairly(request, pool, gpus, opening.gone)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from solver.model.demand import Grant, Holding, Request
 from solver.model.snapshot import Snapshot
 from solver.quota.ledger import Ledger
-from solver.working_copy.occupancy import Cluster, Seat
+from solver.working_copy.occupancy import Candidate, WorkingCluster
 
 
 class Mark(NamedTuple):
@@ -27,16 +27,18 @@ class WorkingCopy:
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.cluster = Cluster(snapshot)
+        self.cluster = WorkingCluster(snapshot)
         self.ledger = Ledger(snapshot)
         self._watchers: list[Callable[[Mark], None]] = []
 
-    def give(self, request: Request, seats: Sequence[Seat], victims: Sequence[Holding], suffix: str = "") -> Grant:
-        """Give the seats to the request, whose victims leave. `suffix` tells a moved claim's new share from its old."""
+    def give(
+        self, request: Request, candidates: Sequence[Candidate], victims: Sequence[Holding], suffix: str = ""
+    ) -> Grant:
+        """Give the candidates to the request; the victims leave. `suffix` marks a moved claim's new share."""
         for holding in victims:
             self.ledger.release(holding)
         taken = replace(request, claim=f"{request.claim}{suffix}") if suffix else request
-        grant = self.cluster.take(taken, seats, [victim.request.claim for victim in victims])
+        grant = self.cluster.take(taken, candidates, [victim.request.claim for victim in victims])
         self.ledger.charge(request, grant)
         return grant
 

@@ -5,9 +5,9 @@
             by cost
     lanes   for an ask, the shelves that could serve it, in the order of the score's head
 
-The best seat is the first in the best bin: what a decision costs depends on how many states there
+The best candidate is the first in the best bin: what a decision costs depends on how many states there
 are, a fact of the model, and not on how many GPUs. After a change only the changed nodes' GPUs
-move between bins. Answers are those of `scoring.best_seats`; of equal scores the first GPU's.
+move between bins. Answers are those of `scoring.best_candidates`; of equal scores the first GPU's.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from solver.gpu_tables.tables import Option, Table
 from solver.model.demand import Demand, Request
 from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
-from solver.working_copy.occupancy import Board, Cluster, Host, Seat
-from solver.working_copy.scoring import Score, options, part, plain_cost, preference, seat, spreads, tail
+from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu, WorkingNode
+from solver.working_copy.scoring import Score, candidate, options, part, plain_cost, preference, spreads, tail
 
-Admits = Callable[[Host], bool]
+Admits = Callable[[WorkingNode], bool]
 Plain = tuple[int, int]
 Answer = tuple[Score, int]
 LANES_KEPT = 4096
@@ -55,16 +55,16 @@ class Bin:
 class Shelf:
     """The bins of one pool and model."""
 
-    def __init__(self, example: Board, policy: Policy) -> None:
-        self.gpu, self.table = example.gpu, example.table
-        self.pool = example.host.node.pool
+    def __init__(self, example: WorkingGpu, policy: Policy) -> None:
+        self.gpu, self.table = example.reported, example.table
+        self.pool = example.node.reported.pool
         self.spread = spreads(policy, self.pool)
         self.bins: dict[State | Plain, Bin] = {}
         self._views: dict[str, View] = {}
         self._levels: list[Plain] = []
 
-    def bin(self, board: Board) -> Bin:
-        key = board.state or (board.millionths, board.memory_mib)
+    def bin(self, gpu: WorkingGpu) -> Bin:
+        key = gpu.state or (gpu.millionths, gpu.memory_mib)
         if key not in self.bins:
             self.bins[key] = Bin(key)
         return self.bins[key]
@@ -146,21 +146,21 @@ class View:
 class Index:
     """The GPUs of some nodes, kept up to date with the cluster."""
 
-    def __init__(self, cluster: Cluster, hosts: Iterable[Host], policy: Policy) -> None:
+    def __init__(self, cluster: WorkingCluster, nodes: Iterable[WorkingNode], policy: Policy) -> None:
         self._changes, self._policy = cluster.changes, policy
-        self._boards: list[Board] = []
+        self._gpus: list[WorkingGpu] = []
         self._numbers: dict[str, range] = {}
         self._shelves: dict[tuple[str, str, Table | int], Shelf] = {}
         self._shelf: list[Shelf] = []
         self._place: list[tuple[Bin, float] | None] = []
         self._lanes: dict[tuple[Demand, tuple[str, ...]], list[list[tuple[Shelf, Option, Score]]]] = {}
         self._seen = len(self._changes)
-        for host in hosts:
-            if host.node.ready:
-                self._enter(host)
+        for node in nodes:
+            if node.reported.ready:
+                self._enter(node)
 
-    def best(self, request: Request, admits: Admits | None = None) -> Seat | None:
-        """The best seat that is free now for one device; `admits` says which nodes may have it.
+    def best(self, request: Request, admits: Admits | None = None) -> Candidate | None:
+        """The best candidate that is free now for one device; `admits` says which nodes may have it.
 
         Raises TooManyRefusals.
         """
@@ -173,7 +173,7 @@ class Index:
                     best = found, option
             if best:
                 (_, number), option = best
-                return seat(self._boards[number], option)
+                return candidate(self._gpus[number], option)
         return None
 
     def catch_up(self) -> None:
@@ -188,32 +188,32 @@ class Index:
         """The cluster's list of changes was emptied, all of them seen."""
         self._seen = 0
 
-    def _enter(self, host: Host) -> None:
-        first = len(self._boards)
-        for board in host.boards:
-            if board.gpu.fenced or (board.gpu.mig and board.table is None):
+    def _enter(self, node: WorkingNode) -> None:
+        first = len(self._gpus)
+        for gpu in node.gpus:
+            if gpu.reported.fenced or (gpu.reported.mig and gpu.table is None):
                 continue
-            key = (host.node.pool, board.gpu.model, board.table or board.gpu.memory_mib)
+            key = (node.reported.pool, gpu.reported.model, gpu.table or gpu.reported.memory_mib)
             if key not in self._shelves:
-                self._shelves[key] = Shelf(board, self._policy)
-            self._boards.append(board)
+                self._shelves[key] = Shelf(gpu, self._policy)
+            self._gpus.append(gpu)
             self._shelf.append(self._shelves[key])
             self._place.append(None)
-        self._numbers[host.node.name] = range(first, len(self._boards))
-        self._arrange(self._numbers[host.node.name])
+        self._numbers[node.reported.name] = range(first, len(self._gpus))
+        self._arrange(self._numbers[node.reported.name])
 
     def _arrange(self, numbers: range) -> None:
-        used = self._boards[numbers[0]].host.used if numbers else 0.0
+        used = self._gpus[numbers[0]].node.used if numbers else 0.0
         for number in numbers:
-            board, shelf, old = self._boards[number], self._shelf[number], self._place[number]
+            gpu, shelf, old = self._gpus[number], self._shelf[number], self._place[number]
             order = used if shelf.spread else -used
-            key = board.state or (board.millionths, board.memory_mib)
+            key = gpu.state or (gpu.millionths, gpu.memory_mib)
             if old and old[0].key == key:
                 if old[1] == order:
                     continue
                 here = old[0]
             else:
-                here = self._change_bin(shelf, board, old[0] if old else None)
+                here = self._change_bin(shelf, gpu, old[0] if old else None)
             self._place[number] = (here, order)
             if here.full:
                 continue
@@ -221,8 +221,8 @@ class Index:
             if len(here.heap) > 4 * here.alive + 64:
                 self._sweep(here)
 
-    def _change_bin(self, shelf: Shelf, board: Board, old: Bin | None) -> Bin:
-        new = shelf.bin(board)
+    def _change_bin(self, shelf: Shelf, gpu: WorkingGpu, old: Bin | None) -> Bin:
+        new = shelf.bin(gpu)
         new.alive += 1
         if new.alive == 1:
             shelf.opened(new)
@@ -275,7 +275,7 @@ class Index:
                 entry = heap[0]
                 if self._place[entry[1]] != (found, entry[0]):
                     heapq.heappop(heap)
-                elif admits is None or admits(self._boards[entry[1]].host):
+                elif admits is None or admits(self._gpus[entry[1]].node):
                     return entry
                 else:
                     refused.append(heapq.heappop(heap))
