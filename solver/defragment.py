@@ -1,7 +1,7 @@
 """Defragmentation as a proposal: the fewest moves that open places for large shares. Nothing is carried out here.
 
 Places for the largest shares are sought first, then for smaller ones: all that are free already are
-set aside, then moves (packing/moving.py) open one more at a time, until the budget is used up. So what
+reserved, then moves (sequential/moving.py) open one more at a time, until the budget is used up. So what
 a proposal opens it opens in addition to what was free. Work that may not be moved stays, and every
 moved claim has its new place in the same plan.
 """
@@ -23,7 +23,7 @@ from solver.working_copy.occupancy import WorkingCluster, WorkingGpu
 from solver.working_copy.steps import StepList
 
 NOBODY = "defragmentation/"
-"""Holds what is set aside; no project has such a name."""
+"""Holds what is reserved; no project has such a name."""
 WHOLE = "whole GPU"
 
 
@@ -88,15 +88,15 @@ def _targets(cluster: WorkingCluster) -> list[Demand]:
 
 
 def _open(workspace: Workspace, demand: Demand, budget: int, found: list[Move], steps: StepList) -> None:
-    """Set aside what is free for the ask, then open one place after another."""
+    """Reserve what is free for the demand, then open one place after another."""
     search, number = Moving(workspace), 0
     while len(found) <= budget:
-        wish = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
+        request = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
         number += 1
-        if candidates := workspace.free(wish, workspace.everywhere):
-            workspace.cluster.take(wish, candidates)
+        if candidates := workspace.free(request, workspace.everywhere):
+            workspace.cluster.take(request, candidates)
             continue
-        opened = search.open(wish, workspace.everywhere, budget - len(found))
+        opened = search.open(request, workspace.everywhere, budget - len(found))
         if opened is None:
             return
         moves = opened[2]

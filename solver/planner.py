@@ -68,14 +68,14 @@ def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
             line.leave(job)
     for job in line:
         if not draft.serve(job):
-            draft.keep(job)
-    draft.set_aside()
+            draft.note_unplaced(job)
+    draft.reserve_for_waiting()
     return _assemble(snapshot, workspace, draft, line.refused)
 
 
 def _assemble(snapshot: Snapshot, workspace: Workspace, draft: Draft, refused: Mapping[str, Unplaced]) -> Plan:
     steps = StepList()
-    for found in workspace.found.values():
+    for found in workspace.planned.values():
         for victim, why in found.evicts.items():
             steps.evict(victim, found.request.claim, why)
         waits_for = tuple(sorted(found.waits_for))
@@ -92,7 +92,7 @@ def _assemble(snapshot: Snapshot, workspace: Workspace, draft: Draft, refused: M
 def _outcome(
     workspace: Workspace, draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced], request: Request
 ) -> Outcome:
-    if found := workspace.found.get(request.claim):
+    if found := workspace.planned.get(request.claim):
         return Placed(found.grant, tuple(sorted(found.waits_for)), rounding(request.demand, found.grant.devices[0]))
     if request.claim in refused:
         return refused[request.claim]
@@ -100,8 +100,8 @@ def _outcome(
         barred = refusal(Job((request,)), workspace.ledger, gpus)
         if barred:
             return barred
-    if opening := draft.kept.get(request.claim):
-        return explainer.kept(request, opening)
+    if opening := draft.reserved.get(request.claim):
+        return explainer.reserved(request, opening)
     reason = explainer.explain(request)
     if reason.code not in (Code.NO_FREE_GPU, Code.NO_LEGAL_START, Code.BEHIND_OTHERS):
         return reason
@@ -114,8 +114,8 @@ def _outcome(
 
 def _certificate(snapshot: Snapshot, workspace: Workspace, explainer: Explainer, steps: StepList) -> Certificate:
     """Ensures that no plan admits more than `bound`: what is left out and could stand alone counts as admitted."""
-    value = sum(weight(snapshot, found.request, workspace.policy) for found in workspace.found.values())
-    missed = [r for r in snapshot.pending if r.claim not in workspace.found and explainer.was_free(r)]
+    value = sum(weight(snapshot, found.request, workspace.policy) for found in workspace.planned.values())
+    missed = [r for r in snapshot.pending if r.claim not in workspace.planned and explainer.was_free(r)]
     bound = value + sum(weight(snapshot, request, workspace.policy) for request in missed)
     method = Method.ONLINE if len(snapshot.pending) == 1 else Method.GREEDY
     return Certificate(method, value, bound, steps.operations, 0)

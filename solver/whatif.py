@@ -21,8 +21,8 @@ from solver.planner import plan
 
 
 @dataclass(frozen=True, slots=True)
-class Edits:
-    """What is imagined: requests and nodes more, nodes less."""
+class SnapshotEdits:
+    """What differs from the snapshot: requests, nodes, GPUs and models added; names of nodes taken away (`lost`)."""
 
     requests: tuple[Request, ...] = ()
     nodes: tuple[Node, ...] = ()
@@ -52,21 +52,23 @@ class Difference:
     layouts: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
-def edited(snapshot: Snapshot, edits: Edits) -> Snapshot:
+def edited(snapshot: Snapshot, edits: SnapshotEdits) -> Snapshot:
     """The snapshot with the edits carried out."""
     stay = tuple(holding for holding in snapshot.held if holding.grant.node not in edits.lost)
-    homeless = tuple(holding.request for holding in snapshot.held if holding.grant.node in edits.lost)
+    displaced = tuple(holding.request for holding in snapshot.held if holding.grant.node in edits.lost)
     return replace(
         snapshot,
         nodes=(*(node for node in snapshot.nodes if node.name not in edits.lost), *edits.nodes),
         gpus=(*(gpu for gpu in snapshot.gpus if gpu.node not in edits.lost), *edits.gpus),
         models=MappingProxyType({**snapshot.models, **{model.id: model for model in edits.models}}),
-        pending=(*snapshot.pending, *homeless, *edits.requests),
+        pending=(*snapshot.pending, *displaced, *edits.requests),
         held=stay,
     )
 
 
-def compare(snapshot: Snapshot, edits: Edits, policy: Policy | None = None, other: Policy | None = None) -> Difference:
+def compare(
+    snapshot: Snapshot, edits: SnapshotEdits, policy: Policy | None = None, other: Policy | None = None
+) -> Difference:
     """Decide on the snapshot, and on the edited one under the `other` policy (None: the same)."""
     imagined = edited(snapshot, edits)
     before, after = plan(snapshot, policy), plan(imagined, other or policy)

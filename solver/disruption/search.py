@@ -1,7 +1,7 @@
 """The cheapest openings of a whole cluster, for many requests of few shapes.
 
-What a node offers to a shape is kept until something on that node changes. While a plan grows,
-what a rights allows only shrinks: an offer is checked once more before it is taken. When the plan
+What a node offers to a shape is cached until something on that node changes. While a plan grows,
+what eviction rights allow only shrinks: an offer is checked once more before it is taken. When the plan
 is taken back to an earlier moment, what was looked at since is looked at again.
 """
 
@@ -38,7 +38,7 @@ class Search:
         refreshed: set[str] = set()
         while best := ranking.best():
             name, opening = best
-            if name in refreshed or rights.complete(opening.gone) == opening.gone:
+            if name in refreshed or rights.complete(opening.removed) == opening.removed:
                 return opening
             refreshed.add(name)
             ranking.refresh([name])

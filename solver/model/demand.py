@@ -1,4 +1,4 @@
-"""What people ask for, and the shares that answer."""
+"""What requests demand, and the shares that answer."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Gang:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One pod's wish for GPU shares.
+    """One pod's request for GPU shares.
 
     claim          uid of the claim it speaks for
     name           what people call it: the workload's name, or workload and pod index

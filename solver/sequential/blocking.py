@@ -40,10 +40,10 @@ def listed(parts: Iterable[str], most: int = 4) -> str:
 
 def blockers(opening: Opening) -> Blockers:
     share = opening.candidates[0].share
-    return Blockers(share.gpu, share.profile, share.start, tuple(sorted(opening.gone)))
+    return Blockers(share.gpu, share.profile, share.start, tuple(sorted(opening.removed)))
 
 
-class Verdict:
+class BlockingReport:
     """The sentences on one plan's openings."""
 
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
@@ -55,7 +55,7 @@ class Verdict:
         """As in: GPU n0/3 needs 4 units together at 0 or 4 ...; x (1g.5gb) at 5 blocks 4; one move frees it: ...."""
         where = [self._candidate(request, candidate, opening) for candidate in opening.candidates]
         here = {o.claim for candidate in opening.candidates for o in candidate.gpu.occupants}
-        if others := sorted(opening.gone - here):
+        if others := sorted(opening.removed - here):
             node = opening.candidates[0].gpu.reported.node
             where.append(f"{listed(map(self.name, others))} on node {node} for its CPU, memory or distance")
         what, share = demand_text(request.demand), opening.candidates[0].share
@@ -66,28 +66,28 @@ class Verdict:
         """A blocker as people know it, with what it holds."""
         holding = self._work.cluster.held.get(claim)
         if holding is None:
-            return self._pending.get(claim.removesuffix(" kept"), claim)
+            return self._pending.get(claim.removesuffix(" reserved"), claim)
         share = next((s.profile for s in holding.grant.devices if s.profile), None)
         return f"{holding.request.name} ({share or demand_text(holding.request.demand)})"
 
     def _candidate(self, request: Request, candidate: Candidate, opening: Opening) -> str:
         gpu, share = candidate.gpu, candidate.share
-        gone = [o for o in gpu.occupants if o.claim in opening.gone]
+        removed = [o for o in gpu.occupants if o.claim in opening.removed]
         if gpu.table is None or share.profile is None or share.start is None:
             rest = f"GPU {gpu_text(gpu.reported)} has {(MILLIONTHS - gpu.millionths) / MILLIONTHS:g} free"
-            held = listed(self.name(o.claim or "") for o in gone)
-            return f"{rest}; {held} {_verb(gone, 'holds', 'hold')} what it needs" if gone else rest
+            held = listed(self.name(o.claim or "") for o in removed)
+            return f"{rest}; {held} {_verb(removed, 'holds', 'hold')} what it needs" if removed else rest
         profile = gpu.table.model.profile(share.profile)
         assert profile is not None
         free = gpu.table.model.units - gpu.mask.bit_count()
         units = f"{profile.size} units together" if profile.size > 1 else "a unit"
         needs = f"GPU {gpu_text(gpu.reported)} needs {units} at {_starts(profile)} and has {free} free units"
-        return "; ".join((needs, *self._in_the_way(gpu, Placement(share.profile, share.start), gone)))
+        return "; ".join((needs, *self._in_the_way(gpu, Placement(share.profile, share.start), removed)))
 
-    def _in_the_way(self, gpu: WorkingGpu, place: Placement, gone: list[Occupant]) -> Iterable[str]:
+    def _in_the_way(self, gpu: WorkingGpu, place: Placement, removed: list[Occupant]) -> Iterable[str]:
         mask = gpu.mask_of(place)
-        units = [o for o in gone if o.mask & mask]
-        media = [o for o in gone if not o.mask & mask]
+        units = [o for o in removed if o.mask & mask]
+        media = [o for o in removed if not o.mask & mask]
         if units:
             names = listed(f"{self.name(o.claim or '')} at {o.start}" for o in units)
             yield f"{names} {_verb(units, 'blocks', 'block')} {place.start}"
@@ -96,11 +96,11 @@ class Verdict:
             yield f"{names} {_verb(media, 'has', 'have')} the media engines it needs"
 
     def _way_out(self, request: Request, opening: Opening) -> str:
-        moves = self._moving.homes(request, opening)
+        moves = self._moving.relocations(request, opening)
         if moves:
             there = listed(f"{self.name(m.request.claim)} to {gpu_text(m.candidates[0].gpu.reported)}" for m in moves)
             return f"one move frees it: {there}" if len(moves) == 1 else f"{len(moves)} moves free it: {there}"
-        return listed(self._stands(claim) for claim in sorted(opening.gone)) or "nobody has to go for it"
+        return listed(self._stands(claim) for claim in sorted(opening.removed)) or "nobody has to go for it"
 
     def _stands(self, claim: str) -> str:
         """Why a blocker is still there."""

@@ -1,4 +1,4 @@
-"""A plan in the making: the places found so far, and the working copies they were taken from."""
+"""Jobs served one after another: a free place, else moves, else evictions; reservations for those that wait long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from solver.model.demand import Demand, Request
 from solver.model.snapshot import Snapshot
 from solver.quota.jobs import Job
 from solver.sequential.moving import Moving
-from solver.sequential.workspace import Found, Workspace
+from solver.sequential.workspace import PlannedGrant, Workspace
 from solver.working_copy.copy import Mark
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.scoring import gpu_options
@@ -30,14 +30,14 @@ class _Means:
 class Draft:
     """Serves jobs one after another; what is given out is gone for those that follow.
 
-    kept  room that is kept for claims that have none yet
+    reserved  openings reserved for claims that have waited long, by claim
     """
 
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._work = workspace
-        self.kept: dict[str, Opening] = {}
-        self._kept_in: set[str] = set()
-        self._patient: list[Job] = []
+        self.reserved: dict[str, Opening] = {}
+        self._reserved_in: set[str] = set()
+        self._long_waiting: list[Job] = []
         self._now = snapshot.now
         self._reasons = Reasons(workspace.ledger)
         self._moving = Moving(workspace)
@@ -64,7 +64,7 @@ class Draft:
             return False
         wants = self._work.wants(job)
         if not self._work.victims.entitled(job, wants):
-            self.set_aside()
+            self.reserve_for_waiting()
         rights = self._work.victims.of(job, wants)
         room = self._least(job) <= self._work.ledger.free(job.first)
         ways = [_Means(), *([_Means(True)] if room else []), _Means(room, rights)]
@@ -83,38 +83,38 @@ class Draft:
         options = (option for gpu in self._kinds for _, option in gpu_options(gpu, demand, self._work.policy))
         return min((option.portion for option in options), default=0.0)
 
-    def keep(self, job: Job) -> None:
-        """Keep the room nearest to being free for a job that has waited long (see `set_aside`)."""
+    def note_unplaced(self, job: Job) -> None:
+        """Note a job that got nothing: if it has waited long, `reserve_for_waiting` reserves room for it."""
         since = min(r.created if r.waiting_since is None else r.waiting_since for r in job.requests)
-        if self._now - since >= self._work.policy.patience_s:
-            self._patient.append(job)
+        if self._now - since >= self._work.policy.reserve_after_s:
+            self._long_waiting.append(job)
 
-    def set_aside(self) -> None:
-        """From now on nobody takes the room that is kept.
+    def reserve_for_waiting(self) -> None:
+        """From now on nobody takes the room that is reserved.
 
         It holds against work beyond its project's fair share only: that is what takes the room of others
         who wait. One job of each pool at a time, and only room that work that ends by itself will leave.
         """
-        while self._patient:
-            job = self._patient.pop(0)
+        while self._long_waiting:
+            job = self._long_waiting.pop(0)
             account = self._work.ledger.account_for(job.first)
-            if account is None or account.pool in self._kept_in:
+            if account is None or account.pool in self._reserved_in:
                 continue
             tried = (
-                self._keep_all(job, part) for part in domains(self._work.everywhere, job.gang, self._work.nodes(job))
+                self._reserve_all(job, part) for part in domains(self._work.everywhere, job.gang, self._work.nodes(job))
             )
             if openings := next((openings for openings in tried if openings), None):
-                self.kept |= openings
-                self._kept_in.add(account.pool)
+                self.reserved |= openings
+                self._reserved_in.add(account.pool)
 
-    def _keep_all(self, job: Job, domain: Domain) -> dict[str, Opening]:
+    def _reserve_all(self, job: Job, domain: Domain) -> dict[str, Opening]:
         mark, openings = self._work.copy.mark(), {}
         for request in job.requests:
             opening = self._work.search.cheapest(request, self._work.victims.ending(), domain)
             if opening is None:
                 self._work.copy.undo(mark)
                 return {}
-            self._work.cluster.keep(replace(request, claim=f"{request.claim} kept"), opening.candidates)
+            self._work.cluster.reserve(replace(request, claim=f"{request.claim} reserved"), opening.candidates)
             openings[request.claim] = opening
         return openings
 
@@ -135,10 +135,13 @@ class Draft:
     def _join(self, job: Job) -> None:
         """Members of a gang wait for all that any of them waits for."""
         everyone = NOBODY.union(
-            *(self._work.found[r.claim].opening.gone | set(self._work.found[r.claim].evicts) for r in job.requests)
+            *(
+                self._work.planned[r.claim].opening.removed | set(self._work.planned[r.claim].evicts)
+                for r in job.requests
+            )
         )
         for request in job.requests:
-            self._work.found[request.claim] = replace(self._work.found[request.claim], waits_for=everyone)
+            self._work.planned[request.claim] = replace(self._work.planned[request.claim], waits_for=everyone)
 
     def _place(self, request: Request, domain: Domain, means: _Means) -> bool:
         part = self._work.affordable(request, domain)
@@ -150,7 +153,7 @@ class Draft:
         opening = means.rights and self._work.search.cheapest(request, means.rights, part)
         if (
             not opening
-            or len(self._work.victims.new(opening.gone)) > self._work.budget
+            or len(self._work.victims.new(opening.removed)) > self._work.budget
             or not self._work.may_have(request, opening.candidates, opening)
         ):
             return False
@@ -165,27 +168,27 @@ class Draft:
         if opened := self._moving.open(request, domain, self._work.budget):
             opening, grant, moves = opened
             reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
-            self._work.found[request.claim] = Found(request, opening, grant, reasons, tuple(moves))
+            self._work.planned[request.claim] = PlannedGrant(request, opening, grant, reasons, tuple(moves))
             return True
         self._hopeless[key] = None
         return False
 
     def _take(self, request: Request, opening: Opening) -> None:
-        victims = self._work.victims.new(opening.gone)
+        victims = self._work.victims.new(opening.removed)
         reasons = {v.request.claim: self._reasons.evicted(v, request) for v in victims}
         grant = self._work.copy.give(request, opening.candidates, victims)
-        self._work.found[request.claim] = Found(request, opening, grant, reasons)
+        self._work.planned[request.claim] = PlannedGrant(request, opening, grant, reasons)
 
     def _mark(self) -> tuple[Mark, int, int]:
         """A moment to go back to. What was hopeless then stays so: a plan in the making only grows."""
-        return self._work.copy.mark(), len(self._hopeless), len(self._work.found)
+        return self._work.copy.mark(), len(self._hopeless), len(self._work.planned)
 
     def _undo(self, mark: tuple[Mark, int, int]) -> None:
         copy, hopeless, found = mark
-        if len(self._work.found) == found:
+        if len(self._work.planned) == found:
             return
         self._work.copy.undo(copy)
         while len(self._hopeless) > hopeless:
             self._hopeless.popitem()
-        while len(self._work.found) > found:
-            self._work.found.popitem()
+        while len(self._work.planned) > found:
+            self._work.planned.popitem()

@@ -9,9 +9,9 @@ from solver.disruption.openings import Opening
 from solver.model.demand import MigProfile, Request, WholeGpus
 from solver.model.plan import Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.sequential.blocking import Verdict, blockers, demand_text, gpu_text, listed
+from solver.sequential.blocking import BlockingReport, blockers, demand_text, gpu_text, listed
 from solver.sequential.workspace import Workspace
-from solver.working_copy.free_places import Places
+from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain
 from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
 from solver.working_copy.scoring import gpu_options
@@ -24,7 +24,7 @@ class Explainer:
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._snapshot = snapshot
         self._work = workspace
-        self._verdict = Verdict(snapshot, workspace)
+        self._verdict = BlockingReport(snapshot, workspace)
         self._reasons: dict[Hashable, Unplaced] = {}
         self._were_free: dict[Hashable, bool] = {}
 
@@ -35,11 +35,11 @@ class Explainer:
             self._reasons[key] = self._look(request)
         return self._reasons[key]
 
-    def kept(self, request: Request, opening: Opening) -> Unplaced:
-        """What a request waits for, for which room is kept."""
-        names = listed(self._verdict.name(claim) for claim in sorted(opening.gone))
-        kept = f"{demand_text(request.demand)} on node {opening.candidates[0].gpu.reported.node} is kept for it"
-        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {kept} until {names} end", blockers(opening))
+    def reserved(self, request: Request, opening: Opening) -> Unplaced:
+        """What a request waits for, for which room is reserved."""
+        names = listed(self._verdict.name(claim) for claim in sorted(opening.removed))
+        reserved = f"{demand_text(request.demand)} on node {opening.candidates[0].gpu.reported.node} is reserved for it"
+        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {reserved} until {names} end", blockers(opening))
 
     def was_free(self, request: Request) -> bool:
         """Whether there was a place for it before the plan."""
@@ -50,10 +50,10 @@ class Explainer:
         return self._were_free[key]
 
     @cached_property
-    def _before(self) -> tuple[Places, Domain]:
+    def _before(self) -> tuple[FreeCandidates, Domain]:
         """The free places before the plan."""
         cluster = WorkingCluster(self._snapshot)
-        return Places(cluster, self._work.policy), Domain((), tuple(cluster.nodes.values()))
+        return FreeCandidates(cluster, self._work.policy), Domain((), tuple(cluster.nodes.values()))
 
     def _look(self, request: Request) -> Unplaced:
         cluster, policy = self._work.cluster, self._work.policy
@@ -66,7 +66,7 @@ class Explainer:
         if nearest is None:
             code = Code.BEHIND_OTHERS if behind else Code.NO_FREE_GPU
             return Unplaced(code, prefix + _fixed(cluster, request, policy))
-        if not nearest.gone:
+        if not nearest.removed:
             where = f"{demand_text(request.demand)} has a free place on {nearest.candidates[0].gpu.node.reported.name}"
             return Unplaced(Code.BEHIND_OTHERS, f"{where}, which it may not take now")
         code = Code.BEHIND_OTHERS if behind else _room_code(cluster, request, policy)

@@ -22,8 +22,8 @@ from solver.working_copy.copy import Mark
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingGpu, WorkingNode
 
-Settled = tuple[tuple[GangKey | None, str], ...]
-_Mark = tuple[Mark, frozenset[str], Settled]
+Relocated = tuple[tuple[GangKey | None, str], ...]
+_Mark = tuple[Mark, frozenset[str], Relocated]
 EXHAUSTIVE_UP_TO = 16
 CHAINS_UP_TO = 512
 NODES_TRIED = 8
@@ -39,7 +39,7 @@ class Moving:
         self._tries = 0
         self._deeper = False
         self._moved: frozenset[str] = frozenset()
-        self._settled: Settled = ()
+        self._relocated: Relocated = ()
 
     def open(self, request: Request, domain: Domain, budget: int) -> tuple[Opening, Grant, list[Move]] | None:
         """A place for the request and new places for at most `budget` claims, as few as can be."""
@@ -80,11 +80,11 @@ class Moving:
                     break
         return max(found, key=lambda f: f[0])[1] if found else None
 
-    def homes(self, request: Request, opening: Opening) -> list[Move] | None:
+    def relocations(self, request: Request, opening: Opening) -> list[Move] | None:
         """Where those in an opening could go if just they were moved for the request; None where they cannot."""
         self._begin()
-        victims = self._work.victims.new(opening.gone)
-        if len(victims) < len(opening.gone) or any(self._work.victims.fixed(v.request.claim) for v in victims):
+        victims = self._work.victims.new(opening.removed)
+        if len(victims) < len(opening.removed) or any(self._work.victims.fixed(v.request.claim) for v in victims):
             return None
         mark = self._mark()
         opened = self._try(request, opening, len(victims))
@@ -92,26 +92,26 @@ class Moving:
         return opened[2] if opened else None
 
     def _try(self, request: Request, opening: Opening, limit: int) -> tuple[Opening, Grant, list[Move]] | None:
-        victims = self._work.victims.new(opening.gone)
+        victims = self._work.victims.new(opening.removed)
         self._deeper |= len(victims) > limit
         if len(victims) > limit or not self._work.may_have(request, opening.candidates):
             return None
         mark = self._mark()
         self._moved |= {victim.request.claim for victim in victims}
         grant = self._work.copy.give(request, opening.candidates, victims)
-        moves = self._settle(victims, limit - len(victims))
+        moves = self._relocate(victims, limit - len(victims))
         if moves is None:
             self._undo(mark)
             return None
         return opening, grant, moves
 
-    def _settle(self, homeless: Sequence[Holding], limit: int) -> list[Move] | None:
+    def _relocate(self, displaced: Sequence[Holding], limit: int) -> list[Move] | None:
         """A place for each, moving at most `limit` more; None where there is none, and nothing has changed then."""
-        if not homeless:
+        if not displaced:
             return []
-        request = homeless[0].request
+        request = displaced[0].request
         for opening in self._places(request, limit):
-            victims = self._work.victims.new(opening.gone)
+            victims = self._work.victims.new(opening.removed)
             self._deeper |= len(victims) > limit
             if len(victims) > limit or not self._work.may_have(request, opening.candidates):
                 continue
@@ -121,8 +121,8 @@ class Moving:
             mark = self._mark()
             self._moved |= {victim.request.claim for victim in victims}
             grant = self._work.copy.give(request, opening.candidates, victims, " moved")
-            self._settled = (*self._settled, (gang_key(request), grant.node))
-            rest = self._settle([*homeless[1:], *victims], limit - len(victims))
+            self._relocated = (*self._relocated, (gang_key(request), grant.node))
+            rest = self._relocate([*displaced[1:], *victims], limit - len(victims))
             if rest is not None:
                 return [Move(request, opening.candidates, grant), *rest]
             self._undo(mark)
@@ -131,7 +131,7 @@ class Moving:
     def _places(self, request: Request, limit: int) -> Iterator[Opening]:
         """Places for one that has to move: free ones, or left by others who move, or to be left by `limit` at most."""
         key = gang_key(request)
-        nodes = [*self._work.nodes(Job((request,))), *(node for gang, node in self._settled if key and gang == key)]
+        nodes = [*self._work.nodes(Job((request,))), *(node for gang, node in self._relocated if key and gang == key)]
         for wide in domains(self._work.everywhere, request.gang, nodes):
             domain = self._work.affordable(request, wide)
             if self._gpus > EXHAUSTIVE_UP_TO:
@@ -142,7 +142,7 @@ class Moving:
             small = self._gpus <= EXHAUSTIVE_UP_TO
             openings = self._openings(request, domain.nodes) if small else self._cheapest(request, domain)
             for opening in openings:
-                if all(claim in self._moved or not self._work.victims.is_leaving(claim) for claim in opening.gone):
+                if all(claim in self._moved or not self._work.victims.is_leaving(claim) for claim in opening.removed):
                     yield opening
 
     def _best_nodes(self, request: Request, domain: Domain) -> tuple[WorkingNode, ...]:
@@ -168,11 +168,11 @@ class Moving:
         return free
 
     def _begin(self) -> None:
-        self._tries, self._moved, self._settled = self._work.policy.tries, frozenset(), ()
+        self._tries, self._moved, self._relocated = self._work.policy.tries, frozenset(), ()
 
     def _mark(self) -> _Mark:
-        return self._work.copy.mark(), self._moved, self._settled
+        return self._work.copy.mark(), self._moved, self._relocated
 
     def _undo(self, mark: _Mark) -> None:
-        copy, self._moved, self._settled = mark
+        copy, self._moved, self._relocated = mark
         self._work.copy.undo(copy)

@@ -13,7 +13,7 @@ from solver.model.snapshot import Policy, Snapshot
 from solver.quota.accounting import asked
 from solver.quota.jobs import Job, gang_key
 from solver.working_copy.copy import WorkingCopy
-from solver.working_copy.free_places import Places
+from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain
 from solver.working_copy.occupancy import Candidate
 
@@ -28,7 +28,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PlannedGrant:
     """A request's place: its opening, those it makes go now (and why), those of them that are moved.
 
     waits_for: all whose going it waits for; a gang's members wait for one another's.
@@ -55,11 +55,11 @@ class Workspace:
         self.victims = Victims(snapshot, copy)
         self.search = Search(copy, policy)
         self.everywhere = Domain((), tuple(self.cluster.nodes.values()))
-        self.found: dict[str, Found] = {}
+        self.planned: dict[str, PlannedGrant] = {}
         self.beyond_quota: dict[str, float] = {}
         self._models = snapshot.models
         self._parts: dict[Hashable, Domain] = {}
-        self._places = Places(self.cluster, policy)
+        self._places = FreeCandidates(self.cluster, policy)
         self._leaving_before = len(self.cluster.leaving)
 
     @property
@@ -77,7 +77,7 @@ class Workspace:
         if key is None:
             return []
         running = [h.grant.node for h in self.victims.members(key) if h.request.claim not in self.cluster.leaving]
-        return running + [found.grant.node for found in self.found.values() if gang_key(found.request) == key]
+        return running + [found.grant.node for found in self.planned.values() if gang_key(found.request) == key]
 
     def affordable(self, request: Request, domain: Domain) -> Domain:
         """The nodes of the domain in pools where quota and limit leave room for what is asked."""
@@ -103,4 +103,4 @@ class Workspace:
         if gpus > self.ledger.headroom(request, pool):
             self.beyond_quota[request.claim] = gpus
             return False
-        return opening is None or self.victims.fairly(request, pool, gpus, opening.gone)
+        return opening is None or self.victims.fairly(request, pool, gpus, opening.removed)

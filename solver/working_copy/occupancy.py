@@ -1,8 +1,7 @@
-"""A working copy of a snapshot: what is taken, what is idle and what a plan has given out so far.
+"""The cluster while a plan is made: what is taken, what is idle and what the plan has given out so far.
 
-`WorkingCluster.of(snapshot)` is the only place that reads occupation out of a snapshot. A gpu is a GPU
-at work in a plan, a node a node. What a claim holds is laid over what its node reports: an
-allocation that is not prepared yet occupies its place already.
+What a claim holds is laid over what its node reports: an allocation that is not prepared yet occupies
+its place already.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from solver.gpu_tables.states import State, state_of
+from solver.gpu_tables.states import GpuState, state_of
 from solver.gpu_tables.tables import Slot, Table, table
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request
@@ -48,10 +47,15 @@ class Occupant:
 
 @dataclass(slots=True, eq=False)
 class WorkingGpu:
-    """One GPU. `mask` covers the units of all occupants; `idle` are instances that may be reused or destroyed.
+    """One GPU while a plan is made.
 
-    spent: instances of those leaving that a newcomer of this plan takes over or destroys.
-    known: the state, while nothing has changed since it was looked up.
+    reported    the GPU as the snapshot has it
+    table       its model's slots; None without MIG mode
+    idle        instances that may be reused or destroyed
+    spent       instances of those leaving that a newcomer of this plan takes over or destroys
+    mask        the units of all occupants
+    millionths, memory_mib  what is in use without MIG
+    known       the state, while nothing has changed since it was looked up
     """
 
     reported: Gpu
@@ -63,7 +67,7 @@ class WorkingGpu:
     mask: int = 0
     millionths: int = 0
     memory_mib: int = 0
-    known: State | None = None
+    known: GpuState | None = None
 
     @property
     def used(self) -> float:
@@ -81,10 +85,10 @@ class WorkingGpu:
 
     def remove(self, claim: str) -> None:
         """The holder has gone: its units are free, its instances idle."""
-        gone = [o for o in self.occupants if o.claim == claim]
-        self.idle = [*self.idle, *(o.place for o in gone if o.place)]
+        removed = [o for o in self.occupants if o.claim == claim]
+        self.idle = [*self.idle, *(o.place for o in removed if o.place)]
         self.occupants = [o for o in self.occupants if o.claim != claim]
-        for occupant in gone:
+        for occupant in removed:
             self.mask &= ~occupant.mask
             self.millionths -= occupant.millionths
             self.memory_mib -= occupant.memory_mib
@@ -100,7 +104,7 @@ class WorkingGpu:
         return self.table.mask_of(instance) if self.table else 0
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> GpuState | None:
         """What the GPU can offer as it is now; None without MIG."""
         if self.known is None and self.table:
             names = tuple(sorted(o.profile for o in self.occupants if o.profile))
@@ -108,22 +112,26 @@ class WorkingGpu:
             self.known = state_of(self.table, self.mask, names, idle)
         return self.known
 
-    def left_behind(self, gone: Iterable[Occupant]) -> list[Placement]:
+    def left_behind(self, removed: Iterable[Occupant]) -> list[Placement]:
         """Instances that may be reused or destroyed once these occupants have gone."""
-        return [*self.idle, *(o.place for o in gone if o.place and o.place not in self.spent)]
+        return [*self.idle, *(o.place for o in removed if o.place and o.place not in self.spent)]
 
-    def in_the_way(self, slot: Slot, kept: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
-        """The fewest idle instances to destroy so that `slot` is legal beside `kept`; None: it never is."""
+    def in_the_way(self, slot: Slot, staying: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
+        """The fewest idle instances to destroy so that `slot` is legal beside `staying`; None: it never is."""
         assert self.table is not None
         mask = 0
-        for occupant in kept:
+        for occupant in staying:
             mask |= occupant.mask
-        return self.table.in_the_way(slot, mask, (o.profile for o in kept if o.profile), idle)
+        return self.table.in_the_way(slot, mask, (o.profile for o in staying if o.profile), idle)
 
 
 @dataclass(slots=True, eq=False)
 class WorkingNode:
-    """One node, with the node resources that are still free (None: not counted)."""
+    """One node while a plan is made.
+
+    cpu_milli, memory_mib  still free (None: not counted)
+    keys                   anti-affinity keys of those that run here
+    """
 
     reported: Node
     gpus: list[WorkingGpu] = field(default_factory=list)
@@ -146,24 +154,24 @@ class WorkingNode:
 
     def lack(self, request: Request, freed: Iterable[Request]) -> tuple[int, int]:
         """CPU and memory that are missing for it, once the holders of `freed` have gone; 0 or less: nothing."""
-        gone = tuple(freed)
-        cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in gone)
-        memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in gone)
+        removed = tuple(freed)
+        cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in removed)
+        memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in removed)
         return 0 if cpu is None else request.cpu_milli - cpu, 0 if memory is None else request.memory_mib - memory
 
     def has_room(self, request: Request, freed: Iterable[Request] = ()) -> bool:
         """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have gone."""
-        gone = tuple(freed)
+        removed = tuple(freed)
         keys = list(self.keys)
-        for other in gone:
+        for other in removed:
             if other.anti_affinity in keys:
                 keys.remove(other.anti_affinity)
-        return max(self.lack(request, gone)) <= 0 and request.anti_affinity not in keys
+        return max(self.lack(request, removed)) <= 0 and request.anti_affinity not in keys
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A place for one device of a request, and what must happen to the GPU before it is taken."""
+    """A place that one device of a request could have, and what must happen to the GPU before it is taken."""
 
     gpu: WorkingGpu
     share: DeviceShare
@@ -178,7 +186,7 @@ class Candidate:
 
 
 class WorkingCluster:
-    """Every node and gpu, who holds what, and who is leaving (told to stop, or evicted by the plan).
+    """Every node and GPU, who holds what, and who is leaving (told to stop, or evicted by the plan).
 
     changes: names of the nodes on which something changed, one after another.
     """
@@ -196,9 +204,9 @@ class WorkingCluster:
         self.changes: list[str] = []
         self._undo: list[tuple[WorkingGpu | WorkingNode | WorkingCluster, dict[str, Any]]] = []
         for holding in snapshot.held:
-            self._lay(holding)
+            self._occupy(holding)
 
-    def _lay(self, holding: Holding) -> None:
+    def _occupy(self, holding: Holding) -> None:
         """Put a held grant over what the node reports, and its affinity key on the node."""
         for share in holding.grant.devices:
             gpu = self.gpus.get(share.gpu)
@@ -224,11 +232,11 @@ class WorkingCluster:
         node.cpu_milli = None if node.cpu_milli is None else node.cpu_milli - request.cpu_milli
         node.memory_mib = None if node.memory_mib is None else node.memory_mib - request.memory_mib
         node.keys = (*node.keys, request.anti_affinity) if request.anti_affinity is not None else node.keys
-        self.part(evicts)
+        self.mark_leaving(evicts)
         return Grant(node.reported.name, tuple(candidate.share for candidate in chosen))
 
-    def keep(self, request: Request, candidates: Iterable[Candidate]) -> None:
-        """Give candidates out for later. Nothing is destroyed for them yet, so that stays in the way of all."""
+    def reserve(self, request: Request, candidates: Iterable[Candidate]) -> None:
+        """Give candidates out for later. What they would destroy still stands in the way."""
         chosen = tuple(candidates)
         self.take(request, chosen)
         for candidate in chosen:
@@ -236,7 +244,7 @@ class WorkingCluster:
                 mask = candidate.gpu.mask_of(instance)
                 candidate.gpu.add(Occupant(request.claim, instance.profile, instance.start, mask))
 
-    def part(self, claims: Iterable[str]) -> None:
+    def mark_leaving(self, claims: Iterable[str]) -> None:
         """Count these claims among those that are leaving."""
         leave = [claim for claim in claims if claim not in self.leaving]
         if leave:

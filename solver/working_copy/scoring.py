@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from solver.gpu_tables.states import Cost
-from solver.gpu_tables.tables import Option, Table, plain_option
+from solver.gpu_tables.tables import ShareOption, Table, plain_option
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Request, WholeGpus
 from solver.model.occupation import MILLIONTHS, millionths
@@ -59,12 +59,12 @@ def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> tuple[
     return score, [candidate for _, candidate in group]
 
 
-def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
+def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The ways a GPU of this kind could serve one device, with their rank (software comes last)."""
     return () if gpu.reported.fenced else options(gpu.reported, gpu.table, demand, policy)
 
 
-def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
+def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The same for any GPU like this one."""
     if gpu.mig:
         return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()
@@ -72,7 +72,7 @@ def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tu
     return ((SOFTWARE_RANK, option),) if option else ()
 
 
-def fits_plain(used: int, memory_mib: int, option: Option, gpu: WorkingGpu) -> bool:
+def fits_plain(used: int, memory_mib: int, option: ShareOption, gpu: WorkingGpu) -> bool:
     """Whether a share without MIG fits beside `used` millionths and `memory_mib`."""
     return used + millionths(option.portion) <= MILLIONTHS and memory_mib + option.memory_mib <= gpu.reported.memory_mib
 
@@ -81,7 +81,7 @@ def preference(request: Request, pool: str) -> int:
     return request.pools.index(pool) if request.pools else 0
 
 
-def part(demand: Demand, option: Option) -> float:
+def part(demand: Demand, option: ShareOption) -> float:
     """The part of a GPU that an option takes, as it is compared."""
     return 1.0 if isinstance(demand, WholeGpus) else round(option.portion, 6)
 
@@ -95,18 +95,18 @@ def tail(spread: bool, node: float, gpu: float, cost: Cost) -> Score:
     return (node, gpu, *cost) if spread else (*cost, -node, -gpu)
 
 
-def plain_cost(used: int, option: Option) -> Cost:
+def plain_cost(used: int, option: ShareOption) -> Cost:
     """What a share leaves of a GPU without MIG: the tightest fit is the best."""
     return (MILLIONTHS - used - millionths(option.portion)) / MILLIONTHS, 0
 
 
-def candidate(gpu: WorkingGpu, option: Option) -> Candidate | None:
+def candidate(gpu: WorkingGpu, option: ShareOption) -> Candidate | None:
     """The best candidate for an option on one GPU as it is now."""
     offered = _offer(gpu, option)
     return offered[0] if offered else None
 
 
-def _offer(gpu: WorkingGpu, option: Option) -> tuple[Candidate, Cost] | None:
+def _offer(gpu: WorkingGpu, option: ShareOption) -> tuple[Candidate, Cost] | None:
     """The best candidate for an option on one GPU and its cost."""
     if option.profile is None:
         if not fits_plain(gpu.millionths, gpu.memory_mib, option, gpu):

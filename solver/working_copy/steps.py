@@ -37,32 +37,32 @@ class StepList:
 
     def assign(self, claim: str, grant: Grant, candidates: tuple[Candidate, ...], waits_for: tuple[str, ...]) -> None:
         """All it takes to give `grant`: instances in the way destroyed, its own created, then assigned."""
-        gone = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
-        ready = [step for candidate in candidates for step in self._prepare(candidate, gone)]
-        self._add(Assign(claim, grant), (*gone, *ready))
+        removed = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
+        ready = [step for candidate in candidates for step in self._prepare(candidate, removed)]
+        self._add(Assign(claim, grant), (*removed, *ready))
 
     def clear(self, candidates: tuple[Candidate, ...], waits_for: tuple[str, ...]) -> None:
         """Destroy what is in the way of these candidates: others may come to stand there before they are taken."""
-        gone = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
+        removed = tuple(self._evicted[c] for c in waits_for if c in self._evicted)
         for candidate in candidates:
-            self._clear(candidate, gone)
+            self._clear(candidate, removed)
 
-    def _clear(self, candidate: Candidate, gone: tuple[int, ...]) -> None:
+    def _clear(self, candidate: Candidate, removed: tuple[int, ...]) -> None:
         gpu = candidate.share.gpu
         destroyed = self._destroyed.setdefault(gpu, {})
         for instance in candidate.destroys:
             if instance not in destroyed:
-                destroyed[instance] = self._add(Destroy(gpu, instance.profile, instance.start), gone)
+                destroyed[instance] = self._add(Destroy(gpu, instance.profile, instance.start), removed)
 
     def _bar(self, candidate: Candidate, instance: Placement) -> bool:
         """Whether media engines keep the two from standing together."""
         table, profile = candidate.gpu.table, candidate.share.profile
         return table is not None and profile is not None and not table.beside((profile, instance.profile))
 
-    def _prepare(self, candidate: Candidate, gone: tuple[int, ...]) -> tuple[int, ...]:
+    def _prepare(self, candidate: Candidate, removed: tuple[int, ...]) -> tuple[int, ...]:
         """Steps the candidate stands on: what is destroyed on its units, by whomever's steps, and its own creation."""
         gpu, share = candidate.share.gpu, candidate.share
-        self._clear(candidate, gone)
+        self._clear(candidate, removed)
         if share.profile is None or share.start is None:
             return ()
         mask = candidate.gpu.mask_of(Placement(share.profile, share.start))
@@ -75,7 +75,7 @@ class StepList:
         )
         if not candidate.creates:
             return cleared
-        return (self._add(Create(gpu, share.profile, share.start), (*gone, *cleared)),)
+        return (self._add(Create(gpu, share.profile, share.start), (*removed, *cleared)),)
 
     def _add(self, step: Step, after: tuple[int, ...]) -> int:
         self.steps.append(step)

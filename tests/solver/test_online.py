@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from solver.model.demand import MigProfile, Request
 from solver.model.plan import Create, Destroy
 from solver.model.snapshot import Policy, Spreading
-from solver.online import Online, Stale
+from solver.online import Online, StaleDecision
 from solver.working_copy.occupancy import Candidate
 from solver.working_copy.scoring import best_candidates
 from tests.solver.fleets import random_snapshot
@@ -89,7 +89,7 @@ def test_a_decision_is_good_for_the_cluster_it_was_made_on() -> None:
     assert one is not None
     assert two is not None
     day.apply(one)
-    with pytest.raises(Stale, match="b was decided on before"):
+    with pytest.raises(StaleDecision, match="b was decided on before"):
         day.apply(two)
 
 

@@ -67,12 +67,12 @@ def what_if(
 
     async def compared(control: Control) -> Difference:
         from solver.model.snapshot import Policy
-        from solver.whatif import Edits, compare
+        from solver.whatif import SnapshotEdits, compare
 
         chosen = await asked.choose_project(control, project) if add else ""
         state = await control.snapshot(asked.world.now())
         nodes = [_node(number, text) for number, text in enumerate(add_node or [])]
-        edits = Edits(
+        edits = SnapshotEdits(
             requests=tuple(_requests(add or [], chosen, interactive, asked.world.now())),
             nodes=tuple(node for node, _, _ in nodes),
             gpus=tuple(gpu for _, gpus, _ in nodes for gpu in gpus),

@@ -144,9 +144,9 @@ class FakeCluster:
     def phases(self, namespace: str = "") -> dict[str, str]:
         return {p["metadata"]["name"]: p["status"].get("phase", "") for p in self.pods(namespace)}
 
-    async def until(self, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    async def until(self, holds: Callable[[], bool], reserve_after_s: float = PATIENCE_S) -> None:
         """Wait for something to become true, looking whenever anything changes."""
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(reserve_after_s):
             while not holds():
                 await asyncio.sleep(0.01)
 

@@ -1,7 +1,7 @@
 """The best free place for a request, for many requests one after another on one working copy.
 
 One device: by the index of the nodes its labels allow. Several devices, or too many nodes that lack
-CPU, memory or distance: by a ranking of nodes for its shape. Both are kept and caught up with.
+CPU, memory or distance: by a ranking of nodes for its shape. Both are cached and brought up to date.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Hashable
 from solver.model.demand import Request
 from solver.model.snapshot import Policy
 from solver.working_copy.gangs import Domain
-from solver.working_copy.index import Admits, Index, TooManyRefusals
+from solver.working_copy.index import Admits, GpuIndex, TooManyRefusals
 from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingNode
 from solver.working_copy.ranking import Ranking
 from solver.working_copy.scoring import candidates_on
 from solver.working_copy.shapes import shape
 
 
-class Places:
-    """Free places of one cluster."""
+class FreeCandidates:
+    """The candidates of one cluster that are free now."""
 
     def __init__(self, cluster: WorkingCluster, policy: Policy) -> None:
         self._cluster, self._policy = cluster, policy
-        self._indexes: dict[Hashable, Index] = {}
+        self._indexes: dict[Hashable, GpuIndex] = {}
         self._rankings: dict[Hashable, Ranking[list[Candidate]]] = {}
 
     def best(self, request: Request, domain: Domain) -> list[Candidate]:
@@ -46,12 +46,12 @@ class Places:
         self._rankings.clear()
         self._cluster.changes.clear()
 
-    def _index(self, request: Request, domain: Domain) -> Index:
+    def _index(self, request: Request, domain: Domain) -> GpuIndex:
         key = (domain.name, tuple(sorted(request.node_selector.items())))
         if key not in self._indexes:
             wanted = request.node_selector.items()
             nodes = (node for node in domain.nodes if wanted <= node.reported.labels.items())
-            self._indexes[key] = Index(self._cluster, nodes, self._policy)
+            self._indexes[key] = GpuIndex(self._cluster, nodes, self._policy)
         return self._indexes[key]
 
     def _ranking(self, request: Request, domain: Domain) -> Ranking[list[Candidate]]:

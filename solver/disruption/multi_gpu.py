@@ -16,17 +16,17 @@ MOST_BRANCHES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class PricedCandidate:
     """A candidate on one GPU, who goes for it and what that costs alone."""
 
     gpu: int
     candidate: Candidate
-    gone: Claims
+    removed: Claims
     cost: Cost
 
 
 @dataclass(slots=True)
-class Joiner:
+class MultiGpuSearch:
     """A search for `devices` candidates on as many GPUs.
 
     finish: the whole price of a choice (more may have to go for the node's sake); None where it may not be.
@@ -38,25 +38,27 @@ class Joiner:
     best: tuple[Cost, tuple[Candidate, ...], Claims] | None = None
     _branches: int = field(default=0)
 
-    def search(self, gpus: Sequence[Sequence[Option]]) -> tuple[Cost, tuple[Candidate, ...], Claims] | None:
+    def search(self, gpus: Sequence[Sequence[PricedCandidate]]) -> tuple[Cost, tuple[Candidate, ...], Claims] | None:
         """The cheapest choice. gpus: each one's options, cheapest first; every choice of more claims costs no less."""
         ordered = sorted((options for options in gpus if options), key=lambda options: options[0].cost)
         if len(ordered) >= self.devices:
             self._extend((), frozenset(), ordered)
         return self.best
 
-    def _extend(self, candidates: tuple[Candidate, ...], gone: Claims, left: Sequence[Sequence[Option]]) -> None:
+    def _extend(
+        self, candidates: tuple[Candidate, ...], removed: Claims, left: Sequence[Sequence[PricedCandidate]]
+    ) -> None:
         self._branches += 1
         missing = self.devices - len(candidates)
         if not missing:
-            self._settle(candidates, gone)
+            self._accept(candidates, removed)
             return
         choices = []
         for place, options in enumerate(left[: len(left) - missing + 1]):
             for option in options:
-                if not gone:
-                    choices.append((option.cost, place, option, option.gone))
-                elif (wider := self.rights.complete(gone | option.gone)) is not None:
+                if not removed:
+                    choices.append((option.cost, place, option, option.removed))
+                elif (wider := self.rights.complete(removed | option.removed)) is not None:
                     choices.append((self.rights.cost(wider), place, option, wider))
         choices.sort(key=lambda choice: choice[:2])
         for cost, place, option, wider in choices:
@@ -64,20 +66,20 @@ class Joiner:
                 return
             self._extend((*candidates, option.candidate), wider, left[place + 1 :])
 
-    def _settle(self, candidates: tuple[Candidate, ...], gone: Claims) -> None:
-        whole = self.finish(candidates, gone)
+    def _accept(self, candidates: tuple[Candidate, ...], removed: Claims) -> None:
+        whole = self.finish(candidates, removed)
         if whole and (self.best is None or whole[0] < self.best[0]):
             self.best = (whole[0], candidates, whole[1])
 
 
-def worth_keeping(gpus: Sequence[Sequence[Option]]) -> list[Sequence[Option]]:
+def worth_keeping(gpus: Sequence[Sequence[PricedCandidate]]) -> list[Sequence[PricedCandidate]]:
     """Of a GPU whose holders are in no other GPU's openings only the cheapest start can be in the cheapest choice."""
     seen: dict[str, set[int]] = {}
     for options in gpus:
         for option in options:
-            for claim in option.gone:
+            for claim in option.removed:
                 seen.setdefault(claim, set()).add(option.gpu)
     return [
-        options if any(len(seen[claim]) > 1 for option in options for claim in option.gone) else options[:1]
+        options if any(len(seen[claim]) > 1 for option in options for claim in option.removed) else options[:1]
         for options in gpus
     ]
