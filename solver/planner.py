@@ -9,13 +9,11 @@ steps     what to do, in an order that respects every dependency      (packing/s
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
 
+from solver.batch.batch_solver import BatchSolver
 from solver.batch.decide import Batch
-from solver.batch.worker import Worker, shared
 from solver.gpu_tables.tables import rounding
 from solver.gpu_tables.weights import weight
 from solver.model.demand import Request
@@ -33,29 +31,16 @@ MANY = 256
 """From so many pending requests on, all are decided together."""
 
 
-def plan(snapshot: Snapshot, policy: Policy | None = None, worker: Worker | None = None) -> Plan:
+def plan(snapshot: Snapshot, policy: Policy | None = None, solver: BatchSolver | None = None) -> Plan:
     """Decide for every pending request; very many of them together.
 
-    Pure but for the worker process, which many requests are given to: when it does not answer in
+    solver: what solves the program of very many requests. Without one, or when it does not answer in
     time, a greedy plan stands and says so in its certificate.
     """
     policy = policy or Policy()
-    with _uncollected():
-        if len(snapshot.pending) < MANY:
-            return _in_turn(snapshot, policy)
-        return Batch(snapshot, policy, worker or shared(), _in_turn).decide()
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: each would walk over the whole snapshot, and hardly any cycles are made here."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    if len(snapshot.pending) < MANY:
+        return _in_turn(snapshot, policy)
+    return Batch(snapshot, policy, solver, _in_turn).decide()
 
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:

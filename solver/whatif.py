@@ -7,7 +7,7 @@ in one snapshot only count as empty in the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -66,12 +66,19 @@ def edited(snapshot: Snapshot, edits: SnapshotEdits) -> Snapshot:
     )
 
 
+Planner = Callable[[Snapshot, Policy | None], Plan]
+
+
 def compare(
-    snapshot: Snapshot, edits: SnapshotEdits, policy: Policy | None = None, other: Policy | None = None
+    snapshot: Snapshot,
+    edits: SnapshotEdits,
+    policy: Policy | None = None,
+    other: Policy | None = None,
+    planner: Planner = plan,
 ) -> Difference:
     """Decide on the snapshot, and on the edited one under the `other` policy (None: the same)."""
     imagined = edited(snapshot, edits)
-    before, after = plan(snapshot, policy), plan(imagined, other or policy)
+    before, after = planner(snapshot, policy), planner(imagined, other or policy)
     old, new = layouts(snapshot, before), layouts(imagined, after)
     return Difference(
         before=before,

@@ -1,4 +1,4 @@
-"""From columns to the counts the worker solves, and back to which requests and GPUs each count stands for."""
+"""From columns to the counts that are solved, and back to which requests and GPUs each count stands for."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from typing import Self
 from migctl.backoff import delay
 from migctl.controller import queues
 from migctl.objects import Workload
+from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.occupation import occupied
 from solver.model.plan import Assign, Evict, Placed, Plan, Unplaced
 from solver.model.snapshot import DepartmentQueue, Policy, ProjectQueue, Snapshot
-from solver.planner import plan
 from solver.quota.ledger import Ledger
 from tests.checker import check
 from tests.scenarios.language import Scenario

@@ -66,6 +66,7 @@ def what_if(
         raise usage("nothing is different", hint="give --add, --add-node, --lose-node, --evictions or --placing")
 
     async def compared(control: Control) -> Difference:
+        from migctl.solver_process.planning import plan
         from solver.model.snapshot import Policy
         from solver.whatif import SnapshotEdits, compare
 
@@ -79,7 +80,7 @@ def what_if(
             models=tuple(model for _, _, models in nodes for model in models),
             lost=frozenset(_known(state, lose_node or [])),
         )
-        return compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing))
+        return compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing), plan)
 
     difference = asked.run(compared)
     shown = view(asked, output)
