@@ -15,12 +15,12 @@ import sys
 
 import structlog
 
-from migctl.backends.kubernetes.client.api import Api
-from migctl.backends.kubernetes.client.transport import Access, Transport, from_kubeconfig, in_cluster
+from migctl.backends.kubernetes.client.api import KubernetesApi
+from migctl.backends.kubernetes.client.transport import ClusterAccess, Transport, from_kubeconfig, in_cluster
 from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import system_clock
 from migctl.controller.kubernetes import prerequisites, probes
-from migctl.controller.kubernetes.process import KubernetesController, Settings
+from migctl.controller.kubernetes.process import ControllerSettings, KubernetesController
 from solver import planner
 
 log = structlog.get_logger()
@@ -38,7 +38,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-async def access(asked: argparse.Namespace) -> Access:
+async def access(asked: argparse.Namespace) -> ClusterAccess:
     if asked.kubeconfig or asked.context or "KUBERNETES_SERVICE_HOST" not in os.environ:
         return await from_kubeconfig(asked.kubeconfig, asked.context)
     return in_cluster()
@@ -47,10 +47,10 @@ async def access(asked: argparse.Namespace) -> Access:
 async def control(asked: argparse.Namespace) -> None:
     """Run until told to stop. Raises ControlPlaneError where the cluster cannot be reached at all."""
     async with Transport(await access(asked)) as transport:
-        api = Api(transport)
+        api = KubernetesApi(transport)
         for missing in await prerequisites.lacks(api):
             log.error("the cluster lacks something", what=missing)
-        settings = Settings(namespace=asked.namespace, identity=f"{asked.identity}-{os.getpid()}")
+        settings = ControllerSettings(namespace=asked.namespace, identity=f"{asked.identity}-{os.getpid()}")
         controller = KubernetesController(api, system_clock, planner.plan, settings)
         async with probes.serving(controller, asked.host, asked.port) as port:
             log.info("controller started", identity=settings.identity, port=port)

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import GPU_NODES
 from migctl.backends.protocol import Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
@@ -46,10 +46,10 @@ class Heartbeats:
         return known[1] if now - known[1] > self._patience else None
 
 
-class SilenceKeeper:
+class AgentLivenessReconciler:
     """Says in the GpuNode of a silent agent that it is not ready. The agent's next report says the opposite."""
 
-    def __init__(self, api: Api, cluster: Cluster, clock: Clock, heartbeats: Heartbeats) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, clock: Clock, heartbeats: Heartbeats) -> None:
         self._api = api
         self._cluster = cluster
         self._clock = clock

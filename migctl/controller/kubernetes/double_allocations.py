@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import ClaimRecord
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.meaning.records import ClaimRecord
 from migctl.objects import GpuNode
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -17,7 +17,7 @@ from solver.model.demand import DeviceShare
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def must_give_way(cluster: Cluster, record: ClaimRecord) -> ClaimRecord | None:
+def must_give_way(cluster: ClusterCache, record: ClaimRecord) -> ClaimRecord | None:
     """The claim that a claim must leave its device to; None where it need not."""
     if record.grant is None or _prepared(cluster, record):
         return None
@@ -32,7 +32,7 @@ def must_give_way(cluster: Cluster, record: ClaimRecord) -> ClaimRecord | None:
     return None
 
 
-def _rank(cluster: Cluster, record: ClaimRecord) -> tuple[bool, bool, datetime, str]:
+def _rank(cluster: ClusterCache, record: ClaimRecord) -> tuple[bool, bool, datetime, str]:
     """Who stays: what is prepared, then what is bound, then what was there first."""
     return (not _prepared(cluster, record), not record.reserved, *_age(record))
 
@@ -41,13 +41,13 @@ def _age(record: ClaimRecord) -> tuple[datetime, str]:
     return record.allocated or EPOCH, record.uid
 
 
-def _prepared(cluster: Cluster, record: ClaimRecord) -> bool:
+def _prepared(cluster: ClusterCache, record: ClaimRecord) -> bool:
     node = cluster.get(GpuNode, record.grant.node) if record.grant else None
     report = node.status.report if node else None
     return report is not None and record.uid in report.held
 
 
-def _meet(cluster: Cluster, share: DeviceShare, other: ClaimRecord) -> bool:
+def _meet(cluster: ClusterCache, share: DeviceShare, other: ClaimRecord) -> bool:
     """Whether the other claim stands where the share stands."""
     assert other.grant is not None
     same = [theirs for theirs in other.grant.devices if theirs.gpu == share.gpu]
@@ -62,7 +62,7 @@ def _mask(share: DeviceShare) -> int:
     return ((1 << share.size) - 1) << (share.start or 0)
 
 
-def _overfull(cluster: Cluster, share: DeviceShare) -> bool:
+def _overfull(cluster: ClusterCache, share: DeviceShare) -> bool:
     """Whether the parts of a shared GPU come to more than there is."""
     parts = [
         theirs.portion

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.kinds import Lease
 from migctl.backends.kubernetes.client.resources import LEASES
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlaneError, NotFound
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LeaseTiming:
     """Seconds. renew_s < step_down_s < duration_s."""
 
     duration_s: float = 15.0
@@ -36,20 +36,20 @@ class Terms:
     renew_s: float = 3.0
 
 
-USUAL = Terms()
+DEFAULT_LEASE_TIMING = LeaseTiming()
 
 
-class Elector:
+class LeaderElector:
     """Takes part in the election of a leader."""
 
     def __init__(
         self,
-        api: Api,
+        api: KubernetesApi,
         namespace: str,
         name: str,
         identity: str,
         clock: Clock,
-        terms: Terms = USUAL,
+        terms: LeaseTiming = DEFAULT_LEASE_TIMING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.leading = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CONFIG_MAPS
 from migctl.backends.protocol import AlreadyExists, ControlPlaneError, NotFound
 from migctl.objects import GpuNode
@@ -17,10 +17,10 @@ KEY = "migProfiles"
 LOOK_AGAIN_S = 60.0
 
 
-class CatalogKeeper:
+class ProfileCatalogReconciler:
     """Keeps the list. Only the leader has one."""
 
-    def __init__(self, api: Api, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, namespace: str) -> None:
         self._api = api
         self._cluster = cluster
         self._namespace = namespace

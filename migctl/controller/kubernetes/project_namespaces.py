@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import BareRecord, CustomRecord
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import NAMESPACES, PROJECTS, TEMPLATES
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import CustomRecord, MetadataRecord
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
 from nodeagent.contract.wire import API_VERSION, REQUEST
@@ -25,10 +25,10 @@ log = structlog.get_logger()
 LOOK_AGAIN_S = 30.0
 
 
-class ProjectsKeeper:
+class ProjectNamespacesReconciler:
     """Keeps every project's namespace. Only the leader has one."""
 
-    def __init__(self, api: Api, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, clock: Clock) -> None:
         self._api = api
         self._cluster = cluster
         self._clock = clock
@@ -127,5 +127,5 @@ def _owner(record: CustomRecord) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Project", "name": record.name, "uid": record.uid, "controller": True}
 
 
-def _owned(namespace: BareRecord, record: CustomRecord) -> bool:
+def _owned(namespace: MetadataRecord, record: CustomRecord) -> bool:
     return any(owner.uid == record.uid for owner in namespace.metadata.owner_references or ())

@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 import msgspec
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import BudgetRecord, Constraints, GpuPod
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity
-from migctl.backends.kubernetes.meaning.quantities import Room
+from migctl.backends.kubernetes.meaning.quantities import NodeResources
+from migctl.backends.kubernetes.meaning.records import BudgetRecord, Constraints, GpuPod
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
 from migctl.objects import Claim, GpuNode
@@ -27,10 +27,10 @@ from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
 
 
-class Observer:
+class KubernetesObserver:
     """Makes snapshots of one cluster."""
 
-    def __init__(self, cluster: Cluster, heartbeats: Heartbeats) -> None:
+    def __init__(self, cluster: ClusterCache, heartbeats: Heartbeats) -> None:
         self._cluster = cluster
         self._heartbeats = heartbeats
         self._observe = observe.Observer(cluster, self._described)
@@ -56,11 +56,11 @@ class Observer:
         pods = ((record.uid, self._cluster.pod_of(record)) for record in self._cluster.claims.all.values())
         return {uid: pod for uid, pod in pods if pod is not None}
 
-    def _node(self, node: model.Node, promised: Room, silent: bool) -> model.Node:
+    def _node(self, node: model.Node, promised: NodeResources, silent: bool) -> model.Node:
         machine = self._cluster.nodes.get(node.name)
         if machine is None or silent:
             return replace(node, ready=False)
-        taken = self._cluster.taken(node.name)
+        taken = self._cluster.requests(node.name)
         return replace(
             node,
             labels=MappingProxyType(machine.labels),
@@ -69,20 +69,20 @@ class Observer:
             ready=node.ready and machine.ready and self._cluster.agent_ready(node.name) is not False,
         )
 
-    def _promised(self) -> dict[str, Room]:
-        """CPU and memory of pods that were given a place and are not bound to it yet."""
-        rooms: dict[str, Room] = defaultdict(lambda: (0, 0))
-        for pod, record in self._cluster.unsettled():
+    def _promised(self) -> dict[str, NodeResources]:
+        """CPU and memory of pods that have an allocation and are not bound to its node yet, by node."""
+        totals: dict[str, NodeResources] = defaultdict(lambda: (0, 0))
+        for pod, record in self._cluster.starting():
             if record.grant is not None and not pod.node:
-                cpu, memory = rooms[record.grant.node]
-                rooms[record.grant.node] = (cpu + pod.room[0], memory + pod.room[1])
-        return rooms
+                cpu, memory = totals[record.grant.node]
+                totals[record.grant.node] = (cpu + pod.requests[0], memory + pod.requests[1])
+        return totals
 
     def _described(self, claim: Claim, request: Request) -> Request:
         pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
         if not isinstance(pod, GpuPod):
             return request
-        return replace(request, cpu_milli=pod.room[0], memory_mib=pod.room[1], gang=_gang(pod, request))
+        return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, request))
 
     def _pending(self, request: Request, pod: GpuPod | None, now: datetime) -> Request:
         if pod is None:
@@ -90,15 +90,15 @@ class Observer:
         refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
         return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
 
-    def _refusing_nodes(self, wish: Constraints) -> frozenset[str]:
+    def _refusing_nodes(self, constraints: Constraints) -> frozenset[str]:
         """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
         if self._refusing_of != self._cluster.nodes_changed:
             self._refusing.clear()
             self._refusing_of = self._cluster.nodes_changed
-        key = msgspec.msgpack.encode(wish)
+        key = msgspec.msgpack.encode(constraints)
         if key not in self._refusing:
             machines = self._cluster.nodes.all.values()
-            self._refusing[key] = frozenset(node.name for node in machines if node_affinity.refusal(node, wish))
+            self._refusing[key] = frozenset(node.name for node in machines if node_affinity.refusal(node, constraints))
         return self._refusing[key]
 
 

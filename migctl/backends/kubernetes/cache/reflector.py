@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import Resource, WatchEvent
 from migctl.backends.protocol import ControlPlaneError, Expired
 
@@ -46,7 +46,7 @@ class Timing:
     audit_s: float = 60.0
 
 
-USUAL = Timing()
+DEFAULT_TIMING = Timing()
 
 
 class Sink(Protocol[K]):
@@ -69,11 +69,11 @@ class Reflector(Generic[K]):
 
     def __init__(
         self,
-        api: Api,
+        api: KubernetesApi,
         resource: Resource[Any],
         sink: Sink[K],
         changed: Callable[[], None],
-        timing: Timing = USUAL,
+        timing: Timing = DEFAULT_TIMING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resource = resource

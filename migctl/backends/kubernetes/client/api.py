@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.client.errors import Status, refusal
+from migctl.backends.kubernetes.client.errors import ApiStatus, refusal
 from migctl.backends.kubernetes.client.resources import K, Page, Resource, WatchEvent
 from migctl.backends.kubernetes.client.transport import MERGE_PATCH, Query, Transport
 from migctl.backends.protocol import ControlPlaneError, Expired, Unavailable
@@ -21,7 +21,7 @@ SILENCE_S = 150.0
 ERROR = b'{"type":"ERROR"'
 
 
-class Api:
+class KubernetesApi:
     """One API server."""
 
     def __init__(self, transport: Transport) -> None:
@@ -104,7 +104,7 @@ class Api:
 
 
 class _Failure(msgspec.Struct, frozen=True):
-    object: Status
+    object: ApiStatus
 
 
 def _failure(line: bytes) -> ControlPlaneError:

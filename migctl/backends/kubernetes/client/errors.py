@@ -21,8 +21,8 @@ from migctl.backends.protocol import (
     NotFound,
     Unavailable,
 )
+from nodeagent.contract.wire import API_GROUP
 
-GROUP = "migctl.dev"
 NOBODY = "system:anonymous"
 POLICY = " denied request: "
 NOT_ALLOWED = re.compile(
@@ -44,7 +44,7 @@ class Details(msgspec.Struct, frozen=True, rename="camel"):
     retry_after_seconds: float = 0.0
 
 
-class Status(msgspec.Struct, frozen=True):
+class ApiStatus(msgspec.Struct, frozen=True):
     """The API server's answer where it did not do as asked."""
 
     message: str = ""
@@ -86,7 +86,7 @@ BY_CODE: Mapping[int, type[ControlPlaneError]] = {
     422: Invalid,
 }
 
-_decoder = msgspec.json.Decoder(Status)
+_decoder = msgspec.json.Decoder(ApiStatus)
 
 
 def refusal(code: int, body: bytes, retry_after: str | None = None) -> ControlPlaneError:
@@ -128,7 +128,7 @@ def _forbidden(code: int, message: str) -> Forbidden:
             f"{who} may not {verb} {what} in project {namespace}",
             hint=f"an admin of the project can allow it: {grant}",
         )
-    if match["group"] != GROUP:
+    if match["group"] != API_GROUP:
         return Forbidden(f"{who} may not {verb} {what} of the whole cluster", hint="name a project with -p")
     role = "migctl-overview" if reads else "migctl-admin"
     grant = f"kubectl create clusterrolebinding NAME --clusterrole={role} --user={who}"
@@ -138,14 +138,14 @@ def _forbidden(code: int, message: str) -> Forbidden:
     )
 
 
-def _status(body: bytes) -> Status:
+def _status(body: bytes) -> ApiStatus:
     try:
         return _decoder.decode(body)
     except msgspec.MsgspecError:
-        return Status(message=body[:200].decode(errors="replace").strip())
+        return ApiStatus(message=body[:200].decode(errors="replace").strip())
 
 
-def _too_many(status: Status, message: str, retry_after: str | None) -> ControlPlaneError:
+def _too_many(status: ApiStatus, message: str, retry_after: str | None) -> ControlPlaneError:
     causes = status.details.causes if status.details else ()
     for cause in causes:
         if cause.reason == "DisruptionBudget":
@@ -162,6 +162,6 @@ def _denied(message: str) -> str:
     return rule if found else message
 
 
-def _field(status: Status) -> str:
+def _field(status: ApiStatus) -> str:
     causes = status.details.causes if status.details else ()
     return causes[0].field if causes else ""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ANSWER_S = 30.0
 CONNECT_S = 5.0
-PATIENCE_S = 20.0
+RETRY_LIMIT_S = 20.0
 """How long requests that the server puts off are repeated."""
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -38,13 +38,13 @@ Query = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ClusterAccess:
     """Where the API server is and who we are."""
 
     configuration: Configuration
 
 
-async def from_kubeconfig(path: str | None = None, context: str | None = None) -> Access:
+async def from_kubeconfig(path: str | None = None, context: str | None = None) -> ClusterAccess:
     """Access as kubectl would have it. Raises Unavailable with the reason where there is none."""
     from kubernetes.aio import config
     from kubernetes.aio.client import Configuration
@@ -54,10 +54,10 @@ async def from_kubeconfig(path: str | None = None, context: str | None = None) -
         await config.load_kube_config(path, context, client_configuration=configuration, persist_config=False)
     except (config.ConfigException, OSError) as error:
         raise Unavailable(f"no cluster to talk to: {error}", hint="name one with --kubeconfig and --context") from error
-    return Access(configuration)
+    return ClusterAccess(configuration)
 
 
-def in_cluster() -> Access:
+def in_cluster() -> ClusterAccess:
     """Access of a pod, by its service account. Raises Unavailable outside of one."""
     from kubernetes.aio import config
     from kubernetes.aio.client import Configuration
@@ -67,13 +67,13 @@ def in_cluster() -> Access:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException as error:
         raise Unavailable(f"this is no pod of a cluster: {error}", hint="give --kubeconfig") from error
-    return Access(configuration)
+    return ClusterAccess(configuration)
 
 
 class Transport:
     """One API server. Used within one event loop; closed by close() or as a context."""
 
-    def __init__(self, access: Access, *, connections: int = 32) -> None:
+    def __init__(self, access: ClusterAccess, *, connections: int = 32) -> None:
         self.access = access
         access.configuration.connection_pool_maxsize = connections
         self._session: aiohttp.ClientSession | None = None
@@ -187,7 +187,7 @@ def _explaining() -> Iterator[None]:
 def _put_off() -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(TooManyRequests),
-        stop=stop_after_delay(PATIENCE_S),
+        stop=stop_after_delay(RETRY_LIMIT_S),
         wait=_as_told,
         reraise=True,
     )

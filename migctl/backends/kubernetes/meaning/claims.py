@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import msgspec
 
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
 from migctl.backends.kubernetes.meaning import names, requests
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.objects import Claim, ClaimSpec, ClaimStatus, GpuRequest, Meta, Phase
 from migctl.quantities import BadQuantity
 from solver.model.demand import Grant

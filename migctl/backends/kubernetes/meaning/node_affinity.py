@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from migctl.backends.kubernetes.cache.records import Constraints, NodeRecord
-from migctl.backends.kubernetes.client.kinds import Expression, LabelSelector, SelectorTerm, Taint, Toleration
+from migctl.backends.kubernetes.client.kinds import Expression, LabelSelector, SelectorTerm, Taint
+from migctl.backends.kubernetes.client.pod_kinds import Toleration
+from migctl.backends.kubernetes.meaning.records import Constraints, NodeRecord
 
 KEEPS_AWAY = ("NoSchedule", "NoExecute")
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")

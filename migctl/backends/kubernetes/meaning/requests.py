@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migctl.backends.kubernetes.cache.records import GpuPod
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import GpuPod
 from migctl.objects import GpuRequest, WorkloadType
 from migctl.quantities import BadQuantity, annotation_memory, fraction
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.read_only import ReadOnlyStore
 from migctl.backends.protocol import Change, ChangeType, Forbidden, Listing, NotFound
 
 
-class Absent(ReadOnly):
+class AbsentStore(ReadOnlyStore):
     """There are none, and none can be made. `why`: what is there instead."""
 
     def __init__(self, word: str, why: str) -> None:

@@ -6,8 +6,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from migctl.backends.kubernetes.client.api import Api
-from migctl.backends.kubernetes.client.kinds import Custom
+from migctl.backends.kubernetes.client.api import KubernetesApi
+from migctl.backends.kubernetes.client.kinds import CustomResource
 from migctl.backends.kubernetes.client.resources import DEPARTMENTS, GPU_NODES, PLANS, PROJECTS, Resource
 from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.watching import follow
@@ -26,14 +26,14 @@ class CustomStore(Generic[C]):
 
     def __init__(
         self,
-        api: Api,
-        resource: Resource[Custom],
-        make: Callable[[Custom], C],
+        api: KubernetesApi,
+        resource: Resource[CustomResource],
+        make: Callable[[CustomResource], C],
         taken: Callable[[Resource[Any], bytes], None],
     ) -> None:
         self._api = api
         self._resource = resource
-        self._make: Callable[[Custom], C] = make
+        self._make: Callable[[CustomResource], C] = make
         self._taken = taken
 
     async def list(self, project: str | None) -> Listing[C]:
@@ -127,19 +127,19 @@ class CustomStore(Generic[C]):
         return self._make(self._resource.one.decode(answer))
 
 
-def projects(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Project]:
+def projects(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Project]:
     return CustomStore(api, PROJECTS, custom.project, taken)
 
 
-def departments(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Department]:
+def departments(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Department]:
     return CustomStore(api, DEPARTMENTS, custom.department, taken)
 
 
-def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
+def nodes(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
     return CustomStore(api, GPU_NODES, custom.node, taken)
 
 
-def plans(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[PlacementPlan]:
+def plans(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[PlacementPlan]:
     return CustomStore(api, PLANS, custom.plan, taken)
 
 

@@ -7,17 +7,17 @@ from datetime import datetime
 
 import msgspec
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.kinds import KubernetesEvent as Raw
 from migctl.backends.kubernetes.client.resources import EVENTS
-from migctl.backends.kubernetes.event_recorder import Recorder, Subject
 from migctl.backends.kubernetes.meaning.custom import meta
-from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.event_recorder import EventRecorder, Subject
+from migctl.backends.kubernetes.stores.read_only import ReadOnlyStore
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Change, Listing, NotFound
 from migctl.objects import Event, EventSpec
 
-WORDS = {
+KIND_NAMES = {
     "Job": "Workload",
     "StatefulSet": "Workload",
     "Deployment": "Workload",
@@ -27,12 +27,14 @@ WORDS = {
 """What the control plane calls Kubernetes' kinds."""
 
 
-class EventStore(ReadOnly):
+class EventStore(ReadOnlyStore):
     """Kubernetes' own events. `subject` finds what "Kind/name" of a project is."""
 
     WORD = "events"
 
-    def __init__(self, api: Api, recorder: Recorder | None, subject: Callable[[str, str], Subject]) -> None:
+    def __init__(
+        self, api: KubernetesApi, recorder: EventRecorder | None, subject: Callable[[str, str], Subject]
+    ) -> None:
         self._api = api
         self._recorder = recorder
         self._subject = subject
@@ -68,7 +70,7 @@ def read(raw: Raw) -> Event:
     return Event(
         meta=msgspec.structs.replace(own, created=_when(raw)),
         spec=EventSpec(
-            about=f"{WORDS.get(about.kind, about.kind)}/{about.name}",
+            about=f"{KIND_NAMES.get(about.kind, about.kind)}/{about.name}",
             reason=raw.reason,
             message=message,
             warning=raw.type == "Warning",

@@ -8,7 +8,7 @@ from typing import Any
 from migctl.backends.protocol import Change, Forbidden
 
 
-class ReadOnly:
+class ReadOnlyStore:
     """A store that only reads, but for what a subclass adds. `WORD`: its kind, in the plural."""
 
     WORD = "objects"

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.protocol import Change, ChangeType, Expired, Listing
 
@@ -15,7 +15,7 @@ WATCH_S = 300.0
 
 
 async def follow(
-    api: Api, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
+    api: KubernetesApi, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
 ) -> AsyncGenerator[Change[Any], None]:
     """Every change after `since`, one request after another."""
     if not (since.isascii() and since.isdigit()):
@@ -33,8 +33,8 @@ async def follow(
                         yield Change(ChangeType(event.type), make(event.object))
 
 
-async def joined_watch(
-    api: Api,
+async def watch_by_rereading(
+    api: KubernetesApi,
     resources: Iterable[Resource[Any]],
     since: str,
     read: Callable[[str | None], Awaitable[Listing[Any]]],
@@ -63,7 +63,7 @@ async def joined_watch(
         await asyncio.gather(*followers, return_exceptions=True)
 
 
-async def _ring(api: Api, resource: Resource[Any], since: str, changed: asyncio.Event) -> None:
+async def _ring(api: KubernetesApi, resource: Resource[Any], since: str, changed: asyncio.Event) -> None:
     """Ring for every change, and for the error that ends the watch."""
     try:
         async for _ in follow(api, resource, since, lambda raw: raw):

@@ -6,17 +6,17 @@ from typing import Any
 
 from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.kubernetes.control_plane import KubernetesControlPlane
-from migctl.backends.kubernetes.event_recorder import Subject
 from migctl.backends.kubernetes.stores import custom_store
-from migctl.backends.kubernetes.stores.absent import Absent
+from migctl.backends.kubernetes.stores.absent import AbsentStore
+from migctl.backends.kubernetes.stores.event_recorder import Subject
 from migctl.backends.kubernetes.stores.event_store import EventStore
-from migctl.backends.kubernetes.user.claims import PeoplesClaims
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.claims import UserClaims
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.objects import Claim, Department, Event, GpuNode, NodePool, PlacementPlan, Project, Workload
 
 
-def peoples(api: ReachingApi, workloads: WorkloadStore) -> KubernetesControlPlane:
+def user_control_plane(api: PermittedApi, workloads: WorkloadStore) -> KubernetesControlPlane:
     """One store per kind; `workloads` is that of workloads."""
     return KubernetesControlPlane(
         {
@@ -25,9 +25,9 @@ def peoples(api: ReachingApi, workloads: WorkloadStore) -> KubernetesControlPlan
             GpuNode: custom_store.nodes(api, _nobody_else),
             PlacementPlan: custom_store.plans(api, _nobody_else),
             Workload: workloads,
-            Claim: PeoplesClaims(api),
+            Claim: UserClaims(api),
             Event: EventStore(api, None, Subject),
-            NodePool: Absent("node pool", "kubectl edit gpunode NODE sets a node's pool"),
+            NodePool: AbsentStore("node pool", "kubectl edit gpunode NODE sets a node's pool"),
         }
     )
 

@@ -20,10 +20,10 @@ from functools import partial
 
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
-from migctl.backends.kubernetes.event_recorder import Recorder
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.meaning import exclusions, names
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
+from migctl.backends.kubernetes.stores.event_recorder import EventRecorder
 from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller.apply import WRITES_AT_ONCE
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PlacementTimeouts:
     """Seconds.
 
     bind_s        kube-scheduler says it cannot bind: then the place is taken back
@@ -52,12 +52,12 @@ class Patience:
     look_again_s: float = 1.0
 
 
-USUAL = Patience()
-Duty = Callable[[], Awaitable[None]]
+DEFAULT_TIMEOUTS = PlacementTimeouts()
+Action = Callable[[], Awaitable[None]]
 
 
 @dataclass
-class Watched:
+class PodProgress:
     """What the steward remembers of a pod that is not running yet, on the monotonic clock."""
 
     version: int
@@ -69,44 +69,44 @@ class Watched:
 
 
 @dataclass
-class Steward:
+class PlacedPodsReconciler:
     """Looks after placed pods. Only the leader has one."""
 
-    cluster: Cluster
+    cluster: ClusterCache
     placements: Placements
     pods: PodPatches
-    recorder: Recorder
+    recorder: EventRecorder
     clock: Clock
-    patience: Patience = USUAL
+    timeouts: PlacementTimeouts = DEFAULT_TIMEOUTS
     monotonic: Callable[[], float] = time.monotonic
-    _watched: dict[str, Watched] = field(default_factory=dict)
+    _watched: dict[str, PodProgress] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Look whenever something changed, and now and then, until cancelled."""
-        async for _ in self.cluster.rounds(self.patience.look_again_s):
+        async for _ in self.cluster.rounds(self.timeouts.look_again_s):
             await self.round()
 
     async def round(self) -> None:
         """Do what is due for every pod that is not running yet."""
-        unsettled = self.cluster.unsettled()
-        self._watched = {pod.uid: self._watched.get(pod.uid) or Watched(0) for pod, _ in unsettled}
-        gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in unsettled) else {}
+        starting = self.cluster.starting()
+        self._watched = {pod.uid: self._watched.get(pod.uid) or PodProgress(0) for pod, _ in starting}
+        gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in starting) else {}
         turns = asyncio.Semaphore(WRITES_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
-            for pod, record in unsettled:
+            for pod, record in starting:
                 duty = self._duty(pod, record, self._watched[pod.uid], gangs)
                 if duty is not None:
                     tasks.create_task(self._attempt(pod, duty, turns))
 
     @staticmethod
-    async def _attempt(pod: GpuPod, duty: Duty, turns: asyncio.Semaphore) -> None:
+    async def _attempt(pod: GpuPod, duty: Action, turns: asyncio.Semaphore) -> None:
         async with turns:
             try:
                 await duty()
             except ControlPlaneError as error:
                 log.warning("to be tried again", pod=pod.name, project=pod.namespace, error=str(error))
 
-    def _duty(self, pod: GpuPod, record: ClaimRecord, watched: Watched, gangs: Mapping[str, int]) -> Duty | None:
+    def _duty(self, pod: GpuPod, record: ClaimRecord, watched: PodProgress, gangs: Mapping[str, int]) -> Action | None:
         """What is due for a pod, if anything is."""
         now = self.monotonic()
         if pod.deleting is not None or record.grant is None:
@@ -139,7 +139,7 @@ class Steward:
             self.recorder.about_pod(pod, "Evicted", why, warning=True)
             await self.pods.evict(pod)
 
-    def _unbound(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
+    def _unbound(self, pod: GpuPod, record: ClaimRecord, watched: PodProgress, now: float) -> Action | None:
         verdict = pod.scheduled
         refused = verdict is not None and verdict.status == "False" and verdict.reason == "Unschedulable"
         if not refused or record.reserved:
@@ -147,7 +147,7 @@ class Steward:
             return None
         if watched.refused_since is None:
             watched.refused_since = now
-        if now - watched.refused_since < self.patience.bind_s:
+        if now - watched.refused_since < self.timeouts.bind_s:
             return None
         watched.refused_since = None
         return partial(self._take_back, pod, record, verdict.message if verdict else "")
@@ -162,18 +162,18 @@ class Steward:
         log.warning("taken back", pod=pod.name, project=pod.namespace, node=node, why=why)
         await self.pods.waits(pod, "taken-back", message)
 
-    def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
+    def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: PodProgress, now: float) -> Action | None:
         node = self.cluster.get(GpuNode, pod.node)
         report = node.status.report if node else None
         if report is not None and record.uid in report.held:
             return None
         if watched.bound_since is None:
             watched.bound_since = now
-            watched.nudge_at = now + self.patience.nudge_s
+            watched.nudge_at = now + self.timeouts.nudge_s
             watched.report_seen = report.generation if report else 0
             return None
         well = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
-        if well and pod.owner is not None and now - watched.bound_since > self.patience.give_up_s:
+        if well and pod.owner is not None and now - watched.bound_since > self.timeouts.give_up_s:
             watched.bound_since = now
             return partial(self._give_up, pod)
         moved = report is not None and report.generation != watched.report_seen
@@ -181,12 +181,12 @@ class Steward:
             return None
         watched.report_seen = report.generation if report else 0
         watched.nudges += 1
-        pause = min(self.patience.longest_nudge_s, self.patience.nudge_s * 2.0 ** min(watched.nudges, 10))
+        pause = min(self.timeouts.longest_nudge_s, self.timeouts.nudge_s * 2.0 ** min(watched.nudges, 10))
         watched.nudge_at = now + pause
         return partial(self.pods.annotate, pod, {names.NUDGED: self.clock().isoformat()})
 
     async def _give_up(self, pod: GpuPod) -> None:
-        why = f"the agent on {pod.node} has not prepared its devices for {self.patience.give_up_s:.0f} s"
+        why = f"the agent on {pod.node} has not prepared its devices for {self.timeouts.give_up_s:.0f} s"
         self.recorder.about_pod(pod, "CouldNotPrepare", why, warning=True)
         await self.pods.evict(pod)
 

@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CLAIMS
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid, NotFound
 from migctl.clock import Clock
@@ -39,7 +39,7 @@ WRITABLE = ("allocation", "allocated", "nomination", "evicted", "reason", "messa
 class Placements:
     """The controller's writes about claims."""
 
-    def __init__(self, api: Api, cluster: Cluster, pods: PodPatches, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, pods: PodPatches, clock: Clock) -> None:
         self._api = api
         self._cluster = cluster
         self._pods = pods
@@ -101,7 +101,7 @@ class Placements:
         try:
             self._cluster.take(CLAIMS, await self._api.get(CLAIMS, record.name, record.namespace))
         except NotFound:
-            self._cluster.lost(CLAIMS, record)
+            self._cluster.deleted(CLAIMS, record)
 
     def _taken(self, answer: bytes) -> ClaimRecord:
         self._cluster.take(CLAIMS, answer)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import GpuPod
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import PODS
 from migctl.backends.kubernetes.client.transport import STRATEGIC_PATCH
-from migctl.backends.kubernetes.event_recorder import Recorder
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.backends.kubernetes.stores.event_recorder import EventRecorder
 from migctl.backends.protocol import Conflict, NotFound
 from migctl.clock import Clock
 
@@ -21,7 +21,7 @@ LONGEST_MESSAGE = 1000
 class PodPatches:
     """What the controller writes on pods. Each write names the pod's uid, so that it never meets a successor."""
 
-    def __init__(self, api: Api, cluster: Cluster, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, recorder: EventRecorder, clock: Clock) -> None:
         self._api = api
         self._cluster = cluster
         self._recorder = recorder
@@ -68,7 +68,7 @@ class PodPatches:
         try:
             self._cluster.take(PODS, await self._api.get(PODS, pod.name, pod.namespace))
         except NotFound:
-            self._cluster.lost(PODS, pod)
+            self._cluster.deleted(PODS, pod)
 
     async def _condition(self, pod: GpuPod, status: str, reason: str, message: str) -> None:
         condition = {

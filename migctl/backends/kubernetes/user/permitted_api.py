@@ -11,17 +11,17 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from migctl.backends.kubernetes.client.api import SILENCE_S, Api
+from migctl.backends.kubernetes.client.api import SILENCE_S, KubernetesApi
 from migctl.backends.kubernetes.client.resources import PROJECTS, K, Resource, WatchEvent
 from migctl.backends.kubernetes.client.transport import Query, Transport
-from migctl.backends.kubernetes.user.merging import side_by_side
+from migctl.backends.kubernetes.user.interleave import interleaved
 from migctl.backends.protocol import Forbidden
 
 EVERYWHERE = ("",)
 Listed = tuple[list[Any], str]
 
 
-class ReachingApi(Api):
+class PermittedApi(KubernetesApi):
     """An Api whose lists and watches of all namespaces reach as far as the caller's permissions.
 
     unseen  projects whose objects the caller may not list, as far as that came up
@@ -50,19 +50,19 @@ class ReachingApi(Api):
     ) -> AsyncGenerator[list[WatchEvent], None]:
         """As Api's, of the namespaces that a list of all of them has found visible."""
         scopes = (namespace,) if namespace else self._visible.get(resource, EVERYWHERE)
-        watches = [super(ReachingApi, self).watch(resource, since, seconds, silence_s, scope) for scope in scopes]
+        watches = [super(PermittedApi, self).watch(resource, since, seconds, silence_s, scope) for scope in scopes]
         if len(watches) == 1:
             async with contextlib.aclosing(watches[0]) as batches:
                 async for batch in batches:
                     yield batch
             return
-        async with contextlib.aclosing(side_by_side(watches)) as batches:
+        async with contextlib.aclosing(interleaved(watches)) as batches:
             async for batch in batches:
                 yield batch
 
     async def _reach(self, resource: Resource[Any], namespace: str, page: int) -> Listed:
         async def listed(scope: str) -> Listed:
-            return await super(ReachingApi, self).list_objects(resource, scope, page=page)
+            return await super(PermittedApi, self).list_objects(resource, scope, page=page)
 
         if namespace or not resource.namespaced:
             return await listed(namespace)

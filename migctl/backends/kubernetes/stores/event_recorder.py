@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
-from migctl.backends.kubernetes.cache.records import GpuPod
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import EVENTS
+from migctl.backends.kubernetes.meaning.records import GpuPod
 from migctl.backends.protocol import AlreadyExists, ControlPlaneError, NotFound
 from migctl.clock import Clock
 
@@ -52,7 +52,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class EventNote:
     subject: Subject
     reason: str
     message: str
@@ -65,13 +65,13 @@ class Note:
         return f"{self.subject.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
-class Recorder:
+class EventRecorder:
     """Events on their way to the API server."""
 
-    def __init__(self, api: Api, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self._waiting: asyncio.Queue[Note] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(WAITING)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def about_pod(self, pod: GpuPod, reason: str, message: str, *, warning: bool = False) -> None:
@@ -80,7 +80,7 @@ class Recorder:
     def record(self, subject: Subject, reason: str, message: str, *, warning: bool = False) -> None:
         if self._waiting.full():
             self._waiting.get_nowait()
-        self._waiting.put_nowait(Note(subject, reason, message[:LONGEST_MESSAGE], warning))
+        self._waiting.put_nowait(EventNote(subject, reason, message[:LONGEST_MESSAGE], warning))
 
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
@@ -91,7 +91,7 @@ class Recorder:
             except ControlPlaneError as error:
                 log.debug("an event was lost", subject=note.subject.name, error=str(error))
 
-    async def _send(self, note: Note) -> None:
+    async def _send(self, note: EventNote) -> None:
         namespace = note.subject.namespace or "default"
         count = self._counts.pop(note.name, 0) + 1
         self._counts[note.name] = count
@@ -111,7 +111,7 @@ class Recorder:
     def _repetition(self, count: int) -> Mapping[str, Any]:
         return {"count": count, "lastTimestamp": self._now()}
 
-    def _body(self, note: Note, namespace: str) -> Mapping[str, Any]:
+    def _body(self, note: EventNote, namespace: str) -> Mapping[str, Any]:
         return {
             "apiVersion": "v1",
             "kind": "Event",
