@@ -232,14 +232,14 @@ def _schema(info: types.Type, kind: str, path: str, rules: Mapping[str, tuple[tu
 
 
 def _default(part: types.Field, path: str) -> Schema:
-    """What people leave out of a spec is filled in, so that columns and rules see it."""
+    """A default for a field that is left out of a spec, so that columns and rules see it."""
     if path != "spec" or not isinstance(part.default, str | int | float):
         return {}
     return {"default": part.default}
 
 
 def _defaults(spec: Schema) -> Schema:
-    """What stands for a spec that is left out: rules are checked on it as it is."""
+    """The default of a spec that is left out: rules are checked on it."""
     return {name: schema["default"] for name, schema in spec["properties"].items() if "default" in schema}
 
 

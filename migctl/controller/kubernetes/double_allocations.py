@@ -1,7 +1,7 @@
-"""Two claims on one device: found and settled, should it ever happen.
+"""Two claims on one device: which of them gives way.
 
 The API server accepts it, and a controller that lost its lease without knowing may write it. The
-agent prepares only one of them; which one, is decided here once more, the same way by everybody.
+agent prepares only one of them; here the same order decides which one stays, for every controller alike.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def must_give_way(cluster: ClusterCache, record: ClaimRecord) -> ClaimRecord | None:
-    """The claim that a claim must leave its device to; None where it need not."""
+    """The claim that a claim must leave its device to; None where it may stay."""
     if record.grant is None or _prepared(cluster, record):
         return None
     for share in record.grant.devices:

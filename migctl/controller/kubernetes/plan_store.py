@@ -1,7 +1,6 @@
 """The controller's plans: written whole, listed by metadata, watched without a watch of the API server.
 
-The leader is the only one who creates plans, and its role does not grant it to read them: what it has created itself
-is what a watch of its own has to tell.
+The leader alone creates plans, and its role grants no watch of them: its watch yields the plans that it created.
 """
 
 from __future__ import annotations

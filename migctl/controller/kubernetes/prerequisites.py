@@ -1,4 +1,4 @@
-"""What a cluster must offer for migctl to work, and what this one lacks."""
+"""The API resources that migctl needs, and which of them a cluster lacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 
 async def lacks(api: KubernetesApi) -> list[str]:
-    """One sentence for each thing that is missing; none: the cluster will do. Raises Unavailable."""
+    """One sentence for each missing group of resources; empty: the cluster has all. Raises Unavailable."""
     missing = []
     for group, plurals, what in NEEDED:
         absent = sorted(set(plurals) - set(await _served(api, group)))

@@ -1,7 +1,7 @@
-"""The snapshot a decision is made from, with what only Kubernetes knows laid over it.
+"""The snapshot of a decision: the control plane's, with what only Kubernetes knows added.
 
-nodes    labels, free CPU and memory, whether machine and agent are well, and heard of
-pending  CPU and memory asked for, nodes that would refuse the pod, its gang
+nodes    labels, free CPU and memory, whether Node and agent are ready, and the agent reports
+pending  CPU and memory requested, nodes that would refuse the pod, its gang
 held     the same, and disruption budgets that protect it now
 """
 
@@ -16,7 +16,7 @@ from types import MappingProxyType
 import msgspec
 
 from migctl.backends.kubernetes.cache.cluster import ClusterCache
-from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity
+from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity, requests
 from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import BudgetRecord, Constraints, GpuPod
 from migctl.controller import observe
@@ -33,20 +33,20 @@ class KubernetesObserver:
     def __init__(self, cluster: ClusterCache, heartbeats: Heartbeats) -> None:
         self._cluster = cluster
         self._heartbeats = heartbeats
-        self._observe = observe.Observer(cluster, self._described)
+        self._observe = observe.Observer(cluster, self._with_pod)
         self._refusing: dict[bytes, frozenset[str]] = {}
         self._refusing_of = -1
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster at `now`."""
         state = self._observe(now)
-        promised = self._promised()
+        unbound = self._unbound()
         strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
         pods = self._pods() if state.pending or strict else {}
         silent = {node.meta.name for node in self._cluster.all(GpuNode) if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
-            nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
+            nodes=tuple(self._node(node, unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
             pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
             held=_protected(state.held, pods, strict) if strict else state.held,
         )
@@ -56,20 +56,20 @@ class KubernetesObserver:
         pods = ((record.uid, self._cluster.pod_of(record)) for record in self._cluster.claims.all.values())
         return {uid: pod for uid, pod in pods if pod is not None}
 
-    def _node(self, node: model.Node, promised: NodeResources, silent: bool) -> model.Node:
-        machine = self._cluster.nodes.get(node.name)
-        if machine is None or silent:
+    def _node(self, node: model.Node, unbound: NodeResources, silent: bool) -> model.Node:
+        kubernetes_node = self._cluster.nodes.get(node.name)
+        if kubernetes_node is None or silent:
             return replace(node, ready=False)
         taken = self._cluster.requests(node.name)
         return replace(
             node,
-            labels=MappingProxyType(machine.labels),
-            cpu_milli=machine.allocatable[0] - taken[0] - promised[0],
-            memory_mib=machine.allocatable[1] - taken[1] - promised[1],
-            ready=node.ready and machine.ready and self._cluster.agent_ready(node.name) is not False,
+            labels=MappingProxyType(kubernetes_node.labels),
+            cpu_milli=kubernetes_node.allocatable[0] - taken[0] - unbound[0],
+            memory_mib=kubernetes_node.allocatable[1] - taken[1] - unbound[1],
+            ready=node.ready and kubernetes_node.ready and self._cluster.agent_ready(node.name) is not False,
         )
 
-    def _promised(self) -> dict[str, NodeResources]:
+    def _unbound(self) -> dict[str, NodeResources]:
         """CPU and memory of pods that have an allocation and are not bound to its node yet, by node."""
         totals: dict[str, NodeResources] = defaultdict(lambda: (0, 0))
         for pod, record in self._cluster.starting():
@@ -78,7 +78,7 @@ class KubernetesObserver:
                 totals[record.grant.node] = (cpu + pod.requests[0], memory + pod.requests[1])
         return totals
 
-    def _described(self, claim: Claim, request: Request) -> Request:
+    def _with_pod(self, claim: Claim, request: Request) -> Request:
         pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
         if not isinstance(pod, GpuPod):
             return request
@@ -91,28 +91,28 @@ class KubernetesObserver:
         return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
 
     def _refusing_nodes(self, constraints: Constraints) -> frozenset[str]:
-        """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
+        """Nodes that would refuse such a pod; computed once per template and change of nodes."""
         if self._refusing_of != self._cluster.nodes_changed:
             self._refusing.clear()
             self._refusing_of = self._cluster.nodes_changed
         key = msgspec.msgpack.encode(constraints)
         if key not in self._refusing:
-            machines = self._cluster.nodes.all.values()
-            self._refusing[key] = frozenset(node.name for node in machines if node_affinity.refusal(node, constraints))
+            kubernetes_nodes = self._cluster.nodes.all.values()
+            self._refusing[key] = frozenset(
+                node.name for node in kubernetes_nodes if node_affinity.refusal(node, constraints)
+            )
         return self._refusing[key]
 
 
 def _gang(pod: GpuPod, request: Request) -> Gang | None:
-    size = pod.annotations.get(names.GANG_SIZE, "")
-    if not (size.isascii() and size.isdigit()) or int(size) < 2:
-        return None
-    return Gang(request.workload, int(size), pod.annotations.get(names.GANG_DOMAIN))
+    spec = requests.gang(pod.annotations)
+    return Gang(request.workload, spec.size, spec.domain) if spec is not None else None
 
 
 def _protected(
     held: tuple[Holding, ...], pods: Mapping[str, GpuPod], strict: Sequence[BudgetRecord]
 ) -> tuple[Holding, ...]:
-    """What is held, and which of it a disruption budget protects now."""
+    """The holdings, with the disruption budget that protects each now."""
     whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
     return tuple(replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True))
 

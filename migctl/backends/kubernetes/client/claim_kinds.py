@@ -41,5 +41,5 @@ class ResourceClaim(WireStruct, frozen=True):
 
     @property
     def classes(self) -> set[str]:
-        """The device classes it asks for."""
+        """The device classes of its requests."""
         return {r.exactly.device_class_name for r in self.spec.devices.requests or () if r.exactly is not None}

@@ -1,6 +1,6 @@
-"""What an API server's refusals mean, in the words of the control plane's protocol.
+"""The protocol's error for each refusal of an API server.
 
-A refusal is a `Status` object. Its reason decides; where a proxy in between answered without one,
+A refusal is a `Status` object (meta/v1). Its reason decides; where a proxy in between answered without one,
 the HTTP code does.
 """
 
@@ -45,7 +45,7 @@ class Details(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ApiStatus(msgspec.Struct, frozen=True):
-    """The API server's answer where it did not do as asked."""
+    """The `Status` object (meta/v1) of a refused request."""
 
     message: str = ""
     reason: str = ""
@@ -54,7 +54,7 @@ class ApiStatus(msgspec.Struct, frozen=True):
 
 
 class TooManyRequests(Unavailable):
-    """Not done, and not to be tried before `after_s` seconds are over."""
+    """429: not done, and not to be tried again for `after_s` seconds."""
 
     def __init__(self, message: str, after_s: float) -> None:
         super().__init__(message)
@@ -157,7 +157,7 @@ def _too_many(status: ApiStatus, message: str, retry_after: str | None) -> Contr
 
 
 def _denied(message: str) -> str:
-    """A policy's refusal without the words around it."""
+    """A policy's own message, without the API server's preamble."""
     _, found, rule = message.partition(POLICY)
     return rule if found else message
 

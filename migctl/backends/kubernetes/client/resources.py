@@ -1,4 +1,4 @@
-"""Where kinds of objects live in the API: paths, and how lists and watch events of them are decoded."""
+"""Kinds of objects in the API: their paths, and decoders of objects, lists and watch events."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Page(Protocol[K]):
 
 @dataclass(frozen=True)
 class Resource(Generic[K]):
-    """A kind of object and where it lives. `kind` is what one decodes to."""
+    """A kind of object. `api` is its group and version, `kind` the struct that one decodes to."""
 
     api: str
     plural: str
@@ -64,6 +64,7 @@ class Resource(Generic[K]):
 
     @cached_property
     def one(self) -> msgspec.json.Decoder[K]:
+        """Of one object."""
         return msgspec.json.Decoder(self.kind)
 
     @cached_property

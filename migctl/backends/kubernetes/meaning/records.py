@@ -19,7 +19,7 @@ TERMINAL = ("Succeeded", "Failed")
 
 
 class ObjectRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Identity, which all records have."""
+    """What all records have."""
 
     name: str
     namespace: str = ""
@@ -28,7 +28,7 @@ class ObjectRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NonGpuPod(ObjectRecord, frozen=True):
-    """A pod that asks for no GPU. `agent`: it is a ready node agent (None: it is none)."""
+    """A pod that requests no GPU. `agent`: whether it is a ready node agent (None: it is none)."""
 
     node: str
     requests: NodeResources
@@ -44,7 +44,7 @@ class Constraints(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConditionState(msgspec.Struct, frozen=True, gc=False):
-    """A condition's state and words."""
+    """A condition's status, reason and message."""
 
     status: str
     reason: str = ""
@@ -52,12 +52,13 @@ class ConditionState(msgspec.Struct, frozen=True, gc=False):
 
 
 class GpuPod(ObjectRecord, frozen=True):
-    """A pod that asks for GPUs.
+    """A pod that requests GPUs.
 
+    requests   CPU and memory that it reserves on its node
     claim      name of its ResourceClaim, "" until Kubernetes has made it
     gates      names of its scheduling gates, ours included
     owner      what made it and makes it again, if anything does
-    scheduled  what kube-scheduler says; placed: what migctl said last
+    scheduled  what kube-scheduler says; placed: the condition that migctl wrote
     waiting    why its first waiting container does not run
     """
 
@@ -97,7 +98,7 @@ class ClaimRecord(ObjectRecord, frozen=True):
 
     pod        name of the pod it was made for; pod_uid: that pod's identity
     grant      what it is allocated, if it is; broken: why its allocation cannot be read
-    reserved   kube-scheduler or a running pod counts on the allocation
+    reserved   whether kube-scheduler or a running pod relies on the allocation
     """
 
     pod: str

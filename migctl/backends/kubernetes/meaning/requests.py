@@ -1,7 +1,7 @@
-"""What a pod asks for, read from the annotations that people write, and its rank from what made it.
+"""What a pod requests, by its annotations, and its priority, by what made it.
 
 Admission has refused what cannot be read; a pod from before migctl may still carry such an
-annotation, and waits with the reason.
+annotation, and stays pending with the reason.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from migctl.backends.kubernetes.meaning import names
 from migctl.backends.kubernetes.meaning.records import GpuPod
-from migctl.objects import GpuRequest, WorkloadType
+from migctl.objects import GangSpec, GpuRequest, WorkloadType
 from migctl.quantities import BadQuantity, annotation_memory, fraction
 
 PRIORITIES: Mapping[WorkloadType, int] = {
@@ -33,7 +33,7 @@ BY_OWNER: Mapping[str, WorkloadType] = {
 
 
 def gpu_request(annotations: Mapping[str, str]) -> GpuRequest:
-    """What is asked for. Raises BadQuantity, with a sentence that names the annotation."""
+    """The request in annotations. Raises BadQuantity, with a sentence that names the annotation."""
     devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
     try:
         if names.FRACTION in annotations:
@@ -57,6 +57,19 @@ def _count(name: str, text: str) -> int:
 def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Node pools, in order of preference."""
     return tuple(annotations.get(names.POOLS, "").replace(",", " ").split())
+
+
+def gang(annotations: Mapping[str, str]) -> GangSpec | None:
+    """The gang that a pod is in; None where the annotation names no size of two or more."""
+    size = annotations.get(names.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or int(size) < 2:
+        return None
+    return GangSpec(size=int(size), domain=annotations.get(names.GANG_DOMAIN))
+
+
+def pod_index(labels: Mapping[str, str]) -> int | None:
+    """The index of a pod in its Job or StatefulSet, from 0; None where it has none."""
+    return next((int(labels[label]) for label in names.INDEX_LABELS if labels.get(label, "").isdigit()), None)
 
 
 def workload(pod: GpuPod) -> tuple[str, str, WorkloadType]:
@@ -86,11 +99,11 @@ def rank(
     alone: nothing makes the pod again, so it is preempted only where it says that it may be.
     """
     preemptible = annotations.get(names.PREEMPTIBLE)
-    named = CLASSES.get(priority_class)
-    priority = PRIORITIES[type_] if named is None else named
+    of_class = CLASSES.get(priority_class)
+    priority = PRIORITIES[type_] if of_class is None else of_class
     if preemptible == "true" and priority >= FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
         priority = INTERACTIVE_PREEMPTIBLE
-    may_go = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
-    if alone and preemptible != "true" and named is None:
-        may_go = False
-    return priority, may_go
+    may_be_preempted = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
+    if alone and preemptible != "true" and of_class is None:
+        may_be_preempted = False
+    return priority, may_be_preempted

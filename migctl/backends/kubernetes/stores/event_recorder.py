@@ -1,4 +1,4 @@
-"""Events for people: what `kubectl describe` shows under a pod, a Job or a project.
+"""Kubernetes events: what `kubectl describe` shows under a pod, a Job or a project.
 
 Recording never waits and never fails a decision: events go out in the background, a repeated one
 counts up instead of piling up, and when too many wait the oldest are dropped.
@@ -24,8 +24,8 @@ from migctl.clock import Clock
 log = structlog.get_logger()
 
 COMPONENT = "migctl"
-WAITING = 10_000
-REMEMBERED = 10_000
+QUEUE_LENGTH = 10_000
+MAX_COUNTED = 10_000
 LONGEST_MESSAGE = 1000
 
 
@@ -60,7 +60,7 @@ class EventNote:
 
     @property
     def name(self) -> str:
-        """The same for the same words about the same object, so that a repetition is one."""
+        """The same for the same reason and message about the same object: a repetition is counted, not stored."""
         said = f"{self.subject}{self.reason}{self.message}"
         return f"{self.subject.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
@@ -71,7 +71,7 @@ class EventRecorder:
     def __init__(self, api: KubernetesApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(QUEUE_LENGTH)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def about_pod(self, pod: GpuPod, reason: str, message: str, *, warning: bool = False) -> None:
@@ -95,7 +95,7 @@ class EventRecorder:
         namespace = note.subject.namespace or "default"
         count = self._counts.pop(note.name, 0) + 1
         self._counts[note.name] = count
-        if len(self._counts) > REMEMBERED:
+        if len(self._counts) > MAX_COUNTED:
             self._counts.popitem(last=False)
         if count > 1:
             try:

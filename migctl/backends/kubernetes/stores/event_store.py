@@ -24,13 +24,13 @@ KIND_NAMES = {
     "Pod": "Claim",
     "PlacementPlan": "Plan",
 }
-"""What the control plane calls Kubernetes' kinds."""
+"""The control plane's kind for each kind of Kubernetes."""
 
 
 class EventStore(ReadOnlyStore):
     """Kubernetes' own events. `subject` finds what "Kind/name" of a project is."""
 
-    WORD = "events"
+    PLURAL = "events"
 
     def __init__(
         self, api: KubernetesApi, recorder: EventRecorder | None, subject: Callable[[str, str], Subject]
@@ -55,15 +55,15 @@ class EventStore(ReadOnlyStore):
     async def create(self, obj: Event) -> Event:
         """Hand the event to the recorder, which gives it its name."""
         if self._recorder is not None:
-            said = obj.spec
+            spec = obj.spec
             self._recorder.record(
-                self._subject(said.about, obj.meta.project), said.reason, said.message, warning=said.warning
+                self._subject(spec.about, obj.meta.project), spec.reason, spec.message, warning=spec.warning
             )
         return obj
 
 
 def read(raw: Raw) -> Event:
-    """An event in the control plane's words. Its creation is when it happened last."""
+    """The control plane's event. Its creation is when it happened last."""
     about = raw.involved_object
     message = raw.message if (raw.count or 1) < 2 else f"{raw.message} ({raw.count} times)"
     own = meta(raw.metadata)

@@ -1,4 +1,4 @@
-"""Claims as people see them: joins of pods and ResourceClaims, read from the API server each time."""
+"""Claims as users see them: pods and their ResourceClaims, read from the API server each time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from migctl.objects import Claim
 
 @dataclass(frozen=True)
 class ClaimsWithPods:
-    """What was read at one time.
+    """One read of pods and claims.
 
     parents  the uid of what made each ReplicaSet, by the ReplicaSet's uid, where any pod has one
     version  of the pods
@@ -34,9 +34,9 @@ class ClaimsWithPods:
 
 
 class UserClaims(ReadOnlyStore):
-    """A Deployment's pods belong to it, not to the ReplicaSet between them."""
+    """The store of claims. A Deployment's pods belong to it, not to the ReplicaSet between them."""
 
-    WORD = "claims"
+    PLURAL = "claims"
 
     def __init__(self, api: PermittedApi) -> None:
         self._api = api
@@ -46,7 +46,7 @@ class UserClaims(ReadOnlyStore):
         return Listing(seen.claims, seen.version)
 
     async def read(self, project: str | None) -> ClaimsWithPods:
-        """The claims of a project (None: of all one may see), and the pods they were joined from."""
+        """The claims of a project (None: of all one may see), and the pods they were made of."""
         namespace = project or ""
         (pods, version), (claims, _) = await asyncio.gather(
             self._api.list_objects(PODS, namespace), self._api.list_objects(CLAIMS, namespace)
@@ -56,13 +56,12 @@ class UserClaims(ReadOnlyStore):
         found = [
             claim
             for raw in claims
-            if (record := record_of.claim(raw))
-            and (claim := _joined(by_key.get((record.namespace, record.pod)), record))
+            if (record := record_of.claim(raw)) and (claim := _of(by_key.get((record.namespace, record.pod)), record))
         ]
-        kept = sorted(
+        ordered = sorted(
             (_under(claim, parents) for claim in found), key=lambda claim: (claim.meta.project, claim.meta.name)
         )
-        return ClaimsWithPods(tuple(pods), tuple(kept), parents, version)
+        return ClaimsWithPods(tuple(pods), tuple(ordered), parents, version)
 
     async def get(self, name: str, project: str) -> Claim:
         for claim in (await self.list(project)).items:
@@ -81,7 +80,7 @@ class UserClaims(ReadOnlyStore):
         return {raw.metadata.uid: maker.uid for raw in sets if (maker := raw.metadata.controller) is not None}
 
 
-def _joined(pod: object, record: ClaimRecord) -> Claim | None:
+def _of(pod: object, record: ClaimRecord) -> Claim | None:
     if isinstance(pod, GpuPod) and pod.uid == record.pod_uid:
         return claims.claim(pod, record)
     return claims.orphan(record, None) if record.grant is not None else None

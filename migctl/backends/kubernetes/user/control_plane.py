@@ -1,4 +1,4 @@
-"""The control plane as people have it on a cluster: every kind of object, each read from the API server when asked."""
+"""The control plane of a user on a cluster: every kind of object, each read from the API server when called."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def user_control_plane(api: PermittedApi, workloads: WorkloadStore) -> Kubernete
     """One store per kind; `workloads` is that of workloads."""
     return KubernetesControlPlane(
         {
-            Project: custom_store.projects(api, _nobody_else),
-            Department: custom_store.departments(api, _nobody_else),
-            GpuNode: custom_store.nodes(api, _nobody_else),
-            PlacementPlan: custom_store.plans(api, _nobody_else),
+            Project: custom_store.projects(api, _ignore),
+            Department: custom_store.departments(api, _ignore),
+            GpuNode: custom_store.nodes(api, _ignore),
+            PlacementPlan: custom_store.plans(api, _ignore),
             Workload: workloads,
             Claim: UserClaims(api),
             Event: EventStore(api, None, Subject),
@@ -32,5 +32,5 @@ def user_control_plane(api: PermittedApi, workloads: WorkloadStore) -> Kubernete
     )
 
 
-def _nobody_else(resource: Resource[Any], answer: bytes) -> None:
-    """No live copy has to hear of a write."""
+def _ignore(resource: Resource[Any], answer: bytes) -> None:
+    """There is no cache to update."""

@@ -1,4 +1,8 @@
-"""What migctl reads of the objects that people submit: Jobs, StatefulSets, Deployments and pods, templates included."""
+"""The fields of submitted objects: Jobs, StatefulSets, Deployments and pods, templates included.
+
+A Submitted* struct adds to client/pod_kinds.py what only a user's view shows: the controller, which decodes every
+pod of the cluster, skips it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from migctl.backends.kubernetes.client.resources import Resource
 
 
 class EnvironmentVariable(WireStruct, frozen=True):
-    """A variable whose value comes from elsewhere has none here."""
+    """One with valueFrom has no value here."""
 
     name: str
     value: str = ""
@@ -87,7 +91,7 @@ class ReviewStatus(WireStruct, frozen=True):
 
 
 class SelfSubjectReview(WireStruct, frozen=True):
-    """Who the API server takes us for."""
+    """The user that the API server has authenticated."""
 
     status: ReviewStatus = ReviewStatus()
 

@@ -41,7 +41,7 @@ def _nothing(found: WorkloadObject) -> NotFound:
     if status.phase.finished:
         return NotFound(
             f"workload {own.name!r} has no pods any more, and their output went with them",
-            hint="a cluster keeps it as long as the pods: give --ttl-after-finish, or collect it",
+            hint="a cluster stores it as long as the pods: give --ttl-after-finish, or collect it",
         )
     return NotFound(f"workload {own.name!r} has written nothing yet: it is {status.phase}", f"migctl why {own.name}")
 
@@ -51,8 +51,8 @@ async def _pod(api: PermittedApi, pod: SubmittedPod, query: Mapping[str, str]) -
     if not await _started(api, pod):
         return
     path = PODS.path(pod.metadata.namespace, pod.metadata.name, "log")
-    asked = {**query, "container": reading.container_name(pod)}
-    async with api.transport.stream(path, asked, None) as pieces:
+    parameters = {**query, "container": reading.container_name(pod)}
+    async with api.transport.stream(path, parameters, None) as pieces:
         async for piece in pieces:
             yield piece
 

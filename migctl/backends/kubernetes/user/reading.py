@@ -1,7 +1,7 @@
-"""Workloads as they are read: a Job, a StatefulSet, a Deployment, a bare pod, or pods that something else made.
+"""The workload that a Job, a StatefulSet, a Deployment, a bare pod, or another controller's pods are.
 
-None of those that ask for no GPU. How a workload goes is made of its pods' claims, as without a cluster; that it has
-ended is said by the Job.
+Objects that request no GPU are none. The status is made of the pods' claims by workload_status, as in the embedded
+control plane; that a workload has ended is the Job's to say.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from migctl.backends.kubernetes.user.kinds import (
     SubmittedPodSpec,
 )
 from migctl.backends.kubernetes.user.manifests import REPLICAS, as_typed
-from migctl.backends.workload_status import summary
+from migctl.backends.workload_status import summary, with_claims_reason
 from migctl.objects import (
     Claim,
-    GangSpec,
     GpuRequest,
     Phase,
     Workload,
@@ -40,7 +39,7 @@ POD_ENDED = {"Succeeded": Phase.COMPLETED, "Failed": Phase.FAILED}
 
 
 def job(raw: KubernetesJob, claims: Sequence[Claim]) -> Workload | None:
-    """The workload that a Job is; None where it asks for no GPU."""
+    """The workload that a Job is; None where it requests no GPU."""
     spec = _spec(raw.spec.template, WorkloadType.TRAINING, raw.metadata)
     if spec is None:
         return None
@@ -72,7 +71,7 @@ def job(raw: KubernetesJob, claims: Sequence[Claim]) -> Workload | None:
 
 
 def replicated(raw: ReplicatedWorkload, usual: WorkloadType, claims: Sequence[Claim]) -> Workload | None:
-    """The workload that a StatefulSet or a Deployment is; None where it asks for no GPU.
+    """The workload that a StatefulSet or a Deployment is; None where it requests no GPU.
 
     With no replicas it is suspended; its annotation says how many it had.
     """
@@ -91,7 +90,7 @@ def replicas_before(metadata: Metadata) -> int:
 
 
 def bare_pod(raw: SubmittedPod, claims: Sequence[Claim]) -> Workload | None:
-    """The workload that a pod is which nothing made; None where it asks for no GPU."""
+    """The workload that a pod is which nothing made; None where it requests no GPU."""
     spec = _spec(PodTemplate(raw.metadata, raw.spec), WorkloadType.WORKSPACE, raw.metadata, alone=True)
     if spec is None:
         return None
@@ -128,19 +127,12 @@ def _with_status(metadata: Metadata, spec: WorkloadSpec, before: WorkloadStatus,
     living = [claim for claim in claims if not claim.status.phase.finished]
     status = summary(workload, living)
     if not status.phase.finished and not status.reason:
-        status = _explained(status, living)
+        status = with_claims_reason(status, living)
     return replace(workload, status=status)
 
 
-def _explained(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatus:
-    """The status with what keeps a pod from starting that has its place: an image that cannot be had, and the like."""
-    stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
-    why = next(stuck, None)
-    return status if why is None else replace(status, reason=why.reason, message=why.message)
-
-
 def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone: bool = False) -> WorkloadSpec | None:
-    """What the template of its pods says; None where it asks for no GPU."""
+    """The spec that the template of its pods gives; None where it requests no GPU."""
     annotations = template.metadata.annotations or {}
     gpu_request = gpu_request_of(annotations, template.spec)
     if gpu_request is None:
@@ -160,12 +152,12 @@ def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone:
         priority=priority,
         preemptible=preemptible,
         pools=requests.pools(annotations),
-        gang=_gang(annotations),
+        gang=requests.gang(annotations),
     )
 
 
 def gpu_request_of(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> GpuRequest | None:
-    """What the pods of a template ask for; None where that is no GPU. What cannot be read counts as one."""
+    """The request of a template's pods; None where that is no GPU. What cannot be read counts as one GPU."""
     devices = whole_gpus(spec)
     if devices:
         annotations = {**annotations, names.WHOLE: str(devices)}
@@ -199,19 +191,12 @@ def container_name(pod: SubmittedPod) -> str:
     return _container(pod.metadata.annotations or {}, pod.spec).name
 
 
-def _gang(annotations: Mapping[str, str]) -> GangSpec | None:
-    size = annotations.get(names.GANG_SIZE, "")
-    if not (size.isascii() and size.isdigit()) or int(size) < 2:
-        return None
-    return GangSpec(size=int(size), domain=annotations.get(names.GANG_DOMAIN))
-
-
 def newest_attempts(pods: Iterable[SubmittedPod]) -> list[SubmittedPod]:
     """Of the pods of each number the newest; of those without one all that have not failed, or the last that has."""
     numbered: dict[int, SubmittedPod] = {}
     loose: list[SubmittedPod] = []
     for pod in sorted(pods, key=_age):
-        number = _number(pod)
+        number = requests.pod_index(pod.metadata.labels or {})
         if number is None:
             loose.append(pod)
         else:
@@ -223,8 +208,3 @@ def newest_attempts(pods: Iterable[SubmittedPod]) -> list[SubmittedPod]:
 def _age(pod: SubmittedPod) -> tuple[float, int]:
     created = pod.metadata.creation_timestamp
     return created.timestamp() if created else 0.0, int(pod.metadata.resource_version)
-
-
-def _number(pod: SubmittedPod) -> int | None:
-    labels = pod.metadata.labels or {}
-    return next((int(labels[label]) for label in names.INDEX_LABELS if labels.get(label, "").isdigit()), None)

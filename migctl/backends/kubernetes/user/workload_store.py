@@ -1,4 +1,4 @@
-"""Workloads as people keep them: Jobs, StatefulSets, Deployments and pods, written as kubectl would."""
+"""The store of workloads: Jobs, StatefulSets, Deployments and pods, written as kubectl would."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from migctl.backends.kubernetes.client.resources import CLAIMS, Resource
 from migctl.backends.kubernetes.meaning import record_of, requests
 from migctl.backends.kubernetes.meaning.records import GpuPod
 from migctl.backends.kubernetes.stores.watching import watch_by_rereading
-from migctl.backends.kubernetes.user import reading
+from migctl.backends.kubernetes.user import reading, workload_patch
 from migctl.backends.kubernetes.user.claims import UserClaims
 from migctl.backends.kubernetes.user.kinds import (
     DEPLOYMENTS,
@@ -25,7 +25,7 @@ from migctl.backends.kubernetes.user.kinds import (
     STATEFUL_SETS,
     SubmittedPod,
 )
-from migctl.backends.kubernetes.user.manifests import REPLICAS, manifest
+from migctl.backends.kubernetes.user.manifests import manifest
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Forbidden, Invalid, Listing, NotFound
@@ -46,7 +46,7 @@ class WorkloadObject:
 
 
 class WorkloadStore:
-    """What people submit and see. Each call reads the API server."""
+    """Workloads of a user. Each call reads the API server."""
 
     def __init__(self, api: PermittedApi, claims: UserClaims) -> None:
         self._api = api
@@ -86,7 +86,7 @@ class WorkloadStore:
         check_identity(own, after.meta)
         if after.status != found.workload.status:
             raise Forbidden("the status of a workload is made of its pods'")
-        body = _writing(found, after, plain(changes))
+        body = workload_patch.merge_patch(found.workload, found.resource, after, plain(changes))
         if not body:
             return found.workload
         assert found.resource is not None
@@ -138,12 +138,12 @@ class WorkloadStore:
             members[seen.parents.get(uid, uid)].append(pod)
         found = [*_made(jobs[0], sets[0], deployments[0], by_owner), *_others(members, by_owner)]
         versions = (int(version) for version in (jobs[1], sets[1], deployments[1], seen.version))
-        kept = (
+        workloads = (
             WorkloadObject(workload, resource, tuple(members.get(workload.meta.uid, ())))
             for workload, resource in found
             if workload is not None
         )
-        return tuple(kept), str(min(versions))
+        return tuple(workloads), str(min(versions))
 
     async def _to_create(self, obj: Workload) -> tuple[Resource[Any], dict[str, Any]]:
         """What to create, and where. Raises AlreadyExists where an object of another kind has the name, too."""
@@ -187,7 +187,7 @@ class WorkloadStore:
 def _made(
     jobs: Sequence[Any], sets: Sequence[Any], deployments: Sequence[Any], claims: Claims
 ) -> Iterator[tuple[Workload | None, Resource[Any] | None]]:
-    """The workloads of the kinds that people write."""
+    """The workloads of the kinds that users submit."""
     for resource, objects in ((JOBS, jobs), (STATEFUL_SETS, sets), (DEPLOYMENTS, deployments)):
         for raw in objects:
             yield _one(resource, raw, claims.get(raw.metadata.uid, ())), resource
@@ -214,38 +214,6 @@ def _others(
             if isinstance(seen, GpuPod):
                 name, _, type_ = requests.workload(seen)
                 yield reading.of_pods(name, uid, type_, pods, held), None
-
-
-def _writing(found: WorkloadObject, after: Workload, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch of the object behind a workload that makes it `after`."""
-    before, resource = found.workload, found.resource
-    body: dict[str, Any] = {}
-    changed = {key: value for key, value in (wanted.get("meta") or {}).items() if key in ("labels", "finalizers")}
-    if before.meta != after.meta:
-        body["metadata"] = changed
-    if before.spec == after.spec:
-        return body
-    if resource is JOBS:
-        return {**body, "spec": _job_fields(before, after)}
-    if resource not in (STATEFUL_SETS, DEPLOYMENTS):
-        kind = "a bare pod" if resource is PODS else "made by another controller"
-        raise Invalid(f"{before.meta.name!r} is {kind}: it cannot be suspended or changed", "delete it", "spec")
-    if before.spec.backoff_limit != after.spec.backoff_limit or after.spec.ttl_after_finish_s is not None:
-        raise Invalid("spec: backoffLimit and ttlAfterFinishS are of trainings only", field="spec")
-    annotation = str(after.spec.parallelism) if after.spec.suspended else None
-    metadata = {**body.get("metadata", {}), "annotations": {REPLICAS: annotation}}
-    return {"metadata": metadata, "spec": {"replicas": 0 if after.spec.suspended else after.spec.parallelism}}
-
-
-def _job_fields(before: Workload, after: Workload) -> dict[str, Any]:
-    ttl = after.spec.ttl_after_finish_s
-    fields = {
-        "suspend": (before.spec.suspended, after.spec.suspended),
-        "parallelism": (before.spec.parallelism, after.spec.parallelism),
-        "backoffLimit": (before.spec.backoff_limit, after.spec.backoff_limit),
-        "ttlSecondsAfterFinished": (before.spec.ttl_after_finish_s, None if ttl is None else round(ttl)),
-    }
-    return {name: new for name, (old, new) in fields.items() if old != new}
 
 
 def _taken(obj: Workload) -> AlreadyExists:

@@ -1,4 +1,4 @@
-"""The controller's claims, each the join of a pod and its ResourceClaim."""
+"""The controller's store of claims, each a pod and its ResourceClaim."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from migctl.objects import Claim
 
 
 class ControllerClaims(ReadOnlyStore):
-    """The controller's: seen in its live copy, written where each field belongs."""
+    """Claims read from the cache, each field written to the object that holds it."""
 
-    WORD = "claims"
+    PLURAL = "claims"
 
     def __init__(self, cluster: ClusterCache, placements: Placements, pods: PodPatches) -> None:
         self._cluster = cluster

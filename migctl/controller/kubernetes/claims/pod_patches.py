@@ -1,4 +1,4 @@
-"""Writes on pods: gate, notes, the condition that says why one waits, eviction."""
+"""Writes on pods: scheduling gate, annotations, the condition migctl.dev/Placed, eviction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_MESSAGE = 1000
 
 
 class PodPatches:
-    """What the controller writes on pods. Each write names the pod's uid, so that it never meets a successor."""
+    """What the controller writes on pods. Each write names the pod's uid: another pod of its name is never changed."""
 
     def __init__(self, api: KubernetesApi, cluster: ClusterCache, recorder: EventRecorder, clock: Clock) -> None:
         self._api = api
@@ -28,7 +28,7 @@ class PodPatches:
         self._clock = clock
 
     async def placed(self, pod: GpuPod, rounded: str, *, open_gate: bool) -> None:
-        """Note that the pod has a place, and let kube-scheduler have it."""
+        """Annotate a pod that has an allocation; with open_gate, let kube-scheduler bind it."""
         changed = {names.NOMINATION: None, names.PLACED: rounded or None}
         notes = {key: value for key, value in changed.items() if value != pod.annotations.get(key)}
         body: dict[str, Any] = {"metadata": {"annotations": notes}} if notes else {}
@@ -39,19 +39,21 @@ class PodPatches:
         if pod.placed is not None and pod.placed.status != "True":
             await self._condition(pod, "True", "Placed", "")
 
-    def tell_placed(self, pod: GpuPod, where: str) -> None:
+    def record_placed(self, pod: GpuPod, where: str) -> None:
+        """An event that names node and devices."""
         self._recorder.about_pod(pod, "Placed", where)
 
     async def annotate(self, pod: GpuPod, notes: Mapping[str, str | None]) -> None:
+        """Set annotations; None removes one."""
         await self._patch(pod, {"metadata": {"annotations": dict(notes)}})
 
     async def waits(self, pod: GpuPod, reason: str, message: str) -> None:
-        """Say why the pod has no place: in its condition, and in an event for `kubectl describe`."""
+        """Say why the pod has no allocation: in its condition, and in an event for `kubectl describe`."""
         await self._condition(pod, "False", reason, message)
         self._recorder.about_pod(pod, _camel(reason), message, warning=True)
 
     async def evict(self, pod: GpuPod) -> None:
-        """Raises BudgetExhausted, NotFound."""
+        """Call the Eviction API. Raises BudgetExhausted, NotFound."""
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
