@@ -12,16 +12,20 @@ from migctl.backends.kubernetes.meaning import names
 from migctl.backends.kubernetes.meaning.records import GpuPod
 from migctl.objects import GangSpec, GpuRequest, WorkloadType
 from migctl.quantities import BadQuantity, annotation_memory, fraction
+from solver.model import priorities
 
-PRIORITIES: Mapping[WorkloadType, int] = {
-    WorkloadType.TRAINING: 50,
-    WorkloadType.DISTRIBUTED: 50,
-    WorkloadType.WORKSPACE: 100,
-    WorkloadType.INFERENCE: 125,
+BY_TYPE: Mapping[WorkloadType, int] = {
+    WorkloadType.TRAINING: priorities.TRAINING,
+    WorkloadType.DISTRIBUTED: priorities.TRAINING,
+    WorkloadType.WORKSPACE: priorities.INTERACTIVE,
+    WorkloadType.INFERENCE: priorities.INFERENCE,
 }
-INTERACTIVE_PREEMPTIBLE = 75
-FIRST_NON_PREEMPTIBLE = 100
-CLASSES = {"train": 50, "interactive-preemptible": 75, "build": 100, "inference": 125}
+CLASSES = {
+    "train": priorities.TRAINING,
+    "interactive-preemptible": priorities.INTERACTIVE_PREEMPTIBLE,
+    "build": priorities.INTERACTIVE,
+    "inference": priorities.INFERENCE,
+}
 """Priority classes of existing YAML, and what they mean here."""
 
 BY_OWNER: Mapping[str, WorkloadType] = {
@@ -100,10 +104,10 @@ def rank(
     """
     preemptible = annotations.get(names.PREEMPTIBLE)
     of_class = CLASSES.get(priority_class)
-    priority = PRIORITIES[type_] if of_class is None else of_class
-    if preemptible == "true" and priority >= FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
-        priority = INTERACTIVE_PREEMPTIBLE
-    may_be_preempted = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
+    priority = BY_TYPE[type_] if of_class is None else of_class
+    if preemptible == "true" and priority >= priorities.FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
+        priority = priorities.INTERACTIVE_PREEMPTIBLE
+    may_be_preempted = priority < priorities.FIRST_NON_PREEMPTIBLE and preemptible != "false"
     if alone and preemptible != "true" and of_class is None:
         may_be_preempted = False
     return priority, may_be_preempted
