@@ -20,7 +20,8 @@ from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 
 DRIVER = "gpu.migctl.dev"
-API_VERSION = "migctl.dev/v1alpha1"
+API_GROUP = "migctl.dev"
+API_VERSION = f"{API_GROUP}/v1alpha1"
 SHARES = "Shares"
 REQUEST = "gpu"
 """The name of the one request in our ResourceClaimTemplate."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from solver.model.cluster import NO_LABELS, Backing
 from solver.model.geometry import unit_mask
+from solver.model.priorities import TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Request:
     name: str
     project: str
     demand: Demand
-    priority: int = 50
+    priority: int = TRAINING
     preemptible: bool = True
     created: float = 0.0
     workload: str = ""

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.protocol import Conflict, NotFound
 from tests.cluster import processes
 from tests.cluster.settings import Place
@@ -37,7 +37,7 @@ WHOLE_CLUSTER = ("nodes", "namespaces", "projects", "gpunodes", "placementplans"
 class Harness:
     """One test's cluster. `prefix` keeps its projects apart from everybody else's."""
 
-    def __init__(self, api: Api, place: Place, node: str, folder: Path, prefix: str) -> None:
+    def __init__(self, api: KubernetesApi, place: Place, node: str, folder: Path, prefix: str) -> None:
         self.api = api
         self.place = place
         self.node = node

@@ -14,8 +14,8 @@ import yaml
 
 from deploy import kustomize
 from deploy.kustomize import OVERLAYS, Json
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.client import kinds
+from migctl.backends.kubernetes.client import pod_kinds
+from migctl.backends.kubernetes.meaning import record_of, records
 from migctl.controller import __main__ as controller
 from nodeagent import __main__ as agent
 from nodeagent.contract.wire import DRIVER
@@ -130,8 +130,8 @@ def test_the_controller_knows_an_agents_pod(overlay: str) -> None:
     conditions = [{"type": "Ready", "status": "True"}]
     meta = {"name": "a", "namespace": "migctl-system", "uid": "u", "resourceVersion": "1", **template["metadata"]}
     pod = {"metadata": meta, "spec": {**template["spec"], "nodeName": "n"}, "status": {"conditions": conditions}}
-    record = records.pod(msgspec.convert(pod, kinds.Pod))
-    assert isinstance(record, records.Bystander)
+    record = record_of.pod(msgspec.convert(pod, pod_kinds.Pod))
+    assert isinstance(record, records.NonGpuPod)
     assert record.agent
 
 

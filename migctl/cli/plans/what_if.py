@@ -21,6 +21,7 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.objects import GpuRequest
+from solver.model import priorities
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -118,7 +119,7 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
                     workload=name,
                     project=project,
                     demand=gpu_request,
-                    priority=100 if interactive else 50,
+                    priority=priorities.INTERACTIVE if interactive else priorities.TRAINING,
                     preemptible=not interactive,
                     created=now.timestamp(),
                 )

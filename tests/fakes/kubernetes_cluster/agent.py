@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CLAIMS, GPU_NODES
 from migctl.backends.protocol import ControlPlaneError, NotFound
 from nodeagent.contract.allocation import Allocation, NodeReport
@@ -28,7 +28,7 @@ from tests.fakes.kubernetes_cluster.kubelet import PrepareFailed
 class FakeAgent:
     """One node's agent. `held` outlives a restart, as hardware and records do."""
 
-    def __init__(self, api: Api, node: str, gpus: tuple[Gpu, ...]) -> None:
+    def __init__(self, api: KubernetesApi, node: str, gpus: tuple[Gpu, ...]) -> None:
         self._api = api
         self.node = node
         self.gpus = gpus

@@ -152,7 +152,7 @@ def crowded(rng: Random) -> tuple[Snapshot, Request]:
 
 
 def test_reserved_room_does_not_destroy_what_others_would_build_on() -> None:
-    """Room is reserved on two GPUs, one of them under an idle instance: work beyond its fair share may not take that."""
+    """Room is reserved on two GPUs, one under an idle instance: work beyond its fair share may not take that."""
     idle = a100("g0", "n0", 0, instance("3g.20gb", 0), instance("3g.20gb", 4, "foreign"))
     firm = (instance("4g.20gb", 0, "foreign"), instance("2g.10gb", 4, "foreign"))
     busy = a100("g1", "n0", 1, *firm, instance("1g.5gb", 6, "busy", "x"))

@@ -1,25 +1,25 @@
-"""The controller's claims, each the join of a pod and its ResourceClaim."""
+"""The controller's store of claims, each a pod and its ResourceClaim."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import GpuPod
-from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.backends.kubernetes.stores.read_only import ReadOnlyStore
 from migctl.backends.protocol import Listing, NotFound
 from migctl.controller.kubernetes.claims.placements import Placements
 from migctl.controller.kubernetes.claims.pod_patches import PodPatches
 from migctl.objects import Claim
 
 
-class ControllerClaims(ReadOnly):
-    """The controller's: seen in its live copy, written where each field belongs."""
+class ControllerClaims(ReadOnlyStore):
+    """Claims read from the cache, each field written to the object that holds it."""
 
-    WORD = "claims"
+    PLURAL = "claims"
 
-    def __init__(self, cluster: Cluster, placements: Placements, pods: PodPatches) -> None:
+    def __init__(self, cluster: ClusterCache, placements: Placements, pods: PodPatches) -> None:
         self._cluster = cluster
         self._placements = placements
         self._pods = pods

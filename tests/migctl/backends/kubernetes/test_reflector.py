@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.cache.newest import Kept
+from migctl.backends.kubernetes.cache.newest import NewestRecords
 from migctl.backends.kubernetes.cache.reflector import Reflector, Timing
 from migctl.backends.kubernetes.client.resources import NAMESPACES
+from migctl.backends.kubernetes.meaning import record_of, records
 from tests.fakes.clients import client
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.faults import Call, shuffled, unreliable
@@ -32,7 +32,9 @@ class Watched:
 
     def __init__(self) -> None:
         self.reflector: Reflector[Any]
-        self.kept: Kept[Any, records.BareRecord] = Kept(records.bare, lambda before, after: None)
+        self.kept: NewestRecords[Any, records.MetadataRecord] = NewestRecords(
+            record_of.bare, lambda before, after: None
+        )
         self.news = asyncio.Event()
 
     def versions(self) -> dict[str, str]:

@@ -1,160 +1,41 @@
-"""What is kept of each Kubernetes object: only what a decision or a person needs.
-
-A cluster has a hundred thousand pods. One that asks for GPUs becomes a GpuPod, all others a
-Bystander, which only takes up room on its node. `version` is the resourceVersion as a number.
-"""
+"""The record of each kind of Kubernetes object."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from sys import intern
 
-import msgspec
-
-from migctl.backends.kubernetes.client import kinds
+from migctl.backends.kubernetes.client import claim_kinds, kinds, pod_kinds
 from migctl.backends.kubernetes.meaning import names
-from migctl.backends.kubernetes.meaning.quantities import Room, requested, room
+from migctl.backends.kubernetes.meaning.quantities import cpu_and_memory, requested
+from migctl.backends.kubernetes.meaning.records import (
+    TERMINAL,
+    BudgetRecord,
+    ClaimRecord,
+    ConditionState,
+    Constraints,
+    CustomRecord,
+    GpuPod,
+    MetadataRecord,
+    NodeRecord,
+    NonGpuPod,
+)
 from nodeagent.contract.wire import NotOurs, grant_from_json
-from solver.model.demand import Grant
-
-TERMINAL = ("Succeeded", "Failed")
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Identity, which all records have."""
-
-    name: str
-    namespace: str = ""
-    uid: str
-    version: int
-
-
-class Bystander(Record, frozen=True):
-    """A pod that asks for no GPU. `agent`: it is a ready node agent (None: it is none)."""
-
-    node: str
-    room: Room
-    agent: bool | None = None
-
-
-class Constraints(msgspec.Struct, frozen=True, gc=False):
-    """Which nodes a pod accepts. Pods of one template share theirs."""
-
-    selector: dict[str, str] | None = None
-    affinity: kinds.NodeSelector | None = None
-    tolerations: tuple[kinds.Toleration, ...] | None = None
-
-
-class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """A condition's state and words."""
-
-    status: str
-    reason: str = ""
-    message: str = ""
-
-
-class GpuPod(Record, frozen=True):
-    """A pod that asks for GPUs.
-
-    claim      name of its ResourceClaim, "" until Kubernetes has made it
-    gates      names of its scheduling gates, ours included
-    owner      what made it and makes it again, if anything does
-    scheduled  what kube-scheduler says; placed: what migctl said last
-    waiting    why its first waiting container does not run
-    """
-
-    node: str
-    room: Room
-    created: datetime | None
-    deleting: datetime | None
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    owner: kinds.Owner | None
-    claim: str
-    gates: tuple[str, ...]
-    constraints: Constraints
-    priority: int | None
-    priority_class: str
-    phase: str
-    reason: str
-    message: str
-    scheduled: Verdict | None
-    placed: Verdict | None
-    waiting: Verdict | None
-    started: datetime | None
-    exit_code: int | None
-    image: str
-
-    @property
-    def gated(self) -> bool:
-        return names.GATE in self.gates
-
-    @property
-    def finished(self) -> bool:
-        return self.phase in TERMINAL
-
-
-class ClaimRecord(Record, frozen=True):
-    """A ResourceClaim of our class.
-
-    pod        name of the pod it was made for; pod_uid: that pod's identity
-    grant      what it is allocated, if it is; broken: why its allocation cannot be read
-    reserved   kube-scheduler or a running pod counts on the allocation
-    """
-
-    pod: str
-    pod_uid: str
-    created: datetime | None
-    deleting: datetime | None
-    finalizers: tuple[str, ...]
-    grant: Grant | None
-    broken: str
-    allocated: datetime | None
-    reserved: bool
-
-
-class NodeRecord(Record, frozen=True):
-    """A machine as Kubernetes knows it."""
-
-    labels: dict[str, str]
-    ready: bool
-    unschedulable: bool
-    taints: tuple[kinds.Taint, ...]
-    allocatable: Room
-
-
-class BudgetRecord(Record, frozen=True):
-    """A PodDisruptionBudget. `allowed`: evictions it permits now."""
-
-    selector: kinds.LabelSelector | None
-    allowed: int
-
-
-class CustomRecord(Record, frozen=True):
-    """A custom resource of ours, as it came."""
-
-    raw: kinds.Custom
-
-
-class BareRecord(Record, frozen=True):
-    """An object whose metadata is all that matters."""
-
-    metadata: kinds.Metadata
-
-
-def pod(obj: kinds.Pod) -> GpuPod | Bystander:
+def pod(obj: pod_kinds.Pod) -> GpuPod | NonGpuPod:
     """The record of a pod."""
     meta, spec, status = obj.metadata, obj.spec, obj.status
     taken = (0, 0) if status.phase in TERMINAL else requested(spec)
     ours = next((c for c in spec.resource_claims or () if c.resource_claim_template_name == names.CLAIM), None)
     if ours is None:
-        return Bystander(
+        return NonGpuPod(
             name=meta.name,
             namespace=intern(meta.namespace),
             uid=meta.uid,
             version=int(meta.resource_version),
             node=intern(spec.node_name),
-            room=taken,
+            requests=taken,
             agent=_ready(obj) if (meta.labels or {}).get("app.kubernetes.io/component") == "migctl-agent" else None,
         )
     claims = {c.name: c.resource_claim_name or "" for c in status.resource_claim_statuses or ()}
@@ -166,11 +47,11 @@ def pod(obj: kinds.Pod) -> GpuPod | Bystander:
         uid=meta.uid,
         version=int(meta.resource_version),
         node=intern(spec.node_name),
-        room=taken,
+        requests=taken,
         created=meta.creation_timestamp,
         deleting=meta.deletion_timestamp,
         labels=meta.labels or {},
-        annotations={k: v for k, v in (meta.annotations or {}).items() if k in names.READ},
+        annotations={k: v for k, v in (meta.annotations or {}).items() if k in names.KNOWN_ANNOTATIONS},
         owner=meta.controller,
         claim=claims.get(ours.name, ""),
         gates=tuple(gate.name for gate in spec.scheduling_gates or ()),
@@ -189,7 +70,7 @@ def pod(obj: kinds.Pod) -> GpuPod | Bystander:
     )
 
 
-def claim(obj: kinds.ResourceClaim) -> ClaimRecord | None:
+def claim(obj: claim_kinds.ResourceClaim) -> ClaimRecord | None:
     """The record of a claim, None for one that is not ours."""
     meta = obj.metadata
     if names.DEVICE_CLASS not in obj.classes:
@@ -231,7 +112,7 @@ def node(obj: kinds.KubernetesNode) -> NodeRecord:
         ready=any(c.type == "Ready" and c.status == "True" for c in obj.status.conditions or ()),
         unschedulable=obj.spec.unschedulable,
         taints=obj.spec.taints or (),
-        allocatable=room(obj.status.allocatable),
+        allocatable=cpu_and_memory(obj.status.allocatable),
     )
 
 
@@ -247,37 +128,37 @@ def budget(obj: kinds.Budget) -> BudgetRecord:
     )
 
 
-def custom(obj: kinds.Custom) -> CustomRecord:
+def custom(obj: kinds.CustomResource) -> CustomRecord:
     meta = obj.metadata
     return CustomRecord(name=meta.name, uid=meta.uid, version=int(meta.resource_version), raw=obj)
 
 
-def bare(obj: kinds.Bare) -> BareRecord:
+def bare(obj: kinds.PartialObjectMetadata) -> MetadataRecord:
     meta = obj.metadata
-    return BareRecord(
+    return MetadataRecord(
         name=meta.name, namespace=meta.namespace, uid=meta.uid, version=int(meta.resource_version), metadata=meta
     )
 
 
-def _ready(obj: kinds.Pod) -> bool:
+def _ready(obj: pod_kinds.Pod) -> bool:
     condition = obj.condition("Ready")
     return condition is not None and condition.status == "True" and obj.metadata.deletion_timestamp is None
 
 
-def _required(affinity: kinds.Affinity | None) -> kinds.NodeSelector | None:
+def _required(affinity: pod_kinds.Affinity | None) -> kinds.NodeSelector | None:
     return affinity.node_affinity.required if affinity and affinity.node_affinity else None
 
 
-def _verdict(condition: kinds.Condition | None) -> Verdict | None:
-    return Verdict(condition.status, condition.reason, condition.message or "") if condition else None
+def _verdict(condition: kinds.Condition | None) -> ConditionState | None:
+    return ConditionState(condition.status, condition.reason, condition.message or "") if condition else None
 
 
-def _containers(status: kinds.PodStatus) -> tuple[Verdict | None, int | None]:
+def _containers(status: pod_kinds.PodStatus) -> tuple[ConditionState | None, int | None]:
     """Why the first waiting container waits, and the worst exit code of those that ended."""
     states = [c.state for c in status.container_statuses or () if c.state is not None]
     waiting = next((s.waiting for s in states if s.waiting is not None), None)
     codes = [s.terminated.exit_code for s in states if s.terminated is not None]
     return (
-        Verdict("False", waiting.reason, waiting.message) if waiting else None,
+        ConditionState("False", waiting.reason, waiting.message) if waiting else None,
         max(codes, default=None),
     )

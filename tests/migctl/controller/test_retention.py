@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from migctl.embedded.retention import keep_newest
+from migctl.controller.retention import Retention
 from migctl.objects import Event, EventSpec, Meta
 from tests.fakes.control_plane import MemoryControlPlane
 
@@ -20,7 +20,7 @@ def event(number: int) -> Event:
 async def test_the_newest_stay(control_plane: MemoryControlPlane) -> None:
     for number in range(6):
         await control_plane.create(event(number))
-    keeping = asyncio.ensure_future(keep_newest(control_plane, Event, 4))
+    keeping = asyncio.ensure_future(Retention(control_plane, Event, 4).run())
     async with asyncio.timeout(20):
         await until_kept(control_plane, {2, 3, 4, 5})
         await control_plane.delete(await control_plane.get(Event, "event-3"))

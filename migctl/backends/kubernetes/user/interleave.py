@@ -10,7 +10,7 @@ from typing import TypeVar
 V = TypeVar("V")
 
 
-async def side_by_side(streams: Sequence[AsyncGenerator[V, None]]) -> AsyncGenerator[V, None]:
+async def interleaved(streams: Sequence[AsyncGenerator[V, None]]) -> AsyncGenerator[V, None]:
     """What several streams give, as it comes, until each has ended. What one of them raises ends all."""
     queue: asyncio.Queue[tuple[V] | Exception | None] = asyncio.Queue()
 

@@ -1,4 +1,4 @@
-"""Events for people: what `kubectl describe` shows under a pod, a Job or a project.
+"""Kubernetes events: what `kubectl describe` shows under a pod, a Job or a project.
 
 Recording never waits and never fails a decision: events go out in the background, a repeated one
 counts up instead of piling up, and when too many wait the oldest are dropped.
@@ -15,17 +15,17 @@ from typing import Any
 
 import structlog
 
-from migctl.backends.kubernetes.cache.records import GpuPod
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import EVENTS
+from migctl.backends.kubernetes.meaning.records import GpuPod
 from migctl.backends.protocol import AlreadyExists, ControlPlaneError, NotFound
 from migctl.clock import Clock
 
 log = structlog.get_logger()
 
 COMPONENT = "migctl"
-WAITING = 10_000
-REMEMBERED = 10_000
+QUEUE_LENGTH = 10_000
+MAX_COUNTED = 10_000
 LONGEST_MESSAGE = 1000
 
 
@@ -52,7 +52,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class EventNote:
     subject: Subject
     reason: str
     message: str
@@ -60,18 +60,18 @@ class Note:
 
     @property
     def name(self) -> str:
-        """The same for the same words about the same object, so that a repetition is one."""
+        """The same for the same reason and message about the same object: a repetition is counted, not stored."""
         said = f"{self.subject}{self.reason}{self.message}"
         return f"{self.subject.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
-class Recorder:
+class EventRecorder:
     """Events on their way to the API server."""
 
-    def __init__(self, api: Api, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
-        self._waiting: asyncio.Queue[Note] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[EventNote] = asyncio.Queue(QUEUE_LENGTH)
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def about_pod(self, pod: GpuPod, reason: str, message: str, *, warning: bool = False) -> None:
@@ -80,7 +80,7 @@ class Recorder:
     def record(self, subject: Subject, reason: str, message: str, *, warning: bool = False) -> None:
         if self._waiting.full():
             self._waiting.get_nowait()
-        self._waiting.put_nowait(Note(subject, reason, message[:LONGEST_MESSAGE], warning))
+        self._waiting.put_nowait(EventNote(subject, reason, message[:LONGEST_MESSAGE], warning))
 
     async def run(self) -> None:
         """Send what is recorded, until cancelled."""
@@ -91,11 +91,11 @@ class Recorder:
             except ControlPlaneError as error:
                 log.debug("an event was lost", subject=note.subject.name, error=str(error))
 
-    async def _send(self, note: Note) -> None:
+    async def _send(self, note: EventNote) -> None:
         namespace = note.subject.namespace or "default"
         count = self._counts.pop(note.name, 0) + 1
         self._counts[note.name] = count
-        if len(self._counts) > REMEMBERED:
+        if len(self._counts) > MAX_COUNTED:
             self._counts.popitem(last=False)
         if count > 1:
             try:
@@ -111,7 +111,7 @@ class Recorder:
     def _repetition(self, count: int) -> Mapping[str, Any]:
         return {"count": count, "lastTimestamp": self._now()}
 
-    def _body(self, note: Note, namespace: str) -> Mapping[str, Any]:
+    def _body(self, note: EventNote, namespace: str) -> Mapping[str, Any]:
         return {
             "apiVersion": "v1",
             "kind": "Event",

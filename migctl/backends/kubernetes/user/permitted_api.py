@@ -1,7 +1,7 @@
-"""What a person may see: all namespaces, or else those of the projects that are theirs.
+"""What a user may read: all namespaces, or else those of the projects that they have a role in.
 
-A role in a project's namespace lets nobody list a kind in all of them. What is asked of all namespaces is then
-asked of each project's in turn; those that refuse are remembered, so that people are told what they do not see.
+A role in a project's namespace lets nobody list a kind in all of them. A list of all namespaces then
+becomes one list per project; the projects that refuse are remembered, so that commands can say what is not shown.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from migctl.backends.kubernetes.client.api import SILENCE_S, Api
+from migctl.backends.kubernetes.client.api import SILENCE_S, KubernetesApi
 from migctl.backends.kubernetes.client.resources import PROJECTS, K, Resource, WatchEvent
 from migctl.backends.kubernetes.client.transport import Query, Transport
-from migctl.backends.kubernetes.user.merging import side_by_side
+from migctl.backends.kubernetes.user.interleave import interleaved
 from migctl.backends.protocol import Forbidden
 
 EVERYWHERE = ("",)
 Listed = tuple[list[Any], str]
 
 
-class ReachingApi(Api):
-    """An Api whose lists and watches of all namespaces reach as far as the caller's permissions.
+class PermittedApi(KubernetesApi):
+    """A KubernetesApi whose lists and watches of all namespaces cover what the caller may read.
 
     unseen  projects whose objects the caller may not list, as far as that came up
     """
@@ -31,38 +31,38 @@ class ReachingApi(Api):
         super().__init__(transport)
         self.unseen: set[str] = set()
         self._visible: dict[Resource[Any], tuple[str, ...]] = {}
-        self._asking: dict[tuple[Resource[Any], str], asyncio.Task[Listed]] = {}
+        self._listing: dict[tuple[Resource[Any], str], asyncio.Task[Listed]] = {}
 
     async def list_objects(
         self, resource: Resource[K], namespace: str = "", *, query: Query | None = None, page: int = 500
     ) -> tuple[list[K], str]:
-        """As Api's. Callers that ask the same at the same time share one answer."""
+        """As KubernetesApi's. Callers of the same list at the same time share one answer."""
         if query:
             return await super().list_objects(resource, namespace, query=query, page=page)
         key = (resource, namespace)
-        if key not in self._asking:
-            self._asking[key] = asyncio.ensure_future(self._reach(resource, namespace, page))
-            self._asking[key].add_done_callback(lambda _: self._asking.pop(key, None))
-        return await asyncio.shield(self._asking[key])
+        if key not in self._listing:
+            self._listing[key] = asyncio.ensure_future(self._list_visible(resource, namespace, page))
+            self._listing[key].add_done_callback(lambda _: self._listing.pop(key, None))
+        return await asyncio.shield(self._listing[key])
 
     async def watch(
         self, resource: Resource[Any], since: str, seconds: float, silence_s: float = SILENCE_S, namespace: str = ""
     ) -> AsyncGenerator[list[WatchEvent], None]:
-        """As Api's, of the namespaces that a list of all of them has found visible."""
+        """As KubernetesApi's, of the namespaces that a list of all of them has found visible."""
         scopes = (namespace,) if namespace else self._visible.get(resource, EVERYWHERE)
-        watches = [super(ReachingApi, self).watch(resource, since, seconds, silence_s, scope) for scope in scopes]
+        watches = [super(PermittedApi, self).watch(resource, since, seconds, silence_s, scope) for scope in scopes]
         if len(watches) == 1:
             async with contextlib.aclosing(watches[0]) as batches:
                 async for batch in batches:
                     yield batch
             return
-        async with contextlib.aclosing(side_by_side(watches)) as batches:
+        async with contextlib.aclosing(interleaved(watches)) as batches:
             async for batch in batches:
                 yield batch
 
-    async def _reach(self, resource: Resource[Any], namespace: str, page: int) -> Listed:
+    async def _list_visible(self, resource: Resource[Any], namespace: str, page: int) -> Listed:
         async def listed(scope: str) -> Listed:
-            return await super(ReachingApi, self).list_objects(resource, scope, page=page)
+            return await super(PermittedApi, self).list_objects(resource, scope, page=page)
 
         if namespace or not resource.namespaced:
             return await listed(namespace)
@@ -73,7 +73,7 @@ class ReachingApi(Api):
                 return found
             except Forbidden as refused:
                 return await self._piecewise(resource, listed, refused)
-        return _joined([await listed(scope) for scope in self._visible[resource]])
+        return _concatenated([await listed(scope) for scope in self._visible[resource]])
 
     async def _piecewise(
         self, resource: Resource[Any], listed: Callable[[str], Awaitable[Listed]], refused: Forbidden
@@ -93,9 +93,9 @@ class ReachingApi(Api):
         if names and not found:
             raise refused
         self._visible[resource] = tuple(name for name, _ in found)
-        return _joined([answer for _, answer in found] or [([], version)])
+        return _concatenated([answer for _, answer in found] or [([], version)])
 
 
-def _joined(answers: list[Listed]) -> Listed:
+def _concatenated(answers: list[Listed]) -> Listed:
     """One list of several; a watch of it begins where the oldest of them stood."""
     return [obj for objects, _ in answers for obj in objects], str(min(int(version) for _, version in answers))
