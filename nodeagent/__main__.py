@@ -15,13 +15,13 @@ from pathlib import Path
 import structlog
 
 from nodeagent.contract.allocation import AgentError
-from nodeagent.daemon import Settings, SocketsGone, run
+from nodeagent.daemon import AgentSettings, SocketsGone, run
 from nodeagent.dra.sockets import CannotServe
-from nodeagent.kubernetes.access import Access, NoAccess, in_cluster
+from nodeagent.kubernetes.access import ApiAccess, NoApiAccess, in_cluster
 from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml.spec import BadSpec
 from nodeagent.simulated_nvml.state import DamagedState
-from nodeagent.upkeep.watchdog import Policy
+from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
@@ -42,15 +42,15 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--host-root", type=Path, default=Path("/"), help="in a container: where the host's / is mounted"
     )
     parser.add_argument("--simulate", metavar="GPUS", help="simulate GPUs, for example a100-40gb=2,v100=1")
-    parser.add_argument("--watchdog", type=Policy, choices=list(Policy), default=Policy.REPORT)
+    parser.add_argument("--watchdog", type=WatchdogPolicy, choices=list(WatchdogPolicy), default=WatchdogPolicy.REPORT)
     parser.add_argument("--host", default="0.0.0.0", help="where /healthz, /readyz and /metrics are served")
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     return parser.parse_args(words)
 
 
-def access(asked: argparse.Namespace) -> Access:
-    """Raises NoAccess."""
+def access(asked: argparse.Namespace) -> ApiAccess:
+    """Raises NoApiAccess."""
     if asked.kubeconfig:
         from nodeagent.kubernetes.kubeconfig import from_kubeconfig  # a pod needs none
 
@@ -58,9 +58,9 @@ def access(asked: argparse.Namespace) -> Access:
     return in_cluster()
 
 
-def settings(asked: argparse.Namespace) -> Settings:
-    """Raises NoAccess."""
-    return Settings(
+def settings(asked: argparse.Namespace) -> AgentSettings:
+    """Raises NoApiAccess."""
+    return AgentSettings(
         node=asked.node_name,
         access=access(asked),
         state_dir=asked.state_dir.absolute(),
@@ -95,7 +95,7 @@ def main() -> int:
         return _fail(f"no NVIDIA driver: {e}; to try it without one: --simulate a100-40gb=1")
     except NvmlError as e:
         return _fail(f"the NVIDIA driver does not answer: {e}; look at nvidia-smi and dmesg")
-    except (NoAccess, AgentError, BadSpec, DamagedState, CannotServe, SocketsGone, OSError) as e:
+    except (NoApiAccess, AgentError, BadSpec, DamagedState, CannotServe, SocketsGone, OSError) as e:
         return _fail(str(e))
     return 0
 

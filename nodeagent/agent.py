@@ -25,14 +25,14 @@ from nodeagent.contract.allocation import (
     NodeReport,
     Prepared,
     PreparedDevice,
-    Stale,
+    StaleAllocation,
     Unsupported,
 )
 from nodeagent.gpu import inventory, mig_mode, recovery
-from nodeagent.gpu.deadlines import Patience
-from nodeagent.gpu.events import Event, Observer, What
-from nodeagent.gpu.gpu_locks import Turns
-from nodeagent.gpu.inventory import ClaimOf, Sight
+from nodeagent.gpu.deadlines import Deadlines
+from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
+from nodeagent.gpu.gpu_locks import GpuLocks
+from nodeagent.gpu.inventory import ClaimOf, GpuState
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.gpu.mig_mode import ModeChange
 from nodeagent.gpu.nvlink import link_groups
@@ -42,12 +42,12 @@ from nodeagent.journal.durable import replace
 from nodeagent.journal.journal import DamagedJournal, Journal
 from nodeagent.journal.locking import AgentLock
 from nodeagent.journal.records import Hold
-from nodeagent.nvml import Board, Nvml, NvmlError, Readings
+from nodeagent.nvml import GpuInfo, Nvml, NvmlError, Readings
 from nodeagent.shares import process_owner
-from nodeagent.shares.accounts import Books
+from nodeagent.shares.accounts import ShareAccounts
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.time_slices import Compute, busy
+from nodeagent.shares.time_slices import ComputePolicy, busy
 from nodeagent.upkeep.health import fault_of_readings, fault_of_xid
 from solver.model.cluster import Gpu
 from solver.model.geometry import GpuModel, Placement
@@ -81,10 +81,10 @@ class Agent:
         claim_of: ClaimOf = process_owner.claim_of,
         clock: Callable[[], float] = time.monotonic,
         settings: Mapping[str, str] | None = None,
-        observers: Sequence[Observer] = (),
+        observers: Sequence[EventObserver] = (),
         host_shares: HostShares | None = None,
         driver_limits: DriverLimits | None = None,
-        patience: Patience | None = None,
+        patience: Deadlines | None = None,
     ) -> None:
         self.node = node
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
@@ -92,14 +92,14 @@ class Agent:
         self._state_dir = state_dir
         self._observers = observers
         self.host_shares = host_shares
-        self.books = host_shares.books if host_shares else Books(state_dir / "shares")
+        self.books = host_shares.books if host_shares else ShareAccounts(state_dir / "shares")
         self.driver_limits = driver_limits or DriverLimits(nvml, claim_of)
         self._looked = 0
         self._changes = 0
         self._report_lock = threading.Lock()
         self._mode_lock = threading.Lock()
-        self._turns = Turns(patience or Patience(), clock)
-        self._sights: dict[str, Sight] = {}
+        self._turns = GpuLocks(patience or Deadlines(), clock)
+        self._sights: dict[str, GpuState] = {}
         self._gpus: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
         self.remarks: dict[str, str] = {}
@@ -158,15 +158,17 @@ class Agent:
     def prepare(self, allocation: Allocation) -> Prepared:
         """Make an allocation ready, all its devices or none.
 
-        Raises Busy, Stale, Unsupported or Fenced; then nothing is held that was not before.
+        Raises Busy, StaleAllocation, Unsupported or Fenced; then nothing is held that was not before.
         """
         began = self._clock()
         try:
             prepared = self._prepare(allocation)
         except AgentError as e:
-            self.tell(Event(What.REFUSED, claim=allocation.claim, detail=type(e).__name__, text=str(e)))
+            self.tell(AgentEvent(EventKind.REFUSED, claim=allocation.claim, detail=e.reason, text=str(e)))
             raise
-        self.tell(Event(What.PREPARED, claim=allocation.claim, seconds=self._clock() - began, text=allocation.name))
+        self.tell(
+            AgentEvent(EventKind.PREPARED, claim=allocation.claim, seconds=self._clock() - began, text=allocation.name)
+        )
         return prepared
 
     def _prepare(self, allocation: Allocation) -> Prepared:
@@ -206,7 +208,7 @@ class Agent:
         if self.host_shares is not None:
             self.host_shares.remove(claim)
         self.driver_limits.remove(claim, self._in_turn)
-        self.tell(Event(What.UNPREPARED, claim=claim, seconds=self._clock() - began))
+        self.tell(AgentEvent(EventKind.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def _in_turn(self, uuid: str, act: Callable[[], R]) -> R:
         return self._turns.change(self._gpus[uuid], lambda gpu: act())
@@ -219,7 +221,7 @@ class Agent:
         """Every held claim, as its Prepare was answered. Raises AgentError where a file of it cannot be made."""
         return tuple(self._answer(claim, holds, fresh=False) for claim, holds in self._claims.held().items())
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: AgentEvent) -> None:
         """Pass an event on to the observers."""
         for observer in self._observers:
             observer(event)
@@ -228,11 +230,11 @@ class Agent:
         """Switch MIG mode of the GPUs named by UUID, or of every one that has MIG.
 
         One answer per GPU. Where one is in use nothing is changed, and the refusals alone are answered.
-        Raises Unsupported where no GPU of the node has MIG, Stale on an unknown UUID.
+        Raises Unsupported where no GPU of the node has MIG, StaleAllocation on an unknown UUID.
         """
         unknown = set(gpus or ()) - set(self._gpus)
         if unknown:
-            raise Stale(f"node {self.node} has no GPU {min(unknown)}")
+            raise StaleAllocation(f"node {self.node} has no GPU {min(unknown)}")
         named = [g for g in list(self._gpus.values()) if (g.uuid in gpus if gpus is not None else g.model.profiles)]
         if not named:
             raise Unsupported(f"no GPU of node {self.node} has MIG")
@@ -296,7 +298,7 @@ class Agent:
     def divide_time(self, report: NodeReport) -> None:
         """Give the claims of each shared GPU their turns, where that is asked for."""
         shares = self.host_shares
-        if shares is None or shares.compute is Compute.EVEN:
+        if shares is None or shares.compute is ComputePolicy.EVEN:
             return
         since, self._looked = self._looked, int(time.time() * 1e6)
         for gpu in report.gpus:
@@ -328,7 +330,7 @@ class Agent:
             gpu = self._gpus[uuid]
             fault = fault_of_readings(readings)
             if fault and fault != gpu.condition:
-                gpu.tell(What.FAULTY, detail="condition", text=fault)
+                gpu.tell(EventKind.FAULTY, detail="condition", text=fault)
             gpu.condition = fault
 
     def log_xid(self, uuid: str, xid: int) -> None:
@@ -336,7 +338,9 @@ class Agent:
         gpu = self._gpus.get(uuid)
         if gpu is not None:
             gpu.broken = fault_of_xid(xid) or gpu.broken
-            gpu.tell(What.FAULTY, detail=f"xid-{xid}", text=fault_of_xid(xid) or f"XID {xid}, an error of a program")
+            gpu.tell(
+                EventKind.FAULTY, detail=f"xid-{xid}", text=fault_of_xid(xid) or f"XID {xid}, an error of a program"
+            )
 
     def idle(self) -> list[tuple[str, Placement, float]]:
         """GPU UUID, place and seconds of every idle instance let go of since the start."""
@@ -370,11 +374,11 @@ class Agent:
             for uuid, gpu in self._gpus.items():
                 gpu.link_group = groups.get(uuid)
 
-    def _identify(self, index: int) -> tuple[Board, GpuModel]:
+    def _identify(self, index: int) -> tuple[GpuInfo, GpuModel]:
         board = self.nvml.board(index)
         return board, self.nvml.model(board)
 
-    def _managed(self, board: Board, model: GpuModel) -> ManagedGpu:
+    def _managed(self, board: GpuInfo, model: GpuModel) -> ManagedGpu:
         directory = self._state_dir / "gpus"
         directory.mkdir(exist_ok=True)
         try:
@@ -403,7 +407,7 @@ class Agent:
             variables[environment.CGROUP] = str(cgroup)
         return Prepared(claim, tuple(PreparedDevice(h.share.gpu, h.uuid, h.share) for h in holds), variables)
 
-    def _look(self, gpu: ManagedGpu) -> Sight:
+    def _look(self, gpu: ManagedGpu) -> GpuState:
         try:
             return self._turns.ask(gpu, functools.partial(self._see, gpu))
         except Busy:
@@ -414,7 +418,7 @@ class Agent:
             self.nvml.forget(gpu.uuid)
             return inventory.unseen(gpu, self.node, str(e))
 
-    def _see(self, gpu: ManagedGpu) -> Sight:
+    def _see(self, gpu: ManagedGpu) -> GpuState:
         recovery.settle_if_needed(self.nvml, gpu)
         return inventory.look(self.nvml, gpu, self.node, self.claim_of, self.driver_limits.limits)
 

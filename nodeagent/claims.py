@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from nodeagent.contract.allocation import AgentError, Allocation, Busy, Fenced, Stale, Unsupported
+from nodeagent.contract.allocation import AgentError, Allocation, Busy, Fenced, StaleAllocation, Unsupported
 from nodeagent.gpu import mig_instances, shared_gpu
 from nodeagent.gpu.inventory import ClaimOf
 from nodeagent.gpu.managed_gpu import ManagedGpu
@@ -35,22 +35,24 @@ class Claims:
         return held
 
     def gpus_of(self, allocation: Allocation) -> list[ManagedGpu]:
-        """The GPU of each device. Raises Stale where the allocation is not for this node as it is."""
+        """The GPU of each device. Raises StaleAllocation where the allocation is not for this node as it is."""
         if allocation.node != self._node:
-            raise Stale(f"{allocation.name} was allocated on node {allocation.node}, this is {self._node}")
+            raise StaleAllocation(f"{allocation.name} was allocated on node {allocation.node}, this is {self._node}")
         uuids = [share.gpu for share in allocation.devices]
         unknown = [u for u in uuids if u not in self._gpus]
         if unknown:
-            raise Stale(f"node {self._node} has no GPU {unknown[0]} (any more)")
+            raise StaleAllocation(f"node {self._node} has no GPU {unknown[0]} (any more)")
         if not uuids or len(set(uuids)) < len(uuids):
-            raise Stale(f"the allocation of {allocation.name} names no GPU, or one GPU twice")
+            raise StaleAllocation(f"the allocation of {allocation.name} names no GPU, or one GPU twice")
         return [self._gpus[u] for u in uuids]
 
     def prepare_device(self, gpu: ManagedGpu, share: DeviceShare, allocation: Allocation) -> None:
         """Hold a share for a claim, again or anew. Raises AgentError with nothing half-done."""
         hold = gpu.record.holds.get(allocation.claim)
         if hold is not None and hold.share != share:
-            raise Stale(f"{allocation.name} already holds another share of GPU {gpu.uuid}: unprepare it first")
+            raise StaleAllocation(
+                f"{allocation.name} already holds another share of GPU {gpu.uuid}: unprepare it first"
+            )
         if hold is None and gpu.fault:
             raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fault}")
         if hold is None and gpu.reserved:

@@ -20,17 +20,17 @@ from nodeagent.cdi.sources import EditSource, Sources, Variables
 from nodeagent.cdi.toolkit import Toolkit
 from nodeagent.contract.allocation import AgentError
 from nodeagent.contract.wire import DRIVER
+from nodeagent.dra.claim_index import ClaimIndex
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
-from nodeagent.dra.ledger import Ledger
 from nodeagent.dra.reclaim import EVERY_S as RECLAIM_S
 from nodeagent.dra.reclaim import Reclaim
 from nodeagent.dra.sockets import Plugin
 from nodeagent.journal.locking import AgentLock
-from nodeagent.kubernetes.access import Access
+from nodeagent.kubernetes.access import ApiAccess
 from nodeagent.kubernetes.claims import read_claim
-from nodeagent.kubernetes.client import Api
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.client import KubernetesClient
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.mode_keeper import EVERY_S as MODES_S
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from nodeagent.kubernetes.publisher import Publisher
@@ -39,9 +39,9 @@ from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
 from nodeagent.upkeep import logs, probes
 from nodeagent.upkeep.metrics import Metrics
-from nodeagent.upkeep.periodic import Rounds
+from nodeagent.upkeep.periodic import PeriodicTask
 from nodeagent.upkeep.upkeep import Upkeep
-from nodeagent.upkeep.watchdog import Policy
+from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 _LOOK_S = 2.0
 
@@ -53,7 +53,7 @@ class SocketsGone(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AgentSettings:
     """How this node's agent works.
 
     state_dir     what must outlive the agent. Containers mount files of it: the same path on the host and here
@@ -62,13 +62,13 @@ class Settings:
     """
 
     node: str
-    access: Access
+    access: ApiAccess
     state_dir: Path
     kubelet_root: Path
     cdi_dir: Path
     host_root: Path = Path("/")
     simulate: str | None = None
-    watchdog: Policy = Policy.REPORT
+    watchdog: WatchdogPolicy = WatchdogPolicy.REPORT
     host: str = "0.0.0.0"
     port: int = 8081
 
@@ -78,7 +78,7 @@ class Settings:
         return self.state_dir / "simulated.json"
 
 
-def run(settings: Settings, told_to_stop: threading.Event) -> None:
+def run(settings: AgentSettings, told_to_stop: threading.Event) -> None:
     """Serve until told to stop.
 
     Raises SocketsGone, and what keeps it from starting: AgentError, NvmlError, BadSpec, DamagedState,
@@ -89,12 +89,12 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
         for lock in _locks(settings):
             stack.callback(lock.close)
         metrics, health = Metrics(), HealthService()
-        api = Api(settings.access)
+        api = KubernetesClient(settings.access)
         stack.callback(api.close)
-        gpu_node = GpuNode(api, settings.node)
+        gpu_node = GpuNodeWriter(api, settings.node)
         publisher = Publisher(gpu_node, SliceStore(api, settings.node), health.put)
         agent = stack.enter_context(_opened(settings, metrics, publisher))
-        ledger = Ledger(settings.state_dir / "claims")
+        ledger = ClaimIndex(settings.state_dir / "claims")
         driver = Driver(agent, functools.partial(read_claim, api), specs, _source(settings, agent), ledger)
         _recover(driver)
         plugin = Plugin(driver, health, settings.kubelet_root, publisher.soon)
@@ -109,16 +109,16 @@ def run(settings: Settings, told_to_stop: threading.Event) -> None:
         reclaim = Reclaim(
             settings.node, ledger, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.tell
         )
-        stack.enter_context(_running(Rounds("reclaim", reclaim.look, RECLAIM_S)))
+        stack.enter_context(_running(PeriodicTask("reclaim", reclaim.look, RECLAIM_S)))
         modes = ModeKeeper(gpu_node, agent, publisher.soon)
-        stack.enter_context(_running(Rounds("mig-mode", modes.look, MODES_S)))
+        stack.enter_context(_running(PeriodicTask("mig-mode", modes.look, MODES_S)))
         _log.info("serving", node=settings.node, gpus=len(agent.gpu_uuids()), endpoint=str(plugin.endpoint), port=port)
         while not told_to_stop.wait(_LOOK_S):
             if not plugin.serving():
                 raise SocketsGone(f"somebody removed {plugin.endpoint} or {plugin.registry}")
 
 
-def _locks(settings: Settings) -> Iterator[AgentLock]:
+def _locks(settings: AgentSettings) -> Iterator[AgentLock]:
     """Sockets and specs are this agent's alone; its state is locked by the Agent itself."""
     sockets = settings.kubelet_root / "plugins" / DRIVER
     yield AgentLock(sockets, "agent.lock", "give this one another --kubelet-root")
@@ -126,7 +126,7 @@ def _locks(settings: Settings) -> Iterator[AgentLock]:
 
 
 @contextmanager
-def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Iterator[Agent]:
+def _opened(settings: AgentSettings, metrics: Metrics, publisher: Publisher) -> Iterator[Agent]:
     settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if settings.simulate is not None:
         spec.ensure(settings.machine, settings.simulate, seed=settings.node)
@@ -145,7 +145,7 @@ def _opened(settings: Settings, metrics: Metrics, publisher: Publisher) -> Itera
 
 
 @contextmanager
-def _running(helper: Upkeep | Rounds) -> Iterator[None]:
+def _running(helper: Upkeep | PeriodicTask) -> Iterator[None]:
     helper.start()
     try:
         yield
@@ -153,7 +153,7 @@ def _running(helper: Upkeep | Rounds) -> Iterator[None]:
         helper.stop()
 
 
-def _source(settings: Settings, agent: Agent) -> EditSource:
+def _source(settings: AgentSettings, agent: Agent) -> EditSource:
     """The variables first: on a real GPU the driver's own tool has the last word."""
     if settings.simulate is not None:
         return Sources((Variables(), SimulatedGpus(settings.machine, settings.state_dir / "containers")))

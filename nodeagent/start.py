@@ -11,13 +11,13 @@ from pathlib import Path
 
 from nodeagent.agent import Agent
 from nodeagent.contract import environment
-from nodeagent.gpu.deadlines import Patience
-from nodeagent.gpu.events import Observer
+from nodeagent.gpu.deadlines import Deadlines
+from nodeagent.gpu.events import EventObserver
 from nodeagent.nvml import Nvml
 from nodeagent.shares import process_owner
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.time_slices import Compute
+from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import libraries
 
 
@@ -26,11 +26,11 @@ def open_agent(
     state_dir: Path,
     *,
     simulated: Path | None = None,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[EventObserver] = (),
     host_processes: bool = False,
-    compute: Compute = Compute.EVEN,
+    compute: ComputePolicy = ComputePolicy.EVEN,
     host_root: Path = Path("/"),
-    patience: Patience | None = None,
+    patience: Deadlines | None = None,
 ) -> Agent:
     """The agent of `node`, settled and ready.
 
@@ -44,9 +44,9 @@ def open_agent(
 
     Raises Busy where the driver does not even open, and what Agent raises.
     """
-    patience = patience or Patience()
+    patience = patience or Deadlines()
     if simulated is None:
-        ours = functools.partial(libraries.ours, gated=compute is not Compute.EVEN)
+        ours = functools.partial(libraries.ours, gated=compute is not ComputePolicy.EVEN)
         shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
         loaded = None if host_root == Path("/") else ctypes.CDLL(str(libraries.nvml_of_host(host_root)))
         nvml = patience.in_time(functools.partial(Nvml, loaded), patience.turn_s)

@@ -24,8 +24,8 @@ from typing import IO
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.hardware import NoGpus
-from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
-from nodeagent.shares.accounts import Books
+from nodeagent.nvml import GpuInfo, LibraryMissing, Nvml, NvmlError
+from nodeagent.shares.accounts import ShareAccounts
 from nodeagent.shares.host_shares import limit_of
 from nodeagent.shim import libraries, limits, placing, region
 from nodeagent.shim.libraries import MissingLibraries
@@ -49,7 +49,7 @@ class Wanted:
     mib: int | None = None
     gpu: str | None = None
 
-    def of(self, board: Board) -> int:
+    def of(self, board: GpuInfo) -> int:
         return self.mib if self.mib is not None else int(round((self.portion or 0) * board.memory_mib, 6))
 
 
@@ -77,7 +77,7 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told
 
 @dataclass(frozen=True)
 class _Share:
-    board: Board
+    board: GpuInfo
     mib: int
     folder: Path
     lock: IO[str]
@@ -95,7 +95,10 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         share = DeviceShare(board.uuid, Backing.SOFTWARE, mib / board.memory_mib, mib)
         placing.place(
-            mine, [limit_of(share, board, Books(mine).context(board.uuid))], libraries.ours(), libraries.drivers()
+            mine,
+            [limit_of(share, board, ShareAccounts(mine).context(board.uuid))],
+            libraries.ours(),
+            libraries.drivers(),
         )
     try:
         yield _Share(board, mib, mine, lock)
@@ -105,7 +108,7 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[Board, int]:
+def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[GpuInfo, int]:
     """The GPU and what it gives, in MiB. `given`: to other runs, by GPU UUID."""
     boards = [b for b in nvml.boards() if wanted.gpu in (None, str(b.index), b.uuid)]
     if not boards:
@@ -123,7 +126,7 @@ def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[Board
     return board, mib
 
 
-def _really_free(nvml: Nvml, board: Board) -> int:
+def _really_free(nvml: Nvml, board: GpuInfo) -> int:
     return board.memory_mib - nvml.readings(board.uuid).used_mib
 
 

@@ -20,7 +20,7 @@ NodeOf = Mapping[str, str]
 """The node's name by GPU UUID; empty where there is only the machine itself."""
 
 
-class NodeAgent(Protocol):
+class MachineAgent(Protocol):
     """What is shown as several nodes."""
 
     node: str
@@ -45,7 +45,7 @@ def node_of(simulated: Path) -> NodeOf:
 class AnyNodesAgent:
     """Takes allocations of every node to the one agent there is."""
 
-    agent: NodeAgent
+    agent: MachineAgent
 
     def prepare(self, allocation: Allocation) -> Prepared:
         return self.agent.prepare(replace(allocation, node=self.agent.node))
@@ -61,7 +61,7 @@ class AnyNodesAgent:
 class OneNode:
     """Reports the GPUs of one of the nodes, numbered from 0."""
 
-    agent: NodeAgent
+    agent: MachineAgent
     name: str
     node_of: NodeOf
 
@@ -80,7 +80,7 @@ class OneNode:
         )
 
 
-def reporters(agent: NodeAgent, nodes: NodeOf) -> Sequence[NodeAgent | OneNode]:
+def reporters(agent: MachineAgent, nodes: NodeOf) -> Sequence[MachineAgent | OneNode]:
     """One reporter per node: the agent itself where it is the only one."""
     names = dict.fromkeys(nodes.values())
     return [OneNode(agent, name, nodes) for name in names] or [agent]

@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from nodeagent.cdi.edits import DeviceNode, Edits
+from nodeagent.cdi.edits import ContainerEdits, DeviceNode
 from nodeagent.contract.allocation import Busy, Prepared, PreparedDevice, Unsupported
-from nodeagent.nvml import Board, HardwareInstance, NvmlError
+from nodeagent.nvml import GpuInfo, HardwareInstance, NvmlError
 from solver.model.cluster import Backing
 
 _GPU_MAJOR = 195  # since the first driver
@@ -23,30 +23,30 @@ _CONTROL_MINOR = 255
 _MINOR = re.compile(r"^DeviceFileMinor:\s*(\d+)\s*$", re.MULTILINE)
 
 
-class Hardware(Protocol):
+class GpuReader(Protocol):
     """What must be known of the GPUs. Methods raise NvmlError."""
 
-    def boards(self) -> tuple[Board, ...]: ...
-    def instances(self, board: Board) -> tuple[HardwareInstance, ...]: ...
+    def boards(self) -> tuple[GpuInfo, ...]: ...
+    def instances(self, board: GpuInfo) -> tuple[HardwareInstance, ...]: ...
 
 
 class RealGpus:
     """Device nodes for claims. `common` gives the rest, raising Unsupported; `proc` is the procfs."""
 
-    def __init__(self, hardware: Hardware, common: Callable[[], Edits], proc: Path = Path("/proc")) -> None:
+    def __init__(self, hardware: GpuReader, common: Callable[[], ContainerEdits], proc: Path = Path("/proc")) -> None:
         self._hardware, self._common, self._proc = hardware, common, proc
 
     def check(self) -> None:
         self._common()
         self._major("nvidia-uvm")
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         try:
             boards = {board.uuid: board for board in self._hardware.boards()}
             nodes = [node for device in prepared.devices for node in self._nodes(boards[device.gpu], device)]
         except (NvmlError, KeyError) as e:
             raise Busy(f"the driver does not tell the device nodes of claim {prepared.claim}: {e}") from e
-        return edits + self._common() + Edits(device_nodes=(*self._control(), *nodes))
+        return edits + self._common() + ContainerEdits(device_nodes=(*self._control(), *nodes))
 
     def forget(self, claim: str) -> None:
         return
@@ -60,7 +60,7 @@ class RealGpus:
         yield _node("/dev/nvidia-uvm", uvm, 0)
         yield _node("/dev/nvidia-uvm-tools", uvm, 1)
 
-    def _nodes(self, board: Board, device: PreparedDevice) -> Iterator[DeviceNode]:
+    def _nodes(self, board: GpuInfo, device: PreparedDevice) -> Iterator[DeviceNode]:
         yield _node(f"/dev/nvidia{board.minor}", _GPU_MAJOR, board.minor)
         if device.share.backing is not Backing.MIG:
             return

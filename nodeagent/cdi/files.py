@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from nodeagent.cdi.edits import Edits, spec
+from nodeagent.cdi.edits import ContainerEdits, spec
 from nodeagent.contract.wire import DRIVER
 from nodeagent.journal.durable import replace
 
@@ -25,7 +25,7 @@ class SpecFiles:
         self._directory = directory
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
 
-    def write(self, claim: str, edits: Edits) -> str:
+    def write(self, claim: str, edits: ContainerEdits) -> str:
         """Put a claim's spec in place. Returns the name that the kubelet hands to the runtime."""
         content = msgspec.json.format(msgspec.json.encode(spec(KIND, claim, edits)))
         path = self._path(claim)

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from nodeagent.cdi.edits import Edits, Mount
+from nodeagent.cdi.edits import CdiMount, ContainerEdits
 from nodeagent.contract.allocation import Busy, Prepared
-from nodeagent.nvml import Board, NvmlError
-from nodeagent.shares.accounts import Books
+from nodeagent.nvml import GpuInfo, NvmlError
+from nodeagent.shares.accounts import ShareAccounts
 from nodeagent.shares.host_shares import BOUNDED, limit_of
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
@@ -27,14 +27,14 @@ class SoftwareShares:
     boards  every GPU of the node. Raises NvmlError
     """
 
-    def __init__(self, books: Books, boards: Callable[[], tuple[Board, ...]]) -> None:
+    def __init__(self, books: ShareAccounts, boards: Callable[[], tuple[GpuInfo, ...]]) -> None:
         self._books = books
         self._boards = boards
 
     def check(self) -> None:
         return
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         """Raises MissingLibraries where ours or the driver's are not there."""
         shares = [d.share for d in prepared.devices if d.share.backing in BOUNDED]
         if not shares:
@@ -51,7 +51,7 @@ class SoftwareShares:
         ]
         mounts = placing.container_mounts(folder, given)
         placing.place(folder, gpus, libraries.ours(), _drivers(edits), container=True)
-        return msgspec.structs.replace(edits, mounts=msgspec.convert(mounts, tuple[Mount, ...]))
+        return msgspec.structs.replace(edits, mounts=msgspec.convert(mounts, tuple[CdiMount, ...]))
 
     def forget(self, claim: str) -> None:
         shutil.rmtree(self._books.directory / claim, ignore_errors=True)
@@ -60,7 +60,7 @@ class SoftwareShares:
         return {path.name for path in self._books.directory.glob("*")}
 
 
-def _drivers(edits: Edits) -> Libraries:
+def _drivers(edits: ContainerEdits) -> Libraries:
     """The driver's libraries among the mounts; container_mounts has seen that they are there."""
     paths = [Path(m.host_path) for m in edits.mounts if PurePosixPath(m.container_path).name.startswith("lib")]
     cuda = next(path for path in paths if path.name.startswith("libcuda.so."))

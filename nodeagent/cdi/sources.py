@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from nodeagent.cdi import edits as cdi
-from nodeagent.cdi.edits import READ_ONLY, Edits, Mount
+from nodeagent.cdi.edits import READ_ONLY, CdiMount, ContainerEdits
 from nodeagent.contract import environment
 from nodeagent.contract.allocation import Prepared
 
@@ -22,7 +22,7 @@ class EditSource(Protocol):
     def check(self) -> None:
         """Raises Unsupported, with what to do, where no container could be given a GPU here."""
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         """The edits with this part done. Raises AgentError or OSError."""
 
     def forget(self, claim: str) -> None:
@@ -38,12 +38,12 @@ class Variables:
     def check(self) -> None:
         return
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         variables = {k: v for k, v in prepared.environment.items() if k not in _OF_THE_HOST}
         limits = variables.get(environment.LIMITS)
         if limits is not None:
             variables[environment.LIMITS] = LIMITS
-            edits += Edits(mounts=(Mount(limits, LIMITS, READ_ONLY),))
+            edits += ContainerEdits(mounts=(CdiMount(limits, LIMITS, READ_ONLY),))
         return edits + cdi.environment(variables)
 
     def forget(self, claim: str) -> None:
@@ -63,7 +63,7 @@ class Sources:
         for source in self._sources:
             source.check()
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         for source in self._sources:
             edits = source.apply(prepared, edits)
         return edits

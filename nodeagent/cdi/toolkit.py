@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from nodeagent.cdi.edits import Edits
+from nodeagent.cdi.edits import ContainerEdits
 from nodeagent.contract.allocation import Unsupported
 
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--format=json")
@@ -24,7 +24,7 @@ _ADVICE = "install nvidia-container-toolkit on the node: it knows the driver's l
 
 
 class _Spec(msgspec.Struct, rename="camel"):
-    container_edits: Edits
+    container_edits: ContainerEdits
 
 
 class Toolkit:
@@ -34,16 +34,16 @@ class Toolkit:
         within = () if host_root == Path("/") else ("chroot", str(host_root))
         self._command: Sequence[str] = (*within, *_GENERATE)
         self._lock = threading.Lock()
-        self._known: Edits | None = None
+        self._known: ContainerEdits | None = None
 
-    def common(self) -> Edits:
+    def common(self) -> ContainerEdits:
         """Raises Unsupported with what to do about it."""
         with self._lock:
             if self._known is None:
                 self._known = self._ask()
             return self._known
 
-    def _ask(self) -> Edits:
+    def _ask(self) -> ContainerEdits:
         try:
             done = subprocess.run(self._command, capture_output=True, timeout=_LONGEST_S, check=True)
             return msgspec.json.decode(done.stdout, type=_Spec).container_edits

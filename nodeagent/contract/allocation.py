@@ -2,7 +2,7 @@
 
 AgentError            every refusal of the agent; `advice` says what the caller should do
 ├── Busy              a process or a neighbour is in the way: try again soon
-├── Stale             the allocation is not (or no longer) this node's to prepare: plan again
+├── StaleAllocation   the allocation is not (or no longer) this node's to prepare: plan again
 ├── Unsupported       this GPU or driver cannot do it: plan elsewhere
 └── Fenced            the GPU's state cannot be explained: plan elsewhere, tell an admin
 """
@@ -95,13 +95,19 @@ class AgentError(Exception):
 
     advice = Advice.RETRY
 
+    @property
+    def reason(self) -> str:
+        """The refusal's name in logs and metrics."""
+        return type(self).__name__
+
 
 class Busy(AgentError):
     advice = Advice.RETRY
 
 
-class Stale(AgentError):
+class StaleAllocation(AgentError):
     advice = Advice.PLAN_AGAIN
+    reason = "Stale"
 
 
 class Unsupported(AgentError):

@@ -20,7 +20,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """What was looked at and what was found. `fix`: what to do, "" where nothing is needed."""
 
     check: str
@@ -30,7 +30,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class ExaminedMachine:
     """Where to look.
 
     open_nvml  opens the driver's library. Raises LibraryMissing

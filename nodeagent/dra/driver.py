@@ -15,13 +15,13 @@ from typing import Protocol
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
 
-from nodeagent.cdi.edits import Edits
+from nodeagent.cdi.edits import ContainerEdits
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.sources import EditSource
-from nodeagent.contract.allocation import AgentError, Allocation, Busy, Prepared, Stale
+from nodeagent.contract.allocation import AgentError, Allocation, Busy, Prepared, StaleAllocation
 from nodeagent.contract.wire import AllocatedDevice, NotOurs, allocated_devices, allocation_from_json
-from nodeagent.dra.ledger import ClaimRef, Ledger
-from nodeagent.kubernetes.client import ApiError, Json, NotFound
+from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
+from nodeagent.kubernetes.client import ApiError, ApiNotFound, Json
 
 _UID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,62}")
 _LINGER_S = 0.1
@@ -37,7 +37,7 @@ class GivenDevice:
     cdi_ids: tuple[str, ...]
 
 
-class NodeAgent(Protocol):
+class ClaimPreparer(Protocol):
     def prepare(self, allocation: Allocation) -> Prepared: ...
     def unprepare(self, claim: str) -> None: ...
     def prepared(self) -> tuple[Prepared, ...]: ...
@@ -51,11 +51,11 @@ class Driver:
 
     def __init__(
         self,
-        agent: NodeAgent,
+        agent: ClaimPreparer,
         read: Callable[[str, str], Json],
         specs: SpecFiles,
         source: EditSource,
-        ledger: Ledger,
+        ledger: ClaimIndex,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._agent, self._read, self._specs, self._source, self._pause = agent, read, specs, source, pause
@@ -73,7 +73,7 @@ class Driver:
         for claim in set(self._source.remembered()) - set(claims):
             self._source.forget(claim)
         for prepared in held:
-            self._specs.write(prepared.claim, self._source.apply(prepared, Edits()))
+            self._specs.write(prepared.claim, self._source.apply(prepared, ContainerEdits()))
 
     def prepare(self, ref: ClaimRef) -> tuple[GivenDevice, ...]:
         """Raises AgentError with nothing half-done."""
@@ -81,7 +81,7 @@ class Driver:
         try:
             allocation, devices = allocation_from_json(claim), allocated_devices(claim)
         except NotOurs as e:
-            raise Stale(f"claim {ref.namespace}/{ref.name}: {e}") from e
+            raise StaleAllocation(f"claim {ref.namespace}/{ref.name}: {e}") from e
         self._source.check()
         known = self._specs.exists(ref.uid)
         try:
@@ -90,7 +90,7 @@ class Driver:
             raise Busy(f"cannot note the claim: {e}; free some space") from e
         prepared = self._agent.prepare(allocation)
         try:
-            cdi_id = self._specs.write(ref.uid, self._source.apply(prepared, Edits()))
+            cdi_id = self._specs.write(ref.uid, self._source.apply(prepared, ContainerEdits()))
         except (AgentError, OSError) as e:
             if not known:
                 with contextlib.suppress(AgentError, OSError):
@@ -123,20 +123,20 @@ class Driver:
         where = f"claim {ref.namespace}/{ref.name}"
         try:
             claim = self._read(ref.namespace, ref.name)
-        except NotFound as e:
-            raise Stale(f"{where} does not exist (any more)") from e
+        except ApiNotFound as e:
+            raise StaleAllocation(f"{where} does not exist (any more)") from e
         except ApiError as e:
             raise Busy(f"{where} cannot be read: {e}") from e
         uid = claim["metadata"]["uid"]
         if uid != ref.uid:
-            raise Stale(f"{where} was replaced: it is {uid} now, {ref.uid} was asked for")
+            raise StaleAllocation(f"{where} was replaced: it is {uid} now, {ref.uid} was asked for")
         return claim
 
 
 def _check(ref: ClaimRef) -> None:
     """A uid becomes a file's name."""
     if not _UID.fullmatch(ref.uid):
-        raise Stale(f"{ref.uid!r} is no uid of a claim")
+        raise StaleAllocation(f"{ref.uid!r} is no uid of a claim")
 
 
 def _given(devices: tuple[AllocatedDevice, ...], cdi_id: str) -> tuple[GivenDevice, ...]:

@@ -21,7 +21,7 @@ _VALID_S = 60  # three times unheard is unknown
 _LONGEST_TEXT = 1024
 
 
-class Call(Protocol):
+class StreamContext(Protocol):
     """The gRPC context of a stream, as far as it is used."""
 
     def is_active(self) -> bool: ...
@@ -58,7 +58,7 @@ class HealthService:
         return grpc.method_handlers_generic_handler(service, {"NodeWatchResources": method})
 
     def watch(
-        self, request: health_pb2.NodeWatchResourcesRequest, context: Call
+        self, request: health_pb2.NodeWatchResourcesRequest, context: StreamContext
     ) -> Iterator[health_pb2.NodeWatchResourcesResponse]:
         """Until the listener goes away."""
         context.add_callback(self._wake)
@@ -68,7 +68,7 @@ class HealthService:
             if seen and context.is_active():
                 yield health_pb2.NodeWatchResourcesResponse(devices=[_health(at, *entry) for entry in latest])
 
-    def _next(self, seen: int, context: Call) -> tuple[int, tuple[tuple[str, str, str], ...], int]:
+    def _next(self, seen: int, context: StreamContext) -> tuple[int, tuple[tuple[str, str, str], ...], int]:
         """What differs from `seen`, or the same again after a while: its version, the devices, the report's time."""
         with self._news:
             self._news.wait_for(lambda: self._version != seen or not context.is_active(), EVERY_S)

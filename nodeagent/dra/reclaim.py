@@ -13,9 +13,9 @@ import structlog
 
 from nodeagent.contract.allocation import AgentError
 from nodeagent.contract.wire import NotOurs, grant_from_json
-from nodeagent.dra.ledger import ClaimRef, Ledger
-from nodeagent.gpu.events import Event, Observer, What
-from nodeagent.kubernetes.client import ApiError, Json, NotFound
+from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
+from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
+from nodeagent.kubernetes.client import ApiError, ApiNotFound, Json
 from nodeagent.shares import process_owner
 
 EVERY_S = 30.0
@@ -41,11 +41,11 @@ class Reclaim:
     def __init__(
         self,
         node: str,
-        ledger: Ledger,
+        ledger: ClaimIndex,
         held: Callable[[], Collection[str]],
         read: Callable[[str, str], Json],
         release: Callable[[ClaimRef], None],
-        tell: Observer,
+        tell: EventObserver,
         *,
         working: Callable[[], Collection[str]] = process_owner.claims_at_work,
         clock: Callable[[], float] = time.monotonic,
@@ -80,7 +80,7 @@ class Reclaim:
         """Whether the claim is not, or no longer, on this node. Where the API server does not say: as before."""
         try:
             claim = self._read(ref.namespace, ref.name)
-        except NotFound:
+        except ApiNotFound:
             return True
         except ApiError:
             return ref.uid in self._lost
@@ -99,4 +99,4 @@ class Reclaim:
             _log.warning("a claim that is no more cannot be taken back yet", claim=ref.uid, name=name, error=str(e))
             return
         text = f"{name} is no more, nothing of it runs, and the kubelet did not ask: it was taken back"
-        self._tell(Event(What.RECLAIMED, claim=ref.uid, text=text))
+        self._tell(AgentEvent(EventKind.RECLAIMED, claim=ref.uid, text=text))

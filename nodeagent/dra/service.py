@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from nodeagent.contract.allocation import AgentError
+from nodeagent.dra.claim_index import ClaimRef
 from nodeagent.dra.driver import Driver, GivenDevice
 from nodeagent.dra.inflight import InFlight
-from nodeagent.dra.ledger import ClaimRef
 from nodeagent.dra.stubs import dra_pb2, dra_pb2_grpc
 
 PATIENCE_S = 40.0
@@ -24,7 +24,7 @@ _log = structlog.get_logger("nodeagent")
 A = TypeVar("A")
 
 
-class Call(Protocol):
+class CallContext(Protocol):
     """The gRPC context of a call, as far as it is used."""
 
     def time_remaining(self) -> float | None: ...
@@ -37,7 +37,7 @@ class DraService(dra_pb2_grpc.DRAPluginServicer):
         self._driver, self._inflight = driver, inflight
 
     def NodePrepareResources(  # noqa: N802, the protocol's name
-        self, request: dra_pb2.NodePrepareResourcesRequest, context: Call
+        self, request: dra_pb2.NodePrepareResourcesRequest, context: CallContext
     ) -> dra_pb2.NodePrepareResourcesResponse:
         """Make claims ready; their devices name what the container runtime is to inject."""
         claims = self._each(request.claims, "prepare", self._driver.prepare, context)
@@ -49,7 +49,7 @@ class DraService(dra_pb2_grpc.DRAPluginServicer):
         )
 
     def NodeUnprepareResources(  # noqa: N802, the protocol's name
-        self, request: dra_pb2.NodeUnprepareResourcesRequest, context: Call
+        self, request: dra_pb2.NodeUnprepareResourcesRequest, context: CallContext
     ) -> dra_pb2.NodeUnprepareResourcesResponse:
         """Take claims back."""
         claims = self._each(request.claims, "unprepare", self._driver.unprepare, context)
@@ -58,7 +58,7 @@ class DraService(dra_pb2_grpc.DRAPluginServicer):
         )
 
     def _each(
-        self, claims: Iterable[dra_pb2.Claim], kind: str, act: Callable[[ClaimRef], A], context: Call
+        self, claims: Iterable[dra_pb2.Claim], kind: str, act: Callable[[ClaimRef], A], context: CallContext
     ) -> list[tuple[str, A | None, str]]:
         """The outcome of every claim, all of them worked on side by side: uid, answer, error."""
         refs = [ClaimRef(c.namespace, c.name, c.uid) for c in claims]

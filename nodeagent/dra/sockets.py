@@ -11,10 +11,10 @@ from pathlib import Path
 import grpc
 
 from nodeagent.contract.wire import DRIVER
+from nodeagent.dra.claim_index import ClaimRef
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import SERVICES, HealthService
 from nodeagent.dra.inflight import InFlight
-from nodeagent.dra.ledger import ClaimRef
 from nodeagent.dra.registration import RegistrationService
 from nodeagent.dra.service import DraService
 from nodeagent.dra.stubs import dra_pb2_grpc, registration_pb2_grpc

@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Deadlines:
     """Seconds.
 
     turn_s    for a turn on a GPU, and for work that changes one; the kubelet gives up on a Prepare after 45 s

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class What(StrEnum):
+class EventKind(StrEnum):
     """Kinds of events.
 
     created, destroyed   a MIG instance; `seconds` in the driver
@@ -39,10 +39,10 @@ class What(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AgentEvent:
     """One thing that happened. `detail`: profile and start, the reason's kind; `text`: for people."""
 
-    what: What
+    what: EventKind
     gpu: str = ""
     claim: str = ""
     detail: str = ""
@@ -50,4 +50,4 @@ class Event:
     text: str = ""
 
 
-Observer = Callable[[Event], None]
+EventObserver = Callable[[AgentEvent], None]

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from nodeagent.contract.allocation import Busy, Fenced
-from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.gpu.managed_gpu import ManagedGpu
 
 R = TypeVar("R")
 
 
-class Turns:
+class GpuLocks:
     """Turns on one node's GPUs."""
 
-    def __init__(self, patience: Patience, clock: Callable[[], float]) -> None:
+    def __init__(self, patience: Deadlines, clock: Callable[[], float]) -> None:
         self._patience, self._clock = patience, clock
         self._questions: dict[object, threading.Lock] = collections.defaultdict(threading.Lock)
 

@@ -19,14 +19,14 @@ Bounds = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class GpuState:
     """One GPU at one moment."""
 
     gpu: Gpu
     processes: tuple[GpuProcess, ...] = ()
 
 
-def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, bounds: Bounds) -> Sight:
+def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, bounds: Bounds) -> GpuState:
     """Read the hardware and tell it with the record. Needs the GPU's turn. Raises NvmlError."""
     mode = mode_of(nvml, gpu)
     mig = mode is not None and mode.current
@@ -38,18 +38,18 @@ def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, bounds: Boun
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
     shown = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
     parts = tuple(replace(p, backing=_backing(bounds(p.claim, gpu.uuid))) for p in shown.parts)
-    return Sight(replace(shown, parts=parts, fenced=gpu.closed or waits_for_reset(gpu, mode)), processes)
+    return GpuState(replace(shown, parts=parts, fenced=gpu.closed or waits_for_reset(gpu, mode)), processes)
 
 
 def _backing(by_driver: bool) -> Backing:
     return Backing.DRIVER_LIMIT if by_driver else Backing.SOFTWARE
 
 
-def unseen(gpu: ManagedGpu, node: str, why: str) -> Sight:
+def unseen(gpu: ManagedGpu, node: str, why: str) -> GpuState:
     """A GPU that the driver does not show: fenced, with what its record holds."""
     mig = bool(gpu.record.owned)
     instances = tuple(_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG)
-    return Sight(replace(_gpu(gpu, node, mig, instances), fenced=why))
+    return GpuState(replace(_gpu(gpu, node, mig, instances), fenced=why))
 
 
 def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...]) -> Gpu:

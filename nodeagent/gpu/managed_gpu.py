@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nodeagent.contract.allocation import Busy, Fenced
-from nodeagent.gpu.events import Event, Observer, What
+from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
 from nodeagent.journal.journal import Journal
-from nodeagent.journal.records import Record
-from nodeagent.nvml import Board
+from nodeagent.journal.records import GpuRecord
+from nodeagent.nvml import GpuInfo
 from solver.model.geometry import GpuModel, Placement
 
 
-def _nobody(event: Event) -> None:
+def _nobody(event: AgentEvent) -> None:
     """Told, and told no further."""
 
 
@@ -35,14 +35,14 @@ class ManagedGpu:
 
     def __init__(
         self,
-        board: Board,
+        board: GpuInfo,
         model: GpuModel,
         journal: Journal | None,
         boot: str,
         fence: str = "",
         *,
         clock: Callable[[], float] = time.monotonic,
-        observer: Observer = _nobody,
+        observer: EventObserver = _nobody,
     ) -> None:
         self.board = board
         self.model = model
@@ -78,10 +78,10 @@ class ManagedGpu:
         """Fence the GPU, or with "" open it again."""
         if why != self.fence:
             self.fence = why
-            self.tell(What.FENCED if why else What.UNFENCED, text=why)
+            self.tell(EventKind.FENCED if why else EventKind.UNFENCED, text=why)
 
-    def tell(self, what: What, *, claim: str = "", detail: str = "", seconds: float = 0.0, text: str = "") -> None:
-        self._observer(Event(what, self.uuid, claim, detail, seconds, text))
+    def tell(self, what: EventKind, *, claim: str = "", detail: str = "", seconds: float = 0.0, text: str = "") -> None:
+        self._observer(AgentEvent(what, self.uuid, claim, detail, seconds, text))
 
     @property
     def journal(self) -> Journal:
@@ -91,8 +91,8 @@ class ManagedGpu:
         return self._journal
 
     @property
-    def record(self) -> Record:
-        return Record() if self._journal is None else self._journal.record
+    def record(self) -> GpuRecord:
+        return GpuRecord() if self._journal is None else self._journal.record
 
     @contextmanager
     def turn(self, seconds: float) -> Iterator[None]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodeagent.contract.allocation import Busy, Stale, Unsupported
-from nodeagent.gpu.events import What
+from nodeagent.contract.allocation import Busy, StaleAllocation, Unsupported
+from nodeagent.gpu.events import EventKind
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
-from nodeagent.journal.records import Entry, Hold, Owned, Record
-from nodeagent.nvml import HardwareInstance, InUse, MigMode, NoRoom, NotFound, Nvml, NvmlError
+from nodeagent.journal.records import Entry, GpuRecord, Hold, Owned
+from nodeagent.nvml import HardwareInstance, InsufficientResources, InUse, MigMode, Nvml, NvmlError, NvmlNotFound
 from solver.model.demand import DeviceShare
 from solver.model.geometry import Placement, Profile, legal
 
@@ -32,7 +32,7 @@ def prepare(nvml: Nvml, gpu: ManagedGpu, claim: str, name: str, share: DeviceSha
         if claim not in gpu.record.holds:
             gpu.journal.append(records.hold(Hold(claim, name, share, known.uuid, devices)))
             gpu.idle_since.pop(place, None)
-            gpu.tell(What.REUSED, claim=claim, detail=_at(place))
+            gpu.tell(EventKind.REUSED, claim=claim, detail=_at(place))
         return known.uuid
     present = settle(nvml, gpu)
     victims = _in_the_way(nvml, gpu, profile, place, present, claim)
@@ -99,7 +99,7 @@ def mode_of(nvml: Nvml, gpu: ManagedGpu) -> MigMode | None:
     return mode
 
 
-def _ours_half_made(record: Record, instance: HardwareInstance) -> bool:
+def _ours_half_made(record: GpuRecord, instance: HardwareInstance) -> bool:
     """A GPU instance without a compute instance where we were creating or destroying, or got stuck."""
     if instance.compute:
         return False
@@ -117,7 +117,7 @@ def owns(owned: Owned, instance: HardwareInstance) -> bool:
     return not instance.compute and (instance.gi, instance.profile) == (owned.gi, owned.profile)
 
 
-def _adopted(record: Record, present: Sequence[HardwareInstance]) -> list[Entry]:
+def _adopted(record: GpuRecord, present: Sequence[HardwareInstance]) -> list[Entry]:
     """An instance that we finished creating and did not live to record."""
     if record.intent is None or record.intent.create is None:
         return []
@@ -130,7 +130,7 @@ def _adopted(record: Record, present: Sequence[HardwareInstance]) -> list[Entry]
 def _profile(gpu: ManagedGpu, share: DeviceShare) -> Profile:
     profile = gpu.model.profile(share.profile or "")
     if profile is None or share.start not in profile.starts:
-        raise Stale(
+        raise StaleAllocation(
             f"{gpu.model.id} has no {share.profile} at {share.start}: the allocation was made for another GPU model"
         )
     return profile
@@ -139,15 +139,15 @@ def _profile(gpu: ManagedGpu, share: DeviceShare) -> Profile:
 def _alive(nvml: Nvml, owned: Owned) -> bool:
     try:
         return nvml.mig_device(owned.uuid) == owned.gi
-    except NotFound:
+    except NvmlNotFound:
         return False
 
 
 def _refuse_unless_free(nvml: Nvml, gpu: ManagedGpu, owned: Owned, claim: str) -> None:
-    """Raises Busy or Stale unless the instance is idle, or held by this very claim."""
+    """Raises Busy or StaleAllocation unless the instance is idle, or held by this very claim."""
     at = f"{owned.profile} at {owned.start} on GPU {gpu.uuid}"
     if owned.place in gpu.record.quarantined:
-        raise Stale(f"{at} is quarantined: {gpu.record.quarantined[owned.place]}")
+        raise StaleAllocation(f"{at} is quarantined: {gpu.record.quarantined[owned.place]}")
     holder = gpu.record.holder(owned.place)
     if holder is not None and holder.claim != claim:
         raise Busy(f"{at} is still held by {holder.name}: try again when it has stopped")
@@ -172,7 +172,7 @@ def _in_the_way(
     present: Sequence[HardwareInstance],
     claim: str,
 ) -> list[Owned]:
-    """The idle instances to destroy. Raises Busy or Stale where something else is in the way."""
+    """The idle instances to destroy. Raises Busy or StaleAllocation where something else is in the way."""
     wanted = profile.mask(place.start)
     for hold in gpu.record.holds.values():
         if hold.claim != claim and hold.mask & wanted:
@@ -182,7 +182,9 @@ def _in_the_way(
         owned = next((o for o in gpu.record.owned.values() if owns(o, i)), None)
         overlaps = bool(((1 << i.size) - 1) << i.start & wanted)
         if overlaps and owned is None:
-            raise Stale(f"{i.profile} at {i.start} on GPU {gpu.uuid} was not made by this agent and is in the way")
+            raise StaleAllocation(
+                f"{i.profile} at {i.start} on GPU {gpu.uuid} was not made by this agent and is in the way"
+            )
         if overlaps and owned is not None:
             _refuse_unless_free(nvml, gpu, owned, "")
             victims.append(owned)
@@ -200,7 +202,7 @@ def _rivals(
     while not legal(gpu.model, [place, *(Placement(i.profile, i.start) for i, o in kept if o not in chosen)]):
         rival = next((o for o in idle if o not in chosen and o.place not in gpu.record.quarantined), None)
         if rival is None:
-            raise Stale(f"{place.profile} at {place.start} does not go with what is on GPU {gpu.uuid}")
+            raise StaleAllocation(f"{place.profile} at {place.start} does not go with what is on GPU {gpu.uuid}")
         _refuse_processes(nvml, gpu, rival)
         chosen.append(rival)
     return chosen
@@ -218,10 +220,10 @@ def _destroy(nvml: Nvml, gpu: ManagedGpu, owned: Owned) -> None:
         if pids:
             raise Busy(f"{at} is used by process {pids[0]}: try again when it has ended") from e
         gpu.journal.append(records.quarantine(owned.place, STUCK))
-        gpu.tell(What.QUARANTINED, detail=_at(owned.place), text=STUCK)
-        raise Stale(f"{at} is quarantined: {STUCK}") from e
+        gpu.tell(EventKind.QUARANTINED, detail=_at(owned.place), text=STUCK)
+        raise StaleAllocation(f"{at} is quarantined: {STUCK}") from e
     gpu.idle_since.pop(owned.place, None)
-    gpu.tell(What.DESTROYED, detail=_at(owned.place), seconds=gpu.clock() - began)
+    gpu.tell(EventKind.DESTROYED, detail=_at(owned.place), seconds=gpu.clock() - began)
 
 
 def _at(place: Placement) -> str:
@@ -232,17 +234,19 @@ def _create(nvml: Nvml, gpu: ManagedGpu, profile: Profile, place: Placement) -> 
     began = gpu.clock()
     try:
         gi = nvml.create_gpu_instance(gpu.board, profile, place.start)
-    except NoRoom as e:
+    except InsufficientResources as e:
         raise Busy(f"the driver has no room for {place.profile} at {place.start} on GPU {gpu.uuid}: {e}") from e
     uuid = nvml.create_compute_instance(gpu.board, gi, profile)
-    gpu.tell(What.CREATED, detail=_at(place), seconds=gpu.clock() - began)
+    gpu.tell(EventKind.CREATED, detail=_at(place), seconds=gpu.clock() - began)
     return Owned(profile.name, place.start, profile.size, gi, uuid)
 
 
 def refuse_mode(nvml: Nvml, gpu: ManagedGpu, *, mig: bool) -> None:
-    """Raises Stale or Unsupported unless the GPU's MIG mode is the one that a share needs."""
+    """Raises StaleAllocation or Unsupported unless the GPU's MIG mode is the one that a share needs."""
     mode = mode_of(nvml, gpu)
     if mode is None and mig:
         raise Unsupported(f"GPU {gpu.uuid} ({gpu.board.name}) has no MIG")
     if mode is not None and mode.current != mig:
-        raise Stale(f"MIG mode of GPU {gpu.uuid} is {'on' if mode.current else 'off'}, the allocation needs the other")
+        raise StaleAllocation(
+            f"MIG mode of GPU {gpu.uuid} is {'on' if mode.current else 'off'}, the allocation needs the other"
+        )

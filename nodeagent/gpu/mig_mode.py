@@ -15,7 +15,7 @@ from enum import StrEnum
 from nodeagent.gpu import mig_instances
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
-from nodeagent.nvml import Board, HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
+from nodeagent.nvml import GpuInfo, HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
 
 
 class Outcome(StrEnum):
@@ -84,7 +84,7 @@ def waits_for_reset(gpu: ManagedGpu, mode: MigMode | None) -> str:
     return f"MIG mode {'on' if mode.pending else 'off'} waits for a GPU reset: {reset_command(gpu.board)}"
 
 
-def reset_command(board: Board) -> str:
+def reset_command(board: GpuInfo) -> str:
     """How an admin resets a GPU."""
     return f"nvidia-smi --gpu-reset -i {board.index}, or a reboot where the machine is virtual"
 

@@ -20,7 +20,7 @@ class ModeSwitch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ModeStatus:
     """What became of a wish. `message`: why it is pending or refused, and what to do."""
 
     wanted: bool
@@ -28,15 +28,15 @@ class Answer:
     message: str = ""
 
 
-def carry_out(agent: ModeSwitch, on: bool) -> Answer:
+def carry_out(agent: ModeSwitch, on: bool) -> ModeStatus:
     """Refused if any GPU refuses, else pending if any waits."""
     try:
         return _joined(on, agent.set_dynamic_mig(on))
     except AgentError as error:
-        return Answer(on, Outcome.REFUSED, str(error))
+        return ModeStatus(on, Outcome.REFUSED, str(error))
 
 
-def _joined(on: bool, changes: Sequence[ModeChange]) -> Answer:
+def _joined(on: bool, changes: Sequence[ModeChange]) -> ModeStatus:
     worst = max((c.outcome for c in changes), key=[Outcome.DONE, Outcome.PENDING, Outcome.REFUSED].index)
     reasons = "; ".join(f"GPU {c.index}: {c.reason}" for c in changes if c.outcome is worst and c.reason)
-    return Answer(on, worst, reasons)
+    return ModeStatus(on, worst, reasons)

@@ -6,7 +6,7 @@ import contextlib
 
 from nodeagent.contract.allocation import AgentError, Busy, Fenced, Unsupported
 from nodeagent.gpu import mig_instances, mig_mode
-from nodeagent.gpu.events import What
+from nodeagent.gpu.events import EventKind
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
 from nodeagent.nvml import InUse, NotPermitted, NotSupported, Nvml, NvmlError
@@ -35,7 +35,7 @@ def settle(nvml: Nvml, gpu: ManagedGpu) -> None:
         raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fence}") from e
     gpu.close_off("")
     if begun is not None:
-        gpu.tell(What.SETTLED, claim=begun.claim, text="finished or undid what was begun")
+        gpu.tell(EventKind.SETTLED, claim=begun.claim, text="finished or undid what was begun")
 
 
 def settle_if_needed(nvml: Nvml, gpu: ManagedGpu) -> None:

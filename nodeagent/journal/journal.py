@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nodeagent.contract.allocation import AgentError
 from nodeagent.journal.durable import replace, sync_directory, write_all
-from nodeagent.journal.records import Entry, Record
+from nodeagent.journal.records import Entry, GpuRecord
 
 _LONG = 2000  # lines
 
@@ -31,7 +31,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.record = Record()
+        self.record = GpuRecord()
         self._lines = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:

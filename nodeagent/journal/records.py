@@ -66,7 +66,7 @@ class Intent:
 
 
 @dataclass(slots=True)
-class Record:
+class GpuRecord:
     """Everything remembered of one GPU.
 
     quarantined  why an instance of ours may not be touched, by place

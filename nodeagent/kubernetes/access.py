@@ -11,12 +11,12 @@ from pathlib import Path
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class NoAccess(Exception):
+class NoApiAccess(Exception):
     """There is no cluster to talk to. The text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ApiAccess:
     """An API server and our credentials for it.
 
     authorization  the header's value, asked for at every request: tokens are rotated
@@ -29,17 +29,17 @@ class Access:
     server_name: str | None = None
 
 
-def in_cluster(account: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ) -> Access:
-    """The access of a pod. Raises NoAccess outside of one."""
+def in_cluster(account: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ) -> ApiAccess:
+    """The access of a pod. Raises NoApiAccess outside of one."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise NoAccess("this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig")
+        raise NoApiAccess("this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig")
     try:
         trust = ssl.create_default_context(cafile=str(account / "ca.crt"))
         (account / "token").read_bytes()
     except OSError as e:
-        raise NoAccess(f"the pod has no service account token: {e}; set automountServiceAccountToken: true") from e
-    return Access(
+        raise NoApiAccess(f"the pod has no service account token: {e}; set automountServiceAccountToken: true") from e
+    return ApiAccess(
         url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         trust=trust,
         authorization=lambda: "Bearer " + (account / "token").read_text(encoding="ascii").strip(),

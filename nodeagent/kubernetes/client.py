@@ -1,10 +1,10 @@
 """The agent's choke point to the Kubernetes API: requests in, JSON out, from any thread.
 
 ApiError         the server refused; `status` and `reason` are its own
-├── NotFound     404
-├── Conflict     409: it is there already, or is not what it was
-├── Forbidden    401, 403: a permission is missing
-└── Unreachable  no answer, a proxy's, or "come back later"
+├── ApiNotFound     404
+├── ApiConflict     409: it exists already, or its resourceVersion is another
+├── ApiForbidden    401, 403: a permission is missing
+└── ApiUnreachable  no answer, a proxy's answer, or "try again later"
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from nodeagent.kubernetes.access import Access
+from nodeagent.kubernetes.access import ApiAccess
 
 Json = dict[str, Any]
 
@@ -36,29 +36,35 @@ class ApiError(Exception):
         self.status, self.reason = status, reason
 
 
-class NotFound(ApiError):
+class ApiNotFound(ApiError):
     pass
 
 
-class Conflict(ApiError):
+class ApiConflict(ApiError):
     pass
 
 
-class Forbidden(ApiError):
+class ApiForbidden(ApiError):
     pass
 
 
-class Unreachable(ApiError):
+class ApiUnreachable(ApiError):
     pass
 
 
-_ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, **dict.fromkeys(_LATER, Unreachable)}
+_ERRORS = {
+    401: ApiForbidden,
+    403: ApiForbidden,
+    404: ApiNotFound,
+    409: ApiConflict,
+    **dict.fromkeys(_LATER, ApiUnreachable),
+}
 
 
-class Api:
+class KubernetesClient:
     """One API server. Every method raises ApiError."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: ApiAccess) -> None:
         self._access = access
         self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
         self._http = httpx.Client(
@@ -106,7 +112,7 @@ class Api:
                 method, path, params=query, content=content, headers=headers, extensions=self._extensions
             )
         except (httpx.HTTPError, OSError) as e:
-            raise Unreachable(f"the API server does not answer: {e or type(e).__name__}") from e
+            raise ApiUnreachable(f"the API server does not answer: {e or type(e).__name__}") from e
         if answer.status_code >= 300:
             raise _error(method, path, answer.status_code, answer.content)
         return _json(answer.content)
@@ -116,7 +122,7 @@ def _json(content: bytes) -> Json:
     try:
         return msgspec.json.decode(content, type=Json)
     except msgspec.MsgspecError as e:
-        raise Unreachable(f"the API server's answer is no JSON: {e}") from e
+        raise ApiUnreachable(f"the API server's answer is no JSON: {e}") from e
 
 
 def _error(method: str, path: str, status: int, content: bytes) -> ApiError:

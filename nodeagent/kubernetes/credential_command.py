@@ -18,36 +18,38 @@ _EARLY = timedelta(seconds=60)
 """A token that ends this soon is asked for anew."""
 
 
-class Variable(Struct):
+class ExecVariable(Struct):
     name: str
     value: str
 
 
-class Command(Struct):
+class CredentialCommand(Struct):
     """`user.exec` of a kubeconfig."""
 
     command: str
     api: str = field(name="apiVersion", default="client.authentication.k8s.io/v1")
     args: list[str] | None = None
-    env: list[Variable] | None = None
+    env: list[ExecVariable] | None = None
     hint: str = field(name="installHint", default="")
 
 
-class Status(Struct):
+class TokenStatus(Struct):
     token: str
     ends: datetime | None = field(name="expirationTimestamp", default=None)
 
 
 class Credential(Struct):
-    status: Status
+    status: TokenStatus
 
 
 class CommandTokens:
     """The newest token of a command, run again before that one ends. From any thread."""
 
-    def __init__(self, command: Command, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, command: CredentialCommand, folder: Path, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._command, self._folder, self._now = command, folder, now
-        self._newest: Status | None = None
+        self._newest: TokenStatus | None = None
         self._lock = threading.Lock()
 
     def token(self) -> str:
@@ -57,7 +59,7 @@ class CommandTokens:
                 self._newest = self._run()
             return self._newest.token
 
-    def _run(self) -> Status:
+    def _run(self) -> TokenStatus:
         asked = {"apiVersion": self._command.api, "kind": "ExecCredential", "spec": {"interactive": False}}
         environ = {**os.environ, **{v.name: v.value for v in self._command.env or ()}}
         environ["KUBERNETES_EXEC_INFO"] = msgspec.json.encode(asked).decode()

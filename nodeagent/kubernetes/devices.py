@@ -13,7 +13,7 @@ from solver.model.geometry import GpuModel
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class NodeDevice:
     """`trouble`: why it should not be counted on, "" where it may. `instance`: None but for MIG."""
 
     name: str
@@ -24,23 +24,23 @@ class Device:
     trouble: str = ""
 
 
-def devices(report: NodeReport) -> Iterator[Device]:
+def devices(report: NodeReport) -> Iterator[NodeDevice]:
     for gpu in report.gpus:
         yield from _of(gpu, report.models[gpu.model])
 
 
-def _of(gpu: Gpu, model: GpuModel) -> Iterator[Device]:
+def _of(gpu: Gpu, model: GpuModel) -> Iterator[NodeDevice]:
     whole = DeviceShare(gpu.uuid, Backing.WHOLE, 1.0, gpu.memory_mib)
-    yield Device(device_name(gpu.index, whole), "gpu", gpu, gpu.memory_mib, trouble=gpu.fenced)
+    yield NodeDevice(device_name(gpu.index, whole), "gpu", gpu, gpu.memory_mib, trouble=gpu.fenced)
     for instance in gpu.instances:
         share = DeviceShare(gpu.uuid, Backing.MIG, 0, 0, instance.profile, instance.start, instance.size)
         profile = model.profile(instance.profile)
         memory = (profile.memory_mib if profile else None) or 0
-        yield Device(device_name(gpu.index, share), "mig", gpu, memory, instance, gpu.fenced or _trouble(instance))
+        yield NodeDevice(device_name(gpu.index, share), "mig", gpu, memory, instance, gpu.fenced or _trouble(instance))
     if gpu.parts:
         share = DeviceShare(gpu.uuid, Backing.SOFTWARE, 0, 0)
         memory = sum(part.memory_mib for part in gpu.parts)
-        yield Device(device_name(gpu.index, share), "share", gpu, memory, trouble=gpu.fenced)
+        yield NodeDevice(device_name(gpu.index, share), "share", gpu, memory, trouble=gpu.fenced)
 
 
 def _trouble(instance: Instance) -> str:

@@ -8,18 +8,18 @@ from typing import Any
 
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION, report_to_json
-from nodeagent.kubernetes.client import Api, ApiError, Conflict, Json, NotFound
+from nodeagent.kubernetes.client import ApiConflict, ApiError, ApiNotFound, Json, KubernetesClient
 
 _PATH = f"/apis/{API_VERSION}/gpunodes"
 
 
-class GpuNode:
+class GpuNodeWriter:
     """One GpuNode, made where there is none. Methods raise ApiError. `uid`: its own, once it was written.
 
     spec, status  as the answer to the last write had them: what admins wish is heard of with every heartbeat
     """
 
-    def __init__(self, api: Api, node: str) -> None:
+    def __init__(self, api: KubernetesClient, node: str) -> None:
         self._api, self._node = api, node
         self._report: NodeReport | None = None
         self.spec: Json = {}
@@ -50,7 +50,7 @@ class GpuNode:
     def _write(self, fields: Json) -> None:
         try:
             written = self._patch(fields)
-        except NotFound:
+        except ApiNotFound:
             self._create()
             self.uid = ""
             written = self._patch(fields)
@@ -60,9 +60,9 @@ class GpuNode:
     def _create(self) -> None:
         try:
             self._api.create(_PATH, {"apiVersion": API_VERSION, "kind": "GpuNode", "metadata": {"name": self._node}})
-        except Conflict:
+        except ApiConflict:
             return
-        except NotFound as e:
+        except ApiNotFound as e:
             raise ApiError("the cluster does not know GpuNodes: install migctl's custom resources") from e
 
     def _patch(self, fields: Json) -> Json:

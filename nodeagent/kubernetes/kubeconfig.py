@@ -16,11 +16,11 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from nodeagent.kubernetes.access import Access, NoAccess
-from nodeagent.kubernetes.credential_command import Command, CommandTokens
+from nodeagent.kubernetes.access import ApiAccess, NoApiAccess
+from nodeagent.kubernetes.credential_command import CommandTokens, CredentialCommand
 
 
-class Cluster(Struct, rename="kebab"):
+class ClusterEntry(Struct, rename="kebab"):
     server: str
     certificate_authority: str | None = None
     certificate_authority_data: bytes | None = None
@@ -28,36 +28,36 @@ class Cluster(Struct, rename="kebab"):
     tls_server_name: str | None = None
 
 
-class User(Struct, rename="kebab"):
+class UserEntry(Struct, rename="kebab"):
     token: str | None = None
     token_file: str | None = field(name="tokenFile", default=None)
     client_certificate: str | None = None
     client_certificate_data: bytes | None = None
     client_key: str | None = None
     client_key_data: bytes | None = None
-    command: Command | None = field(name="exec", default=None)
+    command: CredentialCommand | None = field(name="exec", default=None)
     username: str | None = None
     provider: dict[str, object] | None = field(name="auth-provider", default=None)
 
 
-class Context(Struct):
+class ContextEntry(Struct):
     cluster: str
     user: str = ""
 
 
 class NamedCluster(Struct):
     name: str
-    cluster: Cluster
+    cluster: ClusterEntry
 
 
 class NamedUser(Struct):
     name: str
-    user: User
+    user: UserEntry
 
 
 class NamedContext(Struct):
     name: str
-    context: Context
+    context: ContextEntry
 
 
 class Kubeconfig(Struct):
@@ -70,27 +70,27 @@ class Kubeconfig(Struct):
 Named = TypeVar("Named", NamedCluster, NamedUser, NamedContext)
 
 
-def from_kubeconfig(path: Path, context: str | None = None) -> Access:
-    """The access that kubectl would have. Raises NoAccess."""
+def from_kubeconfig(path: Path, context: str | None = None) -> ApiAccess:
+    """The access that kubectl would have. Raises NoApiAccess."""
     try:
         config = msgspec.yaml.decode(path.read_bytes(), type=Kubeconfig)
         return _access(config, context or config.current, path.parent)
     except (
-        NoAccess,
+        NoApiAccess,
         OSError,
         ValueError,
     ) as e:  # msgspec's, ssl's and yaml's errors about what is in it are ValueErrors
-        raise NoAccess(f"cannot use the kubeconfig {path}: {e}") from e
+        raise NoApiAccess(f"cannot use the kubeconfig {path}: {e}") from e
 
 
-def _access(config: Kubeconfig, context: str, folder: Path) -> Access:
-    """Relative paths start at `folder`. Raises NoAccess, OSError, ValueError."""
+def _access(config: Kubeconfig, context: str, folder: Path) -> ApiAccess:
+    """Relative paths start at `folder`. Raises NoApiAccess, OSError, ValueError."""
     if not context:
-        raise NoAccess("it has no current-context: give --context")
+        raise NoApiAccess("it has no current-context: give --context")
     chosen = _named("context", context, config.contexts).context
     cluster = _named("cluster", chosen.cluster, config.clusters).cluster
-    user = _named("user", chosen.user, config.users).user if chosen.user else User()
-    return Access(
+    user = _named("user", chosen.user, config.users).user if chosen.user else UserEntry()
+    return ApiAccess(
         url=cluster.server.rstrip("/"),
         trust=_trust(cluster, user, folder),
         authorization=_authorization(user, folder),
@@ -102,10 +102,10 @@ def _named(kind: str, name: str, entries: Sequence[Named]) -> Named:
     for entry in entries:
         if entry.name == name:
             return entry
-    raise NoAccess(f"it has no {kind} named {name!r}")
+    raise NoApiAccess(f"it has no {kind} named {name!r}")
 
 
-def _trust(cluster: Cluster, user: User, folder: Path) -> ssl.SSLContext:
+def _trust(cluster: ClusterEntry, user: UserEntry, folder: Path) -> ssl.SSLContext:
     authority = cluster.certificate_authority
     trust = ssl.create_default_context(
         cafile=str(folder / authority) if authority and not cluster.certificate_authority_data else None,
@@ -134,7 +134,7 @@ def _as_file(data: bytes | None, path: str | None, folder: Path) -> Iterator[Pat
         yield Path(file.name)
 
 
-def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
+def _authorization(user: UserEntry, folder: Path) -> Callable[[], str | None]:
     if user.command is not None:
         tokens = CommandTokens(user.command, folder)
         return lambda: f"Bearer {tokens.token()}"
@@ -145,5 +145,5 @@ def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
         file = folder / user.token_file
         return lambda: f"Bearer {file.read_text(encoding='ascii').strip()}"
     if user.username or user.provider:
-        raise NoAccess("its user has a password or an auth-provider, which Kubernetes no longer takes: use a token")
+        raise NoApiAccess("its user has a password or an auth-provider, which Kubernetes no longer takes: use a token")
     return lambda: None

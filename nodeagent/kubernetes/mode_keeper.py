@@ -9,7 +9,7 @@ import structlog
 from nodeagent.gpu.mig_mode import Outcome
 from nodeagent.gpu.mode_switch import ModeSwitch, carry_out
 from nodeagent.kubernetes.client import ApiError, Json
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 
 EVERY_S = 2.0
 
@@ -22,7 +22,7 @@ class ModeKeeper:
     changed  is told once a mode may be another: a heartbeat is due
     """
 
-    def __init__(self, node: GpuNode, agent: ModeSwitch, changed: Callable[[], None]) -> None:
+    def __init__(self, node: GpuNodeWriter, agent: ModeSwitch, changed: Callable[[], None]) -> None:
         self._node, self._agent, self._changed = node, agent, changed
         self._told: Json | None = None
         self._heard = True

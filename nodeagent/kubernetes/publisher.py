@@ -15,9 +15,9 @@ import structlog
 
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.kubernetes.client import ApiError
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import specs
 from nodeagent.nvml import NvmlError
@@ -25,7 +25,7 @@ from nodeagent.nvml import NvmlError
 LOOK_S = 10.0
 HEARTBEAT_S = 20.0
 
-_NEWS = frozenset(What) - {What.REFUSED, What.OVERSTEPPED}
+_NEWS = frozenset(EventKind) - {EventKind.REFUSED, EventKind.OVERSTEPPED}
 
 _log = structlog.get_logger("nodeagent")
 
@@ -35,7 +35,7 @@ class Publisher:
 
     def __init__(
         self,
-        gpu_node: GpuNode,
+        gpu_node: GpuNodeWriter,
         slices: SliceStore,
         seen: Callable[[NodeReport], None] = lambda report: None,
         *,
@@ -55,7 +55,7 @@ class Publisher:
         self._over = False
         self._thread: threading.Thread | None = None
 
-    def observer(self, event: Event) -> None:
+    def observer(self, event: AgentEvent) -> None:
         if event.what in _NEWS:
             self._look = True
             self._news.set()

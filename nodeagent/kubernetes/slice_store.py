@@ -8,7 +8,7 @@ import hashlib
 import msgspec
 
 from nodeagent.contract.wire import DRIVER
-from nodeagent.kubernetes.client import Api, Json, NotFound
+from nodeagent.kubernetes.client import ApiNotFound, Json, KubernetesClient
 from nodeagent.kubernetes.slices import API_VERSION
 
 _PATH = f"/apis/{API_VERSION}/resourceslices"
@@ -19,7 +19,7 @@ _LONGEST = 220  # of a name: room is left for the driver's name and a number
 class SliceStore:
     """The slices of one node. The pool's generation grows with every change, as readers expect."""
 
-    def __init__(self, api: Api, node: str) -> None:
+    def __init__(self, api: KubernetesClient, node: str) -> None:
         self._api, self._node = api, node
 
     def keep(self, specs: list[Json], owner: Json) -> bool:
@@ -38,7 +38,7 @@ class SliceStore:
             metadata = {"name": name, "ownerReferences": [owner], "annotations": {_MARK: _mark(spec)}}
             self._write(metadata, {**spec, "pool": pool}, stored.get(name))
         for name in stored.keys() - set(names):
-            with contextlib.suppress(NotFound):
+            with contextlib.suppress(ApiNotFound):
                 self._api.delete(f"{_PATH}/{name}")
         return True
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import DRIVER
 from nodeagent.kubernetes.client import Json
-from nodeagent.kubernetes.devices import Device, devices
+from nodeagent.kubernetes.devices import NodeDevice, devices
 
 API_VERSION = "resource.k8s.io/v1"
 DEVICES_PER_SLICE = 64
@@ -28,7 +28,7 @@ def specs(report: NodeReport) -> list[Json]:
     return [{"driver": DRIVER, "nodeName": report.node, "pool": pool, "devices": page} for page in pages]
 
 
-def _device(device: Device, report: NodeReport) -> Json:
+def _device(device: NodeDevice, report: NodeReport) -> Json:
     gpu, model = device.gpu, report.models[device.gpu.model]
     attributes: Json = {
         "type": {"string": device.kind},

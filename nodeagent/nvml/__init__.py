@@ -9,32 +9,32 @@ instances.py  MIG: mode and instances
 """
 
 from nodeagent.nvml.errors import (
+    InsufficientResources,
     InUse,
     LibraryMissing,
     Lost,
-    NoRoom,
-    NotFound,
     NotPermitted,
     NotSupported,
     NvmlError,
+    NvmlNotFound,
     TimedOut,
 )
-from nodeagent.nvml.facts import Board, HardwareInstance, MigMode, Process, Readings, XidError
+from nodeagent.nvml.facts import GpuInfo, HardwareInstance, MigMode, Process, Readings, XidError
 from nodeagent.nvml.instances import Nvml
 
 __all__ = [
-    "Board",
+    "GpuInfo",
     "HardwareInstance",
     "InUse",
+    "InsufficientResources",
     "LibraryMissing",
     "Lost",
     "MigMode",
-    "NoRoom",
-    "NotFound",
     "NotPermitted",
     "NotSupported",
     "Nvml",
     "NvmlError",
+    "NvmlNotFound",
     "Process",
     "Readings",
     "TimedOut",

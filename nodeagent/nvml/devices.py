@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from nodeagent.nvml.bindings import give_back, load
 from nodeagent.nvml.errors import checked
-from nodeagent.nvml.facts import Board, Process, Readings, XidError
+from nodeagent.nvml.facts import GpuInfo, Process, Readings, XidError
 from solver.model.geometry import Engines, GpuModel, Profile
 
 R = TypeVar("R")
@@ -64,19 +64,19 @@ class Devices:
         """How many GPUs there are."""
         return int(self._nvml.nvmlDeviceGetCount())
 
-    def boards(self) -> tuple[Board, ...]:
+    def boards(self) -> tuple[GpuInfo, ...]:
         """Every GPU, in NVML's order."""
         return tuple(self.board(i) for i in range(self.count()))
 
     @checked
-    def board(self, index: int) -> Board:
+    def board(self, index: int) -> GpuInfo:
         n = self._nvml
         device = n.nvmlDeviceGetHandleByIndex(index)
         uuid = str(n.nvmlDeviceGetUUID(device))
         with self._lock:
             self._devices[uuid] = device
         reserved = self._told(lambda: n.nvmlDeviceGetMemoryInfo(device, version=n.nvmlMemory_v2).reserved)
-        return Board(
+        return GpuInfo(
             uuid=uuid,
             index=index,
             minor=n.nvmlDeviceGetMinorNumber(device),
@@ -109,7 +109,7 @@ class Devices:
         return bool(status == n.NVML_P2P_STATUS_OK)
 
     @checked
-    def model(self, board: Board) -> GpuModel:
+    def model(self, board: GpuInfo) -> GpuModel:
         """The GPU's model with its live profile table; readable with MIG off."""
         with self._lock:
             known = self._models.get(board.uuid)
@@ -119,7 +119,7 @@ class Devices:
                 self._models[board.uuid] = known
         return known
 
-    def _read_model(self, board: Board) -> GpuModel:
+    def _read_model(self, board: GpuInfo) -> GpuModel:
         profiles = tuple(self._read_profiles(self._device(board.uuid)))
         full = max((p for p in profiles if not p.variant), key=lambda p: p.size, default=None)
         return GpuModel(

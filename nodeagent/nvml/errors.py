@@ -2,11 +2,11 @@
 
 NvmlError                  any other return code; `code` is NVML's
 ├── LibraryMissing         no libnvidia-ml.so.1, or no driver behind it
-├── NotFound               no such GPU or instance (any more)
+├── NvmlNotFound           no such GPU or instance (any more)
 ├── NotSupported           this GPU, driver or MIG mode does not do it
 ├── NotPermitted           needs CAP_SYS_ADMIN
 ├── InUse                  a process holds it
-├── NoRoom                 no free placement (also: exactly that instance exists already)
+├── InsufficientResources  no free placement (also: exactly that instance exists already)
 ├── Lost                   the GPU fell off the bus or must be reset
 └── TimedOut               nothing happened in time
 """
@@ -33,7 +33,7 @@ class LibraryMissing(NvmlError):
     pass
 
 
-class NotFound(NvmlError):
+class NvmlNotFound(NvmlError):
     pass
 
 
@@ -49,7 +49,7 @@ class InUse(NvmlError):
     pass
 
 
-class NoRoom(NvmlError):
+class InsufficientResources(NvmlError):
     pass
 
 
@@ -63,8 +63,8 @@ class TimedOut(NvmlError):
 
 _FUNCTION_NOT_FOUND = 13
 _ERRORS: dict[int, type[NvmlError]] = {
-    3: NotSupported, 4: NotPermitted, 6: NotFound, 9: LibraryMissing, 10: TimedOut, 12: LibraryMissing,
-    13: NotSupported, 15: Lost, 16: Lost, 18: LibraryMissing, 19: InUse, 23: NoRoom,
+    3: NotSupported, 4: NotPermitted, 6: NvmlNotFound, 9: LibraryMissing, 10: TimedOut, 12: LibraryMissing,
+    13: NotSupported, 15: Lost, 16: Lost, 18: LibraryMissing, 19: InUse, 23: InsufficientResources,
 }  # fmt: skip
 
 

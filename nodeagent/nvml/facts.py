@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class GpuInfo:
     """A GPU's lasting facts.
 
     bus_id        as the driver writes it: 00000000:07:00.0

@@ -10,8 +10,8 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.nvml.errors import NotFound, NvmlError, checked, error_for
-from nodeagent.nvml.facts import Board, HardwareInstance, MigMode
+from nodeagent.nvml.errors import NvmlError, NvmlNotFound, checked, error_for
+from nodeagent.nvml.facts import GpuInfo, HardwareInstance, MigMode
 from nodeagent.nvml.memory_limits import MemoryLimits
 from solver.model.geometry import Profile
 
@@ -46,7 +46,7 @@ class Nvml(MemoryLimits):
         return MigMode(bool(current), bool(pending))
 
     @checked
-    def instances(self, board: Board) -> tuple[HardwareInstance, ...]:
+    def instances(self, board: GpuInfo) -> tuple[HardwareInstance, ...]:
         """Every GPU instance, half-made ones included, by start.
 
         Raises NvmlError where one belongs to no profile that the driver named.
@@ -114,8 +114,8 @@ class Nvml(MemoryLimits):
         return int(self._nvml.nvmlDeviceGetGpuInstanceId(self._nvml.nvmlDeviceGetHandleByUUID(uuid)))
 
     @checked
-    def create_gpu_instance(self, board: Board, profile: Profile, start: int) -> int:
-        """Returns its id. Raises NoRoom where something overlaps."""
+    def create_gpu_instance(self, board: GpuInfo, profile: Profile, start: int) -> int:
+        """Returns its id. Raises InsufficientResources where something overlaps."""
         n = self._nvml
         place = n.c_nvmlGpuInstancePlacement_t(start, profile.size)
         handle = n.nvmlDeviceCreateGpuInstanceWithPlacement(
@@ -124,7 +124,7 @@ class Nvml(MemoryLimits):
         return int(n.nvmlGpuInstanceGetInfo(handle).id)
 
     @checked
-    def create_compute_instance(self, board: Board, gi: int, profile: Profile) -> str:
+    def create_compute_instance(self, board: GpuInfo, gi: int, profile: Profile) -> str:
         """The one compute instance that spans the GPU instance. Returns the MIG device's UUID."""
         n = self._nvml
         handle = n.nvmlDeviceGetGpuInstanceById(self._device(board.uuid), gi)
@@ -135,7 +135,7 @@ class Nvml(MemoryLimits):
         for mig in self._mig_devices(board.uuid):
             if mig.gi == gi:
                 return mig.uuid
-        raise NotFound(f"GPU instance {gi} has no MIG device after its creation")
+        raise NvmlNotFound(f"GPU instance {gi} has no MIG device after its creation")
 
     @checked
     def destroy_compute_instance(self, gpu: str, gi: int, ci: int) -> None:

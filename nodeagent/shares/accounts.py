@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nodeagent.contract.allocation import NodeReport
-from nodeagent.shares.time_slices import Turn
+from nodeagent.shares.time_slices import TimeSlice
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import by_host_pid, reconcile
 from nodeagent.shim.region import Holder
@@ -20,7 +20,7 @@ _FIRST_CONTEXT = 512 * _MIB  # what a CUDA context takes on a data-centre GPU, u
 _DRIFT_WORTH_SAYING = 256 * _MIB
 
 
-class Books:
+class ShareAccounts:
     """Reads and corrects the accounts below `directory`.
 
     drift  bytes that the driver saw beyond the corrected books at the last look, by claim and GPU
@@ -54,7 +54,7 @@ class Books:
         self.drift = drift
         return {claim: "; ".join(said) for claim, said in remarks.items() if said}
 
-    def set_turn(self, claim: str, gpu: str, turn: Turn) -> None:
+    def set_turn(self, claim: str, gpu: str, turn: TimeSlice) -> None:
         """Tell a claim when its launches may pass. One whose accounts cannot be written goes on as it was."""
         with contextlib.suppress(OSError, ValueError):
             region.set_turn(placing.accounts(self.directory / claim), gpu, *turn)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from nodeagent.journal.journal import NotRecorded
 from nodeagent.journal.records import Hold
-from nodeagent.nvml import Board
-from nodeagent.shares.accounts import Books
-from nodeagent.shares.time_slices import Compute, turns
+from nodeagent.nvml import GpuInfo
+from nodeagent.shares.accounts import ShareAccounts
+from nodeagent.shares.time_slices import ComputePolicy, time_slices
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
@@ -40,13 +40,13 @@ class HostShares:
         directory: Path,
         ours: Callable[[], Libraries] = libraries.ours,
         drivers: Callable[[], Libraries] = libraries.drivers,
-        compute: Compute = Compute.EVEN,
+        compute: ComputePolicy = ComputePolicy.EVEN,
     ) -> None:
         self._directory, self._ours, self._drivers, self.compute = directory, ours, drivers, compute
-        self.books = Books(directory)
+        self.books = ShareAccounts(directory)
         directory.mkdir(parents=True, exist_ok=True)
 
-    def place(self, claim: str, holds: Iterable[Hold], boards: Mapping[str, Board]) -> dict[str, str]:
+    def place(self, claim: str, holds: Iterable[Hold], boards: Mapping[str, GpuInfo]) -> dict[str, str]:
         """What the claim's processes need in their environment; empty without a software share.
 
         Raises MissingLibraries, or NotRecorded where the disk does not take it. `boards`: by GPU UUID.
@@ -76,11 +76,11 @@ class HostShares:
     def divide(self, gpu: Gpu, busy: Collection[str]) -> None:
         """Give the claims on a GPU their turns."""
         portions = {part.claim: part.portion for part in gpu.parts}
-        for claim, turn in turns(self.compute, portions, busy).items():
+        for claim, turn in time_slices(self.compute, portions, busy).items():
             self.books.set_turn(claim, gpu.uuid, turn)
 
 
-def limit_of(share: DeviceShare, board: Board, context: int) -> GpuLimit:
+def limit_of(share: DeviceShare, board: GpuInfo, context: int) -> GpuLimit:
     """What the libraries are told of a share of a board; it bears its part of what the driver keeps for itself.
 
     context  bytes that a CUDA context takes on the GPU

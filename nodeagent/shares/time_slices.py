@@ -16,7 +16,7 @@ from nodeagent.contract.allocation import GpuProcess
 WHOLE = 1000
 
 
-class Compute(StrEnum):
+class ComputePolicy(StrEnum):
     """How a GPU's time is divided.
 
     even     by the driver
@@ -29,28 +29,28 @@ class Compute(StrEnum):
     CAPS = "caps"
 
 
-class Turn(NamedTuple):
+class TimeSlice(NamedTuple):
     """Start and length in thousandths of the window; length 0: at any time."""
 
     start: int
     length: int
 
 
-ANY_TIME = Turn(0, 0)
+ANY_TIME = TimeSlice(0, 0)
 
 
-def turns(policy: Compute, portions: Mapping[str, float], busy: Collection[str]) -> dict[str, Turn]:
+def time_slices(policy: ComputePolicy, portions: Mapping[str, float], busy: Collection[str]) -> dict[str, TimeSlice]:
     """Each claim's turn on one GPU, one after another. `portions`: of the GPU, by claim; `busy`: who launches now."""
     free = dict.fromkeys(portions, ANY_TIME)
-    bound = {claim: part for claim, part in sorted(portions.items()) if policy is Compute.CAPS or claim in busy}
-    if policy is Compute.EVEN or (policy is Compute.WEIGHTS and len(bound) < 2):
+    bound = {claim: part for claim, part in sorted(portions.items()) if policy is ComputePolicy.CAPS or claim in busy}
+    if policy is ComputePolicy.EVEN or (policy is ComputePolicy.WEIGHTS and len(bound) < 2):
         return free
-    whole = max(1.0, sum(bound.values())) if policy is Compute.CAPS else sum(bound.values())
+    whole = max(1.0, sum(bound.values())) if policy is ComputePolicy.CAPS else sum(bound.values())
     start = 0.0
     for claim, part in bound.items():
         end = start + WHOLE * part / whole
         first = int(round(start, 6))
-        free[claim] = Turn(first, max(1, int(round(end, 6)) - first))
+        free[claim] = TimeSlice(first, max(1, int(round(end, 6)) - first))
         start = end
     return free
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.simulated_nvml.hardware import Code
+from nodeagent.simulated_nvml.hardware import NvmlReturn
 
 VARIABLE = "MIGCTL_SIMULATED_FAULTS"
 _FAULT = re.compile(r"(?P<call>[\w*?]+)(#(?P<nth>\d+))?=(?P<after>after-)?(?P<action>\w+)")
@@ -52,9 +52,9 @@ def _fault(text: str) -> Fault:
         return Fault(call, nth, hang=action == "hang")
     if action.isdecimal():
         return Fault(call, nth, int(action), after=after)
-    if action not in Code.__members__:
-        raise BadFault(f"{text!r}: unknown error {action!r}; known: {', '.join(Code.__members__)}")
-    return Fault(call, nth, Code[action], after=after)
+    if action not in NvmlReturn.__members__:
+        raise BadFault(f"{text!r}: unknown error {action!r}; known: {', '.join(NvmlReturn.__members__)}")
+    return Fault(call, nth, NvmlReturn[action], after=after)
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[Fault, ...]:

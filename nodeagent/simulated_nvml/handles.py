@@ -8,11 +8,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.simulated_nvml.hardware import Code, Refused
+from nodeagent.simulated_nvml.hardware import NvmlReturn, Refused
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class GpuDevice:
     gpu: str
 
 
@@ -46,7 +46,7 @@ class EventSet:
     number: int
 
 
-Target = Device | MigDevice | GpuInstance | ComputeInstance | EventSet
+Target = GpuDevice | MigDevice | GpuInstance | ComputeInstance | EventSet
 
 
 class Handles:
@@ -82,7 +82,7 @@ class Handles:
     def target(self, handle: Any) -> Target:
         number = ctypes.cast(handle, ctypes.c_void_p).value or 0
         if number not in self._targets:
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         return self._targets[number]
 
 
@@ -105,5 +105,5 @@ def fill(out: Any, **fields: Any) -> None:
 def text(buffer: Any, size: Any, result: str) -> None:
     data = result.encode()
     if len(data) >= value(size):
-        raise Refused(Code.INSUFFICIENT_SIZE)
+        raise Refused(NvmlReturn.INSUFFICIENT_SIZE)
     buffer.value = data

@@ -19,12 +19,12 @@ from nodeagent.simulated_nvml.state import State, StateFile
 from solver.model.catalog import models
 from solver.model.geometry import GpuModel, Placement, Profile, legal
 
-Record = dict[str, Any]
+JsonRecord = dict[str, Any]
 
 XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
 
 
-class Code(IntEnum):
+class NvmlReturn(IntEnum):
     """NVML return codes (nvml.h)."""
 
     SUCCESS = 0
@@ -48,7 +48,7 @@ class Code(IntEnum):
 class Refused(Exception):
     """The driver says no."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: NvmlReturn) -> None:
         super().__init__(code.name)
         self.code = code
 
@@ -77,7 +77,7 @@ def gpu_instance_id(model: GpuModel, profile: Profile, start: int, taken: set[in
     return next(i for i in range(1, 32) if i not in taken)
 
 
-class Hardware:
+class SimulatedHardware:
     """A simulated machine. `sleep` passes the driver's latencies."""
 
     def __init__(self, state: StateFile, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -88,10 +88,10 @@ class Hardware:
     def now(self) -> State:
         return self.state.read()
 
-    def gpu(self, uuid: str) -> Record:
+    def gpu(self, uuid: str) -> JsonRecord:
         return _gpu(self.now, uuid)
 
-    def instance(self, uuid: str, gi: int) -> Record:
+    def instance(self, uuid: str, gi: int) -> JsonRecord:
         return _instance(self.gpu(uuid), gi)
 
     def create_gpu_instance(self, uuid: str, profile_id: int, start: int | None) -> int:
@@ -100,16 +100,16 @@ class Hardware:
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
             if not gpu["mig"]:
-                raise Refused(Code.NOT_SUPPORTED)
+                raise Refused(NvmlReturn.NOT_SUPPORTED)
             model = models()[gpu["model"]]
             profile = next((p for p in model.profiles if board_id(p) == profile_id), None)
             if profile is None or (start is not None and start not in profile.starts):
-                raise Refused(Code.INVALID_ARGUMENT)
+                raise Refused(NvmlReturn.INVALID_ARGUMENT)
             layout = [Placement(i["profile"], i["start"]) for i in gpu["instances"]]
             starts = profile.starts if start is None else (start,)
             free = [s for s in starts if legal(model, [*layout, Placement(profile.name, s)])]
             if not free:
-                raise Refused(Code.INSUFFICIENT_RESOURCES)
+                raise Refused(NvmlReturn.INSUFFICIENT_RESOURCES)
             gi = gpu_instance_id(model, profile, free[0], {i["gi"] for i in gpu["instances"]})
             state["created_instances"] += 1
             gpu["instances"].append(
@@ -132,9 +132,9 @@ class Hardware:
         with self.state.change() as state:
             instance = _instance(_gpu(state, uuid), gi)
             if slices > instance["slices"]:
-                raise Refused(Code.NOT_SUPPORTED)
+                raise Refused(NvmlReturn.NOT_SUPPORTED)
             if slices + sum(c["slices"] for c in instance["compute"]) > instance["slices"]:
-                raise Refused(Code.INSUFFICIENT_RESOURCES)
+                raise Refused(NvmlReturn.INSUFFICIENT_RESOURCES)
             taken = {c["ci"] for c in instance["compute"]}
             ci = next(i for i in range(8) if i not in taken)
             state["created_instances"] += 1
@@ -147,9 +147,9 @@ class Hardware:
             gpu = _gpu(state, uuid)
             instance = _instance(gpu, gi)
             if any(p["gi"] == gi for p in processes.living(gpu)):
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             if ci not in {c["ci"] for c in instance["compute"]}:
-                raise Refused(Code.NOT_FOUND)
+                raise Refused(NvmlReturn.NOT_FOUND)
             instance["compute"] = [c for c in instance["compute"] if c["ci"] != ci]
 
     def destroy_gpu_instance(self, uuid: str, gi: int) -> None:
@@ -158,7 +158,7 @@ class Hardware:
             gpu = _gpu(state, uuid)
             instance = _instance(gpu, gi)
             if instance["compute"]:
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             gpu["instances"].remove(instance)
 
     def set_mig_mode(self, uuid: str, on: bool) -> None:
@@ -167,9 +167,9 @@ class Hardware:
             gpu = _gpu(state, uuid)
             model = models()[gpu["model"]]
             if not model.profiles:
-                raise Refused(Code.NOT_SUPPORTED)
+                raise Refused(NvmlReturn.NOT_SUPPORTED)
             if gpu["instances"] or processes.living(gpu):
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             gpu["mig_pending"] = on
             if not model.mig_mode_needs_reset:
                 gpu["mig"] = on
@@ -179,7 +179,7 @@ class Hardware:
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
             if processes.living(gpu):
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             gpu.update(instances=[], events=[], mig=gpu["mig_pending"])
 
 
@@ -192,20 +192,20 @@ def fail(state: StateFile, uuid: str, *, xid: int | None = None, **condition: An
             gpu["events"].append({"type": XID_EVENT, "data": xid})
 
 
-def _gpu(state: State, uuid: str) -> Record:
+def _gpu(state: State, uuid: str) -> JsonRecord:
     for gpu in state["gpus"]:
         if gpu["uuid"] == uuid:
-            found: Record = gpu
+            found: JsonRecord = gpu
             return found
-    raise Refused(Code.NOT_FOUND)
+    raise Refused(NvmlReturn.NOT_FOUND)
 
 
-def _instance(gpu: Record, gi: int) -> Record:
+def _instance(gpu: JsonRecord, gi: int) -> JsonRecord:
     for instance in gpu["instances"]:
         if instance["gi"] == gi:
-            found: Record = instance
+            found: JsonRecord = instance
             return found
-    raise Refused(Code.NOT_FOUND)
+    raise Refused(NvmlReturn.NOT_FOUND)
 
 
 def _mig_uuid(gpu: str, state: State) -> str:

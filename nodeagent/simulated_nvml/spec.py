@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.simulated_nvml import state
-from nodeagent.simulated_nvml.boards import BOARDS, mig_mode_survives_reboot, simulatable
+from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS, mig_mode_survives_reboot, simulatable
 from solver.model.catalog import UnknownModel, find, models
 from solver.model.geometry import GpuModel
 
@@ -148,7 +148,7 @@ def _board(seed: str, index: int, gpu: SimulatedGpu) -> dict[str, Any]:
     return {
         "uuid": f"GPU-{uuid.uuid5(_NAMESPACE, f'{seed}/{index}/{gpu.model.id}')}",
         "model": gpu.model.id,
-        "name": BOARDS[gpu.model.id].name,
+        "name": MODEL_FACTS[gpu.model.id].name,
         "memory_mib": gpu.model.memory_mib,
         "bus": 0x07 + index * 8,
         "mig": gpu.mig,

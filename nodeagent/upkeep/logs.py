@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import structlog
 
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 
 _WARNINGS = {
-    What.RECLAIMED,
-    What.REFUSED,
-    What.SETTLED,
-    What.QUARANTINED,
-    What.FENCED,
-    What.OVERSTEPPED,
-    What.STOPPED,
-    What.FAULTY,
+    EventKind.RECLAIMED,
+    EventKind.REFUSED,
+    EventKind.SETTLED,
+    EventKind.QUARANTINED,
+    EventKind.FENCED,
+    EventKind.OVERSTEPPED,
+    EventKind.STOPPED,
+    EventKind.FAULTY,
 }
 
 _log = structlog.get_logger("nodeagent")
 
 
-def observer(event: Event) -> None:
+def observer(event: AgentEvent) -> None:
     """Write one line per event; fields that say nothing are left out."""
     fields = {"gpu": event.gpu, "claim": event.claim, "detail": event.detail, "text": event.text}
     said: dict[str, object] = {name: value for name, value in fields.items() if value}

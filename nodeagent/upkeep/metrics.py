@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import NodeReport
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.nvml import Readings
 from solver.model.cluster import Gpu, InstanceState
 
@@ -54,25 +54,25 @@ class Metrics:
             "migctl_share_offences", "Looks at which a share was overstepped.", ["gpu", "action"], registry=own
         )
 
-    def observer(self, event: Event) -> None:
+    def observer(self, event: AgentEvent) -> None:
         """Count one event."""
         match event.what:
-            case What.CREATED | What.DESTROYED:
+            case EventKind.CREATED | EventKind.DESTROYED:
                 self._reconfigurations.labels(event.gpu, event.what).inc()
                 self._driver_seconds.labels(event.what).observe(event.seconds)
-            case What.REUSED:
+            case EventKind.REUSED:
                 self._reconfigurations.labels(event.gpu, event.what).inc()
-            case What.PREPARED | What.UNPREPARED:
+            case EventKind.PREPARED | EventKind.UNPREPARED:
                 self._claim_seconds.labels(event.what).observe(event.seconds)
-            case What.RECLAIMED:
+            case EventKind.RECLAIMED:
                 self._reclaimed.inc()
-            case What.REFUSED:
+            case EventKind.REFUSED:
                 self._refusals.labels(event.detail.lower()).inc()
-            case What.SETTLED:
+            case EventKind.SETTLED:
                 self._settled.labels(event.gpu).inc()
-            case What.FAULTY:
+            case EventKind.FAULTY:
                 self._faults.labels(event.gpu, event.detail).inc()
-            case What.OVERSTEPPED | What.STOPPED:
+            case EventKind.OVERSTEPPED | EventKind.STOPPED:
                 self._offences.labels(event.gpu, event.what).inc()
 
     def attach(self, agent: Agent) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Rounds:
+class PeriodicTask:
     """Calls `step` every `every_s` seconds from `start` to `stop`. What may fail in it is the step's to handle."""
 
     def __init__(self, name: str, step: Callable[[], None], every_s: float) -> None:

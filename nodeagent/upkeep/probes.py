@@ -12,19 +12,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-Answer = Callable[[], bytes | bool]
+ProbeAnswer = Callable[[], bytes | bool]
 
 
-class _Server(ThreadingHTTPServer):
+class _ProbeServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], answers: dict[str, Answer]) -> None:
+    def __init__(self, address: tuple[str, int], answers: dict[str, ProbeAnswer]) -> None:
         super().__init__(address, _Handler)
         self.answers = answers
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _ProbeServer
     timeout = 10
 
     def do_GET(self) -> None:
@@ -55,7 +55,7 @@ def serving(
     host: str, port: int, healthy: Callable[[], bool], ready: Callable[[], bool], metrics: Callable[[], bytes]
 ) -> Iterator[int]:
     """Answer until the block ends; gives the port. Raises OSError where it is taken."""
-    server = _Server((host, port), {"/healthz": healthy, "/readyz": ready, "/metrics": metrics})
+    server = _ProbeServer((host, port), {"/healthz": healthy, "/readyz": ready, "/metrics": metrics})
     thread = threading.Thread(target=server.serve_forever, name="probes", daemon=True)
     thread.start()
     try:

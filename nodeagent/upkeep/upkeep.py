@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import NodeReport
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.nvml import NvmlError
 from nodeagent.upkeep.health import ErrorWatch
-from nodeagent.upkeep.watchdog import Policy, Watchdog
+from nodeagent.upkeep.watchdog import Watchdog, WatchdogPolicy
 
 _END_S = 10.0
 
@@ -22,7 +22,7 @@ class Upkeep:
         self,
         agent: Agent,
         *,
-        policy: Policy = Policy.REPORT,
+        policy: WatchdogPolicy = WatchdogPolicy.REPORT,
         every_s: float = 5.0,
         seen: Callable[[NodeReport], None] = lambda report: None,
     ) -> None:
@@ -54,9 +54,9 @@ class Upkeep:
         self._agent.divide_time(report)
         remarks = self._agent.books.reconcile(report)
         for offence, stopped in self._watchdog.look(report):
-            what = What.STOPPED if stopped else What.OVERSTEPPED
+            what = EventKind.STOPPED if stopped else EventKind.OVERSTEPPED
             text = f"{offence.text}; it was stopped" if stopped else offence.text
-            self._agent.tell(Event(what, offence.gpu, offence.claim or "", text=text))
+            self._agent.tell(AgentEvent(what, offence.gpu, offence.claim or "", text=text))
             remarks[offence.claim or f"pid {offence.pid}"] = text
         self._agent.remarks = remarks
 
@@ -65,4 +65,4 @@ class Upkeep:
             try:
                 self.step()
             except NvmlError as e:
-                self._agent.tell(Event(What.FAULTY, detail="driver", text=str(e)))
+                self._agent.tell(AgentEvent(EventKind.FAULTY, detail="driver", text=str(e)))

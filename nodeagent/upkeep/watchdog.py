@@ -17,7 +17,7 @@ from nodeagent.contract.allocation import GpuProcess, NodeReport
 from solver.model.cluster import Gpu
 
 
-class Policy(StrEnum):
+class WatchdogPolicy(StrEnum):
     REPORT = "report"
     STOP = "stop"
 
@@ -84,7 +84,7 @@ class Watchdog:
 
     def __init__(
         self,
-        policy: Policy,
+        policy: WatchdogPolicy,
         claim_of: Callable[[int], str | None],
         *,
         tolerance_mib: int = 64,
@@ -99,5 +99,5 @@ class Watchdog:
         seen = offences(report, *self._tolerance)
         lasting = [o for o in seen if (o.gpu, o.claim, o.pid) in self._suspects]
         self._suspects = {(o.gpu, o.claim, o.pid) for o in seen}
-        stops = self._policy is Policy.STOP
+        stops = self._policy is WatchdogPolicy.STOP
         return [(o, stops and o.claim is not None and stop(o, self._claim_of)) for o in lasting]

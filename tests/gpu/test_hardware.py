@@ -15,7 +15,7 @@ import pytest
 
 from nodeagent.nvml import LibraryMissing, Nvml
 from nodeagent.simulated_nvml import spec
-from nodeagent.simulated_nvml.boards import BOARDS
+from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.start import open_agent
 from solver.model.geometry import Profile
@@ -94,7 +94,7 @@ def test_placements_stay_inside_the_gpu(nvml: Nvml) -> None:
 
 def test_the_simulated_table_is_the_real_one(nvml: Nvml, tmp_path: Path) -> None:
     """Geometry exactly; memory and names may differ by driver and are not compared."""
-    known = {board.name: model for model, board in BOARDS.items()}
+    known = {board.name: model for model, board in MODEL_FACTS.items()}
     boards = [b for b in nvml.boards() if b.name in known]
     if not boards:
         pytest.skip(f"no simulated model is called {nvml.boards()[0].name}")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nodeagent.dra.claim_index import ClaimRef
 from nodeagent.dra.driver import Driver
-from nodeagent.dra.ledger import ClaimRef
 from nodeagent.simulated_nvml.faults import Fault
 from tests.nodeagent.dra.harness.driver_day import DriverDay
 from tests.nodeagent.dra.test_driver_faults import day, points, tmp_path

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from nodeagent.contract import environment
-from nodeagent.dra.ledger import ClaimRef, Ledger
+from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.dra.reclaim import ASKS, EVERY_S, PATIENCE_S, SURE_S, Reclaim
-from nodeagent.gpu.events import Event, What
-from nodeagent.kubernetes.client import Json, NotFound, Unreachable
+from nodeagent.gpu.events import AgentEvent, EventKind
+from nodeagent.kubernetes.client import ApiNotFound, ApiUnreachable, Json
 from nodeagent.shares import process_owner
 from tests.nodeagent.dra.harness.node import Node
 from tests.nodeagent.machines import NODE
@@ -27,7 +27,7 @@ class Watch:
     def __init__(self, node: Node) -> None:
         self.node, self.now = node, 0.0
         self.working: set[str] = set()
-        self.events: list[Event] = []
+        self.events: list[AgentEvent] = []
         self.read: Read = node.read
         self.reclaim = Reclaim(
             NODE,
@@ -62,7 +62,7 @@ def test_a_claim_that_is_no_more_is_taken_back_after_a_while(watch: Watch) -> No
     watch.looks(EVERY_S)
     assert watch.node.held() == ()
     assert list(watch.node.cdi.iterdir()) == []
-    assert [(e.what, e.claim) for e in watch.events] == [(What.RECLAIMED, "uid-a")]
+    assert [(e.what, e.claim) for e in watch.events] == [(EventKind.RECLAIMED, "uid-a")]
     assert "team-a/a is no more" in watch.events[0].text
     watch.looks(2 * PATIENCE_S)
     assert len(watch.events) == 1
@@ -122,7 +122,7 @@ def test_a_process_on_the_device_that_nobody_can_name_keeps_its_claim(watch: Wat
 
 def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_path: Path) -> None:
     uids = [f"uid-{number:02}" for number in range(3 * ASKS)]
-    ledger, now = Ledger(tmp_path / "claims"), 0.0
+    ledger, now = ClaimIndex(tmp_path / "claims"), 0.0
     for uid in uids[1:]:
         ledger.note(ClaimRef("team-a", uid, uid))
     asked: list[str] = []
@@ -130,7 +130,7 @@ def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_pa
 
     def read(namespace: str, name: str) -> Json:
         asked.append(name)
-        raise NotFound(name)
+        raise ApiNotFound(name)
 
     reclaim = Reclaim(
         NODE,
@@ -152,7 +152,7 @@ def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_pa
 
 def test_an_api_server_that_does_not_answer_says_nothing_about_claims(watch: Watch) -> None:
     def down(namespace: str, name: str) -> Json:
-        raise Unreachable("down")
+        raise ApiUnreachable("down")
 
     watch.read = down
     watch.looks(3 * PATIENCE_S)

@@ -22,16 +22,16 @@ from unittest import mock
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import AgentError, Allocation, Busy
-from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.gpu.mig_mode import Outcome
-from nodeagent.journal.records import Record
+from nodeagent.journal.records import GpuRecord
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.time_slices import Compute
+from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim.libraries import Libraries
 from nodeagent.simulated_nvml.faults import Fault, Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware, fail
+from nodeagent.simulated_nvml.hardware import SimulatedHardware, fail
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
 from nodeagent.upkeep.health import ErrorWatch
@@ -149,7 +149,7 @@ class PointFaults(Faults):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HangsOnly(Patience):
+class HangsOnly(Deadlines):
     """Endless patience with a slow machine, none with the call that hangs. Nobody's clock is asked."""
 
     faults: PointFaults
@@ -167,7 +167,7 @@ def set_scene(scene: Path) -> None:
     scene.mkdir(parents=True)
     machine = Machine(scene, "a100-40gb=2,v100:limits=1,h100:nomig")
     first, second, v100, h100 = (str(g["uuid"]) for g in machine.gpus())
-    hardware = Hardware(machine.state)
+    hardware = SimulatedHardware(machine.state)
     gi = hardware.create_gpu_instance(first, 19, 6)
     hardware.create_compute_instance(first, gi, 1)
     agent = machine.agent()
@@ -263,7 +263,7 @@ class Day:
             NODE,
             boot_id=library.boot_id,
             claim_of=_claim_of,
-            host_shares=HostShares(directory / "agent" / "shares", lambda: shim, lambda: shim, Compute.WEIGHTS),
+            host_shares=HostShares(directory / "agent" / "shares", lambda: shim, lambda: shim, ComputePolicy.WEIGHTS),
             driver_limits=DriverLimits(nvml, _claim_of, host_processes=True, cgroups=directory / "cgroups"),
             **named,
         )
@@ -368,8 +368,8 @@ def _check_answers(told: list[str], held: set[str]) -> None:
             assert claim not in held
 
 
-def _fold(journal: Path) -> Record:
-    record = Record()
+def _fold(journal: Path) -> GpuRecord:
+    record = GpuRecord()
     for line in journal.read_text(encoding="utf-8").splitlines():
         record.apply(json.loads(line))
     return record

@@ -4,22 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.nvml import NoRoom, Nvml, NvmlError, TimedOut
+from nodeagent.nvml import InsufficientResources, Nvml, NvmlError, TimedOut
 from nodeagent.simulated_nvml.faults import VARIABLE, BadFault, Fault, Faults, from_environment, parse
-from nodeagent.simulated_nvml.hardware import Code
+from nodeagent.simulated_nvml.hardware import NvmlReturn
 from tests.nodeagent.machines import Machine
 
 
 def test_faults_are_written_as_call_count_and_action(tmp_path: Path) -> None:
     text = "nvmlGpuInstanceDestroy#2=IN_USE; nvml*=kill;nvmlInit?=hang;nvmlDeviceGetName=after-999"
     assert parse(text) == (
-        Fault("nvmlGpuInstanceDestroy", 2, Code.IN_USE),
+        Fault("nvmlGpuInstanceDestroy", 2, NvmlReturn.IN_USE),
         Fault("nvml*"),
         Fault("nvmlInit?", hang=True),
         Fault("nvmlDeviceGetName", 1, 999, after=True),
     )
     (tmp_path / "faults").write_text("nvmlShutdown=UNKNOWN")
-    assert from_environment({VARIABLE: f"@{tmp_path / 'faults'}"}) == (Fault("nvmlShutdown", 1, Code.UNKNOWN),)
+    assert from_environment({VARIABLE: f"@{tmp_path / 'faults'}"}) == (Fault("nvmlShutdown", 1, NvmlReturn.UNKNOWN),)
     assert from_environment({}) == ()
 
 
@@ -44,7 +44,7 @@ def test_an_error_after_the_deed_leaves_it_done(machine: Machine) -> None:
     profile = nvml.model(board).profiles[0]
     with pytest.raises(NvmlError):
         nvml.create_gpu_instance(board, profile, 0)
-    with pytest.raises(NoRoom):
+    with pytest.raises(InsufficientResources):
         nvml.create_gpu_instance(board, profile, 0)
 
 

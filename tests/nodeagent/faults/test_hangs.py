@@ -14,7 +14,7 @@ import pytest
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import AgentError, Busy
-from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.simulated_nvml.faults import VARIABLE, Fault
 from nodeagent.start import open_agent
 from tests.nodeagent.faults.fault_points import Day, HangsOnly, Injector, Point, PointFaults, check
@@ -140,4 +140,4 @@ def test_a_driver_that_does_not_even_open_is_not_waited_for_without_end(
     machine = Machine(tmp_path)
     monkeypatch.setenv(VARIABLE, "nvmlInitWithFlags=hang")
     with pytest.raises(Busy, match="not answered"):
-        open_agent(NODE, machine.agent_dir, simulated=machine.state_path, patience=Patience(turn_s=0.05))
+        open_agent(NODE, machine.agent_dir, simulated=machine.state_path, patience=Deadlines(turn_s=0.05))

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.contract.allocation import Stale, Unsupported
+from nodeagent.contract.allocation import StaleAllocation, Unsupported
 from nodeagent.gpu.mig_mode import Outcome
 from nodeagent.simulated_nvml.faults import Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware
+from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.demand import DeviceShare
 from tests.nodeagent.machines import Machine, allocation, mig, part
@@ -42,7 +42,7 @@ def test_ampere_waits_for_a_reset_and_takes_nothing_until_then(tmp_path: Path) -
     assert change.outcome is Outcome.PENDING
     assert "nvidia-smi --gpu-reset -i 0" in change.reason
     assert "waits for a GPU reset" in agent.report().gpus[0].fenced
-    Hardware(machine.state).reset(machine.gpu())
+    SimulatedHardware(machine.state).reset(machine.gpu())
     assert (agent.report().gpus[0].fenced, agent.report().gpus[0].mig) == ("", True)
     agent.prepare(allocation("c1", mig(machine.gpu(), "1g.5gb", 0)))
 
@@ -69,7 +69,7 @@ def test_a_gpu_with_a_strangers_process_is_refused(tmp_path: Path) -> None:
 def test_foreign_instances_keep_the_mode_on(tmp_path: Path) -> None:
     machine = h100(tmp_path, mode="")
     agent = machine.agent()
-    hardware = Hardware(machine.state)
+    hardware = SimulatedHardware(machine.state)
     hardware.create_compute_instance(machine.gpu(), hardware.create_gpu_instance(machine.gpu(), 19, 0), 1)
     agent.prepare(allocation("c1", hopper_share(machine, 1)))
     agent.unprepare("c1")
@@ -112,7 +112,7 @@ def test_only_mig_gpus_are_switched_and_a_node_without_any_says_so(tmp_path: Pat
     plain = Machine(tmp_path / "plain", "v100").agent()
     with pytest.raises(Unsupported, match="no GPU of node node-1 has MIG"):
         plain.set_dynamic_mig(True)
-    with pytest.raises(Stale, match="has no GPU nonsense"):
+    with pytest.raises(StaleAllocation, match="has no GPU nonsense"):
         plain.set_dynamic_mig(True, ["nonsense"])
 
 

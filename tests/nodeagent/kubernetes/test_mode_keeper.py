@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from nodeagent.agent import Agent
-from nodeagent.kubernetes.client import Api
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.client import KubernetesClient
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.kubeconfig import from_kubeconfig
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
@@ -29,8 +29,8 @@ class Node:
         self._server = server
         self.machine = Machine(folder / "machine", gpus)
         self.agent: Agent = self.machine.agent()
-        self.api = Api(from_kubeconfig(server.kubeconfig(folder / "kubeconfig", NODE)))
-        self.gpu_node = GpuNode(self.api, NODE)
+        self.api = KubernetesClient(from_kubeconfig(server.kubeconfig(folder / "kubeconfig", NODE)))
+        self.gpu_node = GpuNodeWriter(self.api, NODE)
         self.news: list[str] = []
         self.keeper = ModeKeeper(self.gpu_node, self.agent, lambda: self.news.append("changed"))
 

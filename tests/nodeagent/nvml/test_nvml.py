@@ -5,11 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.nvml import Board, InUse, LibraryMissing, NoRoom, NotFound, NotSupported, Nvml, NvmlError
+from nodeagent.nvml import (
+    GpuInfo,
+    InsufficientResources,
+    InUse,
+    LibraryMissing,
+    NotSupported,
+    Nvml,
+    NvmlError,
+    NvmlNotFound,
+)
 from nodeagent.simulated_nvml import spec
-from nodeagent.simulated_nvml.boards import BOARDS
 from nodeagent.simulated_nvml.faults import Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware, memory_mib
+from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS
+from nodeagent.simulated_nvml.hardware import SimulatedHardware, memory_mib
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.catalog import models
@@ -22,18 +31,18 @@ def nvml(machine: Machine) -> Nvml:
     return Nvml(machine.library())
 
 
-def profile(nvml: Nvml, board: Board, name: str) -> Profile:
+def profile(nvml: Nvml, board: GpuInfo, name: str) -> Profile:
     found = nvml.model(board).profile(name)
     assert found is not None
     return found
 
 
-def create(nvml: Nvml, board: Board, name: str, start: int) -> tuple[int, str]:
+def create(nvml: Nvml, board: GpuInfo, name: str, start: int) -> tuple[int, str]:
     gi = nvml.create_gpu_instance(board, profile(nvml, board, name), start)
     return gi, nvml.create_compute_instance(board, gi, profile(nvml, board, name))
 
 
-@pytest.mark.parametrize("name", sorted(BOARDS))
+@pytest.mark.parametrize("name", sorted(MODEL_FACTS))
 def test_live_profile_tables_equal_the_catalog(name: str, tmp_path: Path) -> None:
     model = models()[name]
     spec.create(tmp_path / "m.json", name)
@@ -79,16 +88,16 @@ def test_two_machines_in_one_process_are_kept_apart(tmp_path: Path) -> None:
 def test_an_instance_overlapping_another_has_no_room(nvml: Nvml) -> None:
     board = nvml.boards()[0]
     create(nvml, board, "2g.10gb", 2)
-    with pytest.raises(NoRoom):
+    with pytest.raises(InsufficientResources):
         create(nvml, board, "3g.20gb", 0)
-    with pytest.raises(NoRoom):
+    with pytest.raises(InsufficientResources):
         create(nvml, board, "2g.10gb", 2)
 
 
 def test_one_media_instance_per_gpu(nvml: Nvml) -> None:
     board = nvml.boards()[0]
     create(nvml, board, "1g.5gb+me", 0)
-    with pytest.raises(NoRoom):
+    with pytest.raises(InsufficientResources):
         create(nvml, board, "1g.5gb+me", 1)
 
 
@@ -129,7 +138,7 @@ def test_a_recreated_instance_has_its_id_back_and_a_new_uuid(nvml: Nvml) -> None
     again, after = create(nvml, board, "2g.10gb", 0)
     assert again == gi
     assert after != before
-    with pytest.raises(NotFound):
+    with pytest.raises(NvmlNotFound):
         nvml.mig_device(before)
     assert nvml.mig_device(after) == gi
 
@@ -187,7 +196,7 @@ def test_state_outlives_its_process_and_latencies_are_the_drivers(tmp_path: Path
 
 def test_several_compute_instances_in_one_gpu_instance_are_not_ours(nvml: Nvml, machine: Machine) -> None:
     board = nvml.boards()[0]
-    hardware = Hardware(machine.state)
+    hardware = SimulatedHardware(machine.state)
     gi = hardware.create_gpu_instance(board.uuid, 9, 0)
     hardware.create_compute_instance(board.uuid, gi, 1)
     hardware.create_compute_instance(board.uuid, gi, 2)

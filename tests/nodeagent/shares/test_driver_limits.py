@@ -13,7 +13,7 @@ from nodeagent.agent import Agent
 from nodeagent.contract.allocation import GpuProcess, Unsupported
 from nodeagent.contract.environment import CGROUP
 from nodeagent.journal.records import Hold
-from nodeagent.nvml import NotFound, NotSupported, Nvml
+from nodeagent.nvml import NotSupported, Nvml, NvmlNotFound
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.faults import Fault, Faults
@@ -131,7 +131,7 @@ def test_a_gpu_in_mig_mode_has_no_limits(tmp_path: Path) -> None:
 
 def test_a_missing_cgroup_is_not_found(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    with pytest.raises(NotFound):
+    with pytest.raises(NvmlNotFound):
         node.nvml.set_memory_limit(node.gpu, tmp_path / "nowhere", 1)
 
 

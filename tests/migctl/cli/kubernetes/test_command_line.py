@@ -15,9 +15,9 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from nodeagent.gpu.mig_mode import ModeChange, Outcome
-from nodeagent.kubernetes.access import Access
-from nodeagent.kubernetes.client import Api
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.access import ApiAccess
+from nodeagent.kubernetes.client import KubernetesClient
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
@@ -359,8 +359,8 @@ class Modes:
 async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
     cluster: FakeCluster, ana: Person, tmp_path: Path
 ) -> None:
-    agent = Api(Access(cluster.server.url, False, lambda: f"Bearer {AGENT}:node-a"))
-    modes, gpu_node = Modes(), GpuNode(agent, "node-a")
+    agent = KubernetesClient(ApiAccess(cluster.server.url, False, lambda: f"Bearer {AGENT}:node-a"))
+    modes, gpu_node = Modes(), GpuNodeWriter(agent, "node-a")
     keeper = ModeKeeper(gpu_node, modes, lambda: None)
 
     async def kept() -> None:

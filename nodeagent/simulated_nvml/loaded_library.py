@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.simulated_nvml import processes
-from nodeagent.simulated_nvml.handles import ComputeInstance, Device, GpuInstance, Handles, MigDevice
-from nodeagent.simulated_nvml.hardware import Code, Hardware, Record, Refused
+from nodeagent.simulated_nvml.handles import ComputeInstance, GpuDevice, GpuInstance, Handles, MigDevice
+from nodeagent.simulated_nvml.hardware import JsonRecord, NvmlReturn, Refused, SimulatedHardware
 
-Call = Callable[..., None]
-CALLS: dict[str, Call] = {}
+Function = Callable[..., None]
+CALLS: dict[str, Function] = {}
 
 
-def call(*names: str) -> Callable[[Call], Call]:
+def call(*names: str) -> Callable[[Function], Function]:
     """Register a function under the C names it answers to."""
 
-    def register(function: Call) -> Call:
+    def register(function: Function) -> Function:
         for name in names:
             CALLS[name] = function
         return function
@@ -28,7 +28,7 @@ def call(*names: str) -> Callable[[Call], Call]:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Visibility:
     """What a process sees: the devices named (None: all) and, on shared GPUs, its limits in MiB.
 
     claim  whose processes it may see on a GPU where it has a limit
@@ -39,7 +39,7 @@ class View:
     claim: str = ""
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> View:
+    def of(cls, environment: Mapping[str, str]) -> Visibility:
         """As NVIDIA's container runtime and the fraction limit would make it."""
         names = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
         visible = None if names in ("", "all") else frozenset(n.strip() for n in names.split(",")) - {"none", "void"}
@@ -52,22 +52,22 @@ def _limits(path: Path) -> Mapping[str, int]:
     return {uuid: device["memory_mib"] for uuid, device in devices.items()}
 
 
-class Machine:
+class LoadedLibrary:
     """One loaded library: state, handles and view."""
 
-    def __init__(self, hardware: Hardware, view: View) -> None:
+    def __init__(self, hardware: SimulatedHardware, view: Visibility) -> None:
         self.hardware = hardware
         self.view = view
         self.handles = Handles()
 
-    def gpus(self) -> list[tuple[int, Record]]:
+    def gpus(self) -> list[tuple[int, JsonRecord]]:
         """Visible GPUs with their minor numbers. A GPU is visible when one of its instances is."""
         everything = list(enumerate(self.hardware.now["gpus"]))
         if self.view.visible is None:
             return everything
         return [(n, g) for n, g in everything if g["uuid"] in self.view.visible or self.mig_devices(g)]
 
-    def mig_devices(self, gpu: Record) -> list[MigDevice]:
+    def mig_devices(self, gpu: JsonRecord) -> list[MigDevice]:
         """Visible MIG devices in the order of their instances."""
         found = [
             MigDevice(gpu["uuid"], instance["gi"], compute["ci"], compute["uuid"])
@@ -77,48 +77,48 @@ class Machine:
         visible = self.view.visible
         return [d for d in found if visible is None or d.uuid in visible or d.gpu in visible]
 
-    def device(self, handle: Any) -> Device | MigDevice:
+    def device(self, handle: Any) -> GpuDevice | MigDevice:
         target = self.handles.target(handle)
-        if not isinstance(target, Device | MigDevice):
-            raise Refused(Code.INVALID_ARGUMENT)
+        if not isinstance(target, GpuDevice | MigDevice):
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         if isinstance(target, MigDevice) and target not in self.mig_devices(self.hardware.gpu(target.gpu)):
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         return target
 
-    def gpu(self, handle: Any) -> Record:
+    def gpu(self, handle: Any) -> JsonRecord:
         """The whole GPU of a device handle; a MIG device's handle is refused."""
         target = self.device(handle)
         if isinstance(target, MigDevice):
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         return self.hardware.gpu(target.gpu)
 
-    def parent(self, handle: Any) -> tuple[Record, Record | None]:
+    def parent(self, handle: Any) -> tuple[JsonRecord, JsonRecord | None]:
         """The GPU of a device handle and, for a MIG device, its GPU instance."""
         target = self.device(handle)
         gpu = self.hardware.gpu(target.gpu)
-        if isinstance(target, Device):
+        if isinstance(target, GpuDevice):
             return gpu, None
         return gpu, self.hardware.instance(target.gpu, target.gi)
 
-    def gpu_instance(self, handle: Any) -> tuple[str, Record]:
+    def gpu_instance(self, handle: Any) -> tuple[str, JsonRecord]:
         """GPU UUID and record of a GPU instance handle."""
         target = self.handles.target(handle)
         if not isinstance(target, GpuInstance):
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         instance = self.hardware.instance(target.gpu, target.gi)
         if instance["serial"] != target.serial:
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         return target.gpu, instance
 
     def compute_instance(self, handle: Any) -> ComputeInstance:
         target = self.handles.target(handle)
         if not isinstance(target, ComputeInstance):
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         instance = self.hardware.instance(target.gpu, target.gi)
         if target.uuid not in {c["uuid"] for c in instance["compute"]}:
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         return target
 
-    def capacity_mib(self, gpu: Record, instance: Record | None) -> int:
+    def capacity_mib(self, gpu: JsonRecord, instance: JsonRecord | None) -> int:
         total = processes.capacity_mib(gpu, instance)
         return total if instance else min(total, self.view.limits.get(gpu["uuid"], total))

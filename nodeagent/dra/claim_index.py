@@ -20,7 +20,7 @@ class ClaimRef:
     uid: str
 
 
-class Ledger:
+class ClaimIndex:
     """A file per claim in `directory`, from before it is prepared until it was taken back. Methods raise OSError.
 
     A claim whose file a loss of power took is not taken back by ourselves: nothing else depends on it.
