@@ -7,17 +7,16 @@ libcuda. Light on purpose: it is on the way from a submission to a running workl
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nodeagent.contract import environment
+from nodeagent.contract import environment, limits_file
+from nodeagent.contract.units import MIB
 
-_MIB = 1 << 20
-_CHUNK = 64 * _MIB
+_CHUNK = 64 * MIB
 _CUDA_SUCCESS = 0
 
 
@@ -30,21 +29,14 @@ def hold_simulated(variables: Mapping[str, str]) -> dict[str, int]:
     from nodeagent.simulated_nvml import processes
     from nodeagent.simulated_nvml.state import StateFile
 
-    limits = _limits(variables)
+    file = variables.get(environment.LIMITS, "")
+    limits = limits_file.read(Path(file)) if file else {}
     state = StateFile(Path(variables[environment.SIMULATED]))
     claim = variables.get(environment.CLAIM, "")
     held = {}
     for uuid in filter(None, variables.get(environment.VISIBLE_DEVICES, "").split(",")):
         held[uuid] = processes.hold(state, uuid, limits.get(uuid), claim=claim)
     return held
-
-
-def _limits(variables: Mapping[str, str]) -> dict[str, int]:
-    path = variables.get(environment.LIMITS, "")
-    if not path:
-        return {}
-    devices = json.loads(Path(path).read_text(encoding="utf-8"))["devices"]
-    return {uuid: device["memory_mib"] for uuid, device in devices.items()}
 
 
 def hold_real() -> dict[str, int]:
@@ -68,7 +60,7 @@ def _fill(cuda: ctypes.CDLL, index: int) -> int:
     chunks = 0
     while cuda.cuMemAlloc_v2(ctypes.byref(pointer), ctypes.c_size_t(_CHUNK)) == _CUDA_SUCCESS:
         chunks += 1
-    return chunks * _CHUNK // _MIB
+    return chunks * _CHUNK // MIB
 
 
 def main() -> int:

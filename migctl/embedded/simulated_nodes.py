@@ -38,7 +38,7 @@ def node_of(simulated: Path) -> NodeOf:
         return {}
     machine = StateFile(simulated).read()
     gpus = zip(machine["gpus"], spec.parse(machine["spec"]), strict=True)
-    return {board["uuid"]: gpu.node for board, gpu in gpus if gpu.node}
+    return {info["uuid"]: gpu.node for info, gpu in gpus if gpu.node}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is changed in a container, in the words of the CDI specification (version 0.6.0; 0.7.0 with group ids)."""
+"""Changes of a container, as the CDI specification has them (version 0.6.0; 0.7.0 with group ids)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class DeviceNode(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 
 
 class CdiMount(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A bind mount."""
+
     host_path: str
     container_path: str
     options: tuple[str, ...] = ()
@@ -27,6 +29,8 @@ class CdiMount(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Hook(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """An OCI hook. `timeout`: seconds."""
+
     hook_name: str
     path: str
     args: tuple[str, ...] = ()
@@ -59,6 +63,7 @@ READ_ONLY = ("ro", "nosuid", "nodev", "bind")
 
 
 def environment(variables: Mapping[str, str]) -> ContainerEdits:
+    """Edits that set variables."""
     return ContainerEdits(env=tuple(f"{name}={value}" for name, value in variables.items()))
 
 

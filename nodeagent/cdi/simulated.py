@@ -56,10 +56,10 @@ class SimulatedGpus:
             )
         )
 
-    def forget(self, claim: str) -> None:
+    def remove(self, claim: str) -> None:
         shutil.rmtree(self._folder / claim, ignore_errors=True)
 
-    def remembered(self) -> Collection[str]:
+    def claims(self) -> Collection[str]:
         return {path.name for path in self._folder.glob("*")}
 
     def _views(self, variables: Mapping[str, str]) -> dict[str, str]:

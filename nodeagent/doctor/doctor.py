@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from nodeagent.doctor import node_checks
 from nodeagent.doctor.findings import DoctorFinding, ExaminedMachine, Level
+from nodeagent.gpu.health import fault_of_readings
 from nodeagent.gpu.mig_mode import reset_command
 from nodeagent.nvml import GpuInfo, LibraryMissing, Nvml, NvmlError
-from nodeagent.upkeep.health import fault_of_readings
 
 _CAP_SYS_ADMIN = 1 << 21
 _MIG_DRIVER = 525  # profile names come from NVML since then
@@ -52,19 +52,19 @@ def _driver(machine: ExaminedMachine) -> Iterator[DoctorFinding]:
 
 def _gpus(machine: ExaminedMachine, nvml: Nvml) -> Iterator[DoctorFinding]:
     version = nvml.driver_version()
-    boards = nvml.boards()
+    gpu_infos = nvml.gpus()
     suffix = " (simulated)" if machine.simulated else ""
-    yield DoctorFinding("driver", Level.OK, f"driver {version}{suffix}, {len(boards)} GPUs")
+    yield DoctorFinding("driver", Level.OK, f"driver {version}{suffix}, {len(gpu_infos)} GPUs")
     has_mig = False
-    for board in boards:
-        mode = nvml.mig_mode(board.uuid)
+    for gpu_info in gpu_infos:
+        mode = nvml.mig_mode(gpu_info.uuid)
         has_mig = has_mig or mode is not None
-        yield _mode(nvml, board)
-        fault = fault_of_readings(nvml.readings(board.uuid))
+        yield _mode(nvml, gpu_info)
+        fault = fault_of_readings(nvml.readings(gpu_info.uuid))
         if fault:
-            yield DoctorFinding(f"gpu {board.index}", Level.ERROR, fault, "nothing new is placed on it until then")
+            yield DoctorFinding(f"gpu {gpu_info.index}", Level.ERROR, fault, "nothing new is placed on it until then")
         if not machine.simulated:
-            yield from _nodes(machine, board)
+            yield from _nodes(machine, gpu_info)
     if has_mig and int(version.split(".")[0]) < _MIG_DRIVER:
         yield DoctorFinding(
             "driver", Level.WARNING, f"driver {version} does not name MIG profiles", "update to 525 or newer"
@@ -74,24 +74,26 @@ def _gpus(machine: ExaminedMachine, nvml: Nvml) -> Iterator[DoctorFinding]:
         yield DoctorFinding("permissions", Level.WARNING, text, "run migctl up as root, or give it CAP_SYS_ADMIN")
 
 
-def _mode(nvml: Nvml, board: GpuInfo) -> DoctorFinding:
-    check, mode = f"gpu {board.index}", nvml.mig_mode(board.uuid)
+def _mode(nvml: Nvml, gpu_info: GpuInfo) -> DoctorFinding:
+    check, mode = f"gpu {gpu_info.index}", nvml.mig_mode(gpu_info.uuid)
     if mode is None:
-        return DoctorFinding(check, Level.OK, f"{board.name}, no MIG: fractions are software shares")
+        return DoctorFinding(check, Level.OK, f"{gpu_info.name}, no MIG: fractions are software shares")
     if mode.current != mode.pending:
         wish = "on" if mode.pending else "off"
-        return DoctorFinding(check, Level.WARNING, f"{board.name}, MIG mode {wish} is pending", reset_command(board))
+        return DoctorFinding(
+            check, Level.WARNING, f"{gpu_info.name}, MIG mode {wish} is pending", reset_command(gpu_info)
+        )
     if not mode.current:
-        text = f"{board.name}, MIG mode is off: fractions are software shares"
+        text = f"{gpu_info.name}, MIG mode is off: fractions are software shares"
         return DoctorFinding(check, Level.NOTE, text, "migctl node set --dynamic-mig on, when nobody uses it")
-    return DoctorFinding(check, Level.OK, f"{board.name}, MIG mode is on")
+    return DoctorFinding(check, Level.OK, f"{gpu_info.name}, MIG mode is on")
 
 
-def _nodes(machine: ExaminedMachine, board: GpuInfo) -> Iterator[DoctorFinding]:
-    for name in (f"nvidia{board.minor}", "nvidiactl", "nvidia-uvm"):
+def _nodes(machine: ExaminedMachine, gpu_info: GpuInfo) -> Iterator[DoctorFinding]:
+    for name in (f"nvidia{gpu_info.minor}", "nvidiactl", "nvidia-uvm"):
         path = machine.root / "dev" / name
         if not path.exists():
-            yield DoctorFinding(f"gpu {board.index}", Level.WARNING, f"{path} is missing", "nvidia-modprobe -u -c=0")
+            yield DoctorFinding(f"gpu {gpu_info.index}", Level.WARNING, f"{path} is missing", "nvidia-modprobe -u -c=0")
         elif not os.access(path, os.R_OK | os.W_OK):
             fix = "run as root, or join the group that owns it"
             yield DoctorFinding("permissions", Level.WARNING, f"{path} cannot be opened by this user", fix)

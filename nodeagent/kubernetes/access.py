@@ -1,4 +1,4 @@
-"""Where the API server is and who we are, and how a pod finds out."""
+"""Where the API server is and with which credentials it is called; how a pod finds out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class NoApiAccess(Exception):
-    """There is no cluster to talk to. The text says what is missing."""
+    """The API server or the credentials for it are unknown. The text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiAccess:
-    """An API server and our credentials for it.
+    """An API server and the credentials for it.
 
-    authorization  the header's value, asked for at every request: tokens are rotated
+    trust          for TLS; False: the certificate is not checked
+    authorization  the header's value, read at every request: tokens are rotated
     server_name    what the server's certificate must name, where that is not the host of `url`
     """
 

@@ -1,4 +1,4 @@
-"""The agent's choke point to the Kubernetes API: requests in, JSON out, from any thread.
+"""The only module of the agent that sends requests to the Kubernetes API: JSON in, JSON out, from any thread.
 
 ApiError         the server refused; `status` and `reason` are its own
 ├── ApiNotFound     404
@@ -21,11 +21,11 @@ Json = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 
-_ANSWER_S = 10.0
+_RESPONSE_S = 10.0
 _CONNECT_S = 3.0
-_KEPT_S = 60.0
-"""From one heartbeat to the next: a new TLS connection costs more than all else of it. API servers keep it 90 s."""
-_LATER = {429, 500, 502, 503, 504}
+_KEEPALIVE_S = 60.0
+"""Longer than between heartbeats: a new TLS connection costs more than the rest of one. API servers allow 90 s."""
+_RETRYABLE = {429, 500, 502, 503, 504}
 
 
 class ApiError(Exception):
@@ -57,7 +57,7 @@ _ERRORS = {
     403: ApiForbidden,
     404: ApiNotFound,
     409: ApiConflict,
-    **dict.fromkeys(_LATER, ApiUnreachable),
+    **dict.fromkeys(_RETRYABLE, ApiUnreachable),
 }
 
 
@@ -70,9 +70,9 @@ class KubernetesClient:
         self._http = httpx.Client(
             base_url=access.url,
             verify=access.trust,
-            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            timeout=httpx.Timeout(_RESPONSE_S, connect=_CONNECT_S),
             headers={"Accept": "application/json", "User-Agent": "migctl-agent"},
-            limits=httpx.Limits(keepalive_expiry=_KEPT_S),
+            limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_S),
             trust_env=False,
         )
 
@@ -108,28 +108,28 @@ class KubernetesClient:
             authorization = self._access.authorization()
             if authorization:
                 headers["Authorization"] = authorization
-            answer = self._http.request(
+            response = self._http.request(
                 method, path, params=query, content=content, headers=headers, extensions=self._extensions
             )
         except (httpx.HTTPError, OSError) as e:
             raise ApiUnreachable(f"the API server does not answer: {e or type(e).__name__}") from e
-        if answer.status_code >= 300:
-            raise _error(method, path, answer.status_code, answer.content)
-        return _json(answer.content)
+        if response.status_code >= 300:
+            raise _error(method, path, response.status_code, response.content)
+        return _json(response.content)
 
 
 def _json(content: bytes) -> Json:
     try:
         return msgspec.json.decode(content, type=Json)
     except msgspec.MsgspecError as e:
-        raise ApiUnreachable(f"the API server's answer is no JSON: {e}") from e
+        raise ApiUnreachable(f"the API server's response is no JSON: {e}") from e
 
 
 def _error(method: str, path: str, status: int, content: bytes) -> ApiError:
-    """The server's own words, where it has any."""
+    """With the message of the server's Status, where it sent one."""
     try:
-        told = _json(content)
+        stated = _json(content)
     except ApiError:
-        told = {}
-    text = told.get("message") or f"{method} {path}: HTTP {status}"
-    return _ERRORS.get(status, ApiError)(str(text), status, str(told.get("reason", "")))
+        stated = {}
+    text = stated.get("message") or f"{method} {path}: HTTP {status}"
+    return _ERRORS.get(status, ApiError)(str(text), status, str(stated.get("reason", "")))

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from nodeagent.contract.units import MIB
 from nodeagent.nvml.bindings import give_back, load
 from nodeagent.nvml.errors import checked
 from nodeagent.nvml.facts import GpuInfo, Process, Readings, XidError
@@ -19,7 +20,6 @@ from solver.model.geometry import Engines, GpuModel, Profile
 
 R = TypeVar("R")
 
-_MIB = 1 << 20
 _NO_INSTANCE = 0xFFFFFFFF
 _ARCHITECTURES = {4: "Pascal", 5: "Volta", 6: "Turing", 7: "Ampere", 8: "Ada", 9: "Hopper", 10: "Blackwell"}
 _AMPERE = "Ampere"
@@ -64,12 +64,12 @@ class Devices:
         """How many GPUs there are."""
         return int(self._nvml.nvmlDeviceGetCount())
 
-    def boards(self) -> tuple[GpuInfo, ...]:
+    def gpus(self) -> tuple[GpuInfo, ...]:
         """Every GPU, in NVML's order."""
-        return tuple(self.board(i) for i in range(self.count()))
+        return tuple(self.gpu(i) for i in range(self.count()))
 
     @checked
-    def board(self, index: int) -> GpuInfo:
+    def gpu(self, index: int) -> GpuInfo:
         n = self._nvml
         device = n.nvmlDeviceGetHandleByIndex(index)
         uuid = str(n.nvmlDeviceGetUUID(device))
@@ -82,9 +82,9 @@ class Devices:
             minor=n.nvmlDeviceGetMinorNumber(device),
             name=str(n.nvmlDeviceGetName(device)),
             architecture=_ARCHITECTURES.get(n.nvmlDeviceGetArchitecture(device), "newer"),
-            memory_mib=n.nvmlDeviceGetMemoryInfo(device).total // _MIB,
+            memory_mib=n.nvmlDeviceGetMemoryInfo(device).total // MIB,
             bus_id=str(n.nvmlDeviceGetPciInfo(device).busId),
-            reserved_mib=-(-(reserved or 0) // _MIB),
+            reserved_mib=-(-(reserved or 0) // MIB),
         )
 
     def _device(self, gpu: str) -> Any:
@@ -109,29 +109,29 @@ class Devices:
         return bool(status == n.NVML_P2P_STATUS_OK)
 
     @checked
-    def model(self, board: GpuInfo) -> GpuModel:
+    def model(self, gpu_info: GpuInfo) -> GpuModel:
         """The GPU's model with its live profile table; readable with MIG off."""
         with self._lock:
-            known = self._models.get(board.uuid)
+            known = self._models.get(gpu_info.uuid)
         if known is None:
-            known = self._read_model(board)
+            known = self._read_model(gpu_info)
             with self._lock:
-                self._models[board.uuid] = known
+                self._models[gpu_info.uuid] = known
         return known
 
-    def _read_model(self, board: GpuInfo) -> GpuModel:
-        profiles = tuple(self._read_profiles(self._device(board.uuid)))
+    def _read_model(self, gpu_info: GpuInfo) -> GpuModel:
+        profiles = tuple(self._read_profiles(self._device(gpu_info.uuid)))
         full = max((p for p in profiles if not p.variant), key=lambda p: p.size, default=None)
         return GpuModel(
-            id=model_id(board.name),
-            product=board.name,
-            architecture=board.architecture,
-            memory_mib=board.memory_mib,
+            id=model_id(gpu_info.name),
+            product=gpu_info.name,
+            architecture=gpu_info.architecture,
+            memory_mib=gpu_info.memory_mib,
             units=max((s + p.size for p in profiles for s in p.starts), default=0),
             slices=full.slices if full else 0,
             profiles=profiles,
             engines=full.engines if full else None,
-            mig_mode_needs_reset=bool(profiles) and board.architecture == _AMPERE,
+            mig_mode_needs_reset=bool(profiles) and gpu_info.architecture == _AMPERE,
         )
 
     def _read_profiles(self, device: Any) -> Iterator[Profile]:
@@ -181,7 +181,7 @@ class Devices:
         found = {}
         for p in (*n.nvmlDeviceGetComputeRunningProcesses(device), *n.nvmlDeviceGetGraphicsRunningProcesses(device)):
             gi = None if p.gpuInstanceId in (None, _NO_INSTANCE) else int(p.gpuInstanceId)
-            found[p.pid, gi] = Process(p.pid, (p.usedGpuMemory or 0) // _MIB, gi)
+            found[p.pid, gi] = Process(p.pid, (p.usedGpuMemory or 0) // MIB, gi)
         return tuple(found.values())
 
     @checked
@@ -203,7 +203,7 @@ class Devices:
         usage = self._told(lambda: n.nvmlDeviceGetUtilizationRates(device).gpu)
         milliwatts = self._told(lambda: n.nvmlDeviceGetPowerUsage(device))
         return Readings(
-            used_mib=n.nvmlDeviceGetMemoryInfo(device).used // _MIB,
+            used_mib=n.nvmlDeviceGetMemoryInfo(device).used // MIB,
             utilization=None if usage is None else usage / 100,
             celsius=self._told(lambda: n.nvmlDeviceGetTemperature(device, n.NVML_TEMPERATURE_GPU)),
             slowdown_celsius=self._told(

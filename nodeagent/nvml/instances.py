@@ -46,15 +46,15 @@ class Nvml(MemoryLimits):
         return MigMode(bool(current), bool(pending))
 
     @checked
-    def instances(self, board: GpuInfo) -> tuple[HardwareInstance, ...]:
+    def instances(self, gpu_info: GpuInfo) -> tuple[HardwareInstance, ...]:
         """Every GPU instance, half-made ones included, by start.
 
         Raises NvmlError where one belongs to no profile that the driver named.
         """
-        mig = self._mig_devices(board.uuid)
+        mig = self._mig_devices(gpu_info.uuid)
         found = []
-        for profile in self.model(board).profiles:
-            for handle in self._gpu_instances(board.uuid, profile):
+        for profile in self.model(gpu_info).profiles:
+            for handle in self._gpu_instances(gpu_info.uuid, profile):
                 info = self._nvml.nvmlGpuInstanceGetInfo(handle)
                 mine = [m for m in mig if m.gi == info.id]
                 if not mine:
@@ -114,25 +114,25 @@ class Nvml(MemoryLimits):
         return int(self._nvml.nvmlDeviceGetGpuInstanceId(self._nvml.nvmlDeviceGetHandleByUUID(uuid)))
 
     @checked
-    def create_gpu_instance(self, board: GpuInfo, profile: Profile, start: int) -> int:
+    def create_gpu_instance(self, gpu_info: GpuInfo, profile: Profile, start: int) -> int:
         """Returns its id. Raises InsufficientResources where something overlaps."""
         n = self._nvml
         place = n.c_nvmlGpuInstancePlacement_t(start, profile.size)
         handle = n.nvmlDeviceCreateGpuInstanceWithPlacement(
-            self._device(board.uuid), profile.board_id, ctypes.byref(place)
+            self._device(gpu_info.uuid), profile.board_id, ctypes.byref(place)
         )
         return int(n.nvmlGpuInstanceGetInfo(handle).id)
 
     @checked
-    def create_compute_instance(self, board: GpuInfo, gi: int, profile: Profile) -> str:
+    def create_compute_instance(self, gpu_info: GpuInfo, gi: int, profile: Profile) -> str:
         """The one compute instance that spans the GPU instance. Returns the MIG device's UUID."""
         n = self._nvml
-        handle = n.nvmlDeviceGetGpuInstanceById(self._device(board.uuid), gi)
+        handle = n.nvmlDeviceGetGpuInstanceById(self._device(gpu_info.uuid), gi)
         kind = n.nvmlGpuInstanceGetComputeInstanceProfileInfo(
             handle, _COMPUTE_PROFILES[profile.slices], n.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED
         )
         n.nvmlGpuInstanceCreateComputeInstance(handle, kind.id)
-        for mig in self._mig_devices(board.uuid):
+        for mig in self._mig_devices(gpu_info.uuid):
             if mig.gi == gi:
                 return mig.uuid
         raise NvmlNotFound(f"GPU instance {gi} has no MIG device after its creation")

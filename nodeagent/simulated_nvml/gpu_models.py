@@ -62,7 +62,7 @@ def architecture(model: GpuModel) -> tuple[int, tuple[int, int]]:
 
 
 def mig_mode_survives_reboot(model: GpuModel) -> bool:
-    """Ampere keeps the mode in the board's InfoROM; later ones only while the driver is loaded.
+    """Ampere keeps the mode in the GPU's InfoROM; later ones only while the driver is loaded.
 
     Source: NVIDIA MIG User Guide, "Enable MIG Mode".
     """

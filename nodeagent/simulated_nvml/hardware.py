@@ -59,7 +59,7 @@ def profile_table(model_id: str) -> tuple[Profile, ...]:
 
 
 def memory_mib(model: GpuModel, profile: Profile) -> int:
-    """Usable memory; where no source gives it, its part of the board's."""
+    """Usable memory; where no source gives it, its part of the GPU's."""
     return profile.memory_mib or model.memory_mib * profile.size // model.units
 
 
@@ -69,7 +69,7 @@ def board_id(profile: Profile) -> int:
 
 
 def gpu_instance_id(model: GpuModel, profile: Profile, start: int, taken: set[int]) -> int:
-    """The id a driver gives: on boards of 8 units it tells the place, else the lowest free one."""
+    """The id a driver gives: on GPUs of 8 units it follows from the placement, else the lowest free one."""
     if model.units == 8:
         by_place = {8: 0, 4: 2 - start // 4, 2: 3 + start // 2, 1: 7 + start}[profile.size]
         if by_place not in taken:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nodeagent.contract import environment, limits_file
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.handles import ComputeInstance, GpuDevice, GpuInstance, Handles, MigDevice
 from nodeagent.simulated_nvml.hardware import JsonRecord, NvmlReturn, Refused, SimulatedHardware
@@ -39,17 +39,12 @@ class Visibility:
     claim: str = ""
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Visibility:
+    def of(cls, variables: Mapping[str, str]) -> Visibility:
         """As NVIDIA's container runtime and the fraction limit would make it."""
-        names = environment.get("NVIDIA_VISIBLE_DEVICES", "all")
+        names = variables.get(environment.VISIBLE_DEVICES, "all")
         visible = None if names in ("", "all") else frozenset(n.strip() for n in names.split(",")) - {"none", "void"}
-        limits = environment.get("MIGCTL_LIMITS_FILE", "")
-        return cls(visible, _limits(Path(limits)) if limits else {}, environment.get("MIGCTL_CLAIM", ""))
-
-
-def _limits(path: Path) -> Mapping[str, int]:
-    devices = json.loads(path.read_text(encoding="utf-8"))["devices"]
-    return {uuid: device["memory_mib"] for uuid, device in devices.items()}
+        limits = variables.get(environment.LIMITS, "")
+        return cls(visible, limits_file.read(Path(limits)) if limits else {}, variables.get(environment.CLAIM, ""))
 
 
 class LoadedLibrary:

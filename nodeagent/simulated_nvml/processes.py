@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from nodeagent import procfs
+from nodeagent.contract.units import MIB
 from nodeagent.simulated_nvml.state import State, StateFile
-
-_MIB = 1 << 20
 
 
 class OutOfMemory(Exception):
@@ -22,19 +22,9 @@ class NoSuchDevice(Exception):
     """No GPU or MIG device has this UUID."""
 
 
-def start_time(pid: int) -> int | None:
-    """When a live process began, in clock ticks since boot; None where there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
 def living(gpu: dict[str, Any]) -> list[dict[str, Any]]:
     """The GPU's processes that are still there."""
-    return [p for p in gpu["processes"] if start_time(p["pid"]) == p["start"]]
+    return [p for p in gpu["processes"] if procfs.start_time(p["pid"]) == p["start"]]
 
 
 def locate(state: State, uuid: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -64,7 +54,7 @@ def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None,
     A second call of the same process on the same device replaces the first.
     """
     pid = os.getpid() if pid is None else pid
-    start = start_time(pid)
+    start = procfs.start_time(pid)
     if start is None:
         raise ProcessLookupError(f"no process {pid}")
     with file.change() as state:
@@ -88,7 +78,7 @@ def _limits_on(gpu: dict[str, Any], pid: int) -> list[tuple[str, int]]:
 
 def _left(gpu: dict[str, Any], cgroup: str, limit: int) -> int:
     """MiB that a limited cgroup may still take."""
-    return max(0, limit // _MIB - held_inside(gpu, cgroup))
+    return max(0, limit // MIB - held_inside(gpu, cgroup))
 
 
 def held_inside(gpu: dict[str, Any], cgroup: str) -> int:
@@ -103,13 +93,8 @@ def is_inside(cgroup: str, pid: int) -> bool:
     except OSError:
         return False
     while pid > 1 and str(pid) not in members:
-        pid = _parent(pid)
+        try:
+            pid = procfs.parent(pid)
+        except OSError:
+            return False
     return pid > 1
-
-
-def _parent(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])

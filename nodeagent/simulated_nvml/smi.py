@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.contract import environment
+from nodeagent.contract.units import MIB
 from nodeagent.nvml import bindings
 from nodeagent.simulated_nvml.hardware import Refused
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import DamagedState
 
-_MIB = 1 << 20
 _NO_ID = 0xFFFFFFFF
 _WIDE = "+" + "-" * 89 + "+"
 _THREE = "+" + "-" * 41 + "+" + "-" * 24 + "+" + "-" * 22 + "+"
@@ -60,7 +60,7 @@ class Smi:
     def memory(self, device: Any) -> tuple[int, int]:
         """Used and total MiB."""
         memory = self.nvml.nvmlDeviceGetMemoryInfo(device)
-        return memory.used // _MIB, memory.total // _MIB
+        return memory.used // MIB, memory.total // MIB
 
     def utilization(self, device: Any) -> int | None:
         try:
@@ -133,7 +133,7 @@ def _mig_row(smi: Smi, index: int, number: int, mig: Any) -> list[str]:
     n = smi.nvml
     has = n.nvmlDeviceGetAttributes_v2(mig)
     used, total = smi.memory(mig)
-    bar1 = n.nvmlDeviceGetBAR1MemoryInfo(mig).bar1Total // _MIB
+    bar1 = n.nvmlDeviceGetBAR1MemoryInfo(mig).bar1Total // MIB
     ids = f"{index:>2} {n.nvmlDeviceGetGpuInstanceId(mig):>4} {n.nvmlDeviceGetComputeInstanceId(mig):>3} {number:>3}"
     shared = (
         f"{has.sharedCopyEngineCount:>2} {has.sharedEncoderCount:>3} {has.sharedDecoderCount:>4} "
@@ -152,7 +152,7 @@ def _process_table(smi: Smi) -> list[str]:
             gi, ci = (("N/A", "N/A") if p.gpuInstanceId == _NO_ID else (p.gpuInstanceId, p.computeInstanceId))[:2]
             rows.append(
                 f"| {index:>4} {gi:>4} {ci:>4} {p.pid:>16} {'C':>6}   {_name(smi, p.pid):<33}"
-                f"{p.usedGpuMemory // _MIB:>8}MiB |"
+                f"{p.usedGpuMemory // MIB:>8}MiB |"
             )
     return [
         _WIDE,

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nodeagent import procfs
+
 State = dict[str, Any]
 
 FORMAT = 1
@@ -28,8 +30,8 @@ class DamagedState(Exception):
 
 @cache
 def host_boot_id() -> str:
-    """The running kernel's boot: simulated instances do not survive a reboot of the host either."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """The host's boot: simulated instances do not survive a reboot of the host either."""
+    return procfs.boot_id()
 
 
 class StateFile:

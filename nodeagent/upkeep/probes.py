@@ -1,6 +1,6 @@
-"""What a kubelet's probes and Prometheus ask an agent: /healthz, /readyz, /metrics.
+"""The agent's HTTP server for the kubelet's probes and Prometheus: /healthz, /readyz, /metrics.
 
-Healthy: its threads work. Ready: the kubelet can reach it.
+Healthy: its threads work. Ready: the kubelet can reach it. Python's own server: the agent has no other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST
 
 ProbeAnswer = Callable[[], bytes | bool]
+"""Metrics in Prometheus's text format, or whether all is well."""
 
 
 class _ProbeServer(ThreadingHTTPServer):
@@ -33,11 +34,11 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             self._send(404, b"there are /healthz, /readyz and /metrics\n", "text/plain")
             return
-        said = answer()
-        if isinstance(said, bytes):
-            self._send(200, said, CONTENT_TYPE_LATEST)
+        result = answer()
+        if isinstance(result, bytes):
+            self._send(200, result, CONTENT_TYPE_LATEST)
         else:
-            self._send(200 if said else 503, b"ok\n" if said else b"no\n", "text/plain")
+            self._send(200 if result else 503, b"ok\n" if result else b"no\n", "text/plain")
 
     def _send(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response(status)

@@ -255,7 +255,7 @@ def test_a_held_instance_that_vanished_keeps_its_place_and_is_made_again(machine
     wanted = allocation("c1", mig(gpu, "2g.10gb", 2))
     agent.prepare(wanted)
     nvml = Nvml(machine.library())
-    (instance,) = nvml.instances(nvml.boards()[0])
+    (instance,) = nvml.instances(nvml.gpus()[0])
     nvml.destroy_compute_instance(gpu, instance.gi, 0)
     nvml.destroy_gpu_instance(gpu, instance.gi)
     (lost,) = agent.report().gpus[0].instances
@@ -276,7 +276,7 @@ def test_a_driver_that_denies_mig_for_a_moment_takes_no_instance_away(machine: M
     agent = machine.agent(Faults(parse(f"nvmlDeviceGetMigMode#{nth}=NOT_SUPPORTED")))
     for _ in range(3):
         agent.report()
-        agent.recover()
+        agent.gpus.recover()
     report = agent.report()
     assert report.gpus[0].fenced == ""
     assert [(i.state, i.claim) for i in report.gpus[0].instances] == [
@@ -337,10 +337,10 @@ def test_a_damaged_journal_fences_its_gpu_and_no_other(machine: Machine) -> None
     again.prepare(allocation("c2", part(v100, 100)))
 
 
-def test_a_gpu_that_cannot_be_settled_is_fenced_until_it_can(machine: Machine) -> None:
+def test_a_gpu_that_cannot_be_recovered_is_fenced_until_it_can(machine: Machine) -> None:
     faults = "nvmlGpuInstanceCreateComputeInstance#1=GPU_IS_LOST;nvmlGpuInstanceDestroy#1=GPU_IS_LOST"
     agent, gpu = machine.agent(Faults(parse(faults))), machine.gpu()
-    with pytest.raises(Fenced, match="cannot be settled"):
+    with pytest.raises(Fenced, match="cannot be recovered"):
         agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
     assert machine.layout() == [("2g.10gb", 2)]
     agent.prepare(allocation("c2", part(machine.gpu(1), 100)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodeagent.contract.units import MIB
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS, architecture
 from nodeagent.simulated_nvml.handles import GpuDevice, MigDevice, fill, put, text, value
@@ -11,7 +12,6 @@ from nodeagent.simulated_nvml.hardware import JsonRecord, NvmlReturn, Refused
 from nodeagent.simulated_nvml.loaded_library import LoadedLibrary, call
 from solver.model.catalog import models
 
-_MIB = 1 << 20
 _NO_ID = 0xFFFFFFFF
 
 
@@ -120,20 +120,20 @@ def _memory(machine: LoadedLibrary, handle: Any) -> tuple[int, int]:
 @call("nvmlDeviceGetMemoryInfo")
 def memory(machine: LoadedLibrary, handle: Any, out: Any) -> None:
     total, used = _memory(machine, handle)
-    fill(out, total=total * _MIB, used=used * _MIB, free=(total - used) * _MIB)
+    fill(out, total=total * MIB, used=used * MIB, free=(total - used) * MIB)
 
 
 @call("nvmlDeviceGetMemoryInfo_v2")
 def memory_with_reserve(machine: LoadedLibrary, handle: Any, out: Any) -> None:
     total, used = _memory(machine, handle)
-    fill(out, total=total * _MIB, used=used * _MIB, free=(total - used) * _MIB, reserved=0)
+    fill(out, total=total * MIB, used=used * MIB, free=(total - used) * MIB, reserved=0)
 
 
 @call("nvmlDeviceGetBAR1MemoryInfo")
 def bar1_memory(machine: LoadedLibrary, handle: Any, out: Any) -> None:
     gpu, instance = machine.parent(handle)
     total = 1 << processes.capacity_mib(gpu, instance).bit_length()
-    fill(out, bar1Total=total * _MIB, bar1Free=total * _MIB, bar1Used=0)
+    fill(out, bar1Total=total * MIB, bar1Free=total * MIB, bar1Used=0)
 
 
 def _visible_processes(machine: LoadedLibrary, gpu: JsonRecord, instance: JsonRecord | None) -> list[JsonRecord]:
@@ -153,7 +153,7 @@ def compute_processes(machine: LoadedLibrary, handle: Any, size: Any, out: Any) 
         put(size, len(found))
         raise Refused(NvmlReturn.INSUFFICIENT_SIZE)
     for slot, process in zip(out or (), found, strict=False):
-        slot.pid, slot.usedGpuMemory = process["pid"], process["mib"] * _MIB
+        slot.pid, slot.usedGpuMemory = process["pid"], process["mib"] * MIB
         slot.gpuInstanceId = _NO_ID if process["gi"] is None else process["gi"]
         slot.computeInstanceId = _NO_ID if process["gi"] is None else 0
     put(size, len(found))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nodeagent.contract.units import MIB
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.handles import fill
 from nodeagent.simulated_nvml.hardware import JsonRecord, NvmlReturn, Refused
 from nodeagent.simulated_nvml.loaded_library import LoadedLibrary, call
 
-_MIB = 1 << 20
 _MOST = 2**64 - 1
 
 
@@ -30,7 +30,7 @@ def _limited(machine: LoadedLibrary, handle: Any, asked: Any) -> tuple[JsonRecor
 @call("nvmlDeviceGetMemoryLimits_v1")
 def get_limits(machine: LoadedLibrary, handle: Any, out: Any) -> None:
     gpu, cgroup = _limited(machine, handle, out)
-    used = processes.held_inside(gpu, cgroup) * _MIB
+    used = processes.held_inside(gpu, cgroup) * MIB
     fill(out, softLimit=0, hardLimit=gpu["memory_limits"].get(cgroup, _MOST), currentUsed=used)
 
 

@@ -1,4 +1,4 @@
-"""nvmlDeviceGet...: what sensors would say of an idle, healthy board, and its events."""
+"""nvmlDeviceGet...: what sensors would say of an idle, healthy GPU, and its events."""
 
 from __future__ import annotations
 

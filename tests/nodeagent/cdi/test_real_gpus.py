@@ -22,10 +22,10 @@ COMMON = ContainerEdits(
 
 
 class Hardware:
-    def boards(self) -> tuple[GpuInfo, ...]:
+    def gpus(self) -> tuple[GpuInfo, ...]:
         return (BOARD,)
 
-    def instances(self, board: GpuInfo) -> tuple[HardwareInstance, ...]:
+    def instances(self, gpu_info: GpuInfo) -> tuple[HardwareInstance, ...]:
         return (HardwareInstance(5, "2g.10gb", 2, 2, (0,), "MIG-1"),)
 
 

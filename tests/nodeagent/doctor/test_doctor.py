@@ -57,7 +57,7 @@ def test_without_a_driver_it_says_how_to_try(tmp_path: Path, root: Path) -> None
 
 def test_missing_rights_nodes_and_a_pending_mode(tmp_path: Path, root: Path) -> None:
     machine = machines.Machine(tmp_path / "m", "a100-40gb:nomig")
-    machine.agent().set_dynamic_mig(True)
+    machine.agent().gpus.set_dynamic_mig(True)
     (root / "dev/nvidia0").unlink()
     (root / "proc/self/status").write_text(f"CapEff:\t{NONE}\n")
     assert {(f.check, f.text.split(" (")[0]) for f in bad(look(machine, root))} == {

@@ -34,7 +34,7 @@ from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.simulated_nvml.hardware import SimulatedHardware, fail
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
-from nodeagent.upkeep.health import ErrorWatch
+from nodeagent.upkeep.error_watch import ErrorWatch
 from nodeagent.upkeep.upkeep import Upkeep
 from solver.model.catalog import models
 from solver.model.cluster import InstanceState
@@ -150,7 +150,7 @@ class PointFaults(Faults):
 
 @dataclass(frozen=True, kw_only=True)
 class HangsOnly(Deadlines):
-    """Endless patience with a slow machine, none with the call that hangs. Nobody's clock is asked."""
+    """No deadline for a slow machine, an expired one for the call that hangs. No clock is read."""
 
     faults: PointFaults
 
@@ -236,7 +236,7 @@ class Day:
             ("hopper", lambda a: a.prepare(hopper)),
             ("end hopper", lambda a: a.unprepare("hopper")),
             ("mode off", lambda a: _switch(a, h100, False)),
-            ("recover", lambda a: a.recover()),
+            ("recover", lambda a: a.gpus.recover()),
             ("report", lambda a: a.report()),
             ("upkeep", lambda a: Upkeep(a).step()),
             ("errors", _listen),
@@ -291,15 +291,15 @@ def _claim_of(pid: int) -> str:
 
 def _listen(agent: Agent) -> None:
     """Hear of one error and of no other."""
-    watch = ErrorWatch(agent.nvml, agent.gpu_uuids(), agent.log_xid)
+    watch = ErrorWatch(agent.nvml, agent.gpus.uuids(), agent.gpus.note_xid)
     for _ in range(2):
         with contextlib.suppress(NvmlError):
-            watch.look(0)
+            watch.wait(0)
     watch.end()
 
 
 def _switch(agent: Agent, gpu: str, on: bool) -> None:
-    (change,) = agent.set_dynamic_mig(on, [gpu])
+    (change,) = agent.gpus.set_dynamic_mig(on, [gpu])
     if change.outcome is not Outcome.DONE:
         raise Busy(change.reason)
 
@@ -330,7 +330,7 @@ def check(day: Day, directory: Path, told: list[str]) -> None:
         for hold in record.holds.values():
             held[hold.claim] = held.get(hold.claim, 0) + 1
             assert hold.uuid in there | {gpu["uuid"]}
-        uuids = [h.uuid for h in record.holds.values() if h.place is not None]
+        uuids = [h.uuid for h in record.holds.values() if h.placement is not None]
         assert len(set(uuids)) == len(uuids), "one instance was given twice"
     assert next(i for i in report.gpus[0].instances if i.uuid == day.busy).claim == "busy"
     assert held.get("pair", 2) == 2

@@ -40,19 +40,19 @@ def test_the_nth_call_fails_and_the_next_goes_on(machine: Machine) -> None:
 
 def test_an_error_after_the_deed_leaves_it_done(machine: Machine) -> None:
     nvml = Nvml(machine.library(Faults(parse("nvmlDeviceCreateGpuInstanceWithPlacement=after-UNKNOWN"))))
-    board = nvml.boards()[0]
-    profile = nvml.model(board).profiles[0]
+    gpu_info = nvml.gpus()[0]
+    profile = nvml.model(gpu_info).profiles[0]
     with pytest.raises(NvmlError):
-        nvml.create_gpu_instance(board, profile, 0)
+        nvml.create_gpu_instance(gpu_info, profile, 0)
     with pytest.raises(InsufficientResources):
-        nvml.create_gpu_instance(board, profile, 0)
+        nvml.create_gpu_instance(gpu_info, profile, 0)
 
 
 def test_a_child_process_is_killed_at_the_call(machine: Machine) -> None:
     code = (
         "from pathlib import Path; from nodeagent.nvml import Nvml; "
         "from nodeagent.simulated_nvml.library import SimulatedNvml; "
-        f"Nvml(SimulatedNvml(Path({str(machine.state_path)!r}))).boards(); print('survived')"
+        f"Nvml(SimulatedNvml(Path({str(machine.state_path)!r}))).gpus(); print('survived')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -79,7 +79,7 @@ class Life(RuleBasedStateMachine):
                 share = mig(self.gpu, place.profile, place.start)
                 self.prepared[claim] = self.agent.prepare(allocation(claim, share)).devices[0].uuid
             elif what == "recover":
-                self.agent.recover()
+                self.agent.gpus.recover()
             else:
                 self.agent.unprepare(claim)
                 self.prepared.pop(claim, None)

@@ -35,7 +35,7 @@ def test_an_agent_needs_each_of_its_permissions(tmp_path: Path) -> None:
         node.publish(few, NOW)
         owner = {"apiVersion": "migctl.dev/v1alpha1", "kind": "GpuNode", "name": NODE, "uid": node.uid}
         for report in (few, many, few, replace(few, gpus=())):
-            slices.keep(specs(report), owner)
+            slices.replace(specs(report), owner)
         assert server.call(lambda o: o.authorizer.unused(USER)) == []
         with pytest.raises(ApiForbidden):
             api.get("/api/v1/pods")

@@ -41,7 +41,7 @@ def test_a_fatal_xid_fences_its_gpu_and_a_programs_error_does_not(machine: Machi
     upkeep.start()
     hardware.fail(machine.state, machine.gpu(1), xid=31)
     hardware.fail(machine.state, machine.gpu(0), xid=79)
-    until(lambda: sum(e.what is EventKind.FAULTY for e in events) == 2)
+    until(lambda: sum(e.kind is EventKind.FAULTY for e in events) == 2)
     upkeep.stop()
     report = agent.report()
     assert "fallen off the bus" in report.gpus[0].fenced
@@ -66,13 +66,13 @@ def test_a_gpu_in_bad_condition_takes_nothing_new_until_it_is_better(
     held = allocation("c1", mig(machine.gpu(0), "1g.5gb", 0))
     agent.prepare(held)
     hardware.fail(machine.state, machine.gpu(0), **condition)
-    agent.examine()
+    agent.gpus.check_health()
     assert says in agent.report().gpus[0].fenced
     agent.prepare(held)
     with pytest.raises(Fenced):
         agent.prepare(allocation("c2", mig(machine.gpu(0), "1g.5gb", 1)))
     hardware.fail(machine.state, machine.gpu(0), celsius=30, ecc_uncorrected=0, remap_failed=False)
-    agent.examine()
+    agent.gpus.check_health()
     agent.prepare(allocation("c2", mig(machine.gpu(0), "1g.5gb", 1)))
 
 
@@ -97,7 +97,7 @@ def test_who_oversteps_is_stopped_where_the_policy_says_so(machine: Machine, pro
     upkeep.step()
     upkeep.step()
     assert program.wait(timeout=30) == -9
-    assert [e.claim for e in events if e.what is EventKind.STOPPED] == ["c1"]
+    assert [e.claim for e in events if e.kind is EventKind.STOPPED] == ["c1"]
 
 
 def test_what_the_driver_keeps_for_a_process_is_tolerated(machine: Machine, program: subprocess.Popen[bytes]) -> None:
@@ -181,7 +181,7 @@ def test_refusals_and_fences_are_counted_and_told(machine: Machine) -> None:
     with pytest.raises(Exception, match="this is node-1"):
         agent.prepare(allocation("c1", part(machine.gpu(1), 100), node="elsewhere"))
     hardware.fail(machine.state, machine.gpu(1), ecc_uncorrected=1)
-    agent.examine()
+    agent.gpus.check_health()
     text = metrics.text()
     assert sample(text, "migctl_claim_refusals_total", reason="stale") == 1
     assert sample(text, "migctl_gpu_fenced", gpu=machine.gpu(1)) == 1

@@ -101,10 +101,10 @@ def test_a_program_that_allocates_between_the_two_readings_measures_nothing(node
     share = node.prepare("claim")
     with share.cuda() as program:
         node.simulated.occupy(node.gpu, CONTEXT // MIB, program.process.pid, claim="claim")
-        node.agent.books.look()
+        node.agent.accounts.remember()
         report = node.agent.report()
         program.ok("cuMemAlloc_v2", "out", 200 * MIB)
-        node.agent.books.reconcile(report)
+        node.agent.accounts.reconcile(report)
         assert calls.free_and_total(program)[0] == HALF * MIB - FIRST_CONTEXT - 200 * MIB
 
 

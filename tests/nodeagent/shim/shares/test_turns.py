@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.contract.allocation import GpuProcess
-from nodeagent.shares.time_slices import ANY_TIME, WHOLE, ComputePolicy, TimeSlice, busy, time_slices
+from nodeagent.shares.time_slices import ANY_TIME, PERIOD, ComputePolicy, TimeSlice, launching_claims, time_slices
 from nodeagent.shim import region
 from tests.nodeagent.shim.harness.calls import PER_THREAD
 from tests.nodeagent.shim.harness.machine import GIB, SUCCESS, Machine, Program, Share, gpu_uuid
@@ -99,7 +99,7 @@ def test_turns_never_overlap_nor_leave_the_window(
     bound = sorted(turn for turn in given_turns.values() if turn != ANY_TIME)
     assert given_turns.keys() == portions.keys()
     assert all(first.start + first.length <= then.start for first, then in itertools.pairwise(bound))
-    assert all(turn.start + turn.length <= WHOLE for turn in bound)
+    assert all(turn.start + turn.length <= PERIOD for turn in bound)
 
 
 def test_who_is_busy_is_who_launches_and_everybody_where_the_driver_does_not_tell() -> None:
@@ -109,5 +109,5 @@ def test_who_is_busy_is_who_launches_and_everybody_where_the_driver_does_not_tel
         GpuProcess("g", 3, 10),
         GpuProcess("h", 4, 1, "c"),
     ]
-    assert busy(seen, "g", {2, 3, 4}) == {"b"}
-    assert busy(seen, "g", None) == {"a", "b"}
+    assert launching_claims(seen, "g", {2, 3, 4}) == {"b"}
+    assert launching_claims(seen, "g", None) == {"a", "b"}

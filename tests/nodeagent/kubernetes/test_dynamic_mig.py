@@ -11,9 +11,9 @@ import pytest
 
 from nodeagent.agent import Agent
 from nodeagent.kubernetes.client import KubernetesClient
+from nodeagent.kubernetes.dynamic_mig import ModeReconciler
 from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.kubeconfig import from_kubeconfig
-from nodeagent.kubernetes.mode_keeper import ModeKeeper
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
 from tests.fakes.kubernetes_api.operations import ADMIN
 from tests.nodeagent.dra.harness.api_server import ApiServer
@@ -32,7 +32,7 @@ class Node:
         self.api = KubernetesClient(from_kubeconfig(server.kubeconfig(folder / "kubeconfig", NODE)))
         self.gpu_node = GpuNodeWriter(self.api, NODE)
         self.news: list[str] = []
-        self.keeper = ModeKeeper(self.gpu_node, self.agent, lambda: self.news.append("changed"))
+        self.keeper = ModeReconciler(self.gpu_node, self.agent.gpus, lambda: self.news.append("changed"))
 
     def beat(self) -> None:
         """A heartbeat, and what follows from it."""
