@@ -106,7 +106,7 @@ class Agent:
             self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """Leave everything as it is, close NVML and let another agent take the directory."""
+        """Leave everything as it is, close NVML and let another agent use the directory."""
         self._opened.close()
 
     def _clean_up(self) -> None:
@@ -240,7 +240,7 @@ class Agent:
                 self._locks.read(gpu, functools.partial(self.driver_limits.follow, found, holds))
 
     def divide_time(self, report: NodeReport) -> None:
-        """Give the claims of each shared GPU their time slices, where the policy asks for any."""
+        """Give the claims of each shared GPU their time slices, where the policy has any."""
         shares = self.host_shares
         if shares is None or shares.compute is ComputePolicy.EVEN:
             return

@@ -78,7 +78,7 @@ class Claims:
             raise
 
     def release(self, claim: str, gpus: Iterable[ManagedGpu]) -> None:
-        """Undo a Prepare that failed elsewhere; what the disk does not take is released at the next start."""
+        """Undo a Prepare that failed elsewhere; what cannot be written is released at the next start."""
         for gpu in gpus:
             if claim in gpu.record.holds:
                 with contextlib.suppress(AgentError):
@@ -98,7 +98,7 @@ class Claims:
         try:
             pids = list(self._processes_of(gpu, hold))
         except Lost:
-            pids = []  # nothing runs on a GPU that is gone
+            pids = []  # nothing runs on a GPU that fell off the bus
         except NvmlError as e:
             raise Busy(f"cannot find out whether {hold.name} still runs on GPU {gpu.uuid}: {e}") from e
         if pids:

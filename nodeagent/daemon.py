@@ -81,7 +81,7 @@ class AgentSettings:
 def run(settings: AgentSettings, stop: threading.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises SocketsRemoved, and what keeps it from starting: AgentError, NvmlError, BadSpec, DamagedState,
+    Raises SocketsRemoved, and where it cannot start: AgentError, NvmlError, BadSpec, DamagedState,
     CannotServe, OSError.
     """
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def run(settings: AgentSettings, stop: threading.Event) -> None:
         _log.info("serving", node=settings.node, gpus=len(agent.gpus.uuids()), endpoint=str(plugin.endpoint), port=port)
         while not stop.wait(_CHECK_S):
             if not plugin.serving():
-                raise SocketsRemoved(f"somebody removed {plugin.endpoint} or {plugin.registry}")
+                raise SocketsRemoved(f"another program removed {plugin.endpoint} or {plugin.registry}")
 
 
 def _locks(settings: AgentSettings) -> Iterator[AgentLock]:

@@ -106,7 +106,7 @@ class NodeGpus:
         return found
 
     def check_health(self) -> None:
-        """Read every GPU's sensors; one that is not to be trusted takes nothing new until it is."""
+        """Read every GPU's sensors; one that is not to be trusted is closed to new claims until it is."""
         for uuid, readings in self.readings().items():
             gpu = self.by_uuid[uuid]
             fault = fault_of_readings(readings)
@@ -115,7 +115,7 @@ class NodeGpus:
             gpu.sensor_fault = fault
 
     def note_xid(self, uuid: str, xid: int) -> None:
-        """Take note of an error that the driver logged for a GPU."""
+        """Record an error that the driver logged for a GPU."""
         gpu = self.by_uuid.get(uuid)
         if gpu is not None:
             gpu.xid_fault = fault_of_xid(xid) or gpu.xid_fault
@@ -176,7 +176,7 @@ class NodeGpus:
             self.start()
 
     def _discover(self) -> list[ManagedGpu]:
-        """Take every new GPU that answers under management; the others are tried again later."""
+        """Manage every new GPU that answers; the others are tried again later."""
         self.missing.clear()
         found = []
         for index in range(self._locks.read_node("count", self._nvml.count)):

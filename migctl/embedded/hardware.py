@@ -31,7 +31,7 @@ P = TypeVar("P", bound=StrEnum)
 
 
 class NoGpus(ControlPlaneError):
-    """There is nothing to serve, or not what was asked for."""
+    """There are no GPUs to serve, or not those of `--simulate`."""
 
 
 def open_hardware(home: Home, simulate: str | None, observers: Sequence[EventObserver] = ()) -> Agent:

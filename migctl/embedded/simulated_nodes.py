@@ -1,7 +1,7 @@
-"""Several simulated nodes on one machine: one agent, whose GPUs are shown as those of several nodes.
+"""Several simulated nodes on one machine: one agent, whose GPUs are reported as those of several nodes.
 
 Only the simulation does this, so that a laptop shows what happens between nodes. Everything outside
-this module sees nodes as they would be; the agent sees one machine.
+this module sees several nodes; the agent sees one machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NodeOf = Mapping[str, str]
 
 
 class MachineAgent(Protocol):
-    """What is shown as several nodes."""
+    """The agent whose GPUs are reported as several nodes'."""
 
     node: str
 
@@ -43,7 +43,7 @@ def node_of(simulated: Path) -> NodeOf:
 
 @dataclass(frozen=True)
 class AnyNodesAgent:
-    """Takes allocations of every node to the one agent there is."""
+    """Prepares allocations of every node at the one agent."""
 
     agent: MachineAgent
 

@@ -27,7 +27,7 @@ class GpuReader(Protocol):
     """What is needed of NVML. Methods raise NvmlError."""
 
     def gpus(self) -> tuple[GpuInfo, ...]: ...
-    def instances(self, gpu_info: GpuInfo) -> tuple[HardwareInstance, ...]: ...
+    def instances(self, info: GpuInfo) -> tuple[HardwareInstance, ...]: ...
 
 
 class RealGpus:
@@ -42,10 +42,10 @@ class RealGpus:
 
     def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         try:
-            gpu_infos = {gpu_info.uuid: gpu_info for gpu_info in self._reader.gpus()}
-            nodes = [node for device in prepared.devices for node in self._nodes(gpu_infos[device.gpu], device)]
+            infos = {info.uuid: info for info in self._reader.gpus()}
+            nodes = [node for device in prepared.devices for node in self._nodes(infos[device.gpu], device)]
         except (NvmlError, KeyError) as e:
-            raise Busy(f"the driver does not tell the device nodes of claim {prepared.claim}: {e}") from e
+            raise Busy(f"cannot read the device nodes of claim {prepared.claim}: {e}") from e
         return edits + self._common() + ContainerEdits(device_nodes=(*self._control(), *nodes))
 
     def remove(self, claim: str) -> None:
@@ -60,15 +60,15 @@ class RealGpus:
         yield _node("/dev/nvidia-uvm", uvm, 0)
         yield _node("/dev/nvidia-uvm-tools", uvm, 1)
 
-    def _nodes(self, gpu_info: GpuInfo, device: PreparedDevice) -> Iterator[DeviceNode]:
-        yield _node(f"/dev/nvidia{gpu_info.minor}", _GPU_MAJOR, gpu_info.minor)
+    def _nodes(self, info: GpuInfo, device: PreparedDevice) -> Iterator[DeviceNode]:
+        yield _node(f"/dev/nvidia{info.minor}", _GPU_MAJOR, info.minor)
         if device.share.backing is not Backing.MIG:
             return
-        instance = next((i for i in self._reader.instances(gpu_info) if i.uuid == device.uuid), None)
+        instance = next((i for i in self._reader.instances(info) if i.uuid == device.uuid), None)
         if instance is None:
-            raise Busy(f"MIG instance {device.uuid} is gone from GPU {gpu_info.uuid}")
+            raise Busy(f"MIG instance {device.uuid} no longer exists on GPU {info.uuid}")
         major = self._major("nvidia-caps")
-        gi = self._proc / f"driver/nvidia/capabilities/gpu{gpu_info.minor}/mig/gi{instance.gi}"
+        gi = self._proc / f"driver/nvidia/capabilities/gpu{info.minor}/mig/gi{instance.gi}"
         for access in (gi / "access", *(gi / f"ci{ci}" / "access" for ci in instance.compute)):
             minor = _minor(access)
             yield _node(f"/dev/nvidia-caps/nvidia-cap{minor}", major, minor)
@@ -92,7 +92,7 @@ def _minor(access: Path) -> int:
     try:
         found = _MINOR.search(access.read_text(encoding="ascii"))
     except OSError as e:
-        raise Busy(f"the driver does not tell a capability: {access}: {e.strerror}") from e
+        raise Busy(f"cannot read a capability: {access}: {e.strerror}") from e
     if found is None:
         raise Busy(f"{access} names no DeviceFileMinor")
     return int(found[1])

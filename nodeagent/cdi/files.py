@@ -26,7 +26,7 @@ class SpecFiles:
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
 
     def write(self, claim: str, edits: ContainerEdits) -> str:
-        """Put a claim's spec in place. Returns the device name that the kubelet passes to the runtime."""
+        """Write a claim's spec. Returns the device name that the kubelet passes to the runtime."""
         content = msgspec.json.format(msgspec.json.encode(spec(KIND, claim, edits)))
         path = self._path(claim)
         if not (path.exists() and path.read_bytes() == content):

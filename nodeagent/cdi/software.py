@@ -35,15 +35,15 @@ class SoftwareShares:
         return
 
     def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
-        """Raises MissingLibraries where ours or the driver's are not there."""
+        """Raises MissingLibraries where ours or the driver's are missing."""
         shares = [d.share for d in prepared.devices if d.share.backing in LIMITED]
         if not shares:
             return edits
         try:
-            gpu_infos = {gpu_info.uuid: gpu_info for gpu_info in self._gpus()}
-            gpus = [limit_of(share, gpu_infos[share.gpu], self._accounts.context(share.gpu)) for share in shares]
+            infos = {gpu_info.uuid: gpu_info for gpu_info in self._gpus()}
+            gpus = [limit_of(share, infos[share.gpu], self._accounts.context(share.gpu)) for share in shares]
         except (NvmlError, KeyError) as e:
-            raise Busy(f"the driver does not tell the memory of a GPU of claim {prepared.claim}: {e}") from e
+            raise Busy(f"cannot read the memory of a GPU of claim {prepared.claim}: {e}") from e
         folder = self._accounts.directory / prepared.claim
         given = [
             placing.Mount(hostPath=m.host_path, containerPath=m.container_path, options=list(m.options))

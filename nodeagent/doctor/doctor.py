@@ -1,6 +1,6 @@
 """Is this machine fit to share its GPUs? Findings as data, each with its fix.
 
-Only looks: nothing is created, switched or stopped.
+Read-only: nothing is created, switched or stopped.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ def _driver(machine: ExaminedMachine) -> Iterator[DoctorFinding]:
 
 def _gpus(machine: ExaminedMachine, nvml: Nvml) -> Iterator[DoctorFinding]:
     version = nvml.driver_version()
-    gpu_infos = nvml.gpus()
+    infos = nvml.gpus()
     suffix = " (simulated)" if machine.simulated else ""
-    yield DoctorFinding("driver", Level.OK, f"driver {version}{suffix}, {len(gpu_infos)} GPUs")
+    yield DoctorFinding("driver", Level.OK, f"driver {version}{suffix}, {len(infos)} GPUs")
     has_mig = False
-    for gpu_info in gpu_infos:
-        mode = nvml.mig_mode(gpu_info.uuid)
+    for info in infos:
+        mode = nvml.mig_mode(info.uuid)
         has_mig = has_mig or mode is not None
-        yield _mode(nvml, gpu_info)
-        fault = fault_of_readings(nvml.readings(gpu_info.uuid))
+        yield _mode(nvml, info)
+        fault = fault_of_readings(nvml.readings(info.uuid))
         if fault:
-            yield DoctorFinding(f"gpu {gpu_info.index}", Level.ERROR, fault, "nothing new is placed on it until then")
+            yield DoctorFinding(f"gpu {info.index}", Level.ERROR, fault, "nothing new is placed on it until then")
         if not machine.simulated:
-            yield from _nodes(machine, gpu_info)
+            yield from _nodes(machine, info)
     if has_mig and int(version.split(".")[0]) < _MIG_DRIVER:
         yield DoctorFinding(
             "driver", Level.WARNING, f"driver {version} does not name MIG profiles", "update to 525 or newer"
@@ -74,26 +74,24 @@ def _gpus(machine: ExaminedMachine, nvml: Nvml) -> Iterator[DoctorFinding]:
         yield DoctorFinding("permissions", Level.WARNING, text, "run migctl up as root, or give it CAP_SYS_ADMIN")
 
 
-def _mode(nvml: Nvml, gpu_info: GpuInfo) -> DoctorFinding:
-    check, mode = f"gpu {gpu_info.index}", nvml.mig_mode(gpu_info.uuid)
+def _mode(nvml: Nvml, info: GpuInfo) -> DoctorFinding:
+    check, mode = f"gpu {info.index}", nvml.mig_mode(info.uuid)
     if mode is None:
-        return DoctorFinding(check, Level.OK, f"{gpu_info.name}, no MIG: fractions are software shares")
+        return DoctorFinding(check, Level.OK, f"{info.name}, no MIG: fractions are software shares")
     if mode.current != mode.pending:
-        wish = "on" if mode.pending else "off"
-        return DoctorFinding(
-            check, Level.WARNING, f"{gpu_info.name}, MIG mode {wish} is pending", reset_command(gpu_info)
-        )
+        pending = "on" if mode.pending else "off"
+        return DoctorFinding(check, Level.WARNING, f"{info.name}, MIG mode {pending} is pending", reset_command(info))
     if not mode.current:
-        text = f"{gpu_info.name}, MIG mode is off: fractions are software shares"
+        text = f"{info.name}, MIG mode is off: fractions are software shares"
         return DoctorFinding(check, Level.NOTE, text, "migctl node set --dynamic-mig on, when nobody uses it")
-    return DoctorFinding(check, Level.OK, f"{gpu_info.name}, MIG mode is on")
+    return DoctorFinding(check, Level.OK, f"{info.name}, MIG mode is on")
 
 
-def _nodes(machine: ExaminedMachine, gpu_info: GpuInfo) -> Iterator[DoctorFinding]:
-    for name in (f"nvidia{gpu_info.minor}", "nvidiactl", "nvidia-uvm"):
+def _nodes(machine: ExaminedMachine, info: GpuInfo) -> Iterator[DoctorFinding]:
+    for name in (f"nvidia{info.minor}", "nvidiactl", "nvidia-uvm"):
         path = machine.root / "dev" / name
         if not path.exists():
-            yield DoctorFinding(f"gpu {gpu_info.index}", Level.WARNING, f"{path} is missing", "nvidia-modprobe -u -c=0")
+            yield DoctorFinding(f"gpu {info.index}", Level.WARNING, f"{path} is missing", "nvidia-modprobe -u -c=0")
         elif not os.access(path, os.R_OK | os.W_OK):
             fix = "run as root, or join the group that owns it"
             yield DoctorFinding("permissions", Level.WARNING, f"{path} cannot be opened by this user", fix)
@@ -106,7 +104,7 @@ def _may_administrate(machine: ExaminedMachine) -> bool:
 
 
 def _clients(machine: ExaminedMachine) -> Iterator[DoctorFinding]:
-    """Programs that keep a GPU open and are known to block a switch of MIG mode."""
+    """Programs that have a GPU open and are known to block a switch of MIG mode."""
     if machine.simulated:
         return
     for process in sorted((machine.root / "proc").glob("[0-9]*"), key=lambda p: int(p.name)):

@@ -1,4 +1,4 @@
-"""What the doctor looks at on a Kubernetes node: the kubelet's sockets, CDI, the container runtime; and cgroups."""
+"""The doctor's checks of a Kubernetes node: the kubelet's sockets, CDI, the container runtime; and cgroups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from nodeagent.contract.wire import DRIVER
 from nodeagent.doctor.findings import DoctorFinding, Level
 
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
 _CRI = "io.containerd.grpc.v1.cri"
 _CRI_RUNTIME = "io.containerd.cri.v1.runtime"
 """containerd's plugin that injects CDI devices, until 1.7 and since 2.0."""
@@ -50,7 +50,7 @@ def _sockets(kubelet: Path) -> Iterator[DoctorFinding]:
             )
             yield DoctorFinding("kubelet", Level.NOTE, text, fix)
         elif not _answers(path):
-            text, fix = f"nobody answers at {path}: an agent was killed there", "start migctl-agent: it takes over"
+            text, fix = f"no process answers at {path}: an agent was killed there", "start migctl-agent: it takes over"
             yield DoctorFinding("kubelet", Level.WARNING, text, fix)
         else:
             yield DoctorFinding("kubelet", Level.OK, f"a node agent serves at {path}")
@@ -58,7 +58,7 @@ def _sockets(kubelet: Path) -> Iterator[DoctorFinding]:
 
 def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(_PATIENCE_S)
+        connection.settimeout(_TIMEOUT_S)
         try:
             connection.connect(str(path))
         except OSError:
@@ -84,16 +84,17 @@ def _containerd(path: Path) -> Iterator[DoctorFinding]:
         return
     try:
         plugins: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("plugins", {})
-        told = [plugins[name]["enable_cdi"] for name in (_CRI, _CRI_RUNTIME) if "enable_cdi" in plugins.get(name, {})]
+        found = [plugins.get(name, {}) for name in (_CRI, _CRI_RUNTIME)]
+        enabled = [plugin["enable_cdi"] for plugin in found if "enable_cdi" in plugin]
     except (OSError, ValueError, TypeError, AttributeError) as e:
         yield DoctorFinding(
             "runtime", Level.NOTE, f"{path} cannot be read: {e}", "see whether containerd injects CDI devices"
         )
         return
-    if False in told:
+    if False in enabled:
         fix = f"set enable_cdi = true in {path} and restart containerd"
-        yield DoctorFinding("runtime", Level.ERROR, "containerd is told not to inject CDI devices", fix)
-    elif not told and _CRI in plugins:
+        yield DoctorFinding("runtime", Level.ERROR, "containerd is configured not to inject CDI devices", fix)
+    elif not enabled and _CRI in plugins:
         fix = f"with containerd 1.7: set enable_cdi = true in {path} and restart it"
         yield DoctorFinding("runtime", Level.NOTE, "containerd injects CDI devices by itself only since 2.0", fix)
     else:

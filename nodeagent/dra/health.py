@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-import grpc
-
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.dra.stubs import health_pb2
 from nodeagent.kubernetes.devices import devices
@@ -47,15 +45,6 @@ class HealthService:
                 self._latest = latest
                 self._version += 1
                 self._changed.notify_all()
-
-    def handler(self, service: str) -> grpc.GenericRpcHandler:
-        """Serves the stream under one of SERVICES."""
-        method = grpc.unary_stream_rpc_method_handler(
-            self.watch,
-            request_deserializer=health_pb2.NodeWatchResourcesRequest.FromString,
-            response_serializer=health_pb2.NodeWatchResourcesResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(service, {"NodeWatchResources": method})
 
     def watch(
         self, request: health_pb2.NodeWatchResourcesRequest, context: StreamContext

@@ -17,7 +17,7 @@ from nodeagent.dra.health import SERVICES, HealthService
 from nodeagent.dra.inflight import InFlight
 from nodeagent.dra.registration import RegistrationService
 from nodeagent.dra.service import DraService
-from nodeagent.dra.stubs import dra_pb2_grpc, registration_pb2_grpc
+from nodeagent.dra.stubs import dra_pb2_grpc, health_pb2, registration_pb2_grpc
 
 _MAX_PATH = 107  # of a Unix socket
 _CALLS = 64
@@ -40,7 +40,7 @@ class Plugin:
         self._inflight = InFlight(_CALLS)
         self._service = _server(_CALLS)
         dra_pb2_grpc.add_DRAPluginServicer_to_server(DraService(driver, self._inflight), self._service)
-        self._service.add_generic_rpc_handlers(tuple(health.handler(service) for service in SERVICES))
+        self._service.add_generic_rpc_handlers(tuple(_health_handler(health, service) for service in SERVICES))
         self._registration = _server(2)
         registration_pb2_grpc.add_RegistrationServicer_to_server(
             RegistrationService(self.endpoint, registered), self._registration
@@ -70,6 +70,16 @@ class Plugin:
 
 def _server(calls: int) -> grpc.Server:
     return grpc.server(ThreadPoolExecutor(calls, thread_name_prefix="kubelet"))
+
+
+def _health_handler(health: HealthService, service: str) -> grpc.GenericRpcHandler:
+    """The stream of health under a service's name: the generated code knows one name only."""
+    method = grpc.unary_stream_rpc_method_handler(
+        health.watch,
+        request_deserializer=health_pb2.NodeWatchResourcesRequest.FromString,
+        response_serializer=health_pb2.NodeWatchResourcesResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(service, {"NodeWatchResources": method})
 
 
 def _listen(server: grpc.Server, path: Path) -> None:

@@ -82,7 +82,7 @@ def _instance(gpu: ManagedGpu, i: HardwareInstance, occupied: set[str | None]) -
 
 
 def _state(gpu: ManagedGpu, owned: OwnedInstance | None, holder: Hold | None, has_process: bool) -> InstanceState:
-    """An unheld instance with a process is busy until the process is gone."""
+    """An unheld instance with a process is busy until the process has ended."""
     if owned is None:
         return InstanceState.FOREIGN
     if owned.placement in gpu.record.quarantined:

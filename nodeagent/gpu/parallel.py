@@ -1,4 +1,4 @@
-"""The same work on several GPUs side by side: a claim over eight of them takes as long as the slowest one."""
+"""The same work on several GPUs in parallel: a claim over eight of them takes as long as the slowest one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """GPUs through NVML: identity, models, processes, readings, errors.
 
-Device handles are cached by UUID, since looking one up can take seconds on a busy driver.
+Device handles are cached by UUID: a look-up can take seconds on a busy driver.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AMPERE = "Ampere"
 class Devices:
     """An open NVML. Thread-safe. Raises LibraryMissing where there is none.
 
-    library  what stands behind pynvml instead of libnvidia-ml.so.1
+    library  behind pynvml instead of libnvidia-ml.so.1; None: that one
     """
 
     def __init__(self, library: object | None = None) -> None:
@@ -44,7 +44,7 @@ class Devices:
         self._nvml.nvmlInit()
 
     def close(self) -> None:
-        """Let go of NVML; nothing may be called afterwards."""
+        """Shut NVML down; nothing may be called afterwards."""
         with contextlib.suppress(self._nvml.NVMLError):
             self._nvml.nvmlShutdown()
         if self._is_copy:
@@ -70,12 +70,13 @@ class Devices:
 
     @checked
     def gpu(self, index: int) -> GpuInfo:
+        """The GPU at an index of NVML."""
         n = self._nvml
         device = n.nvmlDeviceGetHandleByIndex(index)
         uuid = str(n.nvmlDeviceGetUUID(device))
         with self._lock:
             self._devices[uuid] = device
-        reserved = self._told(lambda: n.nvmlDeviceGetMemoryInfo(device, version=n.nvmlMemory_v2).reserved)
+        reserved = self._optional(lambda: n.nvmlDeviceGetMemoryInfo(device, version=n.nvmlMemory_v2).reserved)
         return GpuInfo(
             uuid=uuid,
             index=index,
@@ -97,7 +98,7 @@ class Devices:
         return device
 
     def forget(self, gpu: str) -> None:
-        """Look the GPU's handle up anew next time: one from before a reset is dead."""
+        """Drop the GPU's handle: one from before a reset is invalid."""
         with self._lock:
             self._devices.pop(gpu, None)
 
@@ -137,17 +138,17 @@ class Devices:
     def _read_profiles(self, device: Any) -> Iterator[Profile]:
         n = self._nvml
         for number in range(n.NVML_GPU_INSTANCE_PROFILE_COUNT):
-            # A profile that is left out hides its instances, so no is not taken for an answer once.
-            told = self._profile(device, number) or self._profile(device, number)
-            if told is not None:
-                info, places = told
+            # A profile that is left out hides its instances, so an error is believed only twice.
+            found = self._profile(device, number) or self._profile(device, number)
+            if found is not None:
+                info, placements = found
                 yield Profile(
                     name=str(info.name).removeprefix("MIG ").strip(),
                     enum=number,
                     board_id=info.id,
                     slices=info.sliceCount,
-                    size=places[0][1],
-                    starts=tuple(sorted(start for start, _ in places)),
+                    size=placements[0][1],
+                    starts=tuple(sorted(start for start, _ in placements)),
                     memory_mib=info.memorySizeMB,
                     max_count=info.instanceCount,
                     multiprocessors=info.multiprocessorCount or None,
@@ -155,17 +156,17 @@ class Devices:
                 )
 
     def _profile(self, device: Any, number: int) -> tuple[Any, list[tuple[int, int]]] | None:
-        """What the driver says of a profile, and its places; None where the GPU does not have it."""
+        """Information about a profile, and its placements; None where the GPU does not have it."""
         n = self._nvml
         try:
             info = n.nvmlDeviceGetGpuInstanceProfileInfo(device, number)
-            places = self._placements(device, info.id)
+            placements = self._placements(device, info.id)
         except (n.NVMLError_NotSupported, n.NVMLError_InvalidArgument):
             return None
-        return (info, places) if places else None
+        return (info, placements) if placements else None
 
     def _placements(self, device: Any, profile_id: int) -> list[tuple[int, int]]:
-        """(start, size) of every placement: asked for the count, then for the array."""
+        """(start, size) of every placement: the first call gets the count, the second the array."""
         n = self._nvml
         count = ctypes.c_uint(0)
         n.nvmlDeviceGetGpuInstancePossiblePlacements(device, profile_id, None, ctypes.byref(count))
@@ -186,7 +187,7 @@ class Devices:
 
     @checked
     def launching(self, gpu: str, since_us: int) -> set[int] | None:
-        """Pids that ran kernels after a time (microseconds since 1970); None where the driver does not tell."""
+        """Pids that ran kernels after a time (microseconds since 1970); None where the driver does not say."""
         n = self._nvml
         try:
             samples = n.nvmlDeviceGetProcessUtilization(self._device(gpu), since_us)
@@ -198,25 +199,26 @@ class Devices:
 
     @checked
     def readings(self, gpu: str) -> Readings:
+        """What the sensors say now."""
         n, device = self._nvml, self._device(gpu)
-        rows = self._told(lambda: n.nvmlDeviceGetRemappedRows(device))
-        usage = self._told(lambda: n.nvmlDeviceGetUtilizationRates(device).gpu)
-        milliwatts = self._told(lambda: n.nvmlDeviceGetPowerUsage(device))
+        rows = self._optional(lambda: n.nvmlDeviceGetRemappedRows(device))
+        usage = self._optional(lambda: n.nvmlDeviceGetUtilizationRates(device).gpu)
+        milliwatts = self._optional(lambda: n.nvmlDeviceGetPowerUsage(device))
         return Readings(
             used_mib=n.nvmlDeviceGetMemoryInfo(device).used // MIB,
             utilization=None if usage is None else usage / 100,
-            celsius=self._told(lambda: n.nvmlDeviceGetTemperature(device, n.NVML_TEMPERATURE_GPU)),
-            slowdown_celsius=self._told(
+            celsius=self._optional(lambda: n.nvmlDeviceGetTemperature(device, n.NVML_TEMPERATURE_GPU)),
+            slowdown_celsius=self._optional(
                 lambda: n.nvmlDeviceGetTemperatureThreshold(device, n.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN)
             ),
             power_w=None if milliwatts is None else milliwatts / 1000,
-            ecc_uncorrected=self._told(
+            ecc_uncorrected=self._optional(
                 lambda: n.nvmlDeviceGetTotalEccErrors(device, n.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, n.NVML_VOLATILE_ECC)
             ),
             remap_failed=bool(rows and rows[3]),
         )
 
-    def _told(self, read: Callable[[], R]) -> R | None:
+    def _optional(self, read: Callable[[], R]) -> R | None:
         """A reading, or None where the GPU does not have it."""
         n = self._nvml
         try:
@@ -231,7 +233,9 @@ class Devices:
         watch = n.nvmlEventSetCreate()
         for gpu in gpus:
             device = self._device(gpu)
-            self._told(functools.partial(n.nvmlDeviceRegisterEvents, device, n.nvmlEventTypeXidCriticalError, watch))
+            self._optional(
+                functools.partial(n.nvmlDeviceRegisterEvents, device, n.nvmlEventTypeXidCriticalError, watch)
+            )
         return watch
 
     @checked

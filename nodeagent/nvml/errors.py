@@ -69,7 +69,7 @@ _ERRORS: dict[int, type[NvmlError]] = {
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn pynvml's errors into ours."""
+    """Raise ours for pynvml's errors."""
 
     @functools.wraps(function)
     def wrapper(*arguments: P.args, **named: P.kwargs) -> R:
@@ -78,7 +78,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         except Exception as e:
             if type(e).__module__.split("_")[0] != "pynvml":
                 raise
-            if type(e).__name__ == "NVMLLibraryMismatchError":  # pynvml's word for a function that is not there
+            if type(e).__name__ == "NVMLLibraryMismatchError":  # pynvml's error for a missing function
                 raise NotSupported("the driver is older than R510: update it", _FUNCTION_NOT_FOUND) from e
             code = getattr(e, "value", None)
             if not isinstance(code, int):

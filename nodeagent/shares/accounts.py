@@ -16,7 +16,7 @@ from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import by_host_pid, reconcile
 from nodeagent.shim.region import Holder
 
-_FIRST_CONTEXT = 512 * MIB  # what a CUDA context takes on a data-centre GPU, until a measured figure replaces it
+_FIRST_CONTEXT = 512 * MIB  # of a CUDA context on a data-centre GPU, until measured
 _REPORTED_DRIFT = 256 * MIB
 
 

@@ -1,6 +1,6 @@
 """Shares that the driver itself limits (R615): a limit on the GPU memory of the claim's own cgroup.
 
-A process of this host is started in a cgroup made for its claim, limited before it runs. A container has a cgroup
+A process of this host is started in a cgroup of its claim, limited before it runs. A container has a cgroup
 of its own, which is found by the processes in it and limited once they are there. A limit is set on a
 cgroup only where every process in it is the claim's, and counts only when the driver reads the same back. It
 comes on top of the libraries, which count the managed memory that the driver leaves out.
@@ -111,7 +111,7 @@ class DriverLimits:
     def _make(self, own: Path) -> bool:
         try:
             own.mkdir(parents=True, exist_ok=True)
-            # A controller must be on in every parent; without dmem in the kernel the driver keeps the limits itself.
+            # A controller must be on in every parent; without dmem in the kernel the driver counts by itself.
             for parent in (self._cgroups, own.parent):
                 if "dmem" in (parent / "cgroup.controllers").read_text().split():
                     (parent / "cgroup.subtree_control").write_text("+dmem")

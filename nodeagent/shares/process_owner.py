@@ -1,4 +1,4 @@
-"""Which claim a process belongs to. Everything that has to know whose a process is asks here.
+"""Which claim a process belongs to: the only module that decides it.
 
 A claim's processes are started with its uid in their environment (environment.CLAIM).
 """

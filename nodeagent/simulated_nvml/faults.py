@@ -30,7 +30,11 @@ class BadFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """error: an NVML return code; None: `hang` or, without it, SIGKILL."""
+    """What happens at the `nth` call that matches `call`.
+
+    error  an NVML return code; None: `hang` or, without it, SIGKILL
+    after  the driver does what was called for first
+    """
 
     call: str
     nth: int = 1
@@ -40,6 +44,7 @@ class Fault:
 
 
 def parse(text: str) -> tuple[Fault, ...]:
+    """Raises BadFault."""
     return tuple(_fault(part.strip()) for part in text.split(";") if part.strip())
 
 
@@ -58,6 +63,7 @@ def _fault(text: str) -> Fault:
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[Fault, ...]:
+    """The faults of a process with this environment. Raises BadFault."""
     text = environment.get(VARIABLE, "")
     if text.startswith("@"):
         path = Path(text[1:])
@@ -68,7 +74,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Fault, ...]:
 class Faults:
     """The faults of one process. Counts begin at its start. Thread-safe.
 
-    observe  is told the name of every call, before anything else happens
+    observe  is called with the name of every call, before anything else happens
     hanging  is set when a call hangs; `released` lets it go on
     """
 
@@ -81,7 +87,7 @@ class Faults:
         self.released = threading.Event()
 
     def meet(self, call: str) -> Fault | None:
-        """Run into what is set for this call: does not return on a kill, late on a hang."""
+        """The fault of this call, if any. Does not return on a kill; on a hang, once `released` is set."""
         if self._observe is not None:
             self._observe(call)
         fault = self._due(call)

@@ -1,4 +1,4 @@
-"""What NVML says about each model beyond its profile table.
+"""What NVML returns for each model beyond its profile table.
 
 Names as nvmlDeviceGetName gives them; power limits in watts from the products' data sheets.
 """
@@ -12,7 +12,11 @@ from solver.model.geometry import GpuModel
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """`linked`: how many of its kind NVLink joins in one machine, through switches or bridges; 1: none."""
+    """One model.
+
+    pci_device  device and vendor id
+    linked      how many of them NVLink connects in one machine, through switches or bridges; 1: none
+    """
 
     name: str
     pci_device: int
@@ -45,7 +49,7 @@ MODEL_FACTS = {
     "V100-32GB": ModelFacts("Tesla V100-SXM2-32GB", 0x1DB510DE, 300, 16),
 }
 
-# architecture word in the catalog -> (NVML_DEVICE_ARCH_*, CUDA compute capability)
+# architecture in the catalog -> (NVML_DEVICE_ARCH_*, CUDA compute capability)
 ARCHITECTURES = {
     "Pascal": (4, (6, 0)),
     "Volta": (5, (7, 0)),
@@ -58,6 +62,7 @@ ARCHITECTURES = {
 
 
 def architecture(model: GpuModel) -> tuple[int, tuple[int, int]]:
+    """NVML_DEVICE_ARCH_* and CUDA compute capability."""
     return ARCHITECTURES[model.architecture.split()[0]]
 
 
@@ -70,5 +75,5 @@ def mig_mode_survives_reboot(model: GpuModel) -> bool:
 
 
 def simulatable(model: GpuModel) -> bool:
-    """Placements of a few MIG models are known to their own driver only."""
+    """Whether the model's placements are published: those of a few are known to their own driver only."""
     return model.id in MODEL_FACTS

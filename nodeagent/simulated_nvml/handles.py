@@ -13,11 +13,15 @@ from nodeagent.simulated_nvml.hardware import NvmlReturn, Refused
 
 @dataclass(frozen=True, slots=True)
 class GpuDevice:
+    """A whole GPU, by its UUID."""
+
     gpu: str
 
 
 @dataclass(frozen=True, slots=True)
 class MigDevice:
+    """A MIG device: ids of its GPU instance and compute instance, and its own UUID."""
+
     gpu: str
     gi: int
     ci: int
@@ -35,6 +39,8 @@ class GpuInstance:
 
 @dataclass(frozen=True, slots=True)
 class ComputeInstance:
+    """A compute instance, by ids and the UUID of its MIG device."""
+
     gpu: str
     gi: int
     ci: int
@@ -43,6 +49,8 @@ class ComputeInstance:
 
 @dataclass(frozen=True, slots=True)
 class EventSet:
+    """A set of events."""
+
     number: int
 
 
@@ -80,6 +88,7 @@ class Handles:
         ctypes.c_void_p.from_address(address).value = number
 
     def target(self, handle: Any) -> Target:
+        """What a handle stands for. Raises Refused."""
         number = ctypes.cast(handle, ctypes.c_void_p).value or 0
         if number not in self._targets:
             raise Refused(NvmlReturn.INVALID_ARGUMENT)
@@ -103,6 +112,7 @@ def fill(out: Any, **fields: Any) -> None:
 
 
 def text(buffer: Any, size: Any, result: str) -> None:
+    """Write a string into a buffer. Raises Refused where it is too small."""
     data = result.encode()
     if len(data) >= value(size):
         raise Refused(NvmlReturn.INSUFFICIENT_SIZE)

@@ -1,4 +1,4 @@
-"""What the hardware enforces, over the state file. Every refusal is an NVML return code.
+"""The rules that the hardware enforces, over the state file. Every refusal is an NVML return code.
 
 Legal placements; overlap and the media engines -> INSUFFICIENT_RESOURCES; destroying what a
 process uses -> IN_USE; compute instance before GPU instance; MIG mode pending until a reset
@@ -46,7 +46,7 @@ class NvmlReturn(IntEnum):
 
 
 class Refused(Exception):
-    """The driver says no."""
+    """The driver returns an error code."""
 
     def __init__(self, code: NvmlReturn) -> None:
         super().__init__(code.name)
@@ -95,7 +95,7 @@ class SimulatedHardware:
         return _instance(self.gpu(uuid), gi)
 
     def create_gpu_instance(self, uuid: str, profile_id: int, start: int | None) -> int:
-        """Returns the new GPU instance's id. start None: the first place that is free."""
+        """Returns the new GPU instance's id. start None: the first free placement."""
         self._sleep(self.now["create_s"] * 0.8)
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
@@ -184,7 +184,7 @@ class SimulatedHardware:
 
 
 def fail(state: StateFile, uuid: str, *, xid: int | None = None, **condition: Any) -> None:
-    """Let a GPU log an XID error, or be in a condition: `celsius`, `ecc_uncorrected`, `remap_failed`."""
+    """Let the driver log an XID error for a GPU, or set `celsius`, `ecc_uncorrected` or `remap_failed`."""
     with state.change() as changed:
         gpu = _gpu(changed, uuid)
         gpu.update(condition)

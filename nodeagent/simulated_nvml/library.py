@@ -27,7 +27,7 @@ class SimulatedNvml:
     """A loaded library over the state file at `path`.
 
     view    what the loading process may see (all of it, unless it is a workload)
-    faults  what goes wrong; by default what the environment says
+    faults  by default those of the environment
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SimulatedNvml:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.faults = Faults(from_environment(os.environ)) if faults is None else faults
-        self.machine = LoadedLibrary(SimulatedHardware(StateFile(path), sleep=sleep), view or Visibility())
+        self.loaded = LoadedLibrary(SimulatedHardware(StateFile(path), sleep=sleep), view or Visibility())
 
     @classmethod
     def for_workload(cls, path: Path, environment: Mapping[str, str]) -> SimulatedNvml:
@@ -48,7 +48,7 @@ class SimulatedNvml:
 
     def boot_id(self) -> str:
         """Names the simulated machine's boot."""
-        state = self.machine.hardware.now
+        state = self.loaded.hardware.now
         return f"{state['host_boot_id']}-{state['boots']}"
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -64,7 +64,7 @@ class SimulatedNvml:
         if fault is not None and not fault.after:
             return fault.error or 0
         try:
-            CALLS[name](self.machine, *arguments)
+            CALLS[name](self.loaded, *arguments)
         except Refused as e:
             return e.code
         except DamagedState:

@@ -1,4 +1,4 @@
-"""What the C functions work on: the hardware, the handles given out, and what the caller may see."""
+"""A loaded library, on which the C functions work: the hardware, its handles, and what the process may see."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Visibility:
 
     @classmethod
     def of(cls, variables: Mapping[str, str]) -> Visibility:
-        """As NVIDIA's container runtime and the fraction limit would make it."""
+        """Of a process with these variables, as NVIDIA's container runtime and the fraction limit have it."""
         names = variables.get(environment.VISIBLE_DEVICES, "all")
         visible = None if names in ("", "all") else frozenset(n.strip() for n in names.split(",")) - {"none", "void"}
         limits = variables.get(environment.LIMITS, "")
@@ -73,6 +73,7 @@ class LoadedLibrary:
         return [d for d in found if visible is None or d.uuid in visible or d.gpu in visible]
 
     def device(self, handle: Any) -> GpuDevice | MigDevice:
+        """The device of a handle. Raises Refused where it is no visible one."""
         target = self.handles.target(handle)
         if not isinstance(target, GpuDevice | MigDevice):
             raise Refused(NvmlReturn.INVALID_ARGUMENT)
@@ -106,6 +107,7 @@ class LoadedLibrary:
         return target.gpu, instance
 
     def compute_instance(self, handle: Any) -> ComputeInstance:
+        """The compute instance of a handle. Raises Refused where it no longer exists."""
         target = self.handles.target(handle)
         if not isinstance(target, ComputeInstance):
             raise Refused(NvmlReturn.INVALID_ARGUMENT)

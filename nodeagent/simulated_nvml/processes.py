@@ -15,7 +15,7 @@ from nodeagent.simulated_nvml.state import State, StateFile
 
 
 class OutOfMemory(Exception):
-    """The device has less left than the program wants."""
+    """The device has less memory free than the program allocates."""
 
 
 class NoSuchDevice(Exception):
@@ -23,7 +23,7 @@ class NoSuchDevice(Exception):
 
 
 def living(gpu: dict[str, Any]) -> list[dict[str, Any]]:
-    """The GPU's processes that are still there."""
+    """The GPU's processes that still run."""
     return [p for p in gpu["processes"] if procfs.start_time(p["pid"]) == p["start"]]
 
 
@@ -49,7 +49,7 @@ def used_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
 
 
 def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None, claim: str = "") -> int:
-    """Give a process `mib` MiB (None: all that is left) of a device; returns how much it has.
+    """Allocate `mib` MiB (None: all that is free) of a device for a process; returns how much it has.
 
     A second call of the same process on the same device replaces the first.
     """
@@ -62,13 +62,13 @@ def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None,
         gi = None if instance is None else instance["gi"]
         gpu["processes"] = [p for p in living(gpu) if (p["pid"], p["gi"]) != (pid, gi)]
         free = capacity_mib(gpu, instance) - used_mib(gpu, instance)
-        wanted = free if mib is None else mib
+        requested = free if mib is None else mib
         if gi is None:
             free = min(free, *(_left(gpu, cgroup, limit) for cgroup, limit in _limits_on(gpu, pid)), free)
-        if wanted > free:
-            raise OutOfMemory(f"{wanted} MiB wanted, {free} MiB free on {uuid}")
-        gpu["processes"].append({"pid": pid, "start": start, "mib": wanted, "gi": gi, "claim": claim})
-        return wanted
+        if requested > free:
+            raise OutOfMemory(f"{requested} MiB requested, {free} MiB free on {uuid}")
+        gpu["processes"].append({"pid": pid, "start": start, "mib": requested, "gi": gi, "claim": claim})
+        return requested
 
 
 def _limits_on(gpu: dict[str, Any], pid: int) -> list[tuple[str, int]]:
@@ -87,7 +87,7 @@ def held_inside(gpu: dict[str, Any], cgroup: str) -> int:
 
 
 def is_inside(cgroup: str, pid: int) -> bool:
-    """Whether a process or an ancestor of it stands in a cgroup's list: a plain folder may play the cgroup."""
+    """Whether a process or an ancestor of it is in a cgroup's list. In tests a plain folder stands for the cgroup."""
     try:
         members = set(Path(cgroup, "cgroup.procs").read_text(encoding="ascii").split())
     except OSError:

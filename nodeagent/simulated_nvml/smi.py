@@ -28,7 +28,7 @@ _MIG = "+" + "-" * 18 + "+" + "-" * 34 + "+" + "-" * 11 + "+" + "-" * 23 + "+"
 
 
 class Smi:
-    """A view of the GPUs through pynvml (`nvml`: the module)."""
+    """The visible GPUs through pynvml (`nvml`: the module)."""
 
     def __init__(self, nvml: Any) -> None:
         self.nvml = nvml
@@ -70,6 +70,7 @@ class Smi:
 
 
 def table(smi: Smi, now: datetime) -> str:
+    """What `nvidia-smi` prints."""
     parts = [now.strftime("%a %b %e %H:%M:%S %Y"), *_head(smi)]
     for index, device in enumerate(smi.devices):
         parts += [*_gpu(smi, index, device), _THREE]
@@ -238,11 +239,11 @@ def _cell(smi: Smi, name: str, index: int, device: Any, units: bool) -> str:
 
 def reset(library: SimulatedNvml, index: int | None) -> str:
     """Reset a visible GPU, as an admin would. Raises BadQuery where it cannot be."""
-    gpus = library.machine.gpus()
+    gpus = library.loaded.gpus()
     if index is None or not 0 <= index < len(gpus):
         raise BadQuery("--gpu-reset needs -i and the index of a GPU")
     try:
-        library.machine.hardware.reset(gpus[index][1]["uuid"])
+        library.loaded.hardware.reset(gpus[index][1]["uuid"])
     except Refused:
         raise BadQuery(f"GPU {index} is in use: stop its processes first") from None
     return f"GPU {index} was successfully reset."
@@ -253,7 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-L", "--list-gpus", action="store_true", help="one line per GPU and MIG device")
     parser.add_argument("--query-gpu", metavar="PROPERTIES", default="", help="comma-separated properties")
     parser.add_argument("--format", metavar="FORMAT", default="", help="csv[,noheader][,nounits]")
-    parser.add_argument("--gpu-reset", action="store_true", help="reset a GPU that nobody uses; needs -i")
+    parser.add_argument("--gpu-reset", action="store_true", help="reset a GPU that is not in use; needs -i")
     parser.add_argument("-i", "--id", type=int, metavar="INDEX", help="the GPU to reset")
     chosen = parser.parse_args(arguments)
     path = os.environ.get(environment.SIMULATED, "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -18,6 +18,9 @@ from nodeagent.contract.units import MIB
 from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.nvml import Readings
 from solver.model.cluster import Gpu, InstanceState
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""Of `Metrics.text`, for HTTP."""
 
 _DRIVER_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10, 30)
 _CLAIM_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
@@ -161,8 +164,8 @@ def _layout(report: NodeReport) -> Iterator[Metric]:
             units[gpu.uuid, state] = sum(i.size for i in gpu.instances if i.state is state)
         for instance in gpu.instances:
             instances[gpu.uuid, instance.profile, instance.state] += 1
-    made = ((list(key), float(count)) for key, count in instances.items())
-    yield _gauge("migctl_mig_instances", "MIG instances.", ["gpu", "profile", "state"], made)
+    counts = ((list(key), float(count)) for key, count in instances.items())
+    yield _gauge("migctl_mig_instances", "MIG instances.", ["gpu", "profile", "state"], counts)
     occupied = ((list(key), float(count)) for key, count in units.items())
     yield _gauge("migctl_mig_units", "Placement units of a GPU with MIG on.", ["gpu", "state"], occupied)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from nodeagent.upkeep.metrics import CONTENT_TYPE
 
 ProbeAnswer = Callable[[], bytes | bool]
 """Metrics in Prometheus's text format, or whether all is well."""
@@ -36,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         result = answer()
         if isinstance(result, bytes):
-            self._send(200, result, CONTENT_TYPE_LATEST)
+            self._send(200, result, CONTENT_TYPE)
         else:
             self._send(200 if result else 503, b"ok\n" if result else b"no\n", "text/plain")
 

@@ -159,7 +159,7 @@ def test_mig_mode_waits_for_a_reset_on_ampere_only(tmp_path: Path) -> None:
     pending = nvml.set_mig_mode(ampere, True)
     assert (pending.current, pending.pending) == (False, True)
     assert nvml.set_mig_mode(hopper, True).current
-    library.machine.hardware.reset(ampere)
+    library.loaded.hardware.reset(ampere)
     now = nvml.mig_mode(ampere)
     assert now is not None
     assert now.current
@@ -172,7 +172,7 @@ def test_a_reboot_takes_instances_and_later_boards_mig_mode(tmp_path: Path) -> N
     gpu_infos = nvml.gpus()
     create(nvml, gpu_infos[0], "1g.10gb" if gpu_infos[0].memory_mib > 50000 else "1g.5gb", 0)
     boot = library.boot_id()
-    with library.machine.hardware.state.change() as state:
+    with library.loaded.hardware.state.change() as state:
         reboot(state, state["host_boot_id"])
     assert nvml.instances(gpu_infos[0]) == ()
     modes = [nvml.mig_mode(b.uuid) for b in gpu_infos]
