@@ -25,6 +25,7 @@ from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         "migctl-agent", description="Cuts and frees the GPUs of a Kubernetes node, as the DRA driver gpu.migctl.dev."
     )

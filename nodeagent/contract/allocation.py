@@ -109,17 +109,25 @@ class AgentError(Exception):
 
 
 class Busy(AgentError):
+    """A process or a neighbour is in the way."""
+
     advice = Advice.RETRY
 
 
 class StaleAllocation(AgentError):
+    """The allocation is not, or no longer, this node's to prepare."""
+
     advice = Advice.PLAN_AGAIN
     reason = "Stale"
 
 
 class Unsupported(AgentError):
+    """This GPU or driver cannot do it."""
+
     advice = Advice.PLAN_AGAIN
 
 
 class Fenced(AgentError):
+    """The GPU's state cannot be explained."""
+
     advice = Advice.PLAN_AGAIN

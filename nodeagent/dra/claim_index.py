@@ -31,6 +31,7 @@ class ClaimIndex:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def add(self, ref: ClaimRef) -> None:
+        """Write a claim's file, unless it is there already."""
         content = msgspec.json.encode(ref)
         path = self._path(ref.uid)
         if not (path.exists() and path.read_bytes() == content):

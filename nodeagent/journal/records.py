@@ -54,6 +54,7 @@ class Hold:
 
     @property
     def mask(self) -> int:
+        """Placement units, bit by bit; 0 where the share has no start."""
         return 0 if self.share.start is None else ((1 << self.share.size) - 1) << self.share.start
 
 

@@ -37,19 +37,19 @@ class ApiError(Exception):
 
 
 class ApiNotFound(ApiError):
-    pass
+    """There is no such object."""
 
 
 class ApiConflict(ApiError):
-    pass
+    """The object exists already, or its resourceVersion is another."""
 
 
 class ApiForbidden(ApiError):
-    pass
+    """A permission is missing."""
 
 
 class ApiUnreachable(ApiError):
-    pass
+    """There is no response of the API server itself, or it must be called later."""
 
 
 _ERRORS = {

@@ -52,10 +52,12 @@ class Devices:
 
     @checked
     def driver_version(self) -> str:
+        """For example "580.159.04"."""
         return str(self._nvml.nvmlSystemGetDriverVersion())
 
     @checked
     def cuda_version(self) -> tuple[int, int]:
+        """Major and minor version that the driver supports."""
         number = int(self._nvml.nvmlSystemGetCudaDriverVersion_v2())
         return number // 1000, number % 1000 // 10
 
@@ -250,6 +252,7 @@ class Devices:
 
     @checked
     def end_watch(self, watch: object) -> None:
+        """Close a watch."""
         self._nvml.nvmlEventSetFree(watch)
 
 

@@ -30,35 +30,35 @@ class NvmlError(Exception):
 
 
 class LibraryMissing(NvmlError):
-    pass
+    """There is no libnvidia-ml.so.1, or no driver behind it."""
 
 
 class NvmlNotFound(NvmlError):
-    pass
+    """There is no such GPU or instance (any more)."""
 
 
 class NotSupported(NvmlError):
-    pass
+    """This GPU, driver or MIG mode does not support the call."""
 
 
 class NotPermitted(NvmlError):
-    pass
+    """The call needs CAP_SYS_ADMIN."""
 
 
 class InUse(NvmlError):
-    pass
+    """A process uses the GPU or the instance."""
 
 
 class InsufficientResources(NvmlError):
-    pass
+    """No placement is free, or exactly that instance exists already."""
 
 
 class Lost(NvmlError):
-    pass
+    """The GPU fell off the bus or must be reset."""
 
 
 class TimedOut(NvmlError):
-    pass
+    """Nothing happened in time."""
 
 
 _FUNCTION_NOT_FOUND = 13

@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
 from typing import Any
 
 from nodeagent.simulated_nvml import processes
@@ -51,11 +50,6 @@ class Refused(Exception):
     def __init__(self, code: NvmlReturn) -> None:
         super().__init__(code.name)
         self.code = code
-
-
-@cache
-def profile_table(model_id: str) -> tuple[Profile, ...]:
-    return models()[model_id].profiles
 
 
 def memory_mib(model: GpuModel, profile: Profile) -> int:
@@ -142,6 +136,7 @@ class SimulatedHardware:
             return ci
 
     def destroy_compute_instance(self, uuid: str, gi: int, ci: int) -> None:
+        """Raises Refused: IN_USE while a process runs in it."""
         self._sleep(self.now["destroy_s"] * 0.3)
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
@@ -153,6 +148,7 @@ class SimulatedHardware:
             instance["compute"] = [c for c in instance["compute"] if c["ci"] != ci]
 
     def destroy_gpu_instance(self, uuid: str, gi: int) -> None:
+        """Raises Refused: IN_USE while it has a compute instance."""
         self._sleep(self.now["destroy_s"] * 0.7)
         with self.state.change() as state:
             gpu = _gpu(state, uuid)

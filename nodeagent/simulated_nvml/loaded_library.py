@@ -117,5 +117,6 @@ class LoadedLibrary:
         return target
 
     def capacity_mib(self, gpu: JsonRecord, instance: JsonRecord | None) -> int:
+        """Memory of an instance, or of a whole GPU, which the process's limit may lower."""
         total = processes.capacity_mib(gpu, instance)
         return total if instance else min(total, self.view.limits.get(gpu["uuid"], total))

@@ -39,11 +39,13 @@ def locate(state: State, uuid: str) -> tuple[dict[str, Any], dict[str, Any] | No
 
 
 def capacity_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
+    """Memory of an instance, or of the whole GPU."""
     total: int = gpu["memory_mib"] if instance is None else instance["memory_mib"]
     return total
 
 
 def used_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
+    """Memory in use of an instance, or of the whole GPU."""
     inside = [p for p in living(gpu) if instance is None or p["gi"] == instance["gi"]]
     return sum(p["mib"] for p in inside)
 

@@ -36,6 +36,7 @@ class Smi:
         self.devices = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
 
     def mig_devices(self, device: Any) -> list[Any]:
+        """Handles of the MIG devices of a GPU."""
         found = []
         if not self.mig_mode(device):
             return []
@@ -54,6 +55,7 @@ class Smi:
             return None
 
     def versions(self) -> tuple[str, str]:
+        """Of the driver and of CUDA."""
         cuda = self.nvml.nvmlSystemGetCudaDriverVersion_v2()
         return self.nvml.nvmlSystemGetDriverVersion(), f"{cuda // 1000}.{cuda % 1000 // 10}"
 
@@ -63,6 +65,7 @@ class Smi:
         return memory.used // MIB, memory.total // MIB
 
     def utilization(self, device: Any) -> int | None:
+        """Percent; None with MIG on."""
         try:
             return int(self.nvml.nvmlDeviceGetUtilizationRates(device).gpu)
         except self.nvml.NVMLError_NotSupported:
