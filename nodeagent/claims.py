@@ -115,5 +115,5 @@ class Claims:
                     yield process.pid
                 case Backing.MIG if owned is not None and process.gi == owned.gi:
                     yield process.pid
-                case Backing.SOFTWARE | Backing.DRIVER_LIMIT if self._claim_of(process.pid) == hold.claim:
+                case backing if backing in shared_gpu.SHARED and self._claim_of(process.pid) == hold.claim:
                     yield process.pid

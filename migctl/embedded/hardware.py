@@ -68,8 +68,8 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[EventObs
 
 
 @contextmanager
-def looked_after(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
-    """Watch the GPUs' health and the shares' limits; MIGCTL_WATCHDOG=stop also stops who oversteps. Raises NoGpus."""
+def upkeep_running(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
+    """Check the GPUs' health and the shares' limits; with MIGCTL_WATCHDOG=stop kill who oversteps. Raises NoGpus."""
     upkeep = Upkeep(agent, policy=_policy(environ, WATCHDOG, WatchdogPolicy.REPORT))
     upkeep.start()
     try:

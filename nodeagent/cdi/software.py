@@ -13,9 +13,10 @@ import msgspec
 
 from nodeagent.cdi.edits import CdiMount, ContainerEdits
 from nodeagent.contract.allocation import Busy, Prepared
+from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.nvml import GpuInfo, NvmlError
 from nodeagent.shares.accounts import ShareAccounts
-from nodeagent.shares.host_shares import LIMITED, limit_of
+from nodeagent.shares.host_shares import limit_of
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 
@@ -36,7 +37,7 @@ class SoftwareShares:
 
     def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         """Raises MissingLibraries where ours or the driver's are missing."""
-        shares = [d.share for d in prepared.devices if d.share.backing in LIMITED]
+        shares = [d.share for d in prepared.devices if d.share.backing in SHARED]
         if not shares:
             return edits
         try:

@@ -9,6 +9,7 @@ from nodeagent.contract.allocation import GpuProcess
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.gpu.mig_instances import mode_of, owns
 from nodeagent.gpu.mig_mode import waits_for_reset
+from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.journal.records import Hold, OwnedInstance
 from nodeagent.nvml import HardwareInstance, Nvml
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
@@ -66,7 +67,7 @@ def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...])
         parts=tuple(
             SharedPart(h.claim, h.share.portion, h.share.memory_mib, h.share.backing)
             for h in holds
-            if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+            if h.share.backing in SHARED
         ),
         held_by=next((h.claim for h in holds if h.share.backing is Backing.WHOLE), None),
         fenced=gpu.unschedulable,

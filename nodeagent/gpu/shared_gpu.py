@@ -19,6 +19,9 @@ from nodeagent.journal.records import Hold
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
+SHARED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+"""Backings of shares that stand beside others on one GPU."""
+
 
 def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices: int) -> str:
     """Hold a whole GPU or a part of it. Returns the GPU's UUID. Raises Busy where it is taken."""
@@ -48,7 +51,7 @@ class LimitsFiles:
 
     def write(self, claim: str, holds: Iterable[Hold]) -> Path | None:
         """Write a claim's file where it differs. None where the claim has no software share. Raises NotRecorded."""
-        shares = [h.share for h in holds if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)]
+        shares = [h.share for h in holds if h.share.backing in SHARED]
         if not shares:
             return None
         text = limits_file.text(claim, shares)

@@ -18,14 +18,13 @@ from nodeagent.contract.allocation import GpuProcess
 from nodeagent.contract.units import MIB
 from nodeagent.gpu.inventory import ClaimOf
 from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.journal.records import Hold
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.nvml.memory_limits import CGROUPS
-from solver.model.cluster import Backing
 
 _OURS = "migctl"
 _UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
-_SHARES = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
 
 UnderLock = Callable[[str, Callable[[], bool]], bool]
 """Does something to a GPU, by UUID, under its lock. Raises Busy or Fenced."""
@@ -59,7 +58,7 @@ class DriverLimits:
 
         fresh  nothing of the claim runs yet; later no cgroup is made, because what runs would stay outside
         """
-        shares = [h for h in holds if h.share.backing in _SHARES and self._known.get(h.share.gpu)]
+        shares = [h for h in holds if h.share.backing in SHARED and self._known.get(h.share.gpu)]
         own = self._own(claim)
         if not shares or not self._host_processes or not (own.is_dir() or (fresh and self._make(own))):
             return None
@@ -70,12 +69,12 @@ class DriverLimits:
         """Limit again, after a start, the cgroups that this GPU's claims have. Needs the GPU's lock."""
         for hold in list(gpu.record.holds.values()):
             own = self._own(hold.claim)
-            if hold.share.backing in _SHARES and self.is_supported(gpu.uuid) and own.is_dir():
+            if hold.share.backing in SHARED and self.is_supported(gpu.uuid) and own.is_dir():
                 self._limit(own, hold)
 
     def follow(self, processes: Iterable[GpuProcess], holds: Iterable[Hold]) -> None:
         """Limit the cgroups that claims' processes were found in. Needs the lock of their GPU."""
-        shares = {(h.claim, h.share.gpu): h for h in holds if h.share.backing in _SHARES}
+        shares = {(h.claim, h.share.gpu): h for h in holds if h.share.backing in SHARED}
         for process in processes:
             hold = shares.get((process.claim or "", process.gpu))
             if hold is not None and self.is_supported(process.gpu):

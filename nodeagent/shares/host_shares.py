@@ -1,6 +1,7 @@
 """Software shares of processes of this host: the fraction libraries in front of the driver's.
 
-In a container the runtime mounts the same libraries (nodeagent/cdi/software.py). Without the libraries a share
+In a container the runtime mounts the same libraries (nodeagent/cdi/software.py). They stand before the driver's own
+limits too: they count what those leave out, and show the share as the GPU. Without the libraries a share
 is refused, not given without a limit.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from nodeagent.contract.units import MIB
+from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.journal.journal import NotRecorded
 from nodeagent.journal.records import Hold
 from nodeagent.nvml import GpuInfo
@@ -20,11 +22,8 @@ from nodeagent.shares.time_slices import ComputePolicy, time_slices
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
-from solver.model.cluster import Backing, Gpu
+from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare
-
-LIMITED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
-"""Backings with the libraries: they count what the driver's own limit leaves out, and show the share as the GPU."""
 
 
 class HostShares:
@@ -55,7 +54,7 @@ class HostShares:
         gpus = [
             limit_of(h.share, infos[h.share.gpu], self.accounts.context(h.share.gpu))
             for h in holds
-            if h.share.backing in LIMITED
+            if h.share.backing in SHARED
         ]
         if not gpus:
             return {}
