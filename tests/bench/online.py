@@ -25,7 +25,7 @@ from tests.world import World
 MODEL = find("a100-40gb")
 EACH = 8
 DECISIONS = 20_000
-MAX_READS: tuple[tuple[Demand, float], ...] = (
+ASKS: tuple[tuple[Demand, float], ...] = (
     (MigProfile("1g.5gb"), 1 / 8),
     (MigProfile("2g.10gb"), 2 / 8),
     (Memory(9537), 2 / 8),
@@ -50,12 +50,12 @@ def empty(gpus: int) -> Snapshot:
 
 def arrivals(gpus: int, rng: Random) -> Iterator[tuple[float, Request, float]]:
     """(when, what, for how long), without end: first enough to fill the GPUs, then as much as they can serve."""
-    at_once = gpus / statistics.mean(part for _, part in MAX_READS)
+    at_once = gpus / statistics.mean(part for _, part in ASKS)
     now, number = 0.0, 0
     while True:
         now += rng.expovariate(at_once) if number >= at_once else 0.0
         claim = f"c{number}"
-        yield now, Request(claim, claim, "p", rng.choice(MAX_READS)[0], created=now), rng.expovariate(1.0)
+        yield now, Request(claim, claim, "p", rng.choice(ASKS)[0], created=now), rng.expovariate(1.0)
         number += 1
 
 

@@ -23,7 +23,7 @@ from tests.bench.online import empty
 GPUS = 4_000
 RUNS = 60
 SMALL: tuple[Demand, ...] = (MigProfile("1g.5gb"), MigProfile("2g.10gb"), MigProfile("3g.20gb"), MigProfile("4g.20gb"))
-MAX_READS: tuple[Demand, ...] = (*SMALL, MigProfile("7g.40gb"), Memory(9537), Fraction(0.5), MigProfile("3g.20gb", 4))
+ASKS: tuple[Demand, ...] = (*SMALL, MigProfile("7g.40gb"), Memory(9537), Fraction(0.5), MigProfile("3g.20gb", 4))
 
 
 def full(rng: Random) -> Snapshot:
@@ -59,7 +59,7 @@ def main() -> None:
     snapshot = full(rng)
     times = []
     for number in range(RUNS):
-        wish = Request("w", "w", "p", MAX_READS[number % len(MAX_READS)], preemptible=False)
+        wish = Request("w", "w", "p", ASKS[number % len(ASKS)], preemptible=False)
         started = time.perf_counter()
         outcome = plan(replace(snapshot, pending=(wish,))).outcomes["w"]
         times.append(time.perf_counter() - started)

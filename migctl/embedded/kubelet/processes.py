@@ -27,9 +27,9 @@ SWEEPS = 10
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
 # The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
-LAUNCHER = """
+LAUNCHER = f"""
 set -C; echo $$ > "$1.pid" || exit 0; set +C
-[ -z "$MIGCTL_CGROUP" ] || echo $$ > "$MIGCTL_CGROUP/cgroup.procs" || exit 126
+[ -z "${variables.CGROUP}" ] || echo $$ > "${variables.CGROUP}/cgroup.procs" || exit 126
 trap : TERM INT HUP
 base=$1; cd "$2"; shift 2
 exec 3>&2 2>/dev/null

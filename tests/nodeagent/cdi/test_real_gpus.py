@@ -15,7 +15,7 @@ from nodeagent.nvml import GpuInfo, HardwareInstance
 from tests.nodeagent.cdi import cdi_specs
 from tests.nodeagent.machines import mig, whole
 
-BOARD = GpuInfo("GPU-1", 0, 3, "NVIDIA A100-SXM4-40GB", "Ampere", 40960, "00000000:07:00.0")
+INFO = GpuInfo("GPU-1", 0, 3, "NVIDIA A100-SXM4-40GB", "Ampere", 40960, "00000000:07:00.0")
 COMMON = ContainerEdits(
     env=("NVIDIA_VISIBLE_DEVICES=void",), mounts=(CdiMount("/usr/lib/libcuda.so.570", "/usr/lib/libcuda.so.570"),)
 )
@@ -23,7 +23,7 @@ COMMON = ContainerEdits(
 
 class Hardware:
     def gpus(self) -> tuple[GpuInfo, ...]:
-        return (BOARD,)
+        return (INFO,)
 
     def instances(self, gpu_info: GpuInfo) -> tuple[HardwareInstance, ...]:
         return (HardwareInstance(5, "2g.10gb", 2, 2, (0,), "MIG-1"),)

@@ -188,7 +188,7 @@ def set_scene(scene: Path) -> None:
 
 
 def _leave_half_made(machine: Machine, gpu: str) -> None:
-    """A GPU instance without its compute instance, and the intent that says so: the next start must settle it."""
+    """A GPU instance without its compute instance, and the intent that says so: the next start must recover it."""
     faults = "nvmlGpuInstanceCreateComputeInstance=GPU_IS_LOST;nvmlGpuInstanceDestroy=GPU_IS_LOST"
     agent = machine.agent(Faults(parse(faults)))
     with contextlib.suppress(AgentError):
