@@ -216,18 +216,18 @@ class Agent:
 
     def report(self) -> NodeReport:
         """The node as it is now. A GPU that is being changed is shown as it was before."""
-        states, changes = self.gpus.read()
-        missing = {f"GPU {i}": f"does not answer: {why}" for i, why in self.gpus.missing.items()}
+        state = self.gpus.read()
+        missing = {f"GPU {i}": f"does not answer: {why}" for i, why in state.missing.items()}
         return NodeReport(
             node=self.node,
             boot_id=self.gpus.boot,
-            generation=(self._starts << 20) + changes,
-            gpus=tuple(s.gpu for s in states.values()),
+            generation=(self._starts << 20) + state.changes,
+            gpus=tuple(s.gpu for s in state.gpus.values()),
             models={g.model.id: g.model for g in self.gpus},
             held=self.held(),
             driver=self._driver,
             simulated=environment.SIMULATED in self._settings,
-            processes=tuple(p for s in states.values() for p in s.processes),
+            processes=tuple(p for s in state.gpus.values() for p in s.processes),
             notes=missing | self.remarks,
         )
 

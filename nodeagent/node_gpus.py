@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.contract.allocation import AgentError, Busy, StaleAllocation, Unsupported
@@ -26,6 +27,20 @@ from nodeagent.nvml import GpuInfo, Nvml, NvmlError, Readings
 from solver.model.geometry import GpuModel, Placement
 
 
+@dataclass(frozen=True, slots=True)
+class NodeGpuStates:
+    """All GPUs of the node at one moment.
+
+    gpus     each GPU's state, by UUID
+    missing  why a GPU does not answer, by its index
+    changes  how often layouts or holders were found changed since the start
+    """
+
+    gpus: Mapping[str, GpuState]
+    missing: Mapping[int, str]
+    changes: int
+
+
 class NodeGpus:
     """Every GPU that has answered since the start. Iterating gives them all; `by_uuid` has them by UUID.
 
@@ -33,7 +48,6 @@ class NodeGpus:
     boot        the running boot's name
     claim_of    uid of the claim that a pid runs for
     is_limited  whether the driver limits a claim on a GPU
-    missing     why a GPU does not answer, by its index
     """
 
     def __init__(
@@ -52,7 +66,7 @@ class NodeGpus:
         self._nvml, self._directory, self.node, self.boot, self._locks = nvml, directory, node, boot, locks
         self._claim_of, self._is_limited, self._clock, self._observer = claim_of, is_limited, clock, observer
         self.by_uuid: dict[str, ManagedGpu] = {}
-        self.missing: dict[int, str] = {}
+        self._missing: dict[int, str] = {}
         self._states: dict[str, GpuState] = {}
         self._changes = 0
         self._states_lock = threading.Lock()
@@ -83,19 +97,16 @@ class NodeGpus:
             with contextlib.suppress(AgentError):
                 self._locks.change(gpu, functools.partial(recovery.recover, self._nvml))
 
-    def read(self) -> tuple[dict[str, GpuState], int]:
-        """Each GPU's state by UUID, and how often layouts or holders were found changed since the start.
-
-        A GPU that is being changed is shown as it was before.
-        """
+    def read(self) -> NodeGpuStates:
+        """The GPUs' present state; one that is being changed is shown as it was before."""
         with self._states_lock:
-            if self.missing:
+            if self._missing:
                 self._start_missing()
             states = {gpu.uuid: self._state(gpu) for gpu in self}
             if {u: s.gpu for u, s in states.items()} != {u: s.gpu for u, s in self._states.items()}:
                 self._changes += 1
             self._states = states
-            return states, self._changes
+            return NodeGpuStates(states, dict(self._missing), self._changes)
 
     def readings(self) -> dict[str, Readings]:
         """The sensors' readings by GPU UUID; without the GPUs that do not answer."""
@@ -177,7 +188,7 @@ class NodeGpus:
 
     def _discover(self) -> list[ManagedGpu]:
         """Manage every new GPU that answers; the others are tried again later."""
-        self.missing.clear()
+        self._missing.clear()
         found = []
         for index in range(self._locks.read_node("count", self._nvml.count)):
             try:
@@ -185,7 +196,7 @@ class NodeGpus:
                 if info.uuid not in self.by_uuid:
                     found.append(self._manage(info, model))
             except (NvmlError, Busy) as e:
-                self.missing[index] = str(e)
+                self._missing[index] = str(e)
         self.by_uuid.update({gpu.uuid: gpu for gpu in found})
         if found:
             self._read_links()
