@@ -1,4 +1,4 @@
-"""What control plane and node agent must understand alike: the only modules of this package that both may import.
+"""What control plane and node agent must understand alike: the modules of the agent that the control plane imports.
 
 Not here: anything that carries an allocation out, or that talks to a cluster.
 

@@ -1,4 +1,4 @@
-"""Is this machine fit to share its GPUs? Findings as data, each with its fix.
+"""The doctor's checks of driver, GPUs, permissions and directories, and all checks together.
 
 Read-only: nothing is created, switched or stopped.
 """

@@ -110,7 +110,7 @@ class Nvml(MemoryLimits):
 
     @checked
     def mig_device(self, uuid: str) -> int:
-        """The GPU instance id of a live MIG device. Raises NotFound."""
+        """The GPU instance id of a live MIG device. Raises NvmlNotFound."""
         return int(self._nvml.nvmlDeviceGetGpuInstanceId(self._nvml.nvmlDeviceGetHandleByUUID(uuid)))
 
     @checked

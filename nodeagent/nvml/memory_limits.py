@@ -38,7 +38,7 @@ class MemoryLimits(Devices):
 
     @checked
     def memory_limit(self, gpu: str, cgroup: Path) -> MemoryLimit:
-        """A cgroup's limit, by its directory. Raises NotSupported before R615, NotFound without the directory."""
+        """A cgroup's limit, by its directory. Raises NotSupported before R615, NvmlNotFound without the directory."""
         n = self._nvml
         limits = n.c_nvmlGetMemoryLimits_v1_t(nameSpace=str(cgroup).encode())
         n.nvmlDeviceGetMemoryLimits_v1(self._device(gpu), limits)
