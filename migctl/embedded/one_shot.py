@@ -26,11 +26,10 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.hardware import NoGpus
 from nodeagent.contract.units import MIB
 from nodeagent.nvml import GpuInfo, LibraryMissing, Nvml, NvmlError
-from nodeagent.shares.accounts import ShareAccounts
+from nodeagent.shares.accounts import ShareAccounts, correct
 from nodeagent.shares.host_shares import limit_of
 from nodeagent.shim import libraries, limits, placing, region
 from nodeagent.shim.libraries import MissingLibraries
-from nodeagent.shim.reconciling import by_host_pid, reconcile
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
@@ -49,8 +48,8 @@ class Wanted:
     mib: int | None = None
     gpu: str | None = None
 
-    def of(self, gpu_info: GpuInfo) -> int:
-        return self.mib if self.mib is not None else int(round((self.portion or 0) * gpu_info.memory_mib, 6))
+    def of(self, board: GpuInfo) -> int:
+        return self.mib if self.mib is not None else int(round((self.portion or 0) * board.memory_mib, 6))
 
 
 def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told: Callable[[str], None]) -> int:
@@ -66,9 +65,7 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told
         ) from error
     try:
         with _share(nvml, wanted, _folder(environ)) as share:
-            text = (
-                f"{share.mib} of {share.gpu_info.memory_mib} MiB of GPU {share.gpu_info.index} ({share.gpu_info.name})"
-            )
+            text = f"{share.mib} of {share.board.memory_mib} MiB of GPU {share.board.index} ({share.board.name})"
             told(f"{text}, backing {Backing.SOFTWARE}")
             return _supervise(nvml, share, command, environ)
     except (NvmlError, MissingLibraries) as error:
@@ -79,7 +76,7 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told
 
 @dataclass(frozen=True)
 class _Share:
-    gpu_info: GpuInfo
+    board: GpuInfo
     mib: int
     folder: Path
     lock: IO[str]
@@ -91,19 +88,19 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
     with (folder / "lock").open("w") as all_runs:
         fcntl.flock(all_runs, fcntl.LOCK_EX)
         given = _given(folder)
-        gpu_info, mib = _choose(nvml, wanted, given)
+        board, mib = _choose(nvml, wanted, given)
         mine = Path(tempfile.mkdtemp(dir=folder))
         lock = (mine / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        share = DeviceShare(gpu_info.uuid, Backing.SOFTWARE, mib / gpu_info.memory_mib, mib)
+        share = DeviceShare(board.uuid, Backing.SOFTWARE, mib / board.memory_mib, mib)
         placing.place(
             mine,
-            [limit_of(share, gpu_info, ShareAccounts(mine).context(gpu_info.uuid))],
+            [limit_of(share, board, ShareAccounts(mine).context(board.uuid))],
             libraries.ours(),
             libraries.drivers(),
         )
     try:
-        yield _Share(gpu_info, mib, mine, lock)
+        yield _Share(board, mib, mine, lock)
     finally:
         lock.close()
         if _is_over(mine):
@@ -112,24 +109,24 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
 
 def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[GpuInfo, int]:
     """The GPU and what it gives, in MiB. `given`: to other runs, by GPU UUID."""
-    gpu_infos = [b for b in nvml.gpus() if wanted.gpu in (None, str(b.index), b.uuid)]
-    if not gpu_infos:
+    boards = [b for b in nvml.gpus() if wanted.gpu in (None, str(b.index), b.uuid)]
+    if not boards:
         raise NoGpus(
             f"this machine has no GPU {wanted.gpu}" if wanted.gpu else "this machine has no GPU", "nvidia-smi -L"
         )
-    free = [b for b in gpu_infos if not ((mode := nvml.mig_mode(b.uuid)) and mode.current)]
+    free = [b for b in boards if not ((mode := nvml.mig_mode(b.uuid)) and mode.current)]
     if not free:
         raise NoGpus("every GPU here is in MIG mode, where a fraction is an instance", "migctl up, then migctl submit")
-    gpu_info = max(free, key=lambda b: min(b.memory_mib - given.get(b.uuid, 0), _really_free(nvml, b)))
-    mib, left = wanted.of(gpu_info), gpu_info.memory_mib - given.get(gpu_info.uuid, 0)
+    board = max(free, key=lambda b: min(b.memory_mib - given.get(b.uuid, 0), _really_free(nvml, b)))
+    mib, left = wanted.of(board), board.memory_mib - given.get(board.uuid, 0)
     if mib > left:
-        why = f"GPU {gpu_info.index} has {left} MiB of {gpu_info.memory_mib} left, {mib} MiB are wanted"
+        why = f"GPU {board.index} has {left} MiB of {board.memory_mib} left, {mib} MiB are wanted"
         raise NoRoom(why, "wait until another `migctl run` has ended, or ask for less")
-    return gpu_info, mib
+    return board, mib
 
 
-def _really_free(nvml: Nvml, gpu_info: GpuInfo) -> int:
-    return gpu_info.memory_mib - nvml.readings(gpu_info.uuid).used_mib
+def _really_free(nvml: Nvml, board: GpuInfo) -> int:
+    return board.memory_mib - nvml.readings(board.uuid).used_mib
 
 
 def _given(folder: Path) -> dict[str, int]:
@@ -153,7 +150,7 @@ def _is_over(run_folder: Path) -> bool:
 
 def _supervise(nvml: Nvml, share: _Share, command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Wait for the command, passing on what would end us, and keep the size of its contexts right."""
-    found = {**environ, "CUDA_VISIBLE_DEVICES": share.gpu_info.uuid, **placing.environment(share.folder, environ)}
+    found = {**environ, "CUDA_VISIBLE_DEVICES": share.board.uuid, **placing.environment(share.folder, environ)}
     process = subprocess.Popen(command, env=found, pass_fds=(share.lock.fileno(),))
     with _passed_on(process):
         while True:
@@ -183,13 +180,8 @@ def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _correct(nvml: Nvml, share: _Share) -> None:
     before = region.holders(placing.accounts(share.folder))
-    used = {process.pid: process.memory_mib * MIB for process in nvml.processes(share.gpu_info.uuid)}
-    accounts = by_host_pid(region.holders(placing.accounts(share.folder)), share.gpu_info.uuid, used.keys())
-    known = by_host_pid(before, share.gpu_info.uuid, used.keys())
-    steady = {pid: account for pid, account in accounts.items() if known.get(pid) == account}
-    finding = reconcile(steady, {pid: used[pid] for pid in steady})
-    if finding.context is not None:
-        region.set_context(placing.accounts(share.folder), share.gpu_info.uuid, finding.context)
+    used = {process.pid: process.memory_mib * MIB for process in nvml.processes(share.board.uuid)}
+    correct(share.folder, share.board.uuid, used, before)
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -6,18 +6,39 @@ A folder per claim, as nodeagent.shim.placing makes it; for processes of this ho
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.units import MIB
 from nodeagent.shares.time_slices import TimeSlice
 from nodeagent.shim import placing, region
-from nodeagent.shim.reconciling import by_host_pid, reconcile
+from nodeagent.shim.reconciling import Finding, by_host_pid, reconcile
 from nodeagent.shim.region import Holder
 
 _FIRST_CONTEXT = 512 * MIB  # of a CUDA context on a data-centre GPU, until measured
 _REPORTED_DRIFT = 256 * MIB
+
+
+def correct(
+    folder: Path, gpu: str, used: Mapping[int, int], before: Collection[Holder]
+) -> tuple[Finding, Collection[int]]:
+    """Correct what a context takes in a claim's accounts on a GPU, as measured; also returns the pids with an account.
+
+    folder  the claim's, as nodeagent.shim.placing makes it
+    used    bytes by pid, as the driver says
+    before  the accounts before the driver was read: one that has changed since measures nothing
+
+    Raises OSError or ValueError where the accounts cannot be read or written.
+    """
+    path = placing.accounts(folder)
+    accounts = by_host_pid(region.holders(path), gpu, used.keys())
+    known = by_host_pid(before, gpu, used.keys())
+    steady = {pid: account for pid, account in accounts.items() if known.get(pid) == account}
+    finding = reconcile(steady, {pid: used[pid] for pid in steady})
+    if finding.context is not None:
+        region.set_context(path, gpu, finding.context)
+    return finding, accounts.keys()
 
 
 class ShareAccounts:
@@ -62,20 +83,15 @@ class ShareAccounts:
     def _correct(
         self, claim: str, gpu: str, used: Mapping[int, int], drift: dict[tuple[str, str], int]
     ) -> Iterator[str]:
-        path = placing.accounts(self.directory / claim)
         try:
-            accounts = by_host_pid(region.holders(path), gpu, used.keys())
-            before = by_host_pid(self._before.get(claim, ()), gpu, used.keys())
-            steady = {pid: account for pid, account in accounts.items() if before.get(pid) == account}
-            finding = reconcile(steady, {pid: used[pid] for pid in steady})
-            if finding.context is not None:
-                region.set_context(path, gpu, finding.context)
-                self._contexts[gpu] = finding.context
+            finding, counted = correct(self.directory / claim, gpu, used, self._before.get(claim, ()))
         except (OSError, ValueError) as e:
             yield f"its accounts cannot be read: {e}"
             return
+        if finding.context is not None:
+            self._contexts[gpu] = finding.context
         drift[claim, gpu] = finding.drift
-        for pid in sorted(used.keys() - accounts.keys()):
+        for pid in sorted(used.keys() - counted):
             yield f"process {pid} uses GPU {gpu} without the fraction library: its memory is not limited"
         if abs(finding.drift) > _REPORTED_DRIFT:
             yield f"its accounts on GPU {gpu} are off by {finding.drift // MIB} MiB"
