@@ -72,7 +72,7 @@ async def _serve(
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
-        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent, report).run,
+        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent.gpus, report).run,
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, plan).run,
