@@ -1,11 +1,12 @@
 /* Memory made apart from its address (expandable segments, NCCL): it lives until every handle to it is released and
  * every mapping of it is gone, in whatever order. */
-#include "charges.h"
-#include "contexts.h"
-#include "driver.h"
-#include "fault.h"
-#include "pools.h"
-#include "vmm.h"
+#include "accounting/charges.h"
+#include "accounting/devices.h"
+#include "driver/driver.h"
+#include "base/fault.h"
+#include "accounting/fork.h"
+#include "accounting/ledger.h"
+#include "accounting/pools.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t bytes, const C
 {
     if (!how || how->location.type != CU_MEM_LOCATION_TYPE_DEVICE)
         return DRIVER(cuMemCreate)(handle, bytes, how, flags);
-    int gpu = contexts_gpu(how->location.id);
+    int gpu = device_gpu(how->location.id);
     struct memory *memory = malloc(sizeof *memory);
     if (!memory || !pools_take(gpu, bytes, 0)) {
         free(memory);
@@ -160,7 +161,8 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
     return result;
 }
 
-void vmm_forget(void)
+static void forget(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
 }
+ON_FORK(forget)

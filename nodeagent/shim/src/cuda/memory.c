@@ -1,7 +1,8 @@
 /* Plain and managed memory. */
-#include "charges.h"
-#include "driver.h"
-#include "pools.h"
+#include "accounting/ledger.h"
+#include "accounting/pools.h"
+#include "allocation.h"
+#include "driver/driver.h"
 
 /* Rows lie at multiples of this many bytes on every GPU in use; asked in full before the driver chooses. */
 enum { PITCH_STEP = 512 };
@@ -10,11 +11,11 @@ enum { PITCH_STEP = 512 };
     CUresult name parameters \
     { \
         struct charge charge; \
-        CUresult refusal = charge_begin(&charge, bytes); \
+        CUresult refusal = allocation_begin(&charge, bytes); \
         if (refusal) \
             return refusal; \
         CUresult result = DRIVER(name) arguments; \
-        return charge_end(&charge, result, MEMORY, result ? 0 : *pointer); \
+        return allocation_end(&charge, result, MEMORY, result ? 0 : *pointer); \
     }
 ALLOCATES(cuMemAlloc_v2, (CUdeviceptr *pointer, size_t bytes), (pointer, bytes))
 ALLOCATES(cuMemAlloc, (unsigned *pointer, unsigned bytes), (pointer, bytes))
@@ -45,7 +46,7 @@ static bool charge_exactly(struct charge *charge, uint64_t bytes)
     { \
         struct charge charge; \
         address made = 0; \
-        CUresult refusal = charge_begin(&charge, rows(width, height)); \
+        CUresult refusal = allocation_begin(&charge, rows(width, height)); \
         if (refusal) \
             return refusal; \
         CUresult result = DRIVER(name)(pointer ? &made : NULL, pitch, width, height, element); \
@@ -55,7 +56,7 @@ static bool charge_exactly(struct charge *charge, uint64_t bytes)
         } \
         if (result == CUDA_SUCCESS) \
             *pointer = made; \
-        return charge_end(&charge, result, MEMORY, made); \
+        return allocation_end(&charge, result, MEMORY, made); \
     }
 ALLOCATES_ROWS(cuMemAllocPitch_v2, cuMemFree_v2, CUdeviceptr, size_t)
 ALLOCATES_ROWS(cuMemAllocPitch, cuMemFree, unsigned, unsigned)
@@ -67,7 +68,7 @@ ALLOCATES_ROWS(cuMemAllocPitch, cuMemFree, unsigned, unsigned)
         struct charge charge; \
         bool ours = charge_lift(MEMORY, pointer, &charge); \
         CUresult result = DRIVER(name)(pointer); \
-        return ours ? charge_settle(&charge, result) : result; \
+        return ours ? allocation_freed(&charge, result) : result; \
     }
 FREES(cuMemFree_v2, CUdeviceptr)
 FREES(cuMemFree, unsigned)

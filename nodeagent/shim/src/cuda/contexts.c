@@ -1,16 +1,17 @@
 /* Contexts take GPU memory of their own, and take what was allocated in them along when they go. */
-#include "charges.h"
+#include "accounting/charges.h"
 #include "contexts.h"
-#include "driver.h"
-#include "fault.h"
-#include "limits.h"
-#include "pools.h"
+#include "accounting/devices.h"
+#include "driver/driver.h"
+#include "base/fault.h"
+#include "accounting/fork.h"
+#include "accounting/ledger.h"
+#include "base/limits.h"
+#include "accounting/pools.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-
-enum { MAX_DEVICES = 64 };
 
 /* Held while the driver makes or ends a primary context, so that two threads do not both see it begin. */
 static pthread_mutex_t primary_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -31,31 +32,6 @@ static uint64_t owner_of_created(CUcontext handle)
     return (uint64_t)(uintptr_t)handle;
 }
 
-static bool known(CUdevice device)
-{
-    return device >= 0 && device < MAX_DEVICES;
-}
-
-int contexts_gpu(CUdevice device)
-{
-    enum { UNKNOWN, NOT_SHARED, FIRST };
-    static _Atomic int rows[MAX_DEVICES];
-    if (!known(device))
-        return NO_GPU;
-    int row = atomic_load_explicit(&rows[device], memory_order_relaxed);
-    if (row == UNKNOWN) {
-        CUuuid uuid;
-        limits_get();
-        if (DRIVER(cuDeviceGetUuid_v2)(&uuid, device) != CUDA_SUCCESS
-            && DRIVER(cuDeviceGetUuid)(&uuid, device) != CUDA_SUCCESS)
-            return NO_GPU;
-        int gpu = limits_find(uuid.bytes);
-        row = gpu == NO_GPU ? NOT_SHARED : FIRST + gpu;
-        atomic_store_explicit(&rows[device], row, memory_order_relaxed);
-    }
-    return row == NOT_SHARED ? NO_GPU : row - FIRST;
-}
-
 static bool created_on(CUcontext handle, CUdevice *device)
 {
     struct charge context;
@@ -71,8 +47,8 @@ static void settle_primary(CUdevice device)
 {
     unsigned flags;
     int active;
-    int gpu = contexts_gpu(device);
-    if (!known(device) || DRIVER(cuDevicePrimaryCtxGetState)(device, &flags, &active) != CUDA_SUCCESS)
+    int gpu = device_gpu(device);
+    if (!device_known(device) || DRIVER(cuDevicePrimaryCtxGetState)(device, &flags, &active) != CUDA_SUCCESS)
         return;
     if (active && !primary[device].charged) {
         primary[device].charged = pools_take(gpu, 0, 1);
@@ -93,7 +69,7 @@ bool contexts_current(CUdevice *device, uint64_t *owner)
     if (atomic_load_explicit(&any_created, memory_order_relaxed)
         && DRIVER(cuCtxGetCurrent)(&handle) == CUDA_SUCCESS && created_on(handle, device)) {
         *owner = owner_of_created(handle);
-    } else if (known(*device) && !atomic_load_explicit(&primary[*device].charged, memory_order_relaxed)) {
+    } else if (device_known(*device) && !atomic_load_explicit(&primary[*device].charged, memory_order_relaxed)) {
         pthread_mutex_lock(&primary_mutex); /* made by a way that passes us by */
         settle_primary(*device);
         pthread_mutex_unlock(&primary_mutex);
@@ -117,9 +93,9 @@ bool contexts_of_stream(CUstream stream, CUdevice *device)
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext *handle, CUdevice device)
 {
-    if (!known(device))
+    if (!device_known(device))
         return DRIVER(cuDevicePrimaryCtxRetain)(handle, device);
-    int gpu = contexts_gpu(device);
+    int gpu = device_gpu(device);
     pthread_mutex_lock(&primary_mutex);
     CUresult result = CUDA_SUCCESS;
     bool first = !primary[device].charged;
@@ -159,7 +135,7 @@ ENDS_PRIMARY(cuDevicePrimaryCtxReset)
 static CUresult enlist(CUresult result, CUcontext *handle, CUdevice device)
 {
     if (result != CUDA_SUCCESS) {
-        ledger_give(contexts_gpu(device), 0, 1);
+        ledger_give(device_gpu(device), 0, 1);
         return result;
     }
     any_created = true;
@@ -170,7 +146,7 @@ static CUresult enlist(CUresult result, CUcontext *handle, CUdevice device)
 #define MAKES_CONTEXT(name, parameters, arguments) \
     CUresult name parameters \
     { \
-        if (!pools_take(contexts_gpu(device), 0, 1)) \
+        if (!pools_take(device_gpu(device), 0, 1)) \
             return CUDA_ERROR_OUT_OF_MEMORY; \
         FAULT("context"); \
         return enlist(DRIVER(name) arguments, handle, device); \
@@ -192,7 +168,7 @@ static CUresult destroy(cuCtxDestroy_type *call, CUcontext handle)
     if (!ours || result != CUDA_SUCCESS)
         return result;
     charges_drop_owner(owner_of_created(handle));
-    ledger_give(contexts_gpu((CUdevice)context.number), 0, 1);
+    ledger_give(device_gpu((CUdevice)context.number), 0, 1);
     pools_refresh();
     return result;
 }
@@ -200,8 +176,9 @@ static CUresult destroy(cuCtxDestroy_type *call, CUcontext handle)
 CUresult cuCtxDestroy_v2(CUcontext handle) { return destroy(DRIVER(cuCtxDestroy_v2), handle); }
 CUresult cuCtxDestroy(CUcontext handle) { return destroy(DRIVER(cuCtxDestroy), handle); }
 
-void contexts_forget(void)
+static void forget(void)
 {
     primary_mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     memset(primary, 0, sizeof primary);
 }
+ON_FORK(forget)

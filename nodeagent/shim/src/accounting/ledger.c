@@ -1,9 +1,10 @@
 #define _GNU_SOURCE
 #include "ledger.h"
 
-#include "fault.h"
+#include "base/fault.h"
 #include "fork.h"
-#include "region.h"
+#include "region/region.h"
+#include "region/region_lock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -191,7 +192,7 @@ struct turn ledger_turn(int gpu)
     return turn;
 }
 
-void ledger_forget(void)
+static void forget(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     if (at.region)
@@ -199,3 +200,4 @@ void ledger_forget(void)
     at.region = NULL;
     memset(own, 0, sizeof own);
 }
+ON_FORK(forget)

@@ -1,8 +1,9 @@
 #define _GNU_SOURCE
 #include "region.h"
 
-#include "fault.h"
-#include "process.h"
+#include "base/fault.h"
+#include "base/process.h"
+#include "region_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,15 +19,6 @@
 static bool file_of(int fd, struct stat *status)
 {
     return syscall(SYS_fstat, fd, status) == 0;
-}
-
-/* An open-file-description lock on one byte: the kernel drops it when the last copy of fd is gone. */
-static int byte_lock(int fd, int command, short type, unsigned slot)
-{
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
-    if (fcntl(fd, command, &lock) != 0)
-        return -1;
-    return command == F_OFD_GETLK && lock.l_type != F_UNLCK;
 }
 
 static bool layout_is_ours(const struct region *region, const struct limits *limits)
@@ -90,10 +82,10 @@ static bool is_missed(const struct slot *slot)
 static bool claim_slot(struct attachment *at)
 {
     for (at->slot = 0; at->slot < SLOTS; at->slot++) {
-        if (byte_lock(at->fd, F_OFD_SETLK, F_WRLCK, at->slot) == 0) {
+        if (region_slot_lock(at->fd, F_OFD_SETLK, F_WRLCK, at->slot) == 0) {
             if (!is_missed(&at->region->slot[at->slot]))
                 return true;
-            byte_lock(at->fd, F_OFD_SETLK, F_UNLCK, at->slot);
+            region_slot_lock(at->fd, F_OFD_SETLK, F_UNLCK, at->slot);
         } else if (errno != EAGAIN && errno != EACCES) {
             return false;
         }
@@ -162,11 +154,6 @@ void region_detach(struct attachment *at)
     if (file_of(at->fd, &file) && file.st_dev == at->device && file.st_ino == at->inode)
         close(at->fd);
     munmap(at->region, sizeof(struct region));
-}
-
-bool region_slot_is_held(int fd, unsigned slot)
-{
-    return byte_lock(fd, F_OFD_GETLK, F_WRLCK, slot) != 0;
 }
 
 /* A killed process drops its lock and its GPU memory in no known order, and has let go of both once it is a zombie. A

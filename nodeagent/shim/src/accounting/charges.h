@@ -1,8 +1,8 @@
 /* What each pointer, array, handle and context of this process stands for, so that freeing it gives the same back. */
 #pragma once
 
-#include "cuda_abi.h"
-#include "ledger.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum kind { MEMORY = 1, ARRAY, MIPMAP, CONTEXT, HANDLE, MAPPING };
 
@@ -15,18 +15,8 @@ struct charge {
     uint32_t number; /* of a stream-ordered allocation: its pool, from 1. Of a context: the device. Of a handle: uses */
 };
 
-/* Takes bytes on the current context's GPU. An error is the caller's to return; without a current context nothing is
- * taken and the driver is left to say so. */
-CUresult charge_begin(struct charge *charge, uint64_t bytes);
-
-/* After the driver's answer: remembers the charge under (kind, key), or gives it back; passes the answer on. */
-CUresult charge_end(struct charge *charge, CUresult result, enum kind kind, uint64_t key);
-
 /* Takes a charge out of the table while the driver frees it; false: none of ours. */
 bool charge_lift(enum kind kind, uint64_t key, struct charge *charge);
-
-/* After the driver's answer to the free: gives the bytes back, or puts the charge back. */
-CUresult charge_settle(const struct charge *charge, CUresult result);
 
 void charge_put(const struct charge *charge);
 bool charge_peek(enum kind kind, uint64_t key, struct charge *charge);
@@ -36,4 +26,3 @@ bool charge_lift_within(enum kind kind, uint64_t start, uint64_t end, struct cha
 
 /* Gives back all that a destroyed context held. */
 void charges_drop_owner(uint64_t owner);
-void charges_forget(void);

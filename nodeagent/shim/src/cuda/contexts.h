@@ -1,7 +1,7 @@
 /* Which context and GPU a call is about, and what contexts themselves cost. */
 #pragma once
 
-#include "cuda_abi.h"
+#include "driver/cuda_abi.h"
 
 #include <stdbool.h>
 
@@ -10,8 +10,3 @@ bool contexts_current(CUdevice *device, uint64_t *owner);
 
 /* The device that a stream's work runs on; false: no context. */
 bool contexts_of_stream(CUstream stream, CUdevice *device);
-
-/* A device's row in the limits, by its UUID: ordinals change with CUDA_VISIBLE_DEVICES. NO_GPU: not in the share. */
-int contexts_gpu(CUdevice device);
-
-void contexts_forget(void);

@@ -17,6 +17,3 @@ uint64_t ledger_limit(int gpu);
 /* The agent's word on when launches may pass, in thousandths of the window; length 0: at any time. */
 struct turn { unsigned start, length; };
 struct turn ledger_turn(int gpu);
-
-/* In the child of a fork: the parent's memory is not the child's, and its slot neither. */
-void ledger_forget(void);

@@ -3,8 +3,9 @@
  * without a turn, launches are the driver's own. Approximate: what was launched in a turn may run on after it. */
 #define _GNU_SOURCE
 #include "contexts.h"
-#include "driver.h"
-#include "ledger.h"
+#include "accounting/devices.h"
+#include "driver/driver.h"
+#include "accounting/ledger.h"
 
 #include <time.h>
 
@@ -35,7 +36,7 @@ static void wait_for_turn(CUstream stream)
     uint64_t owner;
     if (!contexts_current(&device, &owner))
         return;
-    struct turn turn = ledger_turn(contexts_gpu(device));
+    struct turn turn = ledger_turn(device_gpu(device));
     long wait = turn.length ? wait_ns(turn) : 0;
     if (wait > 0 && !is_recording(stream))
         nanosleep(&(struct timespec){.tv_nsec = wait}, NULL);

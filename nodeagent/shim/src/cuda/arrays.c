@@ -1,6 +1,6 @@
 /* CUDA arrays. The driver keeps their layout to itself, so the charge is what the elements take. */
-#include "charges.h"
-#include "driver.h"
+#include "allocation.h"
+#include "driver/driver.h"
 
 /* Bits of one element: cuda.h, enum CUarray_format. Block-compressed formats count their blocks' bits per texel. */
 static uint64_t element_bits(int format, unsigned channels)
@@ -74,11 +74,11 @@ static CUDA_ARRAY3D_DESCRIPTOR shape(size_t width, size_t height, size_t depth, 
         struct charge charge; \
         if (!made || !of) \
             return DRIVER(name) arguments; \
-        CUresult refusal = charge_begin(&charge, array_bytes(shape, levels)); \
+        CUresult refusal = allocation_begin(&charge, array_bytes(shape, levels)); \
         if (refusal) \
             return refusal; \
         CUresult result = DRIVER(name) arguments; \
-        return charge_end(&charge, result, kind, result ? 0 : (uintptr_t)*made); \
+        return allocation_end(&charge, result, kind, result ? 0 : (uintptr_t)*made); \
     }
 MAKES_ARRAY(cuArrayCreate_v2, ARRAY, FLAT, 1, (CUarray *made, const CUDA_ARRAY_DESCRIPTOR *of), (made, of))
 MAKES_ARRAY(cuArrayCreate, ARRAY, FLAT, 1, (CUarray *made, const CUDA_ARRAY_DESCRIPTOR_v1 *of), (made, of))
@@ -93,7 +93,7 @@ MAKES_ARRAY(cuMipmappedArrayCreate, MIPMAP, SOLID, levels,
         struct charge charge; \
         bool ours = charge_lift(kind, (uintptr_t)array, &charge); \
         CUresult result = DRIVER(name)(array); \
-        return ours ? charge_settle(&charge, result) : result; \
+        return ours ? allocation_freed(&charge, result) : result; \
     }
 ENDS_ARRAY(cuArrayDestroy, ARRAY, CUarray)
 ENDS_ARRAY(cuMipmappedArrayDestroy, MIPMAP, CUmipmappedArray)

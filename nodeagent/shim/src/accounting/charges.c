@@ -1,9 +1,8 @@
 #include "charges.h"
 
-#include "contexts.h"
-#include "fault.h"
-#include "limits.h"
-#include "pools.h"
+#include "fork.h"
+#include "ledger.h"
+#include "base/limits.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -109,48 +108,6 @@ bool charge_lift_within(enum kind kind, uint64_t start, uint64_t end, struct cha
     return found;
 }
 
-CUresult charge_begin(struct charge *charge, uint64_t bytes)
-{
-    CUdevice device;
-    *charge = (struct charge){.gpu = NO_GPU};
-    if (!contexts_current(&device, &charge->owner))
-        return CUDA_SUCCESS;
-    int gpu = contexts_gpu(device);
-    if (!pools_take(gpu, bytes, 0))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    charge->gpu = (int16_t)gpu;
-    charge->bytes = bytes;
-    FAULT("reserved");
-    return CUDA_SUCCESS;
-}
-
-CUresult charge_end(struct charge *charge, CUresult result, enum kind kind, uint64_t key)
-{
-    FAULT("allocated");
-    if (charge->gpu == NO_GPU)
-        return result;
-    if (result != CUDA_SUCCESS) {
-        ledger_give(charge->gpu, charge->bytes, 0);
-        return result;
-    }
-    charge->kind = kind;
-    charge->key = key;
-    charge_put(charge);
-    return result;
-}
-
-CUresult charge_settle(const struct charge *charge, CUresult result)
-{
-    FAULT("freed");
-    if (result != CUDA_SUCCESS)
-        charge_put(charge);
-    else if (charge->number)
-        pools_returned(charge->number);
-    else
-        ledger_give(charge->gpu, charge->bytes, 0);
-    return result;
-}
-
 void charges_drop_owner(uint64_t owner)
 {
     uint64_t freed[MAX_GPUS] = {0};
@@ -169,9 +126,10 @@ void charges_drop_owner(uint64_t owner)
             ledger_give(gpu, freed[gpu], 0);
 }
 
-void charges_forget(void)
+static void forget(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     table = NULL;
     size = count = 0;
 }
+ON_FORK(forget)

@@ -2,18 +2,33 @@
  * keep pointers in memory that others can scribble on, and differs between C libraries. Every slot has one writer,
  * so a lock taken from a dead holder guards nothing that needs repair. */
 #define _GNU_SOURCE
-#include "region.h"
+#include "region_lock.h"
 
-#include "fault.h"
+#include "base/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define WAITERS 0x80000000u
-enum { SPINS = 100, WAIT_NS = 1000000, PATIENCE = 1000 };
+enum { SPINS = 100, WAIT_NS = 1000000, MAX_WAITS = 1000 };
+
+/* An open-file-description lock on one byte: the kernel drops it when the last copy of fd is gone. */
+int region_slot_lock(int fd, int command, short type, unsigned slot)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = slot, .l_len = 1};
+    if (fcntl(fd, command, &lock) != 0)
+        return -1;
+    return command == F_OFD_GETLK && lock.l_type != F_UNLCK;
+}
+
+bool region_slot_is_held(int fd, unsigned slot)
+{
+    return region_slot_lock(fd, F_OFD_GETLK, F_WRLCK, slot) != 0;
+}
 
 static bool exchange(_Atomic uint32_t *word, uint32_t expected, uint32_t desired)
 {
@@ -30,7 +45,7 @@ static bool wait_on(_Atomic uint32_t *word, uint32_t value)
 /* Threads of one process come one at a time, so our own number here is a predecessor's in this slot. */
 static bool holder_is_gone(const struct attachment *at, uint32_t holder, int waits)
 {
-    if (holder == at->slot + 1 || holder > SLOTS || waits > PATIENCE)
+    if (holder == at->slot + 1 || holder > SLOTS || waits > MAX_WAITS)
         return true;
     return waits > 0 && !region_slot_is_held(at->fd, holder - 1);
 }

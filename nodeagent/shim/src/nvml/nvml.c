@@ -1,8 +1,9 @@
 /* libnvidia-ml.so.1: what nvidia-smi and pynvml are told. When something is amiss they get the real numbers. */
 #define _GNU_SOURCE
-#include "driver.h"
-#include "limits.h"
-#include "region.h"
+#include "driver/driver.h"
+#include "base/limits.h"
+#include "region/region.h"
+#include "region/region_lock.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,9 +1,11 @@
 /* Memory pools. Before a request the pool's greatest possible growth is taken, afterwards what it did not grow is given
  * back: what stands in the books is never less than what the driver has reserved. */
 #include "charges.h"
-#include "contexts.h"
-#include "driver.h"
-#include "fault.h"
+#include "devices.h"
+#include "driver/driver.h"
+#include "base/fault.h"
+#include "fork.h"
+#include "ledger.h"
 #include "pools.h"
 
 #include <pthread.h>
@@ -125,10 +127,10 @@ static struct pool default_pool(CUmemoryPool handle)
     DRIVER(cuDeviceGetCount)(&devices);
     for (device = 0; device < devices; device++)
         if (DRIVER(cuDeviceGetDefaultMemPool)(&candidate, device) == CUDA_SUCCESS && candidate == handle)
-            return (struct pool){.handle = handle, .gpu = contexts_gpu(device)};
+            return (struct pool){.handle = handle, .gpu = device_gpu(device)};
     if (DRIVER(cuCtxGetDevice)(&device) != CUDA_SUCCESS)
         return (struct pool){.handle = handle, .gpu = NO_GPU};
-    return (struct pool){.handle = handle, .gpu = contexts_gpu(device)};
+    return (struct pool){.handle = handle, .gpu = device_gpu(device)};
 }
 
 static int find(CUmemoryPool handle)
@@ -143,12 +145,6 @@ static uint64_t chunks(uint64_t bytes)
 {
     return bytes > UINT64_MAX - CHUNK ? UINT64_MAX : (bytes + CHUNK - 1) / CHUNK * CHUNK;
 }
-
-/* A request on its way through the driver. */
-struct draw {
-    int pool; /* -1: nothing to charge */
-    uint64_t pending, promised;
-};
 
 /* Takes what the pool can grow by. Near the limit idle memory is handed back first; what is then still idle inside the
  * pool is reckoned with, and stays in the books for this request even if the driver should release it meanwhile. */
@@ -170,7 +166,7 @@ static bool take_growth(struct pool *pool, uint64_t bytes, struct draw *draw)
     return true;
 }
 
-static CUresult draw_begin(struct draw *draw, CUmemoryPool handle, size_t bytes)
+CUresult draw_begin(struct draw *draw, CUmemoryPool handle, size_t bytes)
 {
     bool fits = true;
     *draw = (struct draw){.pool = -1};
@@ -189,8 +185,7 @@ static CUresult draw_begin(struct draw *draw, CUmemoryPool handle, size_t bytes)
     return fits ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-/* False: the pool grew more than it should have been able to, and that does not fit. */
-static bool draw_end(const struct draw *draw, CUresult result, CUdeviceptr made)
+bool draw_end(const struct draw *draw, CUresult result, CUdeviceptr made)
 {
     if (draw->pool < 0)
         return true;
@@ -209,15 +204,6 @@ static bool draw_end(const struct draw *draw, CUresult result, CUdeviceptr made)
     return fits;
 }
 
-static CUmemoryPool pool_of(CUstream stream)
-{
-    CUdevice device;
-    CUmemoryPool pool;
-    if (!contexts_of_stream(stream, &device) || DRIVER(cuDeviceGetMemPool)(&pool, device) != CUDA_SUCCESS)
-        return NULL;
-    return pool;
-}
-
 void pools_returned(uint32_t number)
 {
     pthread_mutex_lock(&mutex);
@@ -233,53 +219,12 @@ void pools_returned(uint32_t number)
     pthread_mutex_unlock(&mutex);
 }
 
-static void hand_back_idle(int pool)
+void pools_hand_back_idle(int pool)
 {
     pthread_mutex_lock(&mutex);
     trim(pools[pool].gpu);
     pthread_mutex_unlock(&mutex);
 }
-
-#define DRAWS(name, from, parameters, arguments, undo, finish) \
-    CUresult name parameters \
-    { \
-        struct draw draw; \
-        CUdeviceptr made = 0; \
-        CUresult refusal = draw_begin(&draw, from, bytes); \
-        if (refusal) \
-            return refusal; \
-        CUresult result = DRIVER(name) arguments; \
-        bool fits = draw_end(&draw, result, made); \
-        if (result == CUDA_SUCCESS && fits) { \
-            *pointer = made; \
-        } else if (result == CUDA_SUCCESS) { \
-            DRIVER(undo)(made, stream); \
-            DRIVER(finish)(stream); \
-            hand_back_idle(draw.pool); \
-            result = CUDA_ERROR_OUT_OF_MEMORY; \
-        } \
-        return result; \
-    }
-#define MADE (pointer ? &made : NULL)
-DRAWS(cuMemAllocAsync, pool_of(stream), (CUdeviceptr *pointer, size_t bytes, CUstream stream), (MADE, bytes, stream),
-      cuMemFreeAsync, cuStreamSynchronize)
-DRAWS(cuMemAllocAsync_ptsz, pool_of(stream), (CUdeviceptr *pointer, size_t bytes, CUstream stream),
-      (MADE, bytes, stream), cuMemFreeAsync_ptsz, cuStreamSynchronize_ptsz)
-DRAWS(cuMemAllocFromPoolAsync, pool, (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream),
-      (MADE, bytes, pool, stream), cuMemFreeAsync, cuStreamSynchronize)
-DRAWS(cuMemAllocFromPoolAsync_ptsz, pool, (CUdeviceptr *pointer, size_t bytes, CUmemoryPool pool, CUstream stream),
-      (MADE, bytes, pool, stream), cuMemFreeAsync_ptsz, cuStreamSynchronize_ptsz)
-
-#define FREES(name) \
-    CUresult name(CUdeviceptr pointer, CUstream stream) \
-    { \
-        struct charge charge; \
-        bool ours = charge_lift(MEMORY, pointer, &charge); \
-        CUresult result = DRIVER(name)(pointer, stream); \
-        return ours ? charge_settle(&charge, result) : result; \
-    }
-FREES(cuMemFreeAsync)
-FREES(cuMemFreeAsync_ptsz)
 
 /* By default a pool hands idle memory back when the program waits for the GPU. */
 #define WAITS(name, parameters, arguments) \
@@ -302,7 +247,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *pool, const CUmemPoolProps *how)
         return result;
     bool host = how->location.type != CU_MEM_LOCATION_TYPE_DEVICE;
     pthread_mutex_lock(&mutex);
-    enlist((struct pool){.handle = *pool, .host = host, .gpu = host ? NO_GPU : contexts_gpu(how->location.id)});
+    enlist((struct pool){.handle = *pool, .host = host, .gpu = host ? NO_GPU : device_gpu(how->location.id)});
     pthread_mutex_unlock(&mutex);
     return result;
 }
@@ -333,10 +278,11 @@ CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t bytes)
     return result;
 }
 
-void pools_forget(void)
+static void forget(void)
 {
     mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     pools = NULL;
     count = capacity = 0;
     may_shrink = false;
 }
+ON_FORK(forget)

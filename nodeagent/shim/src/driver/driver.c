@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "driver.h"
 
-#include "old_glibc.h"
+#include "base/old_glibc.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
 /* The table of what the shim stands in for, and cuGetProcAddress, through which most programs get their functions. */
-#include "cuda_abi.h"
-#include "driver.h"
+#include "driver/cuda_abi.h"
+#include "driver/driver.h"
 
 const char driver_library[] = SHIM_DRIVER;
 

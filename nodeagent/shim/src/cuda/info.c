@@ -1,8 +1,9 @@
 /* What programs are told: the share as if it were the GPU. Clamped, never failed. */
 #include "contexts.h"
-#include "driver.h"
-#include "ledger.h"
-#include "pools.h"
+#include "accounting/devices.h"
+#include "driver/driver.h"
+#include "accounting/ledger.h"
+#include "accounting/pools.h"
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -20,7 +21,7 @@ static uint64_t least(uint64_t a, uint64_t b)
         if (result != CUDA_SUCCESS || !contexts_current(&device, &owner)) \
             return result; \
         pools_refresh(); \
-        int gpu = contexts_gpu(device); \
+        int gpu = device_gpu(device); \
         uint64_t limit = ledger_limit(gpu), used = least(ledger_used(gpu), limit); \
         if (free) \
             *free = (extent)least(real_free, limit - used); \
@@ -36,7 +37,7 @@ TELLS_FREE(cuMemGetInfo, unsigned)
     { \
         CUresult result = DRIVER(name)(bytes, device); \
         if (result == CUDA_SUCCESS && bytes) \
-            *bytes = (extent)least(*bytes, ledger_limit(contexts_gpu(device))); \
+            *bytes = (extent)least(*bytes, ledger_limit(device_gpu(device))); \
         return result; \
     }
 TELLS_TOTAL(cuDeviceTotalMem_v2, size_t)

@@ -4,7 +4,7 @@
  * the same layout) and writes `context` and `turn`. */
 #pragma once
 
-#include "limits.h"
+#include "base/limits.h"
 
 #include <stdatomic.h>
 
@@ -49,22 +49,3 @@ struct attachment {
     unsigned slot;
     uint64_t token;
 };
-
-/* Opens the region of these limits and claims a slot; false: unusable, with errno. */
-bool region_attach(struct attachment *attachment, const struct limits *limits);
-
-/* Gives the mapping and the descriptor back; the slot stays until the last descriptor of it is closed. */
-void region_detach(struct attachment *attachment);
-
-/* Serialises all processes of the workload for the time of a sum. Never waits for the dead: a holder that lost its
- * slot is passed over, one that is stopped is waited for a second at most. */
-void region_lock(const struct attachment *attachment);
-void region_unlock(const struct attachment *attachment);
-
-bool region_slot_is_held(int fd, unsigned slot);
-
-enum slot_state { SLOT_ALIVE, SLOT_EXITING, SLOT_DEAD };
-
-/* EXITING: killed, but the kernel has not given back everything it held. */
-enum slot_state region_slot_state(const struct region *region, int fd, unsigned slot);
-void region_clear_slot(struct slot *slot);

@@ -1,11 +1,5 @@
 #include "fork.h"
 
-#include "charges.h"
-#include "contexts.h"
-#include "ledger.h"
-#include "pools.h"
-#include "vmm.h"
-
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -13,13 +7,15 @@
  * constructors; this library is never unloaded (-z nodelete), so it needs no handle to unregister by. */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 
+typedef void (*const on_fork)(void);
+
+/* The bounds of the section, from the linker. */
+extern on_fork __start_on_fork[], __stop_on_fork[];
+
 static void start_empty(void)
 {
-    ledger_forget();
-    charges_forget();
-    contexts_forget();
-    pools_forget();
-    vmm_forget();
+    for (on_fork *forget = __start_on_fork; forget < __stop_on_fork; forget++)
+        (*forget)();
 }
 
 void fork_watch(void)
