@@ -17,6 +17,7 @@ from solver.model.cluster import Backing, Gpu, InstanceState, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request
 from solver.model.geometry import Placement, legal
 from solver.model.snapshot import Snapshot
+from solver.quota.pools import allows
 
 BOARD_FIELDS = ("occupants", "idle", "spent", "mask", "millionths", "memory_mib", "known")
 HOST_FIELDS = ("cpu_milli", "memory_mib", "keys")
@@ -136,12 +137,7 @@ class Host:
 
     def allowed(self, request: Request) -> bool:
         """Whether the node may run the request at all, whatever runs there now."""
-        return (
-            self.node.ready
-            and self.node.name not in request.excluded
-            and (not request.pools or self.node.pool in request.pools)
-            and all(self.node.labels.get(key) == value for key, value in request.node_selector.items())
-        )
+        return self.node.ready and allows(self.node, request)
 
     def lack(self, request: Request, freed: Iterable[Request]) -> tuple[int, int]:
         """CPU and memory that are missing for it, once the holders of `freed` have gone; 0 or less: nothing."""

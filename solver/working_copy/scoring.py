@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from solver.gpu_tables.choices import choices
 from solver.gpu_tables.states import Cost
-from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths, plain_option
+from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Request, WholeGpus
 from solver.model.snapshot import Policy, Spreading
@@ -18,7 +19,6 @@ from solver.working_copy.occupancy import Board, Cluster, Host, Seat
 
 Score = tuple[float, ...]
 GroupKey = tuple[int, str | None, str]
-SOFTWARE_RANK = 9
 
 
 def best_seats(cluster: Cluster, request: Request, policy: Policy, within: Iterable[Host] | None = None) -> list[Seat]:
@@ -63,10 +63,7 @@ def board_options(board: Board, demand: Demand, policy: Policy) -> tuple[tuple[i
 
 def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
     """The same for any GPU like this one."""
-    if gpu.mig:
-        return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()
-    option = plain_option(demand, gpu.memory_mib)
-    return ((SOFTWARE_RANK, option),) if option else ()
+    return choices(gpu.mig, gpu.memory_mib, table, demand, policy)
 
 
 def fits_plain(used: int, memory_mib: int, option: Option, board: Board) -> bool:
