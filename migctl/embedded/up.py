@@ -29,8 +29,8 @@ from migctl.embedded.node import NodePublisher
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
+from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
-from solver import planner
 
 log = structlog.get_logger()
 
@@ -72,10 +72,10 @@ async def _serve(
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
-        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent, report).run,
+        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent.gpus, report).run,
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
-        "controller": Controller(control_plane, mirror, system_clock, planner.plan).run,
+        "controller": Controller(control_plane, mirror, system_clock, plan).run,
         "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
         "events": Retention(control_plane, Event, MAX_EVENTS).run,
     }

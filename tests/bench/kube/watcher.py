@@ -21,7 +21,7 @@ from migctl.backends.kubernetes.client.resources import PODS
 from migctl.backends.kubernetes.client.transport import ClusterAccess, Transport
 from migctl.clock import system_clock
 from migctl.controller.kubernetes.process import ControllerSettings, KubernetesController
-from solver import planner
+from migctl.solver_process.planning import plan
 
 SNAPSHOTS = 9
 
@@ -54,7 +54,7 @@ async def watch(url: str, events: int, last: int) -> dict[str, float]:
     configuration = Configuration(host=url)
     configuration.api_key["BearerToken"] = "Bearer controller"
     async with Transport(ClusterAccess(configuration)) as transport:
-        controller = KubernetesController(KubernetesApi(transport), system_clock, planner.plan, ControllerSettings())
+        controller = KubernetesController(KubernetesApi(transport), system_clock, plan, ControllerSettings())
         pods = next(r for r in controller.cluster.reflectors if r.resource is PODS)
         running = asyncio.create_task(controller.run())
         synced_s = await until(lambda: controller.cluster.synced)

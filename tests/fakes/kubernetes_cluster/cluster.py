@@ -15,7 +15,7 @@ from migctl.controller.kubernetes.claims.placed_pods import PlacementTimeouts
 from migctl.controller.kubernetes.leader_election import LeaseTiming
 from migctl.controller.kubernetes.process import ControllerSettings, KubernetesController
 from migctl.controller.kubernetes.snapshot import KubernetesObserver
-from solver import planner
+from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Gpu
 from tests.fakes.clients import client
@@ -101,7 +101,7 @@ class FakeCluster:
         """A controller with its own connection; it dies as a killed process does when the block ends."""
         wanted = dataclasses.replace(settings, identity=identity)
         async with client(self.server, f"{CONTROLLER}:{identity}") as api:
-            controller = KubernetesController(api, clock, planner.plan, wanted)
+            controller = KubernetesController(api, clock, plan, wanted)
             task = asyncio.create_task(controller.run())
             try:
                 yield controller
