@@ -224,6 +224,7 @@ metrics:
 
 
 def main(write: Callable[[Path, str], Any] = Path.write_text) -> int:
+    """Write the chart."""
     for path, text in files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, text)

@@ -298,6 +298,7 @@ def files() -> dict[Path, str]:
 
 
 def main(write: Callable[[Path, str], Any] = Path.write_text) -> int:
+    """Write the definitions."""
     for path, text in files().items():
         write(path, text)
     return 0

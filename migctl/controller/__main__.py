@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
+    """The options of a command line."""
     parser = argparse.ArgumentParser("python -m migctl.controller", description="Places GPU requests of a cluster.")
     parser.add_argument("--kubeconfig", help="outside of a cluster: how to reach it")
     parser.add_argument("--context", help="a context of the kubeconfig")
@@ -39,6 +40,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 
 async def access(options: argparse.Namespace) -> ClusterAccess:
+    """By the kubeconfig where one is named or outside of a cluster, else by the service account."""
     if options.kubeconfig or options.context or "KUBERNETES_SERVICE_HOST" not in os.environ:
         return await from_kubeconfig(options.kubeconfig, options.context)
     return in_cluster()
@@ -72,6 +74,7 @@ async def _until_signalled(controller: KubernetesController) -> None:
 
 
 def main() -> int:
+    """The exit status: 0 after SIGTERM or SIGINT, 1 where the cluster cannot be reached."""
     options = arguments(sys.argv[1:])
     level = getattr(logging, options.log_level.upper())
     structlog.configure(

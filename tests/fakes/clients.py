@@ -14,7 +14,7 @@ from tests.fakes.kubernetes_api.server import FakeApi
 
 @asynccontextmanager
 async def client(server: FakeApi, token: str = "admin") -> AsyncIterator[KubernetesApi]:
-    """An Api that speaks as the token's user."""
+    """A KubernetesApi that authenticates as the token's user."""
     configuration = Configuration(host=server.url)
     configuration.api_key["BearerToken"] = f"Bearer {token}"
     async with Transport(ClusterAccess(configuration)) as transport:

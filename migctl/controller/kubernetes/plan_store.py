@@ -33,6 +33,7 @@ class ControllerPlans(CustomStore[PlacementPlan]):
         return Listing(tuple(PlacementPlan(custom.meta(raw.metadata)) for raw in found), version)
 
     async def create(self, obj: PlacementPlan) -> PlacementPlan:
+        """Store a plan; the watch yields it."""
         created = await super().create(obj)
         self._created.put_nowait(created)
         return created

@@ -25,6 +25,7 @@ class ControllerMetrics(Collector):
         self._controller = controller
 
     def collect(self) -> Iterator[Metric]:
+        """Leading, synced, cache age in seconds by kind, claims by phase."""
         cluster = self._controller.cluster
         yield GaugeMetricFamily(
             "migctl_controller_leading", "1 while this controller decides.", float(self._controller.elector.leading)

@@ -29,13 +29,15 @@ class ClaimCache:
         self._starting: set[Key] = set()
         self._stale: set[Key] = set()
 
-    def pod_changed(self, *records: PodRecord | None) -> None:
-        """Mark the claims of pods whose records changed."""
-        self._stale.update((pod.namespace, pod.claim) for pod in records if isinstance(pod, GpuPod) and pod.claim)
+    def pod_changed(self, before: PodRecord | None, after: PodRecord | None) -> None:
+        """Mark the claim of a pod whose record changed."""
+        for pod in (before, after):
+            if isinstance(pod, GpuPod) and pod.claim:
+                self._stale.add((pod.namespace, pod.claim))
 
-    def claim_changed(self, *records: ClaimRecord | None) -> None:
-        """Mark claims whose records changed."""
-        self._stale.update((record.namespace, record.name) for record in records if record is not None)
+    def claim_changed(self, before: ClaimRecord | None, after: ClaimRecord | None) -> None:
+        """Mark a claim whose record changed."""
+        self._stale.update((record.namespace, record.name) for record in (before, after) if record is not None)
 
     def all(self) -> Mapping[Key, Claim]:
         """The claims as they are now."""

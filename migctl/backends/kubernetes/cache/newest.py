@@ -41,6 +41,7 @@ class NewestRecords(Generic[S, R]):
         return MappingProxyType(self._records)
 
     def get(self, name: str, namespace: str = "") -> R | None:
+        """The record of a name, None where there is none."""
         return self._records.get((namespace, name))
 
     def put(self, obj: S) -> None:

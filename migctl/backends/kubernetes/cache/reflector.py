@@ -52,9 +52,13 @@ DEFAULT_TIMING = Timing()
 class Sink(Protocol[K]):
     """What takes in the objects. Older versions of an object than it has are its to ignore."""
 
-    def put(self, obj: K) -> None: ...
+    def put(self, obj: K) -> None:
+        """Take in an object that is there, or has changed."""
+        ...
 
-    def drop(self, obj: K) -> None: ...
+    def drop(self, obj: K) -> None:
+        """Take in the last state of an object that was deleted."""
+        ...
 
     def keep_only(self, keys: Collection[tuple[str, str]], version: str) -> None:
         """As of `version` no others than these namespaces and names are there; what was written since stays."""

@@ -8,14 +8,20 @@ from migctl.backends.kubernetes.client.kinds import Metadata, WireStruct
 
 
 class ExactRequest(WireStruct, frozen=True):
+    """An entry of spec.devices.requests: its class."""
+
     device_class_name: str = ""
 
 
 class DeviceRequest(WireStruct, frozen=True):
+    """An entry of spec.devices.requests."""
+
     exactly: ExactRequest | None = None
 
 
 class DeviceClaim(WireStruct, frozen=True):
+    """`spec.devices`."""
+
     requests: tuple[DeviceRequest, ...] | None = None
 
 
@@ -24,12 +30,16 @@ class ResourceClaimSpec(WireStruct, frozen=True):
 
 
 class Consumer(WireStruct, frozen=True):
+    """An entry of status.reservedFor: a pod that uses the claim."""
+
     resource: str = ""
     name: str = ""
     uid: str = ""
 
 
 class ResourceClaimStatus(WireStruct, frozen=True):
+    """`status`. The allocation stays as JSON, see nodeagent.contract.wire."""
+
     allocation: dict[str, Any] | None = None
     reserved_for: tuple[Consumer, ...] | None = None
 

@@ -33,12 +33,16 @@ NO_SUCH_KIND = "the server could not find the requested resource"
 
 
 class Cause(msgspec.Struct, frozen=True):
+    """An entry of details.causes."""
+
     reason: str = ""
     message: str = ""
     field: str = ""
 
 
 class Details(msgspec.Struct, frozen=True, rename="camel"):
+    """`details`. retry_after_seconds is 0 where the server names none."""
+
     name: str = ""
     causes: tuple[Cause, ...] = ()
     retry_after_seconds: float = 0.0

@@ -17,6 +17,8 @@ class WireStruct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=F
 
 
 class Owner(WireStruct, frozen=True):
+    """An entry of metadata.ownerReferences."""
+
     kind: str
     name: str
     uid: str = ""
@@ -25,6 +27,8 @@ class Owner(WireStruct, frozen=True):
 
 
 class Metadata(WireStruct, frozen=True):
+    """`metadata`. Times are RFC 3339 on the wire."""
+
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -44,6 +48,8 @@ class Metadata(WireStruct, frozen=True):
 
 
 class Condition(WireStruct, frozen=True):
+    """An entry of status.conditions."""
+
     type: str
     status: str
     reason: str = ""
@@ -52,23 +58,31 @@ class Condition(WireStruct, frozen=True):
 
 
 class Taint(WireStruct, frozen=True):
+    """An entry of a Node's spec.taints."""
+
     key: str
     value: str = ""
     effect: str = ""
 
 
 class Expression(WireStruct, frozen=True):
+    """A requirement of a label or node selector."""
+
     key: str
     operator: str
     values: tuple[str, ...] | None = None
 
 
 class SelectorTerm(WireStruct, frozen=True):
+    """An entry of nodeSelectorTerms: all its expressions must hold."""
+
     match_expressions: tuple[Expression, ...] | None = None
     match_fields: tuple[Expression, ...] | None = None
 
 
 class NodeSelector(WireStruct, frozen=True):
+    """A node selector: one of its terms must hold."""
+
     node_selector_terms: tuple[SelectorTerm, ...] = ()
 
 
@@ -83,21 +97,29 @@ class KubernetesNodeStatus(WireStruct, frozen=True):
 
 
 class KubernetesNode(WireStruct, frozen=True):
+    """A Node."""
+
     metadata: Metadata
     spec: KubernetesNodeSpec = KubernetesNodeSpec()
     status: KubernetesNodeStatus = KubernetesNodeStatus()
 
 
 class LabelSelector(WireStruct, frozen=True):
+    """A label selector: all its labels and expressions must hold."""
+
     match_labels: dict[str, str] | None = None
     match_expressions: tuple[Expression, ...] | None = None
 
 
 class BudgetSpec(WireStruct, frozen=True):
+    """`spec` of a PodDisruptionBudget."""
+
     selector: LabelSelector | None = None
 
 
 class BudgetStatus(WireStruct, frozen=True):
+    """`status` of a PodDisruptionBudget."""
+
     disruptions_allowed: int = 0
 
 
@@ -132,6 +154,8 @@ class ObjectReference(WireStruct, frozen=True):
 
 
 class KubernetesEvent(WireStruct, frozen=True):
+    """An Event (v1)."""
+
     metadata: Metadata
     involved_object: ObjectReference = ObjectReference()
     reason: str = ""
@@ -144,6 +168,8 @@ class KubernetesEvent(WireStruct, frozen=True):
 
 
 class LeaseSpec(WireStruct, frozen=True):
+    """`spec` of a Lease. lease_duration_seconds is in seconds."""
+
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     renew_time: datetime | None = None
@@ -152,11 +178,15 @@ class LeaseSpec(WireStruct, frozen=True):
 
 
 class Lease(WireStruct, frozen=True):
+    """A Lease (coordination.k8s.io/v1)."""
+
     metadata: Metadata
     spec: LeaseSpec = LeaseSpec()
 
 
 class ServedResource(WireStruct, frozen=True):
+    """A kind of object that the API server has, "jobs" of kind "Job"."""
+
     name: str
     kind: str = ""
     namespaced: bool = False

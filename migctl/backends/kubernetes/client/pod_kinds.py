@@ -15,14 +15,20 @@ from migctl.backends.kubernetes.client.kinds import Condition, Metadata, NodeSel
 
 
 class SchedulingGate(WireStruct, frozen=True):
+    """An entry of spec.schedulingGates."""
+
     name: str
 
 
 class ResourceRequirements(WireStruct, frozen=True):
+    """`resources` of a container; quantities are strings or numbers."""
+
     requests: dict[str, Any] | None = None
 
 
 class Container(WireStruct, frozen=True):
+    """A container or init container. restart_policy "Always" makes an init container a sidecar."""
+
     name: str = ""
     image: str = ""
     resources: ResourceRequirements | None = None
@@ -38,6 +44,8 @@ class PodClaim(WireStruct, frozen=True):
 
 
 class Toleration(WireStruct, frozen=True):
+    """An entry of spec.tolerations."""
+
     key: str = ""
     operator: str = "Equal"
     value: str = ""
@@ -45,6 +53,8 @@ class Toleration(WireStruct, frozen=True):
 
 
 class NodeAffinity(WireStruct, frozen=True):
+    """The required part of a node affinity."""
+
     required: NodeSelector | None = msgspec.field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
 
 
@@ -53,6 +63,8 @@ class Affinity(WireStruct, frozen=True):
 
 
 class PodSpec(WireStruct, frozen=True):
+    """`spec` of a pod."""
+
     node_name: str = ""
     scheduling_gates: tuple[SchedulingGate, ...] | None = None
     resource_claims: tuple[PodClaim, ...] | None = None
@@ -67,15 +79,21 @@ class PodSpec(WireStruct, frozen=True):
 
 
 class Waiting(WireStruct, frozen=True):
+    """The state of a container that waits."""
+
     reason: str = ""
     message: str = ""
 
 
 class Running(WireStruct, frozen=True):
+    """The state of a container that runs."""
+
     started_at: datetime | None = None
 
 
 class Terminated(WireStruct, frozen=True):
+    """The state of a container that has ended."""
+
     exit_code: int = 0
     reason: str = ""
     message: str = ""
@@ -95,6 +113,8 @@ class ContainerStatus(WireStruct, frozen=True):
 
 
 class PodStatus(WireStruct, frozen=True):
+    """`status` of a pod."""
+
     phase: str = "Pending"
     reason: str = ""
     message: str = ""
@@ -105,9 +125,12 @@ class PodStatus(WireStruct, frozen=True):
 
 
 class Pod(WireStruct, frozen=True):
+    """A Pod."""
+
     metadata: Metadata
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
     def condition(self, kind: str) -> Condition | None:
+        """The condition of a type, None where there is none."""
         return next((c for c in self.status.conditions or () if c.type == kind), None)

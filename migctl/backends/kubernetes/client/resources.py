@@ -16,6 +16,8 @@ K = TypeVar("K")
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """`metadata` of a list; `continue_` is "" on its last page."""
+
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 

@@ -134,6 +134,7 @@ class Transport:
                 raise refusal(error.status, error.message.encode()) from None
 
     async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None

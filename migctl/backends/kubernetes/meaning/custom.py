@@ -28,6 +28,7 @@ from nodeagent.contract.wire import API_VERSION, report_from_json, report_to_jso
 
 
 def meta(metadata: Metadata) -> Meta:
+    """The identity of an object."""
     return Meta(
         name=metadata.name,
         project=metadata.namespace,
@@ -70,6 +71,7 @@ def node(raw: CustomResource) -> GpuNode:
 
 
 def plan(raw: CustomResource) -> PlacementPlan:
+    """Raises Invalid where the object is none of this version's."""
     return PlacementPlan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
 
 
@@ -85,6 +87,7 @@ def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, An
 
 
 def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
+    """The status as the API server takes it; a plan's is made of its steps."""
     if isinstance(obj, PlacementPlan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)
@@ -103,6 +106,7 @@ def _carried_out(plan: PlacementPlan) -> dict[str, Any]:
 
 
 def metadata_to_json(own: Meta) -> dict[str, Any]:
+    """The metadata as the API server takes it, without what is empty."""
     wanted = {
         "name": own.name,
         "namespace": own.project,

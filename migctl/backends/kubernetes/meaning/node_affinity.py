@@ -32,10 +32,12 @@ def refusal(node: NodeRecord, constraints: Constraints) -> str:
 
 
 def selected(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether labels have every wanted value."""
     return all(labels.get(key) == value for key, value in wanted.items())
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Whether a toleration covers a taint."""
     if toleration.effect and toleration.effect != taint.effect:
         return False
     if toleration.operator == "Exists":

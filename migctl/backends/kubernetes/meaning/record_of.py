@@ -104,6 +104,7 @@ def claim(obj: claim_kinds.ResourceClaim) -> ClaimRecord | None:
 
 
 def node(obj: kinds.KubernetesNode) -> NodeRecord:
+    """The record of a Node."""
     return NodeRecord(
         name=obj.metadata.name,
         uid=obj.metadata.uid,
@@ -117,6 +118,7 @@ def node(obj: kinds.KubernetesNode) -> NodeRecord:
 
 
 def budget(obj: kinds.Budget) -> BudgetRecord:
+    """The record of a PodDisruptionBudget."""
     meta = obj.metadata
     return BudgetRecord(
         name=meta.name,
@@ -129,11 +131,13 @@ def budget(obj: kinds.Budget) -> BudgetRecord:
 
 
 def custom(obj: kinds.CustomResource) -> CustomRecord:
+    """The record of a custom resource of ours."""
     meta = obj.metadata
     return CustomRecord(name=meta.name, uid=meta.uid, version=int(meta.resource_version), raw=obj)
 
 
 def bare(obj: kinds.PartialObjectMetadata) -> MetadataRecord:
+    """The record of an object whose metadata is all that matters."""
     meta = obj.metadata
     return MetadataRecord(
         name=meta.name, namespace=meta.namespace, uid=meta.uid, version=int(meta.resource_version), metadata=meta

@@ -86,10 +86,12 @@ class GpuPod(ObjectRecord, frozen=True):
 
     @property
     def gated(self) -> bool:
+        """Whether migctl's scheduling gate is closed."""
         return names.GATE in self.gates
 
     @property
     def finished(self) -> bool:
+        """Whether its containers have ended."""
         return self.phase in TERMINAL
 
 

@@ -50,6 +50,7 @@ class CustomStore(Generic[C]):
         return follow(self._api, self._resource, since, self._make)
 
     async def create(self, obj: C) -> C:
+        """Create the object and, with a second write, its status. Raises AlreadyExists, Invalid."""
         _check_name(obj.meta.name)
         merged(obj, {})
         body = custom.to_json(obj)
@@ -67,6 +68,7 @@ class CustomStore(Generic[C]):
         return self._read(answer)
 
     async def patch(self, obj: C, changes: Mapping[str, Any], fenced: bool) -> C:
+        """Write metadata and spec, then the status: the API server takes the two apart."""
         check_identity(obj.meta, merged(obj, changes).meta)
         wanted = plain(changes)
         fence = {"uid": obj.meta.uid} | ({"resourceVersion": obj.meta.version} if fenced else {})
@@ -84,6 +86,7 @@ class CustomStore(Generic[C]):
         return await self._same(obj) if answer is None else self._read(answer)
 
     async def delete(self, obj: C) -> None:
+        """Delete the object of this uid. Raises NotFound."""
         options = {"preconditions": {"uid": obj.meta.uid}} if obj.meta.uid else {}
         try:
             await self._explained(obj.meta.name, self._api.delete(self._resource, obj.meta.name, options=options))
@@ -128,18 +131,22 @@ class CustomStore(Generic[C]):
 
 
 def projects(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Project]:
+    """The store of projects."""
     return CustomStore(api, PROJECTS, custom.project, taken)
 
 
 def departments(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Department]:
+    """The store of departments."""
     return CustomStore(api, DEPARTMENTS, custom.department, taken)
 
 
 def nodes(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
+    """The store of GPU nodes."""
     return CustomStore(api, GPU_NODES, custom.node, taken)
 
 
 def plans(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[PlacementPlan]:
+    """The store of plans."""
     return CustomStore(api, PLANS, custom.plan, taken)
 
 

@@ -41,6 +41,7 @@ class Subject:
 
     @property
     def json(self) -> dict[str, str]:
+        """An involvedObject, without what is empty."""
         fields = {
             "apiVersion": self.api_version,
             "kind": self.kind,
@@ -53,6 +54,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
+    """An event that is not sent yet."""
+
     subject: Subject
     reason: str
     message: str
@@ -75,9 +78,11 @@ class EventRecorder:
         self._counts: OrderedDict[str, int] = OrderedDict()
 
     def about_pod(self, pod: GpuPod, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record an event about a pod."""
         self.record(Subject("Pod", pod.name, pod.namespace, pod.uid), reason, message, warning=warning)
 
     def record(self, subject: Subject, reason: str, message: str, *, warning: bool = False) -> None:
+        """Queue an event; the oldest is dropped where QUEUE_LENGTH wait."""
         if self._waiting.full():
             self._waiting.get_nowait()
         self._waiting.put_nowait(EventNote(subject, reason, message[:LONGEST_MESSAGE], warning))

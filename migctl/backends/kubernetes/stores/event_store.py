@@ -40,6 +40,7 @@ class EventStore(ReadOnlyStore):
         self._subject = subject
 
     async def list(self, project: str | None) -> Listing[Event]:
+        """The events of a project (None: of all), oldest first."""
         found, version = await self._api.list_objects(EVENTS, project or "")
         return Listing(tuple(read(raw) for raw in sorted(found, key=_when)), version)
 

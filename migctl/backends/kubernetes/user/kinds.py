@@ -22,10 +22,14 @@ class EnvironmentVariable(WireStruct, frozen=True):
 
 
 class SubmittedResources(pod_kinds.ResourceRequirements, frozen=True):
+    """`resources` with limits."""
+
     limits: dict[str, Any] | None = None
 
 
 class SubmittedContainer(pod_kinds.Container, frozen=True):
+    """A container with what it runs."""
+
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
     env: tuple[EnvironmentVariable, ...] | None = None
@@ -33,20 +37,28 @@ class SubmittedContainer(pod_kinds.Container, frozen=True):
 
 
 class SubmittedPodSpec(pod_kinds.PodSpec, frozen=True):
+    """`spec` of a pod with what its containers run."""
+
     containers: tuple[SubmittedContainer, ...] | None = None
     init_containers: tuple[SubmittedContainer, ...] | None = None
 
 
 class SubmittedPod(pod_kinds.Pod, frozen=True):
+    """A Pod with what its containers run."""
+
     spec: SubmittedPodSpec = SubmittedPodSpec()
 
 
 class PodTemplate(WireStruct, frozen=True):
+    """`template` of a Job, StatefulSet or Deployment."""
+
     metadata: Metadata = Metadata()
     spec: SubmittedPodSpec = SubmittedPodSpec()
 
 
 class JobSpec(WireStruct, frozen=True):
+    """`spec` of a Job."""
+
     parallelism: int | None = None
     completions: int | None = None
     backoff_limit: int | None = None
@@ -56,6 +68,8 @@ class JobSpec(WireStruct, frozen=True):
 
 
 class JobStatus(WireStruct, frozen=True):
+    """`status` of a Job."""
+
     conditions: tuple[kinds.Condition, ...] | None = None
     start_time: datetime | None = None
     completion_time: datetime | None = None
@@ -64,12 +78,16 @@ class JobStatus(WireStruct, frozen=True):
 
 
 class KubernetesJob(WireStruct, frozen=True):
+    """A Job (batch/v1)."""
+
     metadata: Metadata
     spec: JobSpec = JobSpec()
     status: JobStatus = JobStatus()
 
 
 class ReplicatedWorkloadSpec(WireStruct, frozen=True):
+    """`spec` of a StatefulSet or a Deployment."""
+
     replicas: int | None = None
     template: PodTemplate = PodTemplate()
 
@@ -82,6 +100,8 @@ class ReplicatedWorkload(WireStruct, frozen=True):
 
 
 class UserInfo(WireStruct, frozen=True):
+    """The user of a SelfSubjectReview."""
+
     username: str = ""
     groups: tuple[str, ...] = ()
 

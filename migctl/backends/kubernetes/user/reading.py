@@ -188,6 +188,7 @@ def _container(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> Submit
 
 
 def container_name(pod: SubmittedPod) -> str:
+    """The container whose output is a pod's."""
     return _container(pod.metadata.annotations or {}, pod.spec).name
 
 

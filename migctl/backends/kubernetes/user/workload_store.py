@@ -64,6 +64,7 @@ class WorkloadStore:
         return watch_by_rereading(self._api, (*OURS, PODS, CLAIMS), since, self.list)
 
     async def create(self, obj: Workload) -> Workload:
+        """Create the Job, StatefulSet or Deployment. Raises AlreadyExists, Invalid."""
         resource, body = await self._to_create(obj)
         try:
             answer = await self._api.create(resource, body, obj.meta.project)
@@ -78,6 +79,7 @@ class WorkloadStore:
         await self._api.transport.request("POST", path, {"dryRun": "All"}, msgspec.json.encode(body))
 
     async def patch(self, obj: Workload, changes: Mapping[str, Any], fenced: bool) -> Workload:
+        """Patch the object that makes the pods. Raises Conflict, Forbidden (the status), Invalid."""
         found = await self._same(obj)
         own = found.workload.meta
         if fenced and own.version != obj.meta.version:

@@ -25,6 +25,7 @@ class ControllerClaims(ReadOnlyStore):
         self._pods = pods
 
     async def list(self, project: str | None) -> Listing[Claim]:
+        """The claims as the cache has them."""
         found = (claim for claim in self._cluster.all(Claim) if project in (None, claim.meta.project))
         return Listing(tuple(found), "0")
 
@@ -42,9 +43,11 @@ class ControllerClaims(ReadOnlyStore):
         return found
 
     async def patch(self, obj: Claim, changes: Mapping[str, Any], fenced: bool) -> Claim:
+        """Write status fields. Raises NotFound, Conflict, Invalid."""
         return await self._placements.patch(obj, changes, fenced)
 
     async def delete(self, obj: Claim) -> None:
+        """Evict the pod. Raises BudgetExhausted, NotFound."""
         await self._placements.evict(obj)
 
 

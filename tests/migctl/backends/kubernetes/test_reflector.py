@@ -32,13 +32,13 @@ class Watched:
 
     def __init__(self) -> None:
         self.reflector: Reflector[Any]
-        self.kept: NewestRecords[Any, records.MetadataRecord] = NewestRecords(
+        self.records: NewestRecords[Any, records.MetadataRecord] = NewestRecords(
             record_of.bare, lambda before, after: None
         )
         self.news = asyncio.Event()
 
     def versions(self) -> dict[str, str]:
-        return {record.name: str(record.version) for record in self.kept.all.values()}
+        return {record.name: str(record.version) for record in self.records.all.values()}
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -51,7 +51,7 @@ class Watched:
 async def watching(server: FakeApi, timing: Timing = QUICK) -> AsyncIterator[Watched]:
     watched = Watched()
     async with client(server) as api:
-        watched.reflector = Reflector(api, NAMESPACES, watched.kept, watched.news.set, timing)
+        watched.reflector = Reflector(api, NAMESPACES, watched.records, watched.news.set, timing)
         task = asyncio.create_task(watched.reflector.run())
         try:
             yield watched
