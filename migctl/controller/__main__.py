@@ -21,7 +21,7 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import system_clock
 from migctl.controller.kubernetes import prerequisites, probes
 from migctl.controller.kubernetes.process import KubernetesController, Settings
-from solver import planner
+from migctl.solver_process.planning import plan
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ async def control(asked: argparse.Namespace) -> None:
         for missing in await prerequisites.lacks(api):
             log.error("the cluster lacks something", what=missing)
         settings = Settings(namespace=asked.namespace, identity=f"{asked.identity}-{os.getpid()}")
-        controller = KubernetesController(api, system_clock, planner.plan, settings)
+        controller = KubernetesController(api, system_clock, plan, settings)
         async with probes.serving(controller, asked.host, asked.port) as port:
             log.info("controller started", identity=settings.identity, port=port)
             await _until_told(controller)

@@ -33,7 +33,7 @@ RETRY_S = 0.5
 
 @dataclass
 class Controller:
-    """One decision after another. `planner` is solver.planner.plan but in tests of the loop itself.
+    """One decision after another. `planner` is migctl.solver_process.planning.plan but in tests of the loop itself.
 
     observer  makes the snapshots, where the mirror alone does not know enough
     """

@@ -29,8 +29,8 @@ from migctl.embedded.retention import keep_newest
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
+from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
-from solver import planner
 
 log = structlog.get_logger()
 
@@ -76,7 +76,7 @@ async def _serve(
         "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent.gpus, report).run,
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
-        "controller": Controller(control_plane, mirror, system_clock, planner.plan).run,
+        "controller": Controller(control_plane, mirror, system_clock, plan).run,
         "plans": lambda: keep_newest(control_plane, PlacementPlan, PLANS),
         "events": lambda: keep_newest(control_plane, Event, EVENTS),
     }

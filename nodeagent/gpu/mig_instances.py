@@ -17,7 +17,7 @@ from nodeagent.journal import records
 from nodeagent.journal.records import Entry, GpuRecord, Hold, OwnedInstance
 from nodeagent.nvml import HardwareInstance, InsufficientResources, InUse, MigMode, Nvml, NvmlError, NvmlNotFound
 from solver.model.demand import DeviceShare
-from solver.model.geometry import Placement, Profile, legal
+from solver.model.geometry import Placement, Profile, legal, unit_mask
 
 STUCK = "the driver says in use and no process is found"
 
@@ -175,12 +175,12 @@ def _victims(
     """The idle instances to destroy. Raises Busy or StaleAllocation where anything else is in the way."""
     mask = profile.mask(placement.start)
     for hold in gpu.record.holds.values():
-        if hold.claim != claim and hold.mask & mask:
+        if hold.claim != claim and hold.share.mask & mask:
             raise Busy(f"{hold.name} still holds a part of {placement.profile} at {placement.start} on GPU {gpu.uuid}")
     victims, others = [], []
     for i in present:
         owned = next((o for o in gpu.record.owned.values() if owns(o, i)), None)
-        overlaps = bool(((1 << i.size) - 1) << i.start & mask)
+        overlaps = bool(unit_mask(i.start, i.size) & mask)
         if overlaps and owned is None:
             raise StaleAllocation(
                 f"{i.profile} at {i.start} on GPU {gpu.uuid} was not made by this agent and is in the way"

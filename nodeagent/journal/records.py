@@ -52,11 +52,6 @@ class Hold:
         profile, start = self.share.profile, self.share.start
         return None if profile is None or start is None else Placement(profile, start)
 
-    @property
-    def mask(self) -> int:
-        """Placement units, bit by bit; 0 where the share has no start."""
-        return 0 if self.share.start is None else ((1 << self.share.size) - 1) << self.share.start
-
 
 @dataclass(frozen=True, slots=True)
 class Intent:

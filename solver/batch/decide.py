@@ -16,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from solver.batch.batch_solver import BatchSolver, BatchSolverFailed
 from solver.batch.counting import in_groups
 from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.formulate import Formulator
@@ -25,23 +26,23 @@ from solver.batch.handout import hand_out, work_of
 from solver.batch.held_columns import Holdings
 from solver.batch.lazy_plan import After, Outcomes, Steps
 from solver.batch.merge import after, merged, summed
-from solver.batch.problem import Answer, Problem
+from solver.batch.problem import Problem, Solution
 from solver.batch.request_columns import Ints, Requests
-from solver.batch.worker import Worker, WorkerFailed
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 
 GAP_OF_OPTIMAL = 1e-9
 MOST_DISRUPTIONS = 64
+NO_SOLVER = "there is no exact solver; the greedy plan stands"
 InTurn = Callable[[Snapshot, Policy], Plan]
 
 
 class Batch:
-    """One decision in the making. in_turn: the planner that serves one request after another."""
+    """One decision. solver: None leaves the greedy plan; in_turn: the planner that serves one request after another."""
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, worker: Worker, in_turn: InTurn) -> None:
-        self._snapshot, self._policy, self._worker, self._in_turn = snapshot, policy, worker, in_turn
+    def __init__(self, snapshot: Snapshot, policy: Policy, solver: BatchSolver | None, in_turn: InTurn) -> None:
+        self._snapshot, self._policy, self._solver, self._in_turn = snapshot, policy, solver, in_turn
         self._requests = Requests(snapshot.pending)
         holdings = Holdings(snapshot)
         self._gpus = Gpus(snapshot, holdings)
@@ -100,10 +101,12 @@ class Batch:
         outcomes = Outcomes(self._requests, steps, self._reason)
         self._plans.append(Plan(steps, After(steps, self._gpus), outcomes, certificate))
 
-    def _answer(self, problem: Problem) -> tuple[Answer, Method]:
+    def _answer(self, problem: Problem) -> tuple[Solution, Method]:
+        if self._solver is None:
+            return greedy(problem, NO_SOLVER), Method.GREEDY
         try:
-            answer = self._worker.solve(problem, self._policy.wall_clock_s)
-        except WorkerFailed as failure:
+            answer = self._solver.solve(problem, self._policy.wall_clock_s)
+        except BatchSolverFailed as failure:
             return greedy(problem, str(failure)), Method.GREEDY
         optimal = answer.weight_bound - answer.weight <= GAP_OF_OPTIMAL
         return answer, Method.OPTIMAL if optimal else Method.BOUNDED

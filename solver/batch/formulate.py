@@ -1,4 +1,4 @@
-"""From columns to the counts the worker solves, and back to which requests and GPUs each count stands for."""
+"""From columns to the counts that are solved, and back to which requests and GPUs each count stands for."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.gpu_columns import UNUSABLE, GpuKind, Gpus
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
 from solver.batch.request_columns import Ints, Requests
-from solver.gpu_tables.tables import MILLIONTHS, Option, millionths, plain_option, table
+from solver.gpu_tables.tables import ShareOption, plain_option, table
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Request
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
 
 SOFTWARE_RANK = 9
@@ -36,7 +37,7 @@ class Site:
     rows: Ints
     state: Ints
     items: dict[Hashable, int] = field(default_factory=dict)
-    shares: list[Option] = field(default_factory=list)
+    shares: list[ShareOption] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ def _allowed(node: Node, request: Request) -> bool:
     )
 
 
-def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, Option]]:
+def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, ShareOption]]:
     if not kind.mig:
         option = plain_option(request.demand, kind.memory_mib)
         return [(SOFTWARE_RANK, option)] if option else []
@@ -231,7 +232,7 @@ def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[t
     return enumerate(table(kind.model).mig_options(request.demand, policy.memory_rule))
 
 
-def _item(site: Site, option: Option) -> int:
+def _item(site: Site, option: ShareOption) -> int:
     """The number of the item that a site gives for an option; equal shares are one item."""
     key = (
         option.profile.name if option.profile else (option.backing is Backing.WHOLE, option.portion, option.memory_mib)
@@ -242,7 +243,7 @@ def _item(site: Site, option: Option) -> int:
     return site.items[key]
 
 
-def _weight(kind: GpuKind, option: Option) -> float:
+def _weight(kind: GpuKind, option: ShareOption) -> float:
     if option.profile is None or kind.model is None:
         return option.portion
     return table(kind.model).weight(option.profile)

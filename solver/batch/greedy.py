@@ -1,6 +1,6 @@
 """The answer without a solver: kinds of demand one after the other, each where it leaves the most room.
 
-Works on counts, as the solver does, so it is fast at any size; it stands when the worker fails.
+Works on counts, as the solver does, so it is fast at any size; it stands when the exact solver fails.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.problem import Answer, Ints, MigGroup, Packing, PlainGroup, Problem
+from solver.batch.problem import Ints, MigGroup, Packing, PlainGroup, Problem, Solution
 from solver.gpu_tables.layouts import Layouts, layouts_of
 
 
@@ -25,7 +25,7 @@ class _Lot:
     chosen: int | tuple[int, ...]
 
 
-def greedy(problem: Problem, note: str) -> Answer:
+def greedy(problem: Problem, note: str) -> Solution:
     """A legal answer; its bound is all that is asked for."""
     shelves = [_shelf(group) for group in problem.groups]
     demand, options = problem.demand, problem.options
@@ -44,7 +44,7 @@ def greedy(problem: Problem, note: str) -> Answer:
             waiting -= served
     weight = float((flow * demand.weight[options.kind]).sum())
     bound = float(demand.weight @ demand.count)
-    return Answer([shelf.packing() for shelf in shelves], flow, weight, bound, 0.0, note)
+    return Solution([shelf.packing() for shelf in shelves], flow, weight, bound, 0.0, note)
 
 
 def _affordable(problem: Problem, option: int, left: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:

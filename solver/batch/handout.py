@@ -14,7 +14,7 @@ import numpy as np
 from solver.batch.counting import begins, in_groups
 from solver.batch.formulate import Formulation, Site
 from solver.batch.gpu_columns import SLOTS, Gpus
-from solver.batch.problem import Answer, MigGroup, Packing
+from solver.batch.problem import MigGroup, Packing, Solution
 from solver.batch.request_columns import Ints, Requests
 from solver.gpu_tables.layouts import layouts_of
 
@@ -32,7 +32,7 @@ class Shares:
     item: Ints
 
 
-def hand_out(formulation: Formulation, answer: Answer, gpus: Gpus, requests: Requests) -> Shares:
+def hand_out(formulation: Formulation, answer: Solution, gpus: Gpus, requests: Requests) -> Shares:
     """Shares for as many requests of each kind as the answer serves."""
     sites = list(zip(formulation.sites, formulation.problem.groups, answer.packings, strict=True))
     parts = [_seats(number, *entry, gpus) for number, entry in enumerate(sites)]

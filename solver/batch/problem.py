@@ -1,4 +1,4 @@
-"""The batch as counts: what the worker is asked, and what it answers.
+"""The batch as counts: the problem that a BatchSolver is given, and its solution.
 
 GPUs of one node class and kind form a group; those of a group that are in the same state are one
 row with a count. An item is a share a group can give: an instance of a profile, or a slice of a
@@ -109,7 +109,7 @@ class Packing:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Solution:
     """packings: per group. flow: (O,) requests served by each option; never more than the packings give.
 
     weight_bound      admitted weight that no plan exceeds which serves earlier tiers as well

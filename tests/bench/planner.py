@@ -16,10 +16,10 @@ from collections import deque
 from contextlib import closing
 from resource import RUSAGE_SELF, getrusage
 
-from solver.batch.worker import Worker
+from migctl.solver_process.client import SolverProcess
+from migctl.solver_process.planning import plan
 from solver.model.plan import Plan
 from solver.model.snapshot import Policy, Snapshot
-from solver.planner import plan
 from tests.bench.fleet import fleet
 from tests.checker import check
 
@@ -33,14 +33,14 @@ POLICY = Policy(wall_clock_s=60.0, improve_s=0.0)
 def main(sizes: list[int]) -> None:
     for gpus in sizes or SIZES:
         snapshot = fleet(gpus, int(gpus * PER_GPU))
-        with closing(Worker()) as worker:
-            _report(snapshot, worker)
+        with closing(SolverProcess()) as process:
+            _report(snapshot, process)
 
 
-def _report(snapshot: Snapshot, worker: Worker) -> None:
+def _report(snapshot: Snapshot, process: SolverProcess) -> None:
     gpus = len(snapshot.gpus)
-    plan(snapshot, POLICY, worker)
-    rounds = [_timed(snapshot, worker) for _ in range(ROUNDS.get(gpus, 5))]
+    plan(snapshot, POLICY, process)
+    rounds = [_timed(snapshot, process) for _ in range(ROUNDS.get(gpus, 5))]
     planned, listed, plans = zip(*rounds, strict=True)
     peak = getrusage(RUSAGE_SELF).ru_maxrss // 1024
     proof = plans[-1].certificate
@@ -54,10 +54,10 @@ def _report(snapshot: Snapshot, worker: Worker) -> None:
     )
 
 
-def _timed(snapshot: Snapshot, worker: Worker) -> tuple[float, float, Plan]:
+def _timed(snapshot: Snapshot, process: SolverProcess) -> tuple[float, float, Plan]:
     gc.collect()
     begin = time.perf_counter()
-    decided = plan(snapshot, POLICY, worker)
+    decided = plan(snapshot, POLICY, process)
     planned = time.perf_counter() - begin
     deque(decided.steps, maxlen=0)
     return planned, time.perf_counter() - begin, decided

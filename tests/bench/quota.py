@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from types import MappingProxyType
 
+from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Node
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request, WholeGpus
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
-from solver.planner import plan
 
 MODEL = find("v100")
 NODES, EACH = 500, 8

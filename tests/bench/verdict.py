@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
+from migctl.solver_process.planning import plan
 from solver.model.cluster import Gpu, Instance, InstanceState
 from solver.model.demand import Demand, Fraction, Holding, Memory, MigProfile, Request
 from solver.model.plan import Unplaced
 from solver.model.snapshot import Snapshot
 from solver.online import Online
-from solver.planner import plan
 from tests.bench.online import empty
 
 GPUS = 4_000

@@ -187,12 +187,12 @@ class Harness:
         report: Json = node["status"]["report"]
         return report
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
+    async def until(self, holds: Callable[[], Awaitable[bool]], reserve_after_s: float = PATIENCE_S) -> None:
         """Wait for something to become true. It is a real cluster: there is nothing to be told by."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + reserve_after_s
         while not await holds():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not true within {patience_s:.0f} s; logs: {self.folder}")
+                raise TimeoutError(f"not true within {reserve_after_s:.0f} s; logs: {self.folder}")
             await asyncio.sleep(0.1)
 
     async def _write(

@@ -14,6 +14,7 @@ from solver.model.plan import Evict, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from solver.planner import plan
 from tests.checker import check
+from tests.solver.in_process import InProcessSolver
 
 ROOMY = ProjectQueue("team-a", Quota(quota=-1.0))
 
@@ -76,7 +77,7 @@ def cluster(
 
 def decide(snapshot: Snapshot, policy: Policy | None = None) -> Plan:
     """The plan, judged."""
-    made = plan(snapshot, policy or Policy())
+    made = plan(snapshot, policy or Policy(), InProcessSolver())
     check(snapshot, made)
     return made
 

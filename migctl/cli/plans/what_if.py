@@ -66,20 +66,21 @@ def what_if(
         raise usage("nothing is different", hint="give --add, --add-node, --lose-node, --evictions or --placing")
 
     async def compared(control: Control) -> Difference:
+        from migctl.solver_process.planning import plan
         from solver.model.snapshot import Policy
-        from solver.whatif import Edits, compare
+        from solver.whatif import SnapshotEdits, compare
 
         chosen = await asked.choose_project(control, project) if add else ""
         state = await control.snapshot(asked.world.now())
         nodes = [_node(number, text) for number, text in enumerate(add_node or [])]
-        edits = Edits(
+        edits = SnapshotEdits(
             requests=tuple(_requests(add or [], chosen, interactive, asked.world.now())),
             nodes=tuple(node for node, _, _ in nodes),
             gpus=tuple(gpu for _, gpus, _ in nodes for gpu in gpus),
             models=tuple(model for _, _, models in nodes for model in models),
             lost=frozenset(_known(state, lose_node or [])),
         )
-        return compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing))
+        return compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing), plan)
 
     difference = asked.run(compared)
     shown = view(asked, output)

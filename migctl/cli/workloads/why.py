@@ -90,7 +90,7 @@ async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ..
     """What the planner says of the cluster as it is. Plans that only make requests wait on are not recorded."""
     from migctl.controller.names import Names
     from migctl.controller.publish import outcomes
-    from solver.planner import plan
+    from migctl.solver_process.planning import plan
 
     state = await control.snapshot(now)
     return outcomes(Names(state), await asyncio.to_thread(plan, state))

@@ -6,6 +6,7 @@ agent prepares only one of them; which one, is decided here once more, the same 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from migctl.backends.kubernetes.cache.cluster import Cluster
@@ -13,6 +14,7 @@ from migctl.backends.kubernetes.cache.records import ClaimRecord
 from migctl.objects import GpuNode
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
+from solver.model.occupation import excludes, overfull
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -51,23 +53,12 @@ def _meet(cluster: Cluster, share: DeviceShare, other: ClaimRecord) -> bool:
     """Whether the other claim stands where the share stands."""
     assert other.grant is not None
     same = [theirs for theirs in other.grant.devices if theirs.gpu == share.gpu]
-    if share.backing is Backing.WHOLE or any(theirs.backing is Backing.WHOLE for theirs in same):
-        return bool(same)
-    if share.backing is Backing.MIG:
-        return any(theirs.backing is Backing.MIG and _mask(theirs) & _mask(share) for theirs in same)
-    return bool(same) and _overfull(cluster, share)
+    if any(excludes(share, theirs) for theirs in same):
+        return True
+    return bool(same) and share.backing is not Backing.MIG and overfull(_given(cluster, share.gpu))
 
 
-def _mask(share: DeviceShare) -> int:
-    return ((1 << share.size) - 1) << (share.start or 0)
-
-
-def _overfull(cluster: Cluster, share: DeviceShare) -> bool:
-    """Whether the parts of a shared GPU come to more than there is."""
-    parts = [
-        theirs.portion
-        for record in cluster.holders(share.gpu)
-        for theirs in (record.grant.devices if record.grant else ())
-        if theirs.gpu == share.gpu
-    ]
-    return sum(parts) > 1.0 + 1e-6
+def _given(cluster: Cluster, gpu: str) -> Iterator[DeviceShare]:
+    """All shares that claims have of a GPU."""
+    grants = (record.grant for record in cluster.holders(gpu) if record.grant)
+    return (share for grant in grants for share in grant.devices if share.gpu == gpu)

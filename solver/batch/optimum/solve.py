@@ -1,4 +1,4 @@
-"""The worker's one question, answered: relax, save operations, round, settle, prove."""
+"""The door of the optimum: relax, save operations, round, settle, prove."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from solver.batch.optimum.operations import fewest_operations
 from solver.batch.optimum.prices import Prices, operations_bound
 from solver.batch.optimum.rounding import NONE, Draft, Taken, rounded_down, tier_weights
 from solver.batch.optimum.weight import WeightOptimum, best_weight
-from solver.batch.problem import Answer, Group, MigGroup, Packing, Problem
+from solver.batch.problem import Group, MigGroup, Packing, Problem, Solution
 from solver.gpu_tables.layouts import layouts_of
 
 EXACT_GPUS = 40
@@ -28,7 +28,7 @@ GOOD_PROOF = 0.003
 DEARER = (0.0, 25.0, 100.0, 400.0)
 
 
-def solve(problem: Problem, has_time: Callable[[], bool]) -> Answer:
+def solve(problem: Problem, has_time: Callable[[], bool]) -> Solution:
     """The best packing found while `has_time()` says so, and the bounds that prove how good it is."""
     blocks = blocks_of(problem)
     offsets = np.array([block.offset for block in blocks], dtype=np.int64)
@@ -68,8 +68,8 @@ def _account(problem: Problem, blocks: Sequence[Block], draft: Draft) -> tuple[f
     return float(tier_weights(problem, draft.flow).sum()), spent
 
 
-def _answer(problem: Problem, blocks: Sequence[Block], draft: Draft, bound: float, operations_bound: float) -> Answer:
-    return Answer(
+def _answer(problem: Problem, blocks: Sequence[Block], draft: Draft, bound: float, operations_bound: float) -> Solution:
+    return Solution(
         packings=[_packing(g, b, t) for g, b, t in zip(problem.groups, blocks, draft.taken, strict=True)],
         flow=draft.flow,
         weight=_account(problem, blocks, draft)[0],

@@ -21,7 +21,7 @@ from migctl.backends.kubernetes.client.resources import PODS
 from migctl.backends.kubernetes.client.transport import Access, Transport
 from migctl.clock import system_clock
 from migctl.controller.kubernetes.process import KubernetesController, Settings
-from solver import planner
+from migctl.solver_process.planning import plan
 
 SNAPSHOTS = 9
 
@@ -54,7 +54,7 @@ async def watch(url: str, events: int, last: int) -> dict[str, float]:
     configuration = Configuration(host=url)
     configuration.api_key["BearerToken"] = "Bearer controller"
     async with Transport(Access(configuration)) as transport:
-        controller = KubernetesController(Api(transport), system_clock, planner.plan, Settings())
+        controller = KubernetesController(Api(transport), system_clock, plan, Settings())
         pods = next(r for r in controller.cluster.reflectors if r.resource is PODS)
         running = asyncio.create_task(controller.run())
         synced_s = await until(lambda: controller.cluster.synced)

@@ -14,7 +14,7 @@ from migctl.controller.kubernetes.claims.placed_pods import Patience
 from migctl.controller.kubernetes.leader_election import Terms
 from migctl.controller.kubernetes.process import KubernetesController, Settings
 from migctl.controller.kubernetes.snapshot import Observer
-from solver import planner
+from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Gpu
 from tests.fakes.clients import client
@@ -100,7 +100,7 @@ class FakeCluster:
         """A controller with its own connection; it dies as a killed process does when the block ends."""
         wanted = Settings(settings.namespace, identity, settings.timing, settings.terms, settings.patience)
         async with client(self.server, f"{CONTROLLER}:{identity}") as api:
-            controller = KubernetesController(api, clock, planner.plan, wanted)
+            controller = KubernetesController(api, clock, plan, wanted)
             task = asyncio.create_task(controller.run())
             try:
                 yield controller
@@ -144,9 +144,9 @@ class FakeCluster:
     def phases(self, namespace: str = "") -> dict[str, str]:
         return {p["metadata"]["name"]: p["status"].get("phase", "") for p in self.pods(namespace)}
 
-    async def until(self, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    async def until(self, holds: Callable[[], bool], reserve_after_s: float = PATIENCE_S) -> None:
         """Wait for something to become true, looking whenever anything changes."""
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(reserve_after_s):
             while not holds():
                 await asyncio.sleep(0.01)
 

@@ -27,9 +27,9 @@ from migctl.objects import (
     StepState,
     to_builtins,
 )
+from migctl.solver_process.client import SolverProcess
 from nodeagent.contract.allocation import NodeReport
 from solver import planner
-from solver.batch.worker import Worker
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, Instance, InstanceState
 from solver.model.plan import Assign
@@ -270,9 +270,9 @@ async def test_a_decision_sees_its_own_writes_before_the_watch_tells_of_them() -
 
 async def test_a_solver_that_hangs_is_stopped_and_an_event_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "MANY", 1)
-    hung = Worker([sys.executable, "-c", NEVER_ANSWERS])
+    hung = SolverProcess([sys.executable, "-c", NEVER_ANSWERS])
     cluster = Cluster()
-    cluster.controller.planner = lambda state, policy: planner.plan(state, policy, worker=hung)
+    cluster.controller.planner = lambda state, policy: planner.plan(state, policy, solver=hung)
     cluster.controller.policy = Policy(wall_clock_s=0.5)
     await cluster.node(a100())
     await cluster.project()

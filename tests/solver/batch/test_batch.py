@@ -8,14 +8,15 @@ from random import Random
 
 import pytest
 
-from solver.batch.problem import Answer, Problem
-from solver.batch.worker import Worker, WorkerFailed
+from solver.batch.batch_solver import BatchSolverFailed
+from solver.batch.problem import Problem, Solution
 from solver.model.plan import Method, Placed
 from solver.model.snapshot import Policy
 from solver.planner import MANY, plan
 from tests.bench.fleet import fleet
 from tests.checker import check
 from tests.solver.fleets import random_snapshot
+from tests.solver.in_process import InProcessSolver
 
 SEEDS = 2000 if os.environ.get("MIGCTL_THOROUGH") else 40
 
@@ -23,7 +24,7 @@ SEEDS = 2000 if os.environ.get("MIGCTL_THOROUGH") else 40
 @pytest.mark.parametrize("seed", range(3))
 def test_a_batch_is_sound_and_certified(seed: int) -> None:
     snapshot = fleet(gpus=100, requests=MANY + 44, seed=seed)
-    decided = plan(snapshot, Policy(wall_clock_s=30.0))
+    decided = plan(snapshot, Policy(), InProcessSolver())
     check(snapshot, decided)
     certificate = decided.certificate
     assert certificate.method in (Method.OPTIMAL, Method.BOUNDED), certificate.note
@@ -38,7 +39,7 @@ def test_whatever_the_cluster_the_plan_is_sound(seed: int, monkeypatch: pytest.M
     monkeypatch.setattr("solver.planner.MANY", 1)
     rng = Random(seed)
     snapshot = random_snapshot(rng, gpus=rng.randint(2, 40), pending=rng.randint(5, 120))
-    check(snapshot, plan(snapshot, Policy(wall_clock_s=30.0)))
+    check(snapshot, plan(snapshot, Policy(), InProcessSolver()))
 
 
 def test_nothing_to_place_on_leaves_reasons() -> None:
@@ -49,16 +50,23 @@ def test_nothing_to_place_on_leaves_reasons() -> None:
     assert not any(isinstance(outcome, Placed) for outcome in decided.outcomes.values())
 
 
-class Deaf(Worker):
+class Late:
     """A solver that never answers in time."""
 
-    def demand(self, problem: Problem, wall_clock_s: float) -> Answer:
-        raise WorkerFailed(f"no answer in {wall_clock_s} s")
+    def solve(self, problem: Problem, seconds: float) -> Solution:
+        raise BatchSolverFailed(f"no answer in {seconds} s")
 
 
 def test_a_solver_that_does_not_answer_leaves_the_greedy_plan_and_a_note() -> None:
     snapshot = fleet(gpus=60, requests=MANY, seed=5)
-    decided = plan(snapshot, Policy(), worker=Deaf())
+    decided = plan(snapshot, Policy(), Late())
     check(snapshot, decided)
     assert "no answer" in decided.certificate.note
     assert any(isinstance(outcome, Placed) for outcome in decided.outcomes.values())
+
+
+def test_without_a_solver_the_greedy_plan_stands_and_says_so() -> None:
+    snapshot = fleet(gpus=60, requests=MANY, seed=5)
+    decided = plan(snapshot)
+    check(snapshot, decided)
+    assert "no exact solver" in decided.certificate.note

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from solver.batch.optimum import solve as optimum
 from solver.batch.optimum.blocks import fillings
 from solver.batch.optimum.solve import solve
-from solver.batch.problem import Answer, Demand, MigGroup, Options, PlainGroup, Problem
+from solver.batch.problem import Demand, MigGroup, Options, PlainGroup, Problem, Solution
 from solver.gpu_tables.layouts import layouts_of
 from solver.model.catalog import find
 from solver.model.geometry import GpuModel, layouts, legal
@@ -159,7 +159,7 @@ def _best_service(problem: Problem, supply: Supply) -> tuple[float, ...]:
     return tuple(round(weight, 6) for weight in weights)
 
 
-def judged(problem: Problem, answer: Answer) -> tuple[tuple[float, ...], int]:
+def judged(problem: Problem, answer: Solution) -> tuple[tuple[float, ...], int]:
     """The answer's weight per tier and operations, after checking that it is one."""
     given: dict[tuple[int, int], int] = {}
     work = 0

@@ -1,4 +1,4 @@
-"""The worker process: answers, and what happens when it does not."""
+"""The solver process: answers, and what happens when it does not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from solver.batch.worker import Worker, WorkerFailed
+from migctl.solver_process.client import SolverProcess
+from solver.batch.batch_solver import BatchSolverFailed
 from tests.solver.batch.test_optimum import judged, random_problem
 
 AWAKE = """
@@ -21,62 +22,62 @@ c.send(None)
 
 
 @pytest.fixture
-def worker() -> Iterator[Worker]:
-    made = Worker()
+def process() -> Iterator[SolverProcess]:
+    made = SolverProcess()
     yield made
     made.close()
 
 
-def stand_in(code: str) -> Worker:
-    return Worker([sys.executable, "-c", code])
+def stand_in(code: str) -> SolverProcess:
+    return SolverProcess([sys.executable, "-c", code])
 
 
-def test_it_answers_one_problem_after_another(worker: Worker) -> None:
+def test_it_answers_one_problem_after_another(process: SolverProcess) -> None:
     for seed in range(3):
         problem = random_problem(Random(seed), 3, 4)
-        judged(problem, worker.solve(problem, 30.0))
+        judged(problem, process.solve(problem, 30.0))
 
 
 def test_one_that_never_answers_is_killed_and_replaced() -> None:
     hung = stand_in(f"{AWAKE}time.sleep(600)")
-    with pytest.raises(WorkerFailed, match=r"no answer in 0\.2 s"):
+    with pytest.raises(BatchSolverFailed, match=r"no answer in 0\.2 s"):
         hung.solve(random_problem(Random(1), 3, 4), 0.2)
-    with pytest.raises(WorkerFailed, match=r"still starting|no answer"):
+    with pytest.raises(BatchSolverFailed, match=r"still starting|no answer"):
         hung.solve(random_problem(Random(1), 3, 4), 0.2)
     hung.close()
 
 
 def test_one_that_never_reads_does_not_hold_the_caller() -> None:
-    """A problem larger than the pipe's buffer: sending it blocks until the worker is killed."""
+    """A problem larger than the pipe's buffer: sending it blocks until the process is killed."""
     deaf = stand_in(f"{AWAKE}time.sleep(600)")
-    with pytest.raises(WorkerFailed, match="no answer in"):
+    with pytest.raises(BatchSolverFailed, match="no answer in"):
         deaf.solve(random_problem(Random(1), 30_000, 4), 0.5)
     deaf.close()
 
 
 def test_one_that_dies_is_reported() -> None:
     dying = stand_in(f"{AWAKE}c.recv(); sys.exit(1)")
-    with pytest.raises(WorkerFailed, match="ended without an answer"):
+    with pytest.raises(BatchSolverFailed, match="ended without an answer"):
         dying.solve(random_problem(Random(1), 3, 4), 30.0)
     dying.close()
 
 
 def test_one_that_cannot_start_is_reported() -> None:
     broken = stand_in("raise SystemExit(3)")
-    with pytest.raises(WorkerFailed, match="could not be started"):
+    with pytest.raises(BatchSolverFailed, match="could not be started"):
         broken.solve(random_problem(Random(1), 3, 4), 30.0)
     broken.close()
 
 
 def test_one_that_is_slow_to_start_is_left_alone() -> None:
     slow = stand_in("import sys; sys.stdin.read(); import time; time.sleep(600)")
-    with pytest.raises(WorkerFailed, match="still starting"):
+    with pytest.raises(BatchSolverFailed, match="still starting"):
         slow.solve(random_problem(Random(1), 3, 4), 0.1)
     slow.close()
 
 
-def test_a_problem_that_breaks_the_solver_is_reported_and_the_worker_lives(worker: Worker) -> None:
+def test_a_problem_that_breaks_the_solver_is_reported_and_the_process_lives(process: SolverProcess) -> None:
     problem = random_problem(Random(2), 3, 4)
-    with pytest.raises(WorkerFailed, match=r"failed \(IndexError"):
-        worker.solve(replace(problem, groups=[]), 30.0)
-    judged(problem, worker.solve(problem, 30.0))
+    with pytest.raises(BatchSolverFailed, match=r"failed \(IndexError"):
+        process.solve(replace(problem, groups=[]), 30.0)
+    judged(problem, process.solve(problem, 30.0))

@@ -1,6 +1,6 @@
-"""The worker's side: answer problems on the connection given by number, until it is closed.
+"""The solver process itself: answer problems on the connection given by number, until it is closed.
 
-OR-Tools is imported here, before the first question, so that a caller never waits for it twice.
+OR-Tools is imported here, before the first problem, so that a caller never waits for it twice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from multiprocessing.connection import Connection
 
 from solver.batch.optimum.solve import solve
-from solver.batch.problem import Answer, Problem
+from solver.batch.problem import Problem, Solution
 
 
 def main() -> None:
@@ -24,8 +24,8 @@ def main() -> None:
                 return
 
 
-def answer(problem: Problem) -> Answer | str:
-    """The answer, or what went wrong as a text: the worker outlives a problem that it cannot solve."""
+def answer(problem: Problem) -> Solution | str:
+    """The answer, or what went wrong as a text: the process outlives a problem that it cannot solve."""
     deadline = time.monotonic() + problem.seconds
     try:
         return solve(problem, lambda: time.monotonic() < deadline)

@@ -1,7 +1,7 @@
-"""The caller's side: one worker process, kept warm, asked one problem at a time.
+"""The caller's side: one solver process, kept warm, given one problem at a time.
 
-A worker that does not answer in time is killed with its process and a new one is started for the
-next problem. One that is still starting is left to it: the caller goes on without.
+A process that does not answer in time is killed, and a new one is started for the next problem. One
+that is still starting is left to it: the caller goes on without.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Lock, Timer
 
-from solver.batch.problem import Answer, Problem
+from solver.batch.batch_solver import BatchSolverFailed
+from solver.batch.problem import Problem, Solution
 
-COMMAND = (sys.executable, "-m", "solver.batch.worker")
+COMMAND = (sys.executable, "-m", "migctl.solver_process")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Matrices here are small: what several threads gain, their start costs ten times over."""
 
 
-class WorkerFailed(Exception):
-    """No answer; the text says why, for the plan's certificate."""
-
-
-class Worker:
-    """A process that answers problems. Safe to use from several threads: they take turns."""
+class SolverProcess:
+    """A `BatchSolver` in a process of its own. Safe to use from several threads: they take turns."""
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         self._command = command
@@ -37,12 +34,14 @@ class Worker:
         self._connection: Connection | None = None
         self._ready = False
 
-    def solve(self, problem: Problem, seconds: float) -> Answer:
-        """The answer within so many seconds. Raises WorkerFailed; a worker that was asked and is late is killed."""
+    def solve(self, problem: Problem, seconds: float) -> Solution:
+        """The answer within so many seconds. Raises BatchSolverFailed; a process that is late is killed."""
         with self._lock:
             connection = self._started()
             if not self._awake(connection, seconds):
-                raise WorkerFailed(f"the exact solver is still starting after {seconds:g} s; the greedy plan stands")
+                raise BatchSolverFailed(
+                    f"the exact solver is still starting after {seconds:g} s; the greedy plan stands"
+                )
             return self._exchange(connection, problem, seconds)
 
     def start(self) -> None:
@@ -76,26 +75,26 @@ class Worker:
                 self._ready = True
         except (EOFError, OSError) as error:
             self._end()
-            raise WorkerFailed("the exact solver could not be started; the greedy plan stands") from error
+            raise BatchSolverFailed("the exact solver could not be started; the greedy plan stands") from error
         return self._ready
 
-    def _exchange(self, connection: Connection, problem: Problem, seconds: float) -> Answer:
+    def _exchange(self, connection: Connection, problem: Problem, seconds: float) -> Solution:
         assert self._process is not None
         watchdog = Timer(seconds, self._process.kill)
         watchdog.start()
         try:
             connection.send(problem)
-            answer: Answer | str = connection.recv()
+            answer: Solution | str = connection.recv()
         except (EOFError, OSError) as error:
             died = (
                 "ended without an answer" if watchdog.is_alive() else f"had no answer in {seconds:g} s and was stopped"
             )
             self._end()
-            raise WorkerFailed(f"the exact solver {died}; the greedy plan stands") from error
+            raise BatchSolverFailed(f"the exact solver {died}; the greedy plan stands") from error
         finally:
             watchdog.cancel()
         if isinstance(answer, str):
-            raise WorkerFailed(f"the exact solver failed ({answer}); the greedy plan stands")
+            raise BatchSolverFailed(f"the exact solver failed ({answer}); the greedy plan stands")
         return answer
 
     def _end(self) -> None:
@@ -108,8 +107,8 @@ class Worker:
 
 
 @cache
-def shared() -> Worker:
-    """The worker of this process; it ends with it."""
-    worker = Worker()
-    atexit.register(worker.close)
-    return worker
+def shared() -> SolverProcess:
+    """The solver process of this process; it ends with it."""
+    process = SolverProcess()
+    atexit.register(process.close)
+    return process
