@@ -28,13 +28,18 @@ test: $(READY)  ## every test that needs no GPU and no cluster
 
 .PHONY: soak
 soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; an hour
-	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/nodeagent/faults/test_sequences.py tests/nodeagent/faults/test_fault_points.py \
+	MIGCTL_DEPTH=all $(PYTEST) -n 2 tests/nodeagent/faults/test_sequences.py tests/nodeagent/faults/test_fault_points.py \
 	  tests/nodeagent/faults/test_hangs.py tests/nodeagent/dra/test_driver_faults.py tests/nodeagent/dra/test_driver_hangs.py \
 	  tests/nodeagent/dra/test_random_kubelet.py
 
+.PHONY: soak-sweeps
+soak-sweeps: $(READY)  ## every kind of fault point, every case on a running migctl up, kills at any moment; 5 minutes
+	MIGCTL_DEPTH=sweep $(PYTEST) -n 2 --dist worksteal --timeout 600 tests/nodeagent/faults tests/nodeagent/dra \
+	  tests/scenarios tests/e2e/test_survival.py
+
 .PHONY: soak-fairness
 soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged
-	MIGCTL_THOROUGH=1 $(PYTEST) -s tests/scenarios/test_histories.py
+	MIGCTL_DEPTH=all $(PYTEST) -s tests/scenarios/test_histories.py
 
 .PHONY: test-gpu
 test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inventory, software fractions
@@ -115,11 +120,11 @@ openb: $(READY)  ## replay the openb trace and draw the charts of docs/simulatio
 
 .PHONY: soak-verdicts
 soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
-	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py
+	MIGCTL_DEPTH=all $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py
 
 .PHONY: soak-planners
 soak-planners: $(READY)  ## one by one against in batch on 1,000 random clusters: shares, what is admitted; half a minute
-	MIGCTL_THOROUGH=1 $(PYTEST) tests/solver/test_both_planners.py
+	MIGCTL_DEPTH=all $(PYTEST) tests/solver/test_both_planners.py
 
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart

@@ -23,4 +23,4 @@ def embedded() -> Iterator[Callable[[str], Embedded]]:
 
     yield start
     for one in started:
-        one.down()
+        one.end()

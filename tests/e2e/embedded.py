@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,8 +93,23 @@ class Embedded:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
 
-    def down(self) -> None:
-        self.run("down", "--workloads")
+    def end(self) -> None:
+        """End `migctl up` and every workload of this home at once, and remove the home."""
+        mine = [process for process in psutil.process_iter() if self._names_home(process)]
+        sessions = {os.getsid(process.pid) for process in mine} - {os.getsid(0)}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if process in mine or os.getsid(process.pid) in sessions:
+                    process.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _names_home(self, process: psutil.Process) -> bool:
+        """Whether the home stands among its words or variables; its launcher leads a workload's session."""
+        try:
+            told = (*process.cmdline(), *process.environ().values())
+        except psutil.Error:
+            return False
+        return any(str(self.home) in word for word in told)
 
     def until(self, what: str, look: Callable[[], R]) -> R:
         """The first true answer of `look`, within a patience that no healthy run needs."""

@@ -139,7 +139,7 @@ def _up(toolchain: Toolchain, *mib: int) -> Iterator[OnDriver]:
     started.ok("project", "create", "team-a", "--quota", str(len(mib)))
     started.ok("project", "set", "team-a")
     yield started
-    started.down()
+    started.end()
 
 
 def test_a7_a8_each_half_is_8080_mib_and_the_greedy_one_leaves_its_neighbour_alone(v100: OnDriver) -> None:

@@ -16,7 +16,7 @@ from tests.e2e.embedded import HOLD, Embedded
 def home() -> Iterator[Embedded]:
     one = Embedded(Path(tempfile.mkdtemp(prefix="migctl-")))
     yield one
-    one.down()
+    one.end()
 
 
 def said(one: Embedded, code: int, *words: str) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 import pytest
 
 from migctl.backoff import delay
+from tests.depth import THOROUGH
 from tests.scenarios.history import run
 from tests.scenarios.language import Submit, parse
 from tests.scenarios.virtual import VirtualWorld
-
-SOAK = bool(os.environ.get("MIGCTL_THOROUGH"))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -21,7 +19,7 @@ def test_nobody_loses_what_is_his_and_the_cluster_comes_to_rest(seed: int) -> No
     assert world.counts["evicted"] + world.counts["moved"] > 0
 
 
-@pytest.mark.skipif(not SOAK, reason="a day of a thousand workloads: make soak-fairness")
+@pytest.mark.skipif(not THOROUGH, reason="a day of a thousand workloads: make soak-fairness")
 def test_a_day_of_a_thousand_workloads() -> None:
     world = run(Random(2030), workloads=1000, hours=24.0)
     print(f"SOAK workloads=1000 hours=24 evicted={world.counts['evicted']} moved={world.counts['moved']}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import replace
 from random import Random
@@ -23,10 +22,11 @@ from solver.model.plan import Placed, Plan
 from solver.model.snapshot import DepartmentQueue, Policy, ProjectQueue, Quota, Snapshot
 from solver.quota.ledger import Ledger
 from tests.checker import check
+from tests.depth import THOROUGH
 from tests.solver.fleets import random_snapshot
 from tests.solver.in_process import InProcessSolver
 
-CLUSTERS = 1000 if os.environ.get("MIGCTL_THOROUGH") else 60
+CLUSTERS = 1000 if THOROUGH else 60
 POLICY = Policy(evictions=0)
 V100, A100 = find("v100"), find("a100-40gb")
 Shares = dict[tuple[str, str], float]

@@ -19,9 +19,10 @@ import pytest
 from nodeagent.nvml import NvmlError
 from nodeagent.simulated_nvml.faults import Fault
 from nodeagent.simulated_nvml.hardware import NvmlReturn
+from tests.depth import THOROUGH, sampled
 from tests.nodeagent.dra.harness.driver_day import DriverDay, set_scene
 from tests.nodeagent.faults.fault_points import FILE_OPERATIONS, Point
-from tests.nodeagent.faults.test_fault_points import THOROUGH, deaths, kinds, located
+from tests.nodeagent.faults.test_fault_points import deaths, kinds, located
 
 
 @pytest.fixture
@@ -63,7 +64,8 @@ def test_killed_at_every_point(
 ) -> None:
     assert victims.stdin is not None
     assert victims.stdout is not None
-    chosen = deaths(points) if THOROUGH else [p for p in points if p.name in ("write", "replace", "unlink")]
+    writes = sampled([p for p in points if p.name in ("write", "replace", "unlink")], 3)
+    chosen = deaths(points) if THOROUGH else writes
     for point in chosen:
         directory = day.copy(tmp_path / "day")
         job = {"directory": str(directory), "step": point.step, "name": point.name, "nth": point.nth}
@@ -85,7 +87,7 @@ def refused(day: DriverDay, directory: Path, point: Point, action: str | Fault) 
 
 
 def test_a_full_or_broken_disk_at_every_write(day: DriverDay, points: list[Point], tmp_path: Path) -> None:
-    for point in kinds([p for p in points if p.name in FILE_OPERATIONS]):
+    for point in sampled(kinds([p for p in points if p.name in FILE_OPERATIONS]), 2):
         for error in ("ENOSPC", "EIO"):
             refused(day, day.copy(tmp_path / "day"), point, error)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from nodeagent.dra.claim_index import ClaimRef
 from nodeagent.dra.driver import Driver
 from nodeagent.simulated_nvml.faults import Fault
+from tests.depth import THOROUGH
 from tests.nodeagent.dra.harness.driver_day import DriverDay
 from tests.nodeagent.dra.test_driver_faults import day, points, tmp_path
 from tests.nodeagent.faults.fault_points import HangsOnly, Point
-from tests.nodeagent.faults.test_fault_points import THOROUGH, located
+from tests.nodeagent.faults.test_fault_points import located
 from tests.nodeagent.faults.test_hangs import LIBRARY, done, started
 
 __all__ = ["day", "points", "tmp_path"]

@@ -7,7 +7,6 @@ while another claim is being prepared. Judged by the hardware's own state, the s
 from __future__ import annotations
 
 import json
-import os
 import random
 import threading
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import pytest
 from nodeagent.dra.stubs import dra_pb2
 from solver.model.catalog import find
 from solver.model.geometry import Placement, legal
+from tests.depth import THOROUGH
 from tests.nodeagent.dra.conftest import NewNode
 from tests.nodeagent.dra.harness.agent_process import AgentProcess
 from tests.nodeagent.dra.harness.api_server import ApiServer, until
@@ -121,7 +121,7 @@ def _answer(error: str) -> dra_pb2.NodePrepareResourceResponse:
     return dra_pb2.NodePrepareResourceResponse(error=error)
 
 
-@pytest.mark.skipif(not os.environ.get("MIGCTL_THOROUGH"), reason="takes minutes: make soak")
+@pytest.mark.skipif(not THOROUGH, reason="takes minutes: make soak")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_random_days_with_kills(new_node: NewNode, api: ApiServer, seed: int) -> None:
     node = new_node("a100-40gb=2", create_s=0.05, destroy_s=0.02)

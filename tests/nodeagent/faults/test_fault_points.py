@@ -1,7 +1,7 @@
 """Every point of a day, interrupted: killed there, refused there, hanging there.
 
-Where many points are alike one stands for them; with MIGCTL_THOROUGH=1 (`make soak`) every
-single one is met, with more errors.
+Where many points are alike one stands for them, and `make test` meets a sample of those; `make soak-sweeps` meets
+them all, `make soak` every single point, with more errors.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -23,9 +22,9 @@ import pytest
 from nodeagent.nvml import NvmlError
 from nodeagent.simulated_nvml.faults import Fault
 from nodeagent.simulated_nvml.hardware import NvmlReturn
+from tests.depth import THOROUGH, sampled
 from tests.nodeagent.faults.fault_points import FILE_OPERATIONS, Day, Injector, Point, check, set_scene
 
-THOROUGH = bool(os.environ.get("MIGCTL_THOROUGH"))
 EVERY_ERROR = sorted({getattr(pynvml, name) for name in dir(pynvml) if name.startswith("NVML_ERROR_")})
 """All that nvml.h knows; the simulated driver itself uses fewer."""
 
@@ -103,7 +102,7 @@ def deaths(points: list[Point]) -> list[Point]:
     """All points, or every change and the first read after it: being killed between reads is all the same."""
     if THOROUGH:
         return points
-    return [p for before, p in itertools.pairwise(points) if changes(before) or changes(p)]
+    return sampled([p for before, p in itertools.pairwise(points) if changes(before) or changes(p)], 4)
 
 
 def kinds(points: list[Point]) -> list[Point]:
@@ -132,13 +131,14 @@ def test_every_nvml_error_at_calls_that_change_hardware(day: Day, points: list[P
         Fault("*", error=code, after=True)
         for code in (errors if THOROUGH else (NvmlReturn.UNKNOWN, NvmlReturn.TIMEOUT))
     ]
-    for number, point in enumerate(calls):
+    for number, point in enumerate(sampled(calls, 3)):
         for fault in faults if THOROUGH else faults[number % 3 :: 3]:
             refused(day, day.copy(tmp_path / "day"), point, fault)
 
 
 def test_an_error_at_every_kind_of_driver_call(day: Day, points: list[Point], tmp_path: Path) -> None:
-    for point in {(p.step, p.name): p for p in reversed(points) if p.name.startswith("nvml")}.values():
+    kinds_of_call = list({(p.step, p.name): p for p in reversed(points) if p.name.startswith("nvml")}.values())
+    for point in sampled(kinds_of_call, 3):
         refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=NvmlReturn.NOT_FOUND))
 
 
@@ -151,6 +151,6 @@ def test_an_nvml_error_at_every_single_driver_call(day: Day, points: list[Point]
 
 def test_a_full_or_broken_disk_at_every_write(day: Day, points: list[Point], tmp_path: Path) -> None:
     errors = ("ENOSPC", "EIO")
-    for number, point in enumerate([p for p in points if p.name in FILE_OPERATIONS]):
+    for number, point in enumerate(sampled([p for p in points if p.name in FILE_OPERATIONS], 3)):
         for error in errors if THOROUGH else errors[number % 2 :][:1]:
             refused(day, day.copy(tmp_path / "day"), point, error)

@@ -17,8 +17,9 @@ from nodeagent.contract.allocation import AgentError, Busy
 from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.simulated_nvml.faults import VARIABLE, Fault
 from nodeagent.start import open_agent
+from tests.depth import THOROUGH
 from tests.nodeagent.faults.fault_points import Day, HangsOnly, Injector, Point, PointFaults, check
-from tests.nodeagent.faults.test_fault_points import THOROUGH, changes, day, located, points, tmp_path
+from tests.nodeagent.faults.test_fault_points import changes, day, located, points, tmp_path
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part
 
 __all__ = ["day", "points", "tmp_path"]

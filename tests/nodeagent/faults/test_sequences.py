@@ -25,6 +25,7 @@ from nodeagent.simulated_nvml.state import reboot
 from solver.model.catalog import models
 from solver.model.cluster import InstanceState
 from solver.model.geometry import Placement, legal
+from tests.depth import DEPTH, Depth
 from tests.nodeagent.machines import Machine, allocation, mig
 
 MODEL = models()["A100-40GB"]
@@ -199,5 +200,5 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 # An example has 36 steps on average: some lives end early.
-EXAMPLES = 3000 if os.environ.get("MIGCTL_THOROUGH") else 60
+EXAMPLES = {Depth.SAMPLE: 30, Depth.SWEEP: 60, Depth.ALL: 3000}[DEPTH]
 TestLife.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from random import Random
 
@@ -15,10 +14,11 @@ from solver.model.snapshot import Policy
 from solver.planner import MANY, plan
 from tests.bench.fleet import fleet
 from tests.checker import check
+from tests.depth import THOROUGH
 from tests.solver.fleets import random_snapshot
 from tests.solver.in_process import InProcessSolver
 
-SEEDS = 2000 if os.environ.get("MIGCTL_THOROUGH") else 40
+SEEDS = 2000 if THOROUGH else 40
 
 
 @pytest.mark.parametrize("seed", range(3))

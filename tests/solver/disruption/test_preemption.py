@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from random import Random
 
@@ -11,6 +10,7 @@ import pytest
 from solver.model.demand import Demand, Fraction, Holding, MigProfile, Request, WholeGpus
 from solver.model.plan import Destroy, Evict, Unplaced
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
+from tests.depth import THOROUGH
 from tests.solver.brute_force import opening_sets
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import (
@@ -115,7 +115,7 @@ def test_a_nomination_on_a_node_that_went_is_dropped() -> None:
     assert place(made, "u").grant.node == "n0"
 
 
-EXAMPLES = 10_000 if os.environ.get("MIGCTL_THOROUGH") else 200
+EXAMPLES = 10_000 if THOROUGH else 200
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from random import Random
 
@@ -11,11 +10,12 @@ import pytest
 from solver.model.demand import Fraction, MigProfile, Request
 from solver.model.plan import Assign, Evict, Unplaced
 from solver.model.snapshot import Policy, Snapshot
+from tests.depth import THOROUGH
 from tests.solver.brute_force import fewest_moves
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import ROOMY, a100, cluster, decide, gpu, holds, instance, place, request, shares
 
-INSTANCES = 10_000 if os.environ.get("MIGCTL_THOROUGH") else 100
+INSTANCES = 10_000 if THOROUGH else 100
 MOST = 3
 
 

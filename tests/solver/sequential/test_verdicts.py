@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from random import Random
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from solver.model.demand import Grant, Holding, Memory, MigProfile, Request, Who
 from solver.model.plan import Code, Placed
 from solver.model.snapshot import Policy, Snapshot
 from solver.planner import plan
+from tests.depth import THOROUGH
 from tests.solver.brute_force import smallest_blocking_set
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import (
@@ -32,7 +32,7 @@ from tests.solver.scenarios import (
 )
 
 WISH = MigProfile("1g.5gb")
-INSTANCES = 10_000 if os.environ.get("MIGCTL_THOROUGH") else 400
+INSTANCES = 10_000 if THOROUGH else 400
 
 
 def small_case(rng: Random) -> tuple[Snapshot, Request]:
