@@ -1,6 +1,6 @@
 """Writes the Helm chart from the manifests and overlays: `python -m deploy.chart`.
 
-Most files are the manifests' own text, with the release's namespace in place of migctl-system. The workloads are
+Most files are the manifests' own text, with the release's namespace instead of migctl-system. The workloads are
 rendered with their overlay, and the fields that values govern are replaced by them: GOVERNED is the whole list. What
 values.yaml says by default is read from the manifests, so that chart and manifests install the same.
 """
@@ -66,7 +66,7 @@ SCHEMA: Json = {
         "agent": {"properties": {"kind": {"enum": list(KINDS)}, **_LEVELS["properties"]}},
     },
 }
-"""What Helm refuses: an agent of an unknown kind would leave the cluster without agents, and without a word."""
+"""What Helm refuses: an agent of an unknown kind would leave the cluster without agents, and without an error."""
 
 SERVICE_MONITOR = """\
 {{- if .Values.metrics.serviceMonitor }}
@@ -224,6 +224,7 @@ metrics:
 
 
 def main(write: Callable[[Path, str], Any] = Path.write_text) -> int:
+    """Write the chart."""
     for path, text in files().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, text)

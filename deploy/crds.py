@@ -18,17 +18,15 @@ import yaml
 
 from deploy import texts
 from migctl.objects import Department, GpuNode, Object, PlacementPlan, Project
-from nodeagent.contract.wire import camel_case
+from nodeagent.contract.wire import API_GROUP, API_VERSION, camel_case
 
-GROUP = "migctl.dev"
-VERSION = "v1alpha1"
 FOLDER = Path(__file__).parent / "manifests" / "crds"
 
 Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Column:
+class PrinterColumn:
     """A column of `kubectl get`; priority 1 shows with -o wide only."""
 
     name: str
@@ -45,18 +43,18 @@ class Definition:
     kind: type[Any]
     plural: str
     short: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[PrinterColumn, ...]
     rules: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     status: Schema | None = None
 
 
-AGE = Column("Age", ".metadata.creationTimestamp", "date")
+AGE = PrinterColumn("Age", ".metadata.creationTimestamp", "date")
 READY = '.status.conditions[?(@.type=="Ready")].status'
 QUEUE = (
-    Column("Quota", ".spec.quota", "number"),
-    Column("Allocated", ".status.allocated", "number"),
-    Column("Requested", ".status.requested", "number"),
-    Column("Fair Share", ".status.fairShare", "number"),
+    PrinterColumn("Quota", ".spec.quota", "number"),
+    PrinterColumn("Allocated", ".status.allocated", "number"),
+    PrinterColumn("Requested", ".status.requested", "number"),
+    PrinterColumn("Fair Share", ".status.fairShare", "number"),
 )
 """What a project and a department show alike."""
 
@@ -66,8 +64,8 @@ PROJECT = Definition(
     short=("gproj",),
     columns=(
         *QUEUE,
-        Column("Department", ".spec.department", priority=1),
-        Column("Ready", READY),
+        PrinterColumn("Department", ".spec.department", priority=1),
+        PrinterColumn("Ready", READY),
         AGE,
     ),
     rules={
@@ -117,13 +115,13 @@ GPU_NODE = Definition(
     plural="gpunodes",
     short=("gn",),
     columns=(
-        Column("Pool", ".spec.pool"),
-        Column("Ready", ".status.ready", "boolean"),
-        Column("Cordoned", ".spec.cordoned", "boolean"),
-        Column("Model", ".status.report.gpus[0].model"),
-        Column("Driver", ".status.report.driver", priority=1),
-        Column("Reported", ".status.reported", "date"),
-        Column("Message", ".status.message"),
+        PrinterColumn("Pool", ".spec.pool"),
+        PrinterColumn("Ready", ".status.ready", "boolean"),
+        PrinterColumn("Cordoned", ".spec.cordoned", "boolean"),
+        PrinterColumn("Model", ".status.report.gpus[0].model"),
+        PrinterColumn("Driver", ".status.report.driver", priority=1),
+        PrinterColumn("Reported", ".status.reported", "date"),
+        PrinterColumn("Message", ".status.message"),
         AGE,
     ),
 )
@@ -133,13 +131,13 @@ PLACEMENT_PLAN = Definition(
     plural="placementplans",
     short=("gplan",),
     columns=(
-        Column("Method", ".spec.method"),
-        Column("Value", ".spec.value", "number"),
-        Column("Bound", ".spec.bound", "number"),
-        Column("Gap", ".spec.gap", "number"),
-        Column("Accepted", ".status.accepted", "integer"),
-        Column("Rejected", ".status.rejected", "integer"),
-        Column("Phase", ".status.phase"),
+        PrinterColumn("Method", ".spec.method"),
+        PrinterColumn("Value", ".spec.value", "number"),
+        PrinterColumn("Bound", ".spec.bound", "number"),
+        PrinterColumn("Gap", ".spec.gap", "number"),
+        PrinterColumn("Accepted", ".status.accepted", "integer"),
+        PrinterColumn("Rejected", ".status.rejected", "integer"),
+        PrinterColumn("Phase", ".status.phase"),
         AGE,
     ),
     status={
@@ -157,7 +155,7 @@ def crd(definition: Definition) -> Schema:
     """The CustomResourceDefinition as it is applied."""
     name = _kind(definition.kind)
     version = {
-        "name": VERSION,
+        "name": API_VERSION.removeprefix(f"{API_GROUP}/"),
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": _object(definition, name)},
@@ -168,11 +166,11 @@ def crd(definition: Definition) -> Schema:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": f"{definition.plural}.{GROUP}",
+            "name": f"{definition.plural}.{API_GROUP}",
             "labels": {"app.kubernetes.io/name": "migctl", "app.kubernetes.io/component": "api"},
         },
         "spec": {
-            "group": GROUP,
+            "group": API_GROUP,
             "scope": "Cluster",
             "names": {
                 "kind": name,
@@ -234,14 +232,14 @@ def _schema(info: types.Type, kind: str, path: str, rules: Mapping[str, tuple[tu
 
 
 def _default(part: types.Field, path: str) -> Schema:
-    """What people leave out of a spec is filled in, so that columns and rules see it."""
+    """A default for a field that is left out of a spec, so that columns and rules see it."""
     if path != "spec" or not isinstance(part.default, str | int | float):
         return {}
     return {"default": part.default}
 
 
 def _defaults(spec: Schema) -> Schema:
-    """What stands for a spec that is left out: rules are checked on it as it is."""
+    """The default of a spec that is left out: rules are checked on it."""
     return {name: schema["default"] for name, schema in spec["properties"].items() if "default" in schema}
 
 
@@ -278,7 +276,7 @@ def _ruled(schema: Schema, rules: tuple[tuple[str, str], ...]) -> Schema:
     return schema
 
 
-def _column(column: Column) -> Schema:
+def _column(column: PrinterColumn) -> Schema:
     shown: Schema = {"name": column.name, "type": column.type, "jsonPath": column.path}
     return shown | ({"priority": column.priority} if column.priority else {})
 
@@ -300,6 +298,7 @@ def files() -> dict[Path, str]:
 
 
 def main(write: Callable[[Path, str], Any] = Path.write_text) -> int:
+    """Write the definitions."""
     for path, text in files().items():
         write(path, text)
     return 0

@@ -47,17 +47,17 @@ def apply(found: Json, operations: Iterable[Json]) -> None:
     """A JSON patch (RFC 6902) of `add` and `replace`, in place. Raises KeyError, IndexError, ValueError."""
     for operation in operations:
         *steps, last = (step.replace("~1", "/").replace("~0", "~") for step in operation["path"].split("/")[1:])
-        place: Any = found
+        parent: Any = found
         for step in steps:
-            place = place[int(step) if isinstance(place, list) else step]
-        match operation["op"], place:
+            parent = parent[int(step) if isinstance(parent, list) else step]
+        match operation["op"], parent:
             case "add", list() if last == "-":
-                place.append(operation["value"])
+                parent.append(operation["value"])
             case "add", dict():
-                place[last] = operation["value"]
-            case "replace", dict() if last in place:
-                place[last] = operation["value"]
+                parent[last] = operation["value"]
+            case "replace", dict() if last in parent:
+                parent[last] = operation["value"]
             case "replace", list():
-                place[int(last)] = operation["value"]
+                parent[int(last)] = operation["value"]
             case _:
                 raise ValueError(f"{operation['op']} {operation['path']} is not done here")

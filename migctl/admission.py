@@ -26,7 +26,9 @@ from migctl.objects import (
     WorkloadType,
 )
 from migctl.quantities import MIB, SMALLEST_MEMORY
+from solver.model import priorities
 from solver.model.geometry import GpuModel
+from solver.model.snapshot import UNLIMITED
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -34,8 +36,6 @@ MOST_PODS = 10_000
 MOST_DEVICES = 1024
 CHANGEABLE = ("suspended", "parallelism", "backoff_limit", "ttl_after_finish_s")
 """Fields of a workload's spec that may change once it is submitted."""
-
-UNLIMITED = -1.0
 
 
 def check(workload: Workload, projects: Collection[Project], models: Collection[GpuModel]) -> None:
@@ -131,11 +131,13 @@ def ranked(spec: WorkloadSpec) -> WorkloadSpec:
     """The spec with the priority that its type has; inference is never preemptible."""
     match spec.type:
         case WorkloadType.TRAINING | WorkloadType.DISTRIBUTED:
-            return replace(spec, priority=50)
+            return replace(spec, priority=priorities.TRAINING)
         case WorkloadType.WORKSPACE:
-            return replace(spec, priority=75 if spec.preemptible else 100)
+            return replace(
+                spec, priority=priorities.INTERACTIVE_PREEMPTIBLE if spec.preemptible else priorities.INTERACTIVE
+            )
         case WorkloadType.INFERENCE:
-            return replace(spec, priority=125, preemptible=False)
+            return replace(spec, priority=priorities.INFERENCE, preemptible=False)
 
 
 def _name(name: str) -> None:

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, TypeVar
 import msgspec
 
 from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.wire import API_VERSION as API_VERSION
+from solver.model import priorities
 from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
 from solver.model.snapshot import Spreading
-
-API_VERSION = "migctl.dev/v1alpha1"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
@@ -202,7 +202,7 @@ class WorkloadSpec(Record, frozen=True):
     entrypoint: bool = False
     environment: dict[str, str] = {}
     user: str = ""
-    priority: int = 50
+    priority: int = priorities.TRAINING
     preemptible: bool = True
     parallelism: int = 1
     completions: int | None = None
@@ -246,7 +246,7 @@ class ClaimSpec(Record, frozen=True):
     gpu_request: GpuRequest
     index: int = 0
     attempt: int = 0
-    priority: int = 50
+    priority: int = priorities.TRAINING
     preemptible: bool = True
     pools: tuple[str, ...] = ()
     gang: GangSpec | None = None

@@ -1,4 +1,4 @@
-"""The node agent as a process: `python -m nodeagent`. It ends on SIGTERM; what runs on the GPUs goes on."""
+"""The node agent as a process: `python -m nodeagent`. It ends on SIGTERM; workloads on the GPUs go on."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from pathlib import Path
 import structlog
 
 from nodeagent.contract.allocation import AgentError
-from nodeagent.daemon import Settings, SocketsGone, run
+from nodeagent.daemon import AgentSettings, SocketsRemoved, run
 from nodeagent.dra.sockets import CannotServe
-from nodeagent.kubernetes.access import Access, NoAccess, in_cluster
+from nodeagent.kubernetes.access import ApiAccess, NoApiAccess, in_cluster
 from nodeagent.nvml import LibraryMissing, NvmlError
 from nodeagent.simulated_nvml.spec import BadSpec
 from nodeagent.simulated_nvml.state import DamagedState
-from nodeagent.upkeep.watchdog import Policy
+from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 
-def arguments(words: Sequence[str]) -> argparse.Namespace:
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         "migctl-agent", description="Cuts and frees the GPUs of a Kubernetes node, as the DRA driver gpu.migctl.dev."
     )
@@ -42,40 +43,40 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         "--host-root", type=Path, default=Path("/"), help="in a container: where the host's / is mounted"
     )
     parser.add_argument("--simulate", metavar="GPUS", help="simulate GPUs, for example a100-40gb=2,v100=1")
-    parser.add_argument("--watchdog", type=Policy, choices=list(Policy), default=Policy.REPORT)
+    parser.add_argument("--watchdog", type=WatchdogPolicy, choices=list(WatchdogPolicy), default=WatchdogPolicy.REPORT)
     parser.add_argument("--host", default="0.0.0.0", help="where /healthz, /readyz and /metrics are served")
     parser.add_argument("--port", type=int, default=8081)
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
-    return parser.parse_args(words)
+    return parser.parse_args(argv)
 
 
-def access(asked: argparse.Namespace) -> Access:
-    """Raises NoAccess."""
-    if asked.kubeconfig:
+def access(options: argparse.Namespace) -> ApiAccess:
+    """Raises NoApiAccess."""
+    if options.kubeconfig:
         from nodeagent.kubernetes.kubeconfig import from_kubeconfig  # a pod needs none
 
-        return from_kubeconfig(asked.kubeconfig, asked.context)
+        return from_kubeconfig(options.kubeconfig, options.context)
     return in_cluster()
 
 
-def settings(asked: argparse.Namespace) -> Settings:
-    """Raises NoAccess."""
-    return Settings(
-        node=asked.node_name,
-        access=access(asked),
-        state_dir=asked.state_dir.absolute(),
-        kubelet_root=asked.kubelet_root.absolute(),
-        cdi_dir=asked.cdi_dir.absolute(),
-        host_root=asked.host_root,
-        simulate=asked.simulate,
-        watchdog=asked.watchdog,
-        host=asked.host,
-        port=asked.port,
+def settings(options: argparse.Namespace) -> AgentSettings:
+    """Raises NoApiAccess."""
+    return AgentSettings(
+        node=options.node_name,
+        access=access(options),
+        state_dir=options.state_dir.absolute(),
+        kubelet_root=options.kubelet_root.absolute(),
+        cdi_dir=options.cdi_dir.absolute(),
+        host_root=options.host_root,
+        simulate=options.simulate,
+        watchdog=options.watchdog,
+        host=options.host,
+        port=options.port,
     )
 
 
 def main() -> int:
-    asked = arguments(sys.argv[1:])
+    options = arguments(sys.argv[1:])
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -83,19 +84,19 @@ def main() -> int:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, asked.log_level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, options.log_level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        run(settings(asked), stop)
+        run(settings(options), stop)
     except LibraryMissing as e:
         return _fail(f"no NVIDIA driver: {e}; to try it without one: --simulate a100-40gb=1")
     except NvmlError as e:
         return _fail(f"the NVIDIA driver does not answer: {e}; look at nvidia-smi and dmesg")
-    except (NoAccess, AgentError, BadSpec, DamagedState, CannotServe, SocketsGone, OSError) as e:
+    except (NoApiAccess, AgentError, BadSpec, DamagedState, CannotServe, SocketsRemoved, OSError) as e:
         return _fail(str(e))
     return 0
 

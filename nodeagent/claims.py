@@ -1,15 +1,15 @@
-"""Claims and what they hold of this node's GPUs."""
+"""What each claim holds of this node's GPUs: one share of one GPU prepared, released, counted."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from nodeagent.contract.allocation import AgentError, Allocation, Busy, Fenced, Stale, Unsupported
+from nodeagent.contract.allocation import AgentError, Allocation, Busy, Fenced, StaleAllocation, Unsupported
 from nodeagent.gpu import mig_instances, shared_gpu
 from nodeagent.gpu.inventory import ClaimOf
 from nodeagent.gpu.managed_gpu import ManagedGpu
-from nodeagent.gpu.recovery import explained, settle, settle_if_needed
+from nodeagent.gpu.recovery import as_agent_error, recover, recover_if_needed
 from nodeagent.journal import records
 from nodeagent.journal.records import Hold
 from nodeagent.nvml import Lost, Nvml, NvmlError
@@ -19,7 +19,7 @@ from solver.model.demand import DeviceShare
 
 
 class Claims:
-    """The claims of the GPUs in `gpus`, by UUID. Methods that take a GPU need its turn."""
+    """The claims of the GPUs in `gpus`, by UUID. Methods that take a GPU need its lock."""
 
     def __init__(
         self, nvml: Nvml, gpus: Mapping[str, ManagedGpu], node: str, claim_of: ClaimOf, limits: DriverLimits
@@ -35,83 +35,85 @@ class Claims:
         return held
 
     def gpus_of(self, allocation: Allocation) -> list[ManagedGpu]:
-        """The GPU of each device. Raises Stale where the allocation is not for this node as it is."""
+        """The GPU of each device. Raises StaleAllocation where the allocation is not for this node as it is."""
         if allocation.node != self._node:
-            raise Stale(f"{allocation.name} was allocated on node {allocation.node}, this is {self._node}")
+            raise StaleAllocation(f"{allocation.name} was allocated on node {allocation.node}, this is {self._node}")
         uuids = [share.gpu for share in allocation.devices]
         unknown = [u for u in uuids if u not in self._gpus]
         if unknown:
-            raise Stale(f"node {self._node} has no GPU {unknown[0]} (any more)")
+            raise StaleAllocation(f"node {self._node} has no GPU {unknown[0]} (any more)")
         if not uuids or len(set(uuids)) < len(uuids):
-            raise Stale(f"the allocation of {allocation.name} names no GPU, or one GPU twice")
+            raise StaleAllocation(f"the allocation of {allocation.name} names no GPU, or one GPU twice")
         return [self._gpus[u] for u in uuids]
 
     def prepare_device(self, gpu: ManagedGpu, share: DeviceShare, allocation: Allocation) -> None:
         """Hold a share for a claim, again or anew. Raises AgentError with nothing half-done."""
         hold = gpu.record.holds.get(allocation.claim)
         if hold is not None and hold.share != share:
-            raise Stale(f"{allocation.name} already holds another share of GPU {gpu.uuid}: unprepare it first")
+            raise StaleAllocation(
+                f"{allocation.name} already holds another share of GPU {gpu.uuid}: unprepare it first"
+            )
         if hold is None and gpu.fault:
             raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fault}")
         if hold is None and gpu.reserved:
             raise Busy(f"the MIG mode of GPU {gpu.uuid} is being switched: try again")
         claim, name, count = allocation.claim, allocation.name, len(allocation.devices)
         try:
-            if gpu.unsettled:
-                settle(self._nvml, gpu)
+            if gpu.needs_recovery:
+                recover(self._nvml, gpu)
             mig_instances.refuse_mode(self._nvml, gpu, mig=share.backing is Backing.MIG)
             if share.backing is Backing.MIG:
                 mig_instances.prepare(self._nvml, gpu, claim, name, share, count)
             elif hold is None:
-                limitable = self._limits.can(gpu.uuid) if share.backing is not Backing.WHOLE else False
+                limitable = self._limits.is_supported(gpu.uuid) if share.backing is not Backing.WHOLE else False
                 if share.backing is Backing.DRIVER_LIMIT and not limitable:
                     raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit memory: R615 can, with MIG off")
                 shared_gpu.prepare(gpu, claim, name, share, count)
         except NvmlError as e:
             self._nvml.forget(gpu.uuid)
-            settle_if_needed(self._nvml, gpu)
-            raise explained(gpu, e) from e
+            recover_if_needed(self._nvml, gpu)
+            raise as_agent_error(gpu, e) from e
         except AgentError:
-            settle_if_needed(self._nvml, gpu)
+            recover_if_needed(self._nvml, gpu)
             raise
 
     def release(self, claim: str, gpus: Iterable[ManagedGpu]) -> None:
-        """Let go of what was held for nothing; what the disk does not take is let go of at the next start."""
+        """Undo a Prepare that failed elsewhere; what cannot be written is released at the next start."""
         for gpu in gpus:
             if claim in gpu.record.holds:
                 with contextlib.suppress(AgentError):
                     gpu.journal.append(records.release(claim))
 
     def release_incomplete(self) -> None:
-        """Claims that were never answered for: some devices were held, then the agent died. At the start only."""
+        """Release claims of which only some devices are held: the agent ended within Prepare. At the start only."""
         for claim, holds in self.held().items():
             if len(holds) < holds[0].devices:
                 self.release(claim, self._gpus.values())
 
-    def let_go(self, gpu: ManagedGpu, claim: str) -> None:
-        """Raises Busy while a process of the claim lives on the GPU."""
+    def unprepare_device(self, gpu: ManagedGpu, claim: str) -> None:
+        """Release a claim's share; its instance stays, idle. Raises Busy while a process of the claim uses the GPU."""
         hold = gpu.record.holds.get(claim)
         if hold is None:
             return
         try:
             pids = list(self._processes_of(gpu, hold))
         except Lost:
-            pids = []  # nothing runs on a GPU that is gone
+            pids = []  # nothing runs on a GPU that fell off the bus
         except NvmlError as e:
-            raise Busy(f"cannot tell whether {hold.name} still runs on GPU {gpu.uuid}: {e}") from e
+            raise Busy(f"cannot find out whether {hold.name} still runs on GPU {gpu.uuid}: {e}") from e
         if pids:
             raise Busy(f"{hold.name} still runs on GPU {gpu.uuid} as process {pids[0]}: try again when it has ended")
         gpu.journal.append(records.release(claim))
-        if hold.place is not None:
-            gpu.idle_since[hold.place] = gpu.clock()
+        if hold.placement is not None:
+            gpu.idle_since[hold.placement] = gpu.clock()
 
     def _processes_of(self, gpu: ManagedGpu, hold: Hold) -> Iterator[int]:
-        owned = None if hold.place is None else gpu.record.owned.get(hold.place)
+        owned = None if hold.placement is None else gpu.record.owned.get(hold.placement)
         for process in self._nvml.processes(gpu.uuid):
             match hold.share.backing:
                 case Backing.WHOLE:
                     yield process.pid
                 case Backing.MIG if owned is not None and process.gi == owned.gi:
                     yield process.pid
-                case Backing.SOFTWARE | Backing.DRIVER_LIMIT if self._claim_of(process.pid) == hold.claim:
+                case backing if backing in shared_gpu.SHARED and self._claim_of(process.pid) == hold.claim:
                     yield process.pid

@@ -1,50 +1,42 @@
-"""What a workload without a command runs: it takes its share of GPU memory and keeps it until told to stop.
+"""The program of a workload without a command: it allocates its share of GPU memory and holds it until SIGTERM.
 
-On simulated GPUs it registers with the simulated driver, on real ones it allocates through
-libcuda. Light on purpose: it is on the way from a submission to a running workload.
+On simulated GPUs it registers with the simulated driver, on real ones it allocates through libcuda. It imports
+little: its start is a part of a workload's.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nodeagent.contract import environment
+from nodeagent.contract import environment, limits_file
+from nodeagent.contract.units import MIB
 
-_MIB = 1 << 20
-_CHUNK = 64 * _MIB
+_CHUNK = 64 * MIB
 _CUDA_SUCCESS = 0
 
 
 class NoGpu(Exception):
-    """There is nothing to hold. The text says what is missing."""
+    """There is no GPU to allocate on. The text says what is missing."""
 
 
 def hold_simulated(variables: Mapping[str, str]) -> dict[str, int]:
-    """Take what is allowed of each visible simulated device; MiB by UUID."""
+    """Allocate what the limits allow of each visible simulated device; MiB by UUID."""
     from nodeagent.simulated_nvml import processes
     from nodeagent.simulated_nvml.state import StateFile
 
-    limits = _limits(variables)
+    file = variables.get(environment.LIMITS, "")
+    limits = limits_file.read(Path(file)) if file else {}
     state = StateFile(Path(variables[environment.SIMULATED]))
     claim = variables.get(environment.CLAIM, "")
     held = {}
     for uuid in filter(None, variables.get(environment.VISIBLE_DEVICES, "").split(",")):
         held[uuid] = processes.hold(state, uuid, limits.get(uuid), claim=claim)
     return held
-
-
-def _limits(variables: Mapping[str, str]) -> dict[str, int]:
-    path = variables.get(environment.LIMITS, "")
-    if not path:
-        return {}
-    devices = json.loads(Path(path).read_text(encoding="utf-8"))["devices"]
-    return {uuid: device["memory_mib"] for uuid, device in devices.items()}
 
 
 def hold_real() -> dict[str, int]:
@@ -64,15 +56,15 @@ def _fill(cuda: ctypes.CDLL, index: int) -> int:
     if cuda.cuDeviceGet(ctypes.byref(device), index) != _CUDA_SUCCESS:
         raise NoGpu(f"the CUDA driver does not give device {index}")
     if cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device) != _CUDA_SUCCESS:
-        raise NoGpu(f"the CUDA driver makes no context on device {index}")
+        raise NoGpu(f"the CUDA driver creates no context on device {index}")
     chunks = 0
     while cuda.cuMemAlloc_v2(ctypes.byref(pointer), ctypes.c_size_t(_CHUNK)) == _CUDA_SUCCESS:
         chunks += 1
-    return chunks * _CHUNK // _MIB
+    return chunks * _CHUNK // MIB
 
 
 def main() -> int:
-    """Hold, say so in one line, wait for SIGTERM or SIGINT."""
+    """Allocate, print a line per device, wait for SIGTERM or SIGINT."""
     stop = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
     try:

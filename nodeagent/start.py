@@ -11,13 +11,13 @@ from pathlib import Path
 
 from nodeagent.agent import Agent
 from nodeagent.contract import environment
-from nodeagent.gpu.deadlines import Patience
-from nodeagent.gpu.events import Observer
+from nodeagent.gpu.deadlines import Deadlines
+from nodeagent.gpu.events import EventObserver
 from nodeagent.nvml import Nvml
 from nodeagent.shares import process_owner
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.time_slices import Compute
+from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import libraries
 
 
@@ -26,30 +26,30 @@ def open_agent(
     state_dir: Path,
     *,
     simulated: Path | None = None,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[EventObserver] = (),
     host_processes: bool = False,
-    compute: Compute = Compute.EVEN,
+    compute: ComputePolicy = ComputePolicy.EVEN,
     host_root: Path = Path("/"),
-    patience: Patience | None = None,
+    deadlines: Deadlines | None = None,
 ) -> Agent:
-    """The agent of `node`, settled and ready.
+    """The agent of `node`, its GPUs recovered.
 
     simulated  state file of a simulated machine (nodeagent.simulated_nvml.spec.create makes one);
                None: the real driver, or LibraryMissing where there is none
-    observers  are told of everything that happens (nodeagent.upkeep.logs and nodeagent.upkeep.metrics have one each)
-    host_processes  claims run as processes of this host: on real GPUs the agent itself bounds their software shares
+    observers  are called with every event (nodeagent.upkeep.logs and nodeagent.upkeep.metrics have one each)
+    host_processes  claims run as processes of this host: on real GPUs the agent itself limits their software shares
     compute         how the time of real GPUs is divided between host processes
     host_root       in a container: where the host's / is mounted, whose driver it is
-    patience        how long to wait for the driver
+    deadlines        how long to wait for the driver
 
     Raises Busy where the driver does not even open, and what Agent raises.
     """
-    patience = patience or Patience()
+    deadlines = deadlines or Deadlines()
     if simulated is None:
-        ours = functools.partial(libraries.ours, gated=compute is not Compute.EVEN)
+        ours = functools.partial(libraries.ours, gated=compute is not ComputePolicy.EVEN)
         shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
         loaded = None if host_root == Path("/") else ctypes.CDLL(str(libraries.nvml_of_host(host_root)))
-        nvml = patience.in_time(functools.partial(Nvml, loaded), patience.turn_s)
+        nvml = deadlines.run(functools.partial(Nvml, loaded), deadlines.change_s)
         limits = DriverLimits(nvml, process_owner.claim_of, host_processes=host_processes)
         return Agent(
             nvml,
@@ -58,13 +58,13 @@ def open_agent(
             observers=observers,
             host_shares=shares,
             driver_limits=limits,
-            patience=patience,
+            deadlines=deadlines,
         )
     from nodeagent.simulated_nvml.library import SimulatedNvml
 
     library = SimulatedNvml(simulated)
     settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
-    nvml = patience.in_time(functools.partial(Nvml, library), patience.turn_s)
+    nvml = deadlines.run(functools.partial(Nvml, library), deadlines.change_s)
     limits = DriverLimits(nvml, process_owner.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
     return Agent(
         nvml,
@@ -74,7 +74,7 @@ def open_agent(
         settings=settings,
         observers=observers,
         driver_limits=limits,
-        patience=patience,
+        deadlines=deadlines,
     )
 
 

@@ -1,7 +1,7 @@
 """Defragmentation as a proposal: the fewest moves that open places for large shares. Nothing is carried out here.
 
 Places for the largest shares are sought first, then for smaller ones: all that are free already are
-set aside, then moves (packing/moving.py) open one more at a time, until the budget is used up. So what
+reserved, then moves (sequential/moving.py) open one more at a time, until the budget is used up. So what
 a proposal opens it opens in addition to what was free. Work that may not be moved stays, and every
 moved claim has its new place in the same plan.
 """
@@ -15,15 +15,15 @@ from types import MappingProxyType
 from solver.model.demand import Demand, Grant, MigProfile, Request, WholeGpus
 from solver.model.plan import Certificate, Method, Plan
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
-from solver.quota.ledger import Ledger
-from solver.sequential.draft import Draft
-from solver.sequential.moving import Move, Moving
+from solver.sequential.moving import Moving
+from solver.sequential.workspace import Move, Workspace
 from solver.whatif import layouts
-from solver.working_copy.occupancy import Board, Cluster
+from solver.working_copy.copy import WorkingCopy
+from solver.working_copy.occupancy import WorkingCluster, WorkingGpu
 from solver.working_copy.steps import StepList
 
 NOBODY = "defragmentation/"
-"""Holds what is set aside; no project has such a name."""
+"""Holds what is reserved; no project has such a name."""
 WHOLE = "whole GPU"
 
 
@@ -59,76 +59,76 @@ def propose(snapshot: Snapshot, moves: int, target: Demand | None = None, policy
     """At most so many moves. target: the share to open places for; None: every kind there is, the largest first."""
     policy = replace(policy or Policy(), evictions=moves)
     imagined = replace(snapshot, pending=(), projects=(*snapshot.projects, ProjectQueue(NOBODY, Quota(quota=-1.0))))
-    draft = Draft(imagined, policy, Ledger(imagined))
-    before = _room(draft.cluster)
+    workspace = Workspace(imagined, policy, WorkingCopy(imagined))
+    before = _room(workspace.cluster)
     steps, found = StepList(), list[Move]()
-    for demand in (target,) if target else _targets(draft.cluster):
-        _open(draft, demand, moves, found, steps)
+    for demand in (target,) if target else _targets(workspace.cluster):
+        _open(workspace, demand, moves, found, steps)
     plan = Plan(tuple(steps.steps), steps.after, MappingProxyType({}), _certificate(steps))
     old, new = layouts(snapshot, Plan()), layouts(snapshot, plan)
-    after = _room(draft.cluster)
+    after = _room(workspace.cluster)
     return Proposal(
-        moves=tuple(Relocation(m.request, draft.cluster.held[m.request.claim].grant, m.grant) for m in found),
+        moves=tuple(Relocation(m.request, workspace.cluster.held[m.request.claim].grant, m.grant) for m in found),
         plan=plan,
         room=MappingProxyType({name: (count, after[name]) for name, count in before.items()}),
         layouts=MappingProxyType({uuid: (old[uuid], new[uuid]) for uuid in old if old[uuid] != new[uuid]}),
     )
 
 
-def _targets(cluster: Cluster) -> list[Demand]:
+def _targets(cluster: WorkingCluster) -> list[Demand]:
     """Whole GPUs where there are some without MIG, then every plain profile, the larger part of a GPU first."""
-    tables = {board.table for board in cluster.boards.values() if board.table}
+    tables = {gpu.table for gpu in cluster.gpus.values() if gpu.table}
     parts: dict[str, float] = {}
     for table in tables:
         for profile in table.model.profiles:
             if profile.starts and not profile.variant:
                 parts[profile.name] = max(parts.get(profile.name, 0.0), profile.size / table.model.units)
-    plain = [WholeGpus()] if any(not board.gpu.mig for board in cluster.boards.values()) else []
+    plain = [WholeGpus()] if any(not gpu.reported.mig for gpu in cluster.gpus.values()) else []
     return [*plain, *(MigProfile(name) for name in sorted(parts, key=lambda name: (-parts[name], name)))]
 
 
-def _open(draft: Draft, demand: Demand, budget: int, found: list[Move], steps: StepList) -> None:
-    """Set aside what is free for the ask, then open one place after another."""
-    search, number = Moving(draft), 0
+def _open(workspace: Workspace, demand: Demand, budget: int, found: list[Move], steps: StepList) -> None:
+    """Reserve what is free for the demand, then open one place after another."""
+    search, number = Moving(workspace), 0
     while len(found) <= budget:
-        wish = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
+        request = Request(f"{NOBODY}{demand}-{number}", str(demand), NOBODY, demand)
         number += 1
-        if seats := draft.free(wish, draft.everywhere):
-            draft.cluster.take(wish, seats)
+        if candidates := workspace.free(request, workspace.everywhere):
+            workspace.cluster.take(request, candidates)
             continue
-        opened = search.open(wish, draft.everywhere, budget - len(found))
+        opened = search.open(request, workspace.everywhere, budget - len(found))
         if opened is None:
             return
         moves = opened[2]
         for move in moves:
             steps.evict(move.request.claim, "", f"moved to node {move.grant.node} to join free room")
         for move in moves:
-            steps.assign(move.request.claim, move.grant, move.seats, tuple(m.request.claim for m in moves))
+            steps.assign(move.request.claim, move.grant, move.candidates, tuple(m.request.claim for m in moves))
         found += moves
 
 
-def _room(cluster: Cluster) -> dict[str, int]:
+def _room(cluster: WorkingCluster) -> dict[str, int]:
     """How many of each share fit, each kind counted as if it were the only one."""
-    boards = [board for board in cluster.boards.values() if board.host.node.ready and not board.gpu.fenced]
+    gpus = [gpu for gpu in cluster.gpus.values() if gpu.node.reported.ready and not gpu.reported.fenced]
     room: dict[str, int] = {}
-    for board in boards:
-        for name, count in _fitting(board, cluster):
+    for gpu in gpus:
+        for name, count in _fitting(gpu, cluster):
             room[name] = room.get(name, 0) + count
     return room
 
 
-def _fitting(board: Board, cluster: Cluster) -> Iterable[tuple[str, int]]:
-    stay = [o for o in board.occupants if o.claim not in cluster.leaving and not (o.claim or "").startswith(NOBODY)]
-    if board.table is None:
-        if not board.gpu.mig:
+def _fitting(gpu: WorkingGpu, cluster: WorkingCluster) -> Iterable[tuple[str, int]]:
+    stay = [o for o in gpu.occupants if o.claim not in cluster.leaving and not (o.claim or "").startswith(NOBODY)]
+    if gpu.table is None:
+        if not gpu.reported.mig:
             yield WHOLE, int(not stay)
         return
-    for name, slots in board.table.by_profile.items():
+    for name, slots in gpu.table.by_profile.items():
         mask, names, count = 0, tuple(o.profile for o in stay if o.profile), 0
         for occupant in stay:
             mask |= occupant.mask
         for slot in sorted(slots, key=lambda s: s.start):
-            if not slot.mask & mask and board.table.beside((*names, name)):
+            if not slot.mask & mask and gpu.table.beside((*names, name)):
                 mask, names, count = mask | slot.mask, (*names, name), count + 1
         yield name, count
 

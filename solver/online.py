@@ -1,12 +1,12 @@
-"""Decisions one event at a time, on a cluster that is kept: what a decision costs does not grow with the cluster.
+"""Decisions one event at a time, on one working cluster: what a decision costs does not grow with the cluster.
 
     online = Online(snapshot)
     decision = online.decide(request)      the best place that is free now, None where there is none
     online.apply(decision, now)            it is given out; decision.steps says what to do on the GPU
     online.release(claim)                  the holder has gone; its MIG instances stay behind, idle
 
-Places and their scores are those of the planner that serves requests in turn: both ask
-`packing.places`. Quotas, turns and evictions are the planner's (`solver.planner.plan`).
+Candidates and their scores are those of the planner that serves one request after another: both use
+`working_copy.free_candidates`. Quotas, order and evictions are the planner's (`solver.planner.plan`).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Step
 from solver.model.snapshot import Policy, Snapshot
-from solver.working_copy.free_places import Places
+from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain
-from solver.working_copy.occupancy import Cluster, Seat
+from solver.working_copy.occupancy import Candidate, WorkingCluster
 from solver.working_copy.steps import StepList
 
 MOST_CHANGES = 100_000
 
 
-class Stale(Exception):
+class StaleDecision(Exception):
     """The cluster has changed since the decision was made: decide again."""
 
 
@@ -33,45 +33,45 @@ class Decision:
     """A place for a request, as long as nothing else happens (`at`: how many events had happened)."""
 
     request: Request
-    seats: tuple[Seat, ...]
+    candidates: tuple[Candidate, ...]
     at: int
 
     @property
     def grant(self) -> Grant:
-        return Grant(self.seats[0].board.gpu.node, tuple(seat.share for seat in self.seats))
+        return Grant(self.candidates[0].gpu.reported.node, tuple(candidate.share for candidate in self.candidates))
 
     @property
     def operations(self) -> int:
         """MIG instances to create and to destroy."""
-        return sum(seat.creates + len(seat.destroys) for seat in self.seats)
+        return sum(candidate.creates + len(candidate.destroys) for candidate in self.candidates)
 
     @property
     def steps(self) -> list[Step]:
         """What to do, in order: idle instances in the way destroyed, the instance created, the claim assigned."""
         steps = StepList()
-        steps.assign(self.request.claim, self.grant, self.seats, ())
+        steps.assign(self.request.claim, self.grant, self.candidates, ())
         return steps.steps
 
 
 class Online:
-    """A cluster in the middle of its day, from what the snapshot's holders have on; pending requests are ignored."""
+    """A cluster that begins with the snapshot's holders and changes by events; pending requests are ignored."""
 
     def __init__(self, snapshot: Snapshot, policy: Policy | None = None) -> None:
-        self.cluster = Cluster(snapshot)
-        self._places = Places(self.cluster, policy or Policy())
-        self._everywhere = Domain((), tuple(self.cluster.hosts.values()))
+        self.cluster = WorkingCluster(snapshot)
+        self._places = FreeCandidates(self.cluster, policy or Policy())
+        self._everywhere = Domain((), tuple(self.cluster.nodes.values()))
         self._events = 0
 
     def decide(self, request: Request) -> Decision | None:
         """The best place that is free now for every device of the request. Nothing changes."""
-        seats = self._places.best(request, self._everywhere)
-        return Decision(request, tuple(seats), self._events) if seats else None
+        candidates = self._places.best(request, self._everywhere)
+        return Decision(request, tuple(candidates), self._events) if candidates else None
 
     def apply(self, decision: Decision, now: float = 0.0) -> Grant:
-        """Give the place out. Raises Stale when anything happened since the decision."""
+        """Give the place out. Raises StaleDecision when anything happened since the decision."""
         if decision.at != self._events:
-            raise Stale(f"a place for {decision.request.claim} was decided on before the cluster changed")
-        grant = self.cluster.take(decision.request, decision.seats)
+            raise StaleDecision(f"a place for {decision.request.claim} was decided on before the cluster changed")
+        grant = self.cluster.take(decision.request, decision.candidates)
         self.cluster.hold(Holding(decision.request, grant, now))
         self._happened()
         return grant

@@ -20,10 +20,11 @@ from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.jobs import Job
-from solver.quota.ledger import Ledger
 from solver.quota.queueing import Line, refusal
 from solver.sequential.draft import Draft
 from solver.sequential.explain import Explainer
+from solver.sequential.workspace import Workspace
+from solver.working_copy.copy import WorkingCopy
 from solver.working_copy.steps import StepList
 
 MANY = 256
@@ -44,46 +45,48 @@ def plan(snapshot: Snapshot, policy: Policy | None = None, solver: BatchSolver |
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
     """One job after another, in the order of the queues."""
-    ledger = Ledger(snapshot)
-    draft = Draft(snapshot, policy, ledger)
-    line = Line(snapshot, ledger)
+    workspace = Workspace(snapshot, policy, WorkingCopy(snapshot))
+    draft = Draft(snapshot, workspace)
+    line = Line(snapshot, workspace.ledger)
     for job in line.nominated():
         if draft.redeem(job):
             line.leave(job)
     for job in line:
         if not draft.serve(job):
-            draft.keep(job)
-    draft.set_aside()
-    return _assemble(snapshot, draft, line.refused)
+            draft.note_unplaced(job)
+    draft.reserve_for_waiting()
+    return _assemble(snapshot, workspace, draft, line.refused)
 
 
-def _assemble(snapshot: Snapshot, draft: Draft, refused: Mapping[str, Unplaced]) -> Plan:
+def _assemble(snapshot: Snapshot, workspace: Workspace, draft: Draft, refused: Mapping[str, Unplaced]) -> Plan:
     steps = StepList()
-    for found in draft.found.values():
+    for found in workspace.planned.values():
         for victim, why in found.evicts.items():
             steps.evict(victim, found.request.claim, why)
         waits_for = tuple(sorted(found.waits_for))
-        steps.clear(found.window.seats, waits_for)
+        steps.clear(found.opening.candidates, waits_for)
         for move in found.moves:
-            steps.assign(move.request.claim, move.grant, move.seats, tuple(found.evicts))
-        steps.assign(found.request.claim, found.grant, found.window.seats, waits_for)
-    explainer = Explainer(snapshot, draft)
-    outcomes = {r.claim: _outcome(draft, explainer, refused, r) for r in snapshot.pending}
-    certificate = _certificate(snapshot, draft, explainer, steps)
+            steps.assign(move.request.claim, move.grant, move.candidates, tuple(found.evicts))
+        steps.assign(found.request.claim, found.grant, found.opening.candidates, waits_for)
+    explainer = Explainer(snapshot, workspace)
+    outcomes = {r.claim: _outcome(workspace, draft, explainer, refused, r) for r in snapshot.pending}
+    certificate = _certificate(snapshot, workspace, explainer, steps)
     return Plan(tuple(steps.steps), steps.after, MappingProxyType(outcomes), certificate)
 
 
-def _outcome(draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced], request: Request) -> Outcome:
-    if found := draft.found.get(request.claim):
+def _outcome(
+    workspace: Workspace, draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced], request: Request
+) -> Outcome:
+    if found := workspace.planned.get(request.claim):
         return Placed(found.grant, tuple(sorted(found.waits_for)), rounding(request.demand, found.grant.devices[0]))
     if request.claim in refused:
         return refused[request.claim]
-    if gpus := draft.beyond_quota.get(request.claim):
-        barred = refusal(Job((request,)), draft.ledger, gpus)
+    if gpus := workspace.beyond_quota.get(request.claim):
+        barred = refusal(Job((request,)), workspace.ledger, gpus)
         if barred:
             return barred
-    if window := draft.kept.get(request.claim):
-        return explainer.kept(request, window)
+    if opening := draft.reserved.get(request.claim):
+        return explainer.reserved(request, opening)
     reason = explainer.explain(request)
     if reason.code not in (Code.NO_FREE_GPU, Code.NO_LEGAL_START, Code.BEHIND_OTHERS):
         return reason
@@ -94,10 +97,10 @@ def _outcome(draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced]
     return Unplaced(Code.GANG_DOES_NOT_FIT, text, reason.blockers)
 
 
-def _certificate(snapshot: Snapshot, draft: Draft, explainer: Explainer, steps: StepList) -> Certificate:
+def _certificate(snapshot: Snapshot, workspace: Workspace, explainer: Explainer, steps: StepList) -> Certificate:
     """Ensures that no plan admits more than `bound`: what is left out and could stand alone counts as admitted."""
-    value = sum(weight(snapshot, found.request, draft.policy) for found in draft.found.values())
-    missed = [r for r in snapshot.pending if r.claim not in draft.found and explainer.was_free(r)]
-    bound = value + sum(weight(snapshot, request, draft.policy) for request in missed)
+    value = sum(weight(snapshot, found.request, workspace.policy) for found in workspace.planned.values())
+    missed = [r for r in snapshot.pending if r.claim not in workspace.planned and explainer.was_free(r)]
+    bound = value + sum(weight(snapshot, request, workspace.policy) for request in missed)
     method = Method.ONLINE if len(snapshot.pending) == 1 else Method.GREEDY
     return Certificate(method, value, bound, steps.operations, 0)

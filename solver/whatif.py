@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
+from solver.model.cluster import Gpu, Node
 from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import GpuModel
+from solver.model.occupation import occupants, occupied, vacated
 from solver.model.plan import Assign, Destroy, Evict, Outcome, Plan
 from solver.model.snapshot import Policy, Snapshot
 from solver.planner import plan
 
 
 @dataclass(frozen=True, slots=True)
-class Edits:
-    """What is imagined: requests and nodes more, nodes less."""
+class SnapshotEdits:
+    """What differs from the snapshot: requests, nodes, GPUs and models added; names of nodes taken away (`lost`)."""
 
     requests: tuple[Request, ...] = ()
     nodes: tuple[Node, ...] = ()
@@ -51,16 +52,16 @@ class Difference:
     layouts: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
-def edited(snapshot: Snapshot, edits: Edits) -> Snapshot:
+def edited(snapshot: Snapshot, edits: SnapshotEdits) -> Snapshot:
     """The snapshot with the edits carried out."""
     stay = tuple(holding for holding in snapshot.held if holding.grant.node not in edits.lost)
-    homeless = tuple(holding.request for holding in snapshot.held if holding.grant.node in edits.lost)
+    displaced = tuple(holding.request for holding in snapshot.held if holding.grant.node in edits.lost)
     return replace(
         snapshot,
         nodes=(*(node for node in snapshot.nodes if node.name not in edits.lost), *edits.nodes),
         gpus=(*(gpu for gpu in snapshot.gpus if gpu.node not in edits.lost), *edits.gpus),
         models=MappingProxyType({**snapshot.models, **{model.id: model for model in edits.models}}),
-        pending=(*snapshot.pending, *homeless, *edits.requests),
+        pending=(*snapshot.pending, *displaced, *edits.requests),
         held=stay,
     )
 
@@ -70,7 +71,7 @@ Planner = Callable[[Snapshot, Policy | None], Plan]
 
 def compare(
     snapshot: Snapshot,
-    edits: Edits,
+    edits: SnapshotEdits,
     policy: Policy | None = None,
     other: Policy | None = None,
     planner: Planner = plan,
@@ -116,7 +117,7 @@ def layouts(snapshot: Snapshot, decided: Plan) -> dict[str, tuple[str, ...]]:
     gpus = {gpu.uuid: gpu for gpu in snapshot.gpus}
     for step in decided.steps:
         if isinstance(step, Evict):
-            gpus = {uuid: _without(gpu, step.claim) for uuid, gpu in gpus.items()}
+            gpus = {uuid: vacated(gpu, step.claim) for uuid, gpu in gpus.items()}
         elif isinstance(step, Destroy):
             gpus[step.gpu] = _destroyed(gpus[step.gpu], step)
         elif isinstance(step, Assign):
@@ -125,25 +126,16 @@ def layouts(snapshot: Snapshot, decided: Plan) -> dict[str, tuple[str, ...]]:
     return {uuid: _texts(gpu, names) for uuid, gpu in gpus.items()}
 
 
-def _without(gpu: Gpu, claim: str) -> Gpu:
-    idle = tuple(replace(i, state=InstanceState.IDLE, claim=None) if i.claim == claim else i for i in gpu.instances)
-    parts = tuple(part for part in gpu.parts if part.claim != claim)
-    return replace(gpu, instances=idle, parts=parts, held_by=None if gpu.held_by == claim else gpu.held_by)
-
-
 def _destroyed(gpu: Gpu, step: Destroy) -> Gpu:
     left = tuple(i for i in gpu.instances if (i.profile, i.start) != (step.profile, step.start))
     return replace(gpu, instances=left)
 
 
 def _given(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
-    if share.backing is Backing.WHOLE:
-        return replace(gpu, held_by=claim)
-    if share.profile is None or share.start is None:
-        return replace(gpu, parts=(*gpu.parts, SharedPart(claim, share.portion, share.memory_mib, share.backing)))
-    mine = Instance(share.profile, share.start, share.size, InstanceState.BUSY, claim)
-    others = tuple(i for i in gpu.instances if not i.mask & mine.mask)
-    return replace(gpu, instances=(*others, mine))
+    """The GPU with the share on it. Those that stood there are on their way out and have left by then."""
+    for other in occupants(gpu, share):
+        gpu = vacated(gpu, other)
+    return occupied(gpu, claim, share)
 
 
 def _texts(gpu: Gpu, names: Mapping[str, str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import msgspec
 from migctl import objects
 from migctl.backends.protocol import Invalid
 from migctl.objects import Meta, T
+from nodeagent.contract import merge_patch
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -61,19 +62,7 @@ def decoded(text: bytes, kind: type[T]) -> T:
 
 def difference(before: objects.Object, after: objects.Object) -> dict[str, Any]:
     """The patch that makes `before` equal to `after`, map entries that went away included."""
-    return _difference(_json(before), _json(after))
-
-
-def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    patch: dict[str, Any] = {key: None for key in before if key not in after}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            if nested := _difference(old, value):
-                patch[key] = nested
-        elif key not in before or old != value:
-            patch[key] = value
-    return patch
+    return merge_patch.difference(_json(before), _json(after))
 
 
 def plain(changes: Mapping[str, Any]) -> dict[str, Any]:

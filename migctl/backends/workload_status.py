@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
 from migctl.objects import Claim, Phase, Workload, WorkloadStatus, WorkloadType
 
 
@@ -29,6 +33,13 @@ def summary(workload: Workload, claims: list[Claim]) -> WorkloadStatus:
         or workload.status.started,
         finished=workload.status.finished,
     )
+
+
+def with_claims_reason(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatus:
+    """The status with the reason of a claim that does not run: an image that cannot be pulled, and the like."""
+    stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
+    why = next(stuck, None)
+    return status if why is None else replace(status, reason=why.reason, message=why.message)
 
 
 def _phase(

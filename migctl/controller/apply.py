@@ -17,8 +17,8 @@ from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe
 from migctl.objects import Claim, StepState, to_builtins
-from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare, Grant
+from solver.model.occupation import conflict, occupied
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Snapshot
 
@@ -149,26 +149,12 @@ class Room:
         """Why the grant cannot be given, "" where it can."""
         if grant.node not in self._ready:
             return f"node {grant.node} is not ready"
-        return next((why for share in grant.devices if (why := _conflict(self._gpus.get(share.gpu), share))), "")
+        return next((why for share in grant.devices if (why := self._conflict(share))), "")
+
+    def _conflict(self, share: DeviceShare) -> str:
+        gpu = self._gpus.get(share.gpu)
+        return f"GPU {share.gpu} is gone" if gpu is None else conflict(gpu, share)
 
     def occupy(self, claim: str, grant: Grant) -> None:
         for share in grant.devices:
-            self._gpus[share.gpu] = observe.occupy(self._gpus[share.gpu], claim, share)
-
-
-def _conflict(gpu: Gpu | None, share: DeviceShare) -> str:
-    if gpu is None:
-        return f"GPU {share.gpu} is gone"
-    if gpu.fenced:
-        return f"GPU {gpu.uuid} is fenced: {gpu.fenced}"
-    if gpu.held_by:
-        return f"GPU {gpu.uuid} is held whole"
-    if share.backing is Backing.MIG:
-        assert share.start is not None
-        mask = ((1 << share.size) - 1) << share.start
-        blocked = any(i.mask & mask and i.state is not InstanceState.IDLE for i in gpu.instances)
-        return f"units {share.start} to {share.start + share.size - 1} of {gpu.uuid} are taken" if blocked else ""
-    if share.backing is Backing.WHOLE:
-        return f"GPU {gpu.uuid} is shared" if gpu.parts or gpu.instances else ""
-    used = sum(part.memory_mib for part in gpu.parts)
-    return f"GPU {gpu.uuid} has no {share.memory_mib} MiB left" if used + share.memory_mib > gpu.memory_mib else ""
+            self._gpus[share.gpu] = occupied(self._gpus[share.gpu], claim, share)

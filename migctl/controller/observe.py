@@ -18,9 +18,10 @@ from migctl.controller import queues
 from migctl.objects import Claim, Department, GpuNode, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
-from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
+from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request
 from solver.model.geometry import GpuModel
+from solver.model.occupation import occupants, occupied
 from solver.model.snapshot import Snapshot
 
 EPOCH = datetime.fromtimestamp(0, UTC)
@@ -132,24 +133,8 @@ def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
 
 def _laid_over(gpu: Gpu, shares: Laid) -> Gpu:
     for claim, share in shares:
-        gpu = occupy(gpu, claim, share)
+        gpu = occupied(gpu, claim, share)
     return gpu
-
-
-def occupy(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
-    """The GPU with the claim's share laid over what the agent reported."""
-    if share.backing is Backing.WHOLE:
-        return replace(gpu, held_by=claim)
-    if share.backing is Backing.MIG:
-        assert share.profile is not None
-        assert share.start is not None
-        mine = Instance(share.profile, share.start, share.size, InstanceState.BUSY, claim)
-        others = [
-            i for i in gpu.instances if not (i.mask & mine.mask and i.state is InstanceState.IDLE) and i.claim != claim
-        ]
-        return replace(gpu, instances=tuple(sorted((*others, mine), key=lambda i: i.start)))
-    part = SharedPart(claim, share.portion, share.memory_mib, share.backing)
-    return replace(gpu, parts=(*(p for p in gpu.parts if p.claim != claim), part))
 
 
 def request(claim: Claim, nomination: Grant | None = None) -> Request:
@@ -194,16 +179,6 @@ class Nominations:
     @cached_property
     def _staying(self) -> set[str]:
         return {holding.request.claim for holding in self._held if not holding.releasing}
-
-
-def occupants(gpu: Gpu, share: DeviceShare) -> tuple[str, ...]:
-    """Claims that stand where `share` would stand (for a share without MIG: the GPU's holder only)."""
-    if share.backing is Backing.MIG:
-        assert share.start is not None
-        mask = ((1 << share.size) - 1) << share.start
-        return tuple(i.claim for i in gpu.instances if i.claim and i.mask & mask)
-    whole = (gpu.held_by,) if gpu.held_by else ()
-    return (*whole, *(part.claim for part in gpu.parts)) if share.backing is Backing.WHOLE else whole
 
 
 def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:

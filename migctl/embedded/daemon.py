@@ -106,7 +106,7 @@ def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> Non
     metrics = Metrics()
     agent = hardware.open_hardware(home, simulate, (logs.observer, metrics.observer))
     metrics.attach(agent)
-    with hardware.looked_after(agent, os.environ):
+    with hardware.upkeep_running(agent, os.environ):
         Up.here().write(home)
         try:
             asyncio.run(up.serve(home, agent, ready, metrics.text))

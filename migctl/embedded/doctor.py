@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from migctl.embedded.home import Home
 from nodeagent.doctor.doctor import examine
-from nodeagent.doctor.findings import Level, Machine
+from nodeagent.doctor.findings import ExaminedMachine, Level
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml.library import SimulatedNvml
 
@@ -16,7 +16,7 @@ ERROR = str(Level.ERROR)
 def findings(home: Home) -> list[dict[str, str]]:
     """Check, level, text and fix of each finding, on the GPUs that `migctl up` would serve."""
     if home.simulated.exists():
-        machine = Machine(lambda: Nvml(SimulatedNvml(home.simulated)), home.agent, simulated=True)
+        machine = ExaminedMachine(lambda: Nvml(SimulatedNvml(home.simulated)), home.agent, simulated=True)
     else:
-        machine = Machine(Nvml, home.agent)
+        machine = ExaminedMachine(Nvml, home.agent)
     return [{**asdict(finding), "level": str(finding.level)} for finding in examine(machine)]

@@ -1,6 +1,6 @@
-"""MIG mode as an admin wants it: the node's wish carried to the agent, the agent's answer back.
+"""MIG mode of this machine: its node object's desired mode carried to the agent, the result written to its status.
 
-A wish that is not fulfilled yet is tried again (nodeagent/gpu/mode_switch.py).
+The rule is nodeagent/node_status/dynamic_mig.py's.
 """
 
 from __future__ import annotations
@@ -9,61 +9,57 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-import structlog
-
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane
 from migctl.objects import DynamicMig, GpuNode, to_builtins
 from nodeagent.gpu.mig_mode import Outcome
-from nodeagent.gpu.mode_switch import ModeSwitch, carry_out
+from nodeagent.node_status.dynamic_mig import ModeStatus, ModeSwitch, is_done, reconcile
 
-AGAIN_S = 5.0
-
-log = structlog.get_logger()
+RETRY_S = 5.0
 
 
-class NamedSwitch(ModeSwitch, Protocol):
-    """The agent of a node."""
+class NodeModeSwitch(ModeSwitch, Protocol):
+    """The GPUs of a node."""
 
     node: str
 
 
 class DynamicMigSwitch:
-    """Brings this machine's MIG mode to what its node object wishes. `report` publishes what came of it."""
+    """Brings this machine's MIG mode to the desired one of its node object. `report` publishes the node's report."""
 
     def __init__(
-        self, control_plane: ControlPlane, mirror: Mirror, agent: NamedSwitch, report: Callable[[], Awaitable[None]]
+        self, control_plane: ControlPlane, mirror: Mirror, gpus: NodeModeSwitch, report: Callable[[], Awaitable[None]]
     ) -> None:
         self._control_plane = control_plane
         self._mirror = mirror
-        self._agent = agent
+        self._gpus = gpus
         self._report = report
 
     async def run(self) -> None:
-        """Follow the wish until cancelled."""
+        """Follow the desired mode until cancelled."""
         seen = -1
         while True:
-            node = self._mirror.get(GpuNode, self._agent.node)
+            node = self._mirror.get(GpuNode, self._gpus.node)
             unfinished = node is not None and await self.step(node)
-            seen = await self._mirror.wait(seen, timeout=AGAIN_S if unfinished else None)
+            seen = await self._mirror.wait(seen, timeout=RETRY_S if unfinished else None)
 
     async def step(self, node: GpuNode) -> bool:
-        """Carry the wish one step on; whether it has to be tried again."""
-        wanted, answer = node.spec.dynamic_mig, node.status.dynamic_mig
-        if wanted is None:
-            if answer is not None:
-                await self._write(node, None)
+        """One step towards the desired mode; whether it has to be tried again."""
+        desired, status = node.spec.dynamic_mig, _decoded(node.status.dynamic_mig)
+        if is_done(desired, status):
             return False
-        if answer is not None and (answer.wanted, answer.outcome) == (wanted, Outcome.DONE):
-            return False
-        came = await asyncio.to_thread(carry_out, self._agent, wanted)
-        fresh = DynamicMig(wanted=wanted, outcome=came.outcome, message=came.message)
-        if fresh != answer:
-            log.info("switched MIG mode", on=wanted, outcome=fresh.outcome, reason=fresh.message)
-            await self._report()
-            await self._write(node, fresh)
-        return fresh.outcome != Outcome.DONE
+        changed = await asyncio.to_thread(reconcile, self._gpus, desired, status)
+        if changed != status:
+            if changed is not None:
+                await self._report()
+            await self._write(node, changed)
+        return not is_done(desired, changed)
 
-    async def _write(self, node: GpuNode, answer: DynamicMig | None) -> None:
-        status = {"dynamicMig": None if answer is None else to_builtins(answer)}
-        await self._mirror.absorb(await self._control_plane.patch(node, {"status": status}))
+    async def _write(self, node: GpuNode, status: ModeStatus | None) -> None:
+        stored = None if status is None else DynamicMig(status.wanted, status.outcome, status.message)
+        changes = {"status": {"dynamicMig": None if stored is None else to_builtins(stored)}}
+        await self._mirror.absorb(await self._control_plane.patch(node, changes))
+
+
+def _decoded(stored: DynamicMig | None) -> ModeStatus | None:
+    return None if stored is None else ModeStatus(stored.wanted, Outcome(stored.outcome), stored.message)

@@ -13,16 +13,16 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Busy
-from nodeagent.gpu.events import Observer
+from nodeagent.gpu.events import EventObserver
 from nodeagent.journal.journal import DamagedJournal
 from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import LibraryMissing, NvmlError
-from nodeagent.shares.time_slices import Compute
+from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
 from nodeagent.start import open_agent
 from nodeagent.upkeep.upkeep import Upkeep
-from nodeagent.upkeep.watchdog import Policy
+from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 WATCHDOG = "MIGCTL_WATCHDOG"
 COMPUTE = "MIGCTL_COMPUTE"
@@ -31,10 +31,10 @@ P = TypeVar("P", bound=StrEnum)
 
 
 class NoGpus(ControlPlaneError):
-    """There is nothing to serve, or not what was asked for."""
+    """There are no GPUs to serve, or not those of `--simulate`."""
 
 
-def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer] = ()) -> Agent:
+def open_hardware(home: Home, simulate: str | None, observers: Sequence[EventObserver] = ()) -> Agent:
     """The agent over the GPUs that `simulate` describes, over those this home simulates already, or over real ones.
 
     Raises NoGpus.
@@ -51,7 +51,7 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
             simulated=simulated,
             observers=observers,
             host_processes=True,
-            compute=_policy(os.environ, COMPUTE, Compute.EVEN),
+            compute=_policy(os.environ, COMPUTE, ComputePolicy.EVEN),
         )
     except LibraryMissing as error:
         hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
@@ -68,9 +68,9 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[Observer
 
 
 @contextmanager
-def looked_after(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
-    """Watch the GPUs' health and the shares' limits; MIGCTL_WATCHDOG=stop also stops who oversteps. Raises NoGpus."""
-    upkeep = Upkeep(agent, policy=_policy(environ, WATCHDOG, Policy.REPORT))
+def upkeep_running(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
+    """Check the GPUs' health and the shares' limits; with MIGCTL_WATCHDOG=stop kill who oversteps. Raises NoGpus."""
+    upkeep = Upkeep(agent, policy=_policy(environ, WATCHDOG, WatchdogPolicy.REPORT))
     upkeep.start()
     try:
         yield

@@ -1,4 +1,7 @@
-"""This machine's node object: the agent's newest report, written whenever it differs."""
+"""This machine's node object: the agent's newest report, written whenever it differs.
+
+The rule is nodeagent/node_status/publication.py's.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.clock import Clock
 from migctl.objects import GpuNode, Meta
 from nodeagent.contract.allocation import NodeReport
+from nodeagent.node_status.publication import Publication, status_fields
 
 EVERY_S = 5.0
 
 
 class Reporter(Protocol):
+    """What is needed of the agent. The call blocks."""
+
     def report(self) -> NodeReport: ...
 
 
@@ -30,12 +36,12 @@ class NodePublisher:
         self._agent = agent
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._published: NodeReport | None = None
+        self._publication = Publication(heartbeat_s=None)
         self.first = asyncio.Event()
         """Set once a report has been published."""
 
     async def run(self) -> None:
-        """Publish now and then, for what changes without our doing, until cancelled."""
+        """Publish every EVERY_S seconds, for what others change, until cancelled."""
         while True:
             await self.publish()
             await asyncio.sleep(EVERY_S)
@@ -44,13 +50,13 @@ class NodePublisher:
         """Make the node object say what the agent sees now."""
         async with self._lock:
             report = await asyncio.to_thread(self._agent.report)
-            if report == self._published:
+            if not self._publication.is_due(report, now=0.0):
                 return
             node = await self._node(report.node)
-            status = replace(node.status, report=report, reported=self._clock(), ready=True)
+            status = replace(node.status, **status_fields(report, self._clock()))
             changes = difference(node, replace(node, status=status))
             await self._mirror.absorb(await self._control_plane.patch(node, changes))
-            self._published = report
+            self._publication.published(report, now=0.0)
             self.first.set()
 
     async def _node(self, name: str) -> GpuNode:

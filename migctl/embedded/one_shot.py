@@ -24,17 +24,16 @@ from typing import IO
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.hardware import NoGpus
-from nodeagent.nvml import Board, LibraryMissing, Nvml, NvmlError
-from nodeagent.shares.accounts import Books
+from nodeagent.contract.units import MIB
+from nodeagent.nvml import GpuInfo, LibraryMissing, Nvml, NvmlError
+from nodeagent.shares.accounts import ShareAccounts, correct
 from nodeagent.shares.host_shares import limit_of
 from nodeagent.shim import libraries, limits, placing, region
 from nodeagent.shim.libraries import MissingLibraries
-from nodeagent.shim.reconciling import by_host_pid, reconcile
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
 CORRECTS_EVERY_S = 5.0
-_MIB = 1 << 20
 
 
 class NoRoom(ControlPlaneError):
@@ -49,7 +48,7 @@ class Wanted:
     mib: int | None = None
     gpu: str | None = None
 
-    def of(self, board: Board) -> int:
+    def of(self, board: GpuInfo) -> int:
         return self.mib if self.mib is not None else int(round((self.portion or 0) * board.memory_mib, 6))
 
 
@@ -77,7 +76,7 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told
 
 @dataclass(frozen=True)
 class _Share:
-    board: Board
+    board: GpuInfo
     mib: int
     folder: Path
     lock: IO[str]
@@ -95,7 +94,10 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         share = DeviceShare(board.uuid, Backing.SOFTWARE, mib / board.memory_mib, mib)
         placing.place(
-            mine, [limit_of(share, board, Books(mine).context(board.uuid))], libraries.ours(), libraries.drivers()
+            mine,
+            [limit_of(share, board, ShareAccounts(mine).context(board.uuid))],
+            libraries.ours(),
+            libraries.drivers(),
         )
     try:
         yield _Share(board, mib, mine, lock)
@@ -105,9 +107,9 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[Board, int]:
+def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[GpuInfo, int]:
     """The GPU and what it gives, in MiB. `given`: to other runs, by GPU UUID."""
-    boards = [b for b in nvml.boards() if wanted.gpu in (None, str(b.index), b.uuid)]
+    boards = [b for b in nvml.gpus() if wanted.gpu in (None, str(b.index), b.uuid)]
     if not boards:
         raise NoGpus(
             f"this machine has no GPU {wanted.gpu}" if wanted.gpu else "this machine has no GPU", "nvidia-smi -L"
@@ -123,7 +125,7 @@ def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[Board
     return board, mib
 
 
-def _really_free(nvml: Nvml, board: Board) -> int:
+def _really_free(nvml: Nvml, board: GpuInfo) -> int:
     return board.memory_mib - nvml.readings(board.uuid).used_mib
 
 
@@ -135,7 +137,7 @@ def _given(folder: Path) -> dict[str, int]:
             shutil.rmtree(run_folder, ignore_errors=True)
             continue
         for gpu in limits.read(run_folder / "lib" / limits.FILE_NAME).gpus:
-            given[gpu.uuid] = given.get(gpu.uuid, 0) + gpu.memory // _MIB
+            given[gpu.uuid] = given.get(gpu.uuid, 0) + gpu.memory // MIB
     return given
 
 
@@ -178,13 +180,8 @@ def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _correct(nvml: Nvml, share: _Share) -> None:
     before = region.holders(placing.accounts(share.folder))
-    used = {process.pid: process.memory_mib * _MIB for process in nvml.processes(share.board.uuid)}
-    accounts = by_host_pid(region.holders(placing.accounts(share.folder)), share.board.uuid, used.keys())
-    known = by_host_pid(before, share.board.uuid, used.keys())
-    steady = {pid: account for pid, account in accounts.items() if known.get(pid) == account}
-    finding = reconcile(steady, {pid: used[pid] for pid in steady})
-    if finding.context is not None:
-        region.set_context(placing.accounts(share.folder), share.board.uuid, finding.context)
+    used = {process.pid: process.memory_mib * MIB for process in nvml.processes(share.board.uuid)}
+    correct(share.folder, share.board.uuid, used, before)
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -10,10 +10,10 @@ from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import Conflict
 from migctl.embedded.kubelet import logs
-from migctl.embedded.kubelet.processes import CLAIM_VARIABLE
 from migctl.embedded.kubelet.runner import Runner, environment
 from migctl.objects import Claim, Phase, Workload
 from nodeagent.contract.allocation import Allocation
+from nodeagent.contract.environment import CLAIM
 
 
 class EmbeddedRuntime:
@@ -51,7 +51,7 @@ class EmbeddedRuntime:
         )
         prepared = await asyncio.to_thread(self._runner.agent.prepare, allocation)
         return ExecEnvironment(
-            environment={**environment(workload, claim, prepared), CLAIM_VARIABLE: claim.meta.uid},
+            environment={**environment(workload, claim, prepared), CLAIM: claim.meta.uid},
             directory=workload.spec.directory or str(Path.home()),
         )
 

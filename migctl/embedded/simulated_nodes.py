@@ -1,7 +1,7 @@
-"""Several simulated nodes on one machine: one agent, whose GPUs are shown as those of several nodes.
+"""Several simulated nodes on one machine: one agent, whose GPUs are reported as those of several nodes.
 
 Only the simulation does this, so that a laptop shows what happens between nodes. Everything outside
-this module sees nodes as they would be; the agent sees one machine.
+this module sees several nodes; the agent sees one machine.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ NodeOf = Mapping[str, str]
 """The node's name by GPU UUID; empty where there is only the machine itself."""
 
 
-class NodeAgent(Protocol):
-    """What is shown as several nodes."""
+class MachineAgent(Protocol):
+    """The agent whose GPUs are reported as several nodes'."""
 
     node: str
 
@@ -38,14 +38,14 @@ def node_of(simulated: Path) -> NodeOf:
         return {}
     machine = StateFile(simulated).read()
     gpus = zip(machine["gpus"], spec.parse(machine["spec"]), strict=True)
-    return {board["uuid"]: gpu.node for board, gpu in gpus if gpu.node}
+    return {info["uuid"]: gpu.node for info, gpu in gpus if gpu.node}
 
 
 @dataclass(frozen=True)
 class AnyNodesAgent:
-    """Takes allocations of every node to the one agent there is."""
+    """Prepares allocations of every node at the one agent."""
 
-    agent: NodeAgent
+    agent: MachineAgent
 
     def prepare(self, allocation: Allocation) -> Prepared:
         return self.agent.prepare(replace(allocation, node=self.agent.node))
@@ -61,7 +61,7 @@ class AnyNodesAgent:
 class OneNode:
     """Reports the GPUs of one of the nodes, numbered from 0."""
 
-    agent: NodeAgent
+    agent: MachineAgent
     name: str
     node_of: NodeOf
 
@@ -80,7 +80,7 @@ class OneNode:
         )
 
 
-def reporters(agent: NodeAgent, nodes: NodeOf) -> Sequence[NodeAgent | OneNode]:
+def reporters(agent: MachineAgent, nodes: NodeOf) -> Sequence[MachineAgent | OneNode]:
     """One reporter per node: the agent itself where it is the only one."""
     names = dict.fromkeys(nodes.values())
     return [OneNode(agent, name, nodes) for name in names] or [agent]

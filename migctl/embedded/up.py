@@ -20,12 +20,12 @@ from migctl.backends.protocol import AlreadyExists, ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.clock import system_clock
 from migctl.controller.loop import Controller
+from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.embedded.dynamic_mig import DynamicMigSwitch
 from migctl.embedded.home import Home
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.embedded.node import NodePublisher
-from migctl.embedded.retention import keep_newest
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
@@ -37,8 +37,7 @@ log = structlog.get_logger()
 DEFAULT_PROJECT = "default"
 RESTART_S = 1.0
 FIRST_REPORTS_S = 10.0
-PLANS = 200
-EVENTS = 1000
+MAX_EVENTS = 1000
 
 
 async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> None:
@@ -73,12 +72,12 @@ async def _serve(
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
-        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent, report).run,
+        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent.gpus, report).run,
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, plan).run,
-        "plans": lambda: keep_newest(control_plane, PlacementPlan, PLANS),
-        "events": lambda: keep_newest(control_plane, Event, EVENTS),
+        "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
+        "events": Retention(control_plane, Event, MAX_EVENTS).run,
     }
     app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced, metrics=metrics)
     tasks = [asyncio.create_task(_supervise(name, part)) for name, part in parts.items()]

@@ -15,7 +15,7 @@ from solver.model.plan import Assign, Create, Destroy, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
 from solver.online import Online
 from solver.planner import plan
-from solver.working_copy.occupancy import Board
+from solver.working_copy.occupancy import WorkingGpu
 
 Planner = Callable[[Snapshot, Policy], Plan]
 
@@ -31,7 +31,7 @@ class Ours:
         if decision is None:
             return None
         grant = self._online.apply(decision, now)
-        creates = sum(seat.creates for seat in decision.seats)
+        creates = sum(candidate.creates for candidate in decision.candidates)
         return Admission(grant, creates, decision.operations - creates)
 
     def release(self, claim: str) -> None:
@@ -60,14 +60,16 @@ class OursMoving(Ours):
     def snapshot(self, request: Request, now: float) -> Snapshot:
         """What the planner is asked: the fleet as it is now and one request."""
         cluster = self._online.cluster
-        gpus = tuple(_with_idle(board) for board in cluster.boards.values())
+        gpus = tuple(_with_idle(gpu) for gpu in cluster.gpus.values())
         held = tuple(cluster.held.values())
-        nodes = tuple(replace(h.node, cpu_milli=h.cpu_milli, memory_mib=h.memory_mib) for h in cluster.hosts.values())
+        nodes = tuple(
+            replace(h.reported, cpu_milli=h.cpu_milli, memory_mib=h.memory_mib) for h in cluster.nodes.values()
+        )
         return replace(self._fleet.snapshot, nodes=nodes, gpus=gpus, held=held, pending=(request,), now=now)
 
     def _might_fit(self, request: Request) -> bool:
         """Whether the free room, taken together, would do."""
-        free = sum(1 - board.used for board in self._online.cluster.boards.values())
+        free = sum(1 - gpu.used for gpu in self._online.cluster.gpus.values())
         return free >= self._fleet.size(request.demand).room
 
 
@@ -110,10 +112,10 @@ def _admission(request: Request, grant: Grant, decided: Plan) -> Admission:
     return Admission(grant, creates, destroys, MappingProxyType(moves))
 
 
-def _with_idle(board: Board) -> Gpu:
-    sizes = {p.name: p.size for p in board.table.model.profiles} if board.table else {}
-    idle = (Instance(i.profile, i.start, sizes[i.profile], InstanceState.IDLE) for i in board.idle)
-    return replace(board.gpu, instances=tuple(idle))
+def _with_idle(gpu: WorkingGpu) -> Gpu:
+    sizes = {p.name: p.size for p in gpu.table.model.profiles} if gpu.table else {}
+    idle = (Instance(i.profile, i.start, sizes[i.profile], InstanceState.IDLE) for i in gpu.idle)
+    return replace(gpu.reported, instances=tuple(idle))
 
 
 def _instances_of(gpu: Gpu, grants: Iterable[Grant]) -> tuple[Instance, ...]:

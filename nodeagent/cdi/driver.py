@@ -1,7 +1,7 @@
 """On real GPUs: a claim's device nodes beside what every container with a GPU needs.
 
 A GPU is /dev/nvidiaN, N its minor number. A MIG instance is its GPU's node and two capability
-devices, whose minors the driver tells below /proc/driver/nvidia/capabilities; majors stand in
+devices, whose minors are below /proc/driver/nvidia/capabilities; majors are in
 /proc/devices. With these numbers a node need not exist on the host yet. (NVIDIA's MIG user guide,
 "Device nodes and capabilities".)
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from nodeagent.cdi.edits import DeviceNode, Edits
+from nodeagent.cdi.edits import ContainerEdits, DeviceNode
 from nodeagent.contract.allocation import Busy, Prepared, PreparedDevice, Unsupported
-from nodeagent.nvml import Board, HardwareInstance, NvmlError
+from nodeagent.nvml import GpuInfo, HardwareInstance, NvmlError
 from solver.model.cluster import Backing
 
 _GPU_MAJOR = 195  # since the first driver
@@ -23,35 +23,35 @@ _CONTROL_MINOR = 255
 _MINOR = re.compile(r"^DeviceFileMinor:\s*(\d+)\s*$", re.MULTILINE)
 
 
-class Hardware(Protocol):
-    """What must be known of the GPUs. Methods raise NvmlError."""
+class GpuReader(Protocol):
+    """What is needed of NVML. Methods raise NvmlError."""
 
-    def boards(self) -> tuple[Board, ...]: ...
-    def instances(self, board: Board) -> tuple[HardwareInstance, ...]: ...
+    def gpus(self) -> tuple[GpuInfo, ...]: ...
+    def instances(self, info: GpuInfo) -> tuple[HardwareInstance, ...]: ...
 
 
 class RealGpus:
-    """Device nodes for claims. `common` gives the rest, raising Unsupported; `proc` is the procfs."""
+    """Device nodes for claims. `common` returns all other edits, raising Unsupported; `proc` is the procfs."""
 
-    def __init__(self, hardware: Hardware, common: Callable[[], Edits], proc: Path = Path("/proc")) -> None:
-        self._hardware, self._common, self._proc = hardware, common, proc
+    def __init__(self, reader: GpuReader, common: Callable[[], ContainerEdits], proc: Path = Path("/proc")) -> None:
+        self._reader, self._common, self._proc = reader, common, proc
 
     def check(self) -> None:
         self._common()
         self._major("nvidia-uvm")
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         try:
-            boards = {board.uuid: board for board in self._hardware.boards()}
-            nodes = [node for device in prepared.devices for node in self._nodes(boards[device.gpu], device)]
+            infos = {info.uuid: info for info in self._reader.gpus()}
+            nodes = [node for device in prepared.devices for node in self._nodes(infos[device.gpu], device)]
         except (NvmlError, KeyError) as e:
-            raise Busy(f"the driver does not tell the device nodes of claim {prepared.claim}: {e}") from e
-        return edits + self._common() + Edits(device_nodes=(*self._control(), *nodes))
+            raise Busy(f"cannot read the device nodes of claim {prepared.claim}: {e}") from e
+        return edits + self._common() + ContainerEdits(device_nodes=(*self._control(), *nodes))
 
-    def forget(self, claim: str) -> None:
+    def remove(self, claim: str) -> None:
         return
 
-    def remembered(self) -> Collection[str]:
+    def claims(self) -> Collection[str]:
         return ()
 
     def _control(self) -> Iterator[DeviceNode]:
@@ -60,15 +60,15 @@ class RealGpus:
         yield _node("/dev/nvidia-uvm", uvm, 0)
         yield _node("/dev/nvidia-uvm-tools", uvm, 1)
 
-    def _nodes(self, board: Board, device: PreparedDevice) -> Iterator[DeviceNode]:
-        yield _node(f"/dev/nvidia{board.minor}", _GPU_MAJOR, board.minor)
+    def _nodes(self, info: GpuInfo, device: PreparedDevice) -> Iterator[DeviceNode]:
+        yield _node(f"/dev/nvidia{info.minor}", _GPU_MAJOR, info.minor)
         if device.share.backing is not Backing.MIG:
             return
-        instance = next((i for i in self._hardware.instances(board) if i.uuid == device.uuid), None)
+        instance = next((i for i in self._reader.instances(info) if i.uuid == device.uuid), None)
         if instance is None:
-            raise Busy(f"MIG instance {device.uuid} is gone from GPU {board.uuid}")
+            raise Busy(f"MIG instance {device.uuid} no longer exists on GPU {info.uuid}")
         major = self._major("nvidia-caps")
-        gi = self._proc / f"driver/nvidia/capabilities/gpu{board.minor}/mig/gi{instance.gi}"
+        gi = self._proc / f"driver/nvidia/capabilities/gpu{info.minor}/mig/gi{instance.gi}"
         for access in (gi / "access", *(gi / f"ci{ci}" / "access" for ci in instance.compute)):
             minor = _minor(access)
             yield _node(f"/dev/nvidia-caps/nvidia-cap{minor}", major, minor)
@@ -92,7 +92,7 @@ def _minor(access: Path) -> int:
     try:
         found = _MINOR.search(access.read_text(encoding="ascii"))
     except OSError as e:
-        raise Busy(f"the driver does not tell a capability: {access}: {e.strerror}") from e
+        raise Busy(f"cannot read a capability: {access}: {e.strerror}") from e
     if found is None:
         raise Busy(f"{access} names no DeviceFileMinor")
     return int(found[1])

@@ -1,4 +1,4 @@
-"""What is changed in a container, in the words of the CDI specification (version 0.6.0; 0.7.0 with group ids)."""
+"""Changes of a container, as the CDI specification has them (version 0.6.0; 0.7.0 with group ids)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class DeviceNode(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     permissions: str | None = None
 
 
-class Mount(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class CdiMount(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """A bind mount."""
+
     host_path: str
     container_path: str
     options: tuple[str, ...] = ()
@@ -27,6 +29,8 @@ class Mount(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Hook(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """An OCI hook. `timeout`: seconds."""
+
     hook_name: str
     path: str
     args: tuple[str, ...] = ()
@@ -34,19 +38,19 @@ class Hook(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     timeout: int | None = None
 
 
-class Edits(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class ContainerEdits(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """`containerEdits`. `env`: "NAME=value", a later one wins."""
 
     env: tuple[str, ...] = ()
     device_nodes: tuple[DeviceNode, ...] = ()
-    mounts: tuple[Mount, ...] = ()
+    mounts: tuple[CdiMount, ...] = ()
     hooks: tuple[Hook, ...] = ()
     additional_gids: tuple[int, ...] = ()
 
-    def __add__(self, other: Edits) -> Edits:
+    def __add__(self, other: ContainerEdits) -> ContainerEdits:
         variables = {line.partition("=")[0]: line for line in (*self.env, *other.env)}
         nodes = {node.path: node for node in (*self.device_nodes, *other.device_nodes)}
-        return Edits(
+        return ContainerEdits(
             env=tuple(variables.values()),
             device_nodes=tuple(nodes.values()),
             mounts=tuple(dict.fromkeys((*self.mounts, *other.mounts))),
@@ -58,11 +62,12 @@ class Edits(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 READ_ONLY = ("ro", "nosuid", "nodev", "bind")
 
 
-def environment(variables: Mapping[str, str]) -> Edits:
-    return Edits(env=tuple(f"{name}={value}" for name, value in variables.items()))
+def environment(variables: Mapping[str, str]) -> ContainerEdits:
+    """Edits that set variables."""
+    return ContainerEdits(env=tuple(f"{name}={value}" for name, value in variables.items()))
 
 
-def spec(kind: str, device: str, edits: Edits) -> dict[str, Any]:
+def spec(kind: str, device: str, edits: ContainerEdits) -> dict[str, Any]:
     """A CDI spec with one device."""
     return {
         "cdiVersion": "0.7.0" if edits.additional_gids else "0.6.0",

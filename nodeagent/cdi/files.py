@@ -1,6 +1,6 @@
-"""One CDI spec file per claim: there from Prepare to Unprepare, whole or not at all, for the runtime's eyes only.
+"""One CDI spec file per claim: from Prepare to Unprepare, written whole, readable for root only.
 
-They need not outlive the machine's power: every start of the agent writes those of held claims again.
+They need not survive a loss of power: every start of the agent writes those of held claims again.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from nodeagent.cdi.edits import Edits, spec
+from nodeagent.cdi.edits import ContainerEdits, spec
 from nodeagent.contract.wire import DRIVER
 from nodeagent.journal.durable import replace
 
 KIND = f"{DRIVER}/claim"
-_PREFIX = f"{DRIVER}-claim_"  # vendor-class_id: how the specification names files of passing devices
+_PREFIX = f"{DRIVER}-claim_"  # vendor-class_id: how the specification names files of transient devices
 
 
 class SpecFiles:
@@ -25,8 +25,8 @@ class SpecFiles:
         self._directory = directory
         directory.mkdir(mode=0o755, parents=True, exist_ok=True)
 
-    def write(self, claim: str, edits: Edits) -> str:
-        """Put a claim's spec in place. Returns the name that the kubelet hands to the runtime."""
+    def write(self, claim: str, edits: ContainerEdits) -> str:
+        """Write a claim's spec. Returns the device name that the kubelet passes to the runtime."""
         content = msgspec.json.format(msgspec.json.encode(spec(KIND, claim, edits)))
         path = self._path(claim)
         if not (path.exists() and path.read_bytes() == content):
@@ -36,11 +36,11 @@ class SpecFiles:
     def remove(self, claim: str) -> None:
         self._path(claim).unlink(missing_ok=True)
 
-    def keep_only(self, claims: Collection[str]) -> None:
+    def remove_except(self, claims: Collection[str]) -> None:
         """Remove the specs of all other claims, and what a crash left of writing one."""
-        kept = {self._path(claim).name for claim in claims}
+        current = {self._path(claim).name for claim in claims}
         for path in self._directory.iterdir():
-            if path.name.lstrip(".").startswith(_PREFIX) and path.name not in kept:
+            if path.name.lstrip(".").startswith(_PREFIX) and path.name not in current:
                 path.unlink(missing_ok=True)
 
     def exists(self, claim: str) -> bool:

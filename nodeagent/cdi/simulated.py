@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from nodeagent.cdi.edits import READ_ONLY, Edits, Mount
+from nodeagent.cdi.edits import READ_ONLY, CdiMount, ContainerEdits
 from nodeagent.contract.allocation import Prepared
 from nodeagent.journal.durable import replace
 from nodeagent.nvml import bindings
@@ -42,24 +42,24 @@ class SimulatedGpus:
     def check(self) -> None:
         return
 
-    def apply(self, prepared: Prepared, edits: Edits) -> Edits:
+    def apply(self, prepared: Prepared, edits: ContainerEdits) -> ContainerEdits:
         folder = self._folder / prepared.claim
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         for name, text in self._views(prepared.environment).items():
             replace(folder / name, text.encode(), mode=0o644, lasting=False)
         script = folder / "nvidia-smi"
         replace(script, _SCRIPT.encode(), mode=0o755, lasting=False)
-        return edits + Edits(
+        return edits + ContainerEdits(
             mounts=(
-                Mount(str(folder), FOLDER, READ_ONLY),
-                Mount(str(script), COMMAND, READ_ONLY),
+                CdiMount(str(folder), FOLDER, READ_ONLY),
+                CdiMount(str(script), COMMAND, READ_ONLY),
             )
         )
 
-    def forget(self, claim: str) -> None:
+    def remove(self, claim: str) -> None:
         shutil.rmtree(self._folder / claim, ignore_errors=True)
 
-    def remembered(self) -> Collection[str]:
+    def claims(self) -> Collection[str]:
         return {path.name for path in self._folder.glob("*")}
 
     def _views(self, variables: Mapping[str, str]) -> dict[str, str]:

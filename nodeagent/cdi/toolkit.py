@@ -2,8 +2,8 @@
 
 `nvidia-ctk cdi generate` lists what every container with a GPU needs: mounts of the libraries of
 exactly this driver, hooks that make them known to the loader, control devices. Its GPUs are left
-out: a claim's devices are ours to name. In a container of its own the agent runs the host's tool
-inside the host's root, so that every path is the host's.
+out: which devices a claim has is the agent's to say. In a container of its own the agent runs the host's
+tool inside the host's root, so that every path is the host's.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ from pathlib import Path
 
 import msgspec
 
-from nodeagent.cdi.edits import Edits
+from nodeagent.cdi.edits import ContainerEdits
 from nodeagent.contract.allocation import Unsupported
 
 _GENERATE = ("nvidia-ctk", "cdi", "generate", "--format=json")
-_LONGEST_S = 30.0
+_TIMEOUT_S = 30.0
 _ADVICE = "install nvidia-container-toolkit on the node: it knows the driver's libraries that containers need"
 
 
 class _Spec(msgspec.Struct, rename="camel"):
-    container_edits: Edits
+    container_edits: ContainerEdits
 
 
 class Toolkit:
-    """What is common to all containers with a GPU, asked for once; a failure is asked again."""
+    """What is common to all containers with a GPU, read once; after a failure, read again."""
 
     def __init__(self, host_root: Path = Path("/")) -> None:
         within = () if host_root == Path("/") else ("chroot", str(host_root))
         self._command: Sequence[str] = (*within, *_GENERATE)
         self._lock = threading.Lock()
-        self._known: Edits | None = None
+        self._known: ContainerEdits | None = None
 
-    def common(self) -> Edits:
+    def common(self) -> ContainerEdits:
         """Raises Unsupported with what to do about it."""
         with self._lock:
             if self._known is None:
-                self._known = self._ask()
+                self._known = self._generate()
             return self._known
 
-    def _ask(self) -> Edits:
+    def _generate(self) -> ContainerEdits:
         try:
-            done = subprocess.run(self._command, capture_output=True, timeout=_LONGEST_S, check=True)
+            done = subprocess.run(self._command, capture_output=True, timeout=_TIMEOUT_S, check=True)
             return msgspec.json.decode(done.stdout, type=_Spec).container_edits
         except FileNotFoundError as e:
             raise Unsupported(f"{e.filename} is not there: {_ADVICE}") from e
         except subprocess.CalledProcessError as e:
-            raise Unsupported(f"{self._said(e.stderr)}: {_ADVICE}, version 1.16 or later") from e
+            raise Unsupported(f"{self._failure(e.stderr)}: {_ADVICE}, version 1.16 or later") from e
         except (subprocess.TimeoutExpired, OSError, msgspec.MsgspecError) as e:
             raise Unsupported(f"{' '.join(self._command)}: {e}; it must print a CDI specification as JSON") from e
 
-    def _said(self, stderr: bytes) -> str:
+    def _failure(self, stderr: bytes) -> str:
         lines = stderr.decode(errors="replace").strip().splitlines()
-        return f"{' '.join(self._command)} failed: {lines[-1] if lines else 'it said nothing'}"
+        return f"{' '.join(self._command)} failed: {lines[-1] if lines else 'no message'}"

@@ -1,8 +1,8 @@
-"""What an allocation says: the only words that the node agent shares with the control plane.
+"""Allocations, the agent's answers to them, and its report of a node.
 
 AgentError            every refusal of the agent; `advice` says what the caller should do
 ├── Busy              a process or a neighbour is in the way: try again soon
-├── Stale             the allocation is not (or no longer) this node's to prepare: plan again
+├── StaleAllocation   the allocation is not (or no longer) this node's to prepare: plan again
 ├── Unsupported       this GPU or driver cannot do it: plan elsewhere
 └── Fenced            the GPU's state cannot be explained: plan elsewhere, tell an admin
 """
@@ -54,7 +54,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class GpuProcess:
-    """A process seen on a GPU. `claim`: the one it belongs to, None where it is nobody's."""
+    """A process on a GPU.
+
+    claim     the one it belongs to, None where it belongs to none
+    instance  the UUID of its MIG instance, None on a GPU without MIG
+    """
 
     gpu: str
     pid: int
@@ -68,8 +72,9 @@ class NodeReport:
     """A node's GPUs as the agent sees them now.
 
     generation  grows with every change of layout or holders
-    models      the profile tables as the live driver gives them, by model id
+    models      the profile tables as the driver gives them, by model id
     held        uids of claims that are prepared and not yet unprepared
+    notes       remarks for people, by GPU, claim or process
     """
 
     node: str
@@ -85,6 +90,8 @@ class NodeReport:
 
 
 class Advice(StrEnum):
+    """What the caller should do: try again, plan again, or give up."""
+
     RETRY = "retry"
     PLAN_AGAIN = "plan-again"
     GIVE_UP = "give-up"
@@ -95,18 +102,32 @@ class AgentError(Exception):
 
     advice = Advice.RETRY
 
+    @property
+    def reason(self) -> str:
+        """The refusal's name in logs and metrics."""
+        return type(self).__name__
+
 
 class Busy(AgentError):
+    """A process or a neighbour is in the way."""
+
     advice = Advice.RETRY
 
 
-class Stale(AgentError):
+class StaleAllocation(AgentError):
+    """The allocation is not, or no longer, this node's to prepare."""
+
     advice = Advice.PLAN_AGAIN
+    reason = "Stale"
 
 
 class Unsupported(AgentError):
+    """This GPU or driver cannot do it."""
+
     advice = Advice.PLAN_AGAIN
 
 
 class Fenced(AgentError):
+    """The GPU's state cannot be explained."""
+
     advice = Advice.PLAN_AGAIN

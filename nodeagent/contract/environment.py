@@ -1,7 +1,7 @@
 """The environment variables that the agent gives to a prepared claim's processes.
 
 VISIBLE_DEVICES, CUDA_DEVICES   UUIDs of its GPUs or MIG devices, comma-separated
-CLAIM           its uid; also how the agent tells whose a GPU process is
+CLAIM           its uid; by it the agent knows whose a process is (nodeagent/shares/process_owner.py)
 LIMITS          a file with its memory limits, on GPUs that it shares without MIG
 SIMULATED       the simulated machine's state file, on simulated GPUs only
 CGROUP          the cgroup that they must join before anything else, where the driver bounds the share

@@ -20,7 +20,8 @@ from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 
 DRIVER = "gpu.migctl.dev"
-API_VERSION = "migctl.dev/v1alpha1"
+API_GROUP = "migctl.dev"
+API_VERSION = f"{API_GROUP}/v1alpha1"
 SHARES = "Shares"
 REQUEST = "gpu"
 """The name of the one request in our ResourceClaimTemplate."""
@@ -31,7 +32,7 @@ _SNAKE = re.compile(r"_([a-z0-9])")
 
 
 class NotOurs(ValueError):
-    """The JSON is no allocation of ours; the text says what is missing."""
+    """The JSON is no allocation of ours. The text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class AllocatedDevice:
 
 
 def report_to_json(report: NodeReport) -> dict[str, Any]:
+    """A report as `status.report` of a GpuNode."""
     return camel_names(msgspec.to_builtins(report, enc_hook=_plain))
 
 
@@ -59,7 +61,7 @@ def report_from_json(json: Any) -> NodeReport:
 
 
 def allocation_to_json(grant: Grant, device_name: Callable[[DeviceShare], str], at: datetime) -> dict[str, Any]:
-    """`status.allocation` that gives the grant. `at` becomes the allocationTimestamp (whole seconds)."""
+    """`status.allocation` for a grant. `at` becomes the allocationTimestamp (whole seconds)."""
     names = [device_name(share) for share in grant.devices]
     shares = [{"device": name, **_share_to_json(share)} for name, share in zip(names, grant.devices, strict=True)]
     parameters = {"apiVersion": API_VERSION, "kind": SHARES, "devices": shares}
@@ -100,7 +102,7 @@ def _shares(allocation: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def allocation_from_json(claim: Mapping[str, Any]) -> Allocation:
-    """What an allocated ResourceClaim tells its node's agent. Raises NotOurs.
+    """The allocation in a ResourceClaim. Raises NotOurs.
 
     The name is the pod's, from the claim's owner reference.
     """
@@ -160,6 +162,7 @@ def _rename(value: Any, name: Callable[[str], str]) -> Any:
 
 
 def camel_case(key: str) -> str:
+    """snake_case -> snakeCase."""
     return _SNAKE.sub(lambda match: match[1].upper(), key)
 
 

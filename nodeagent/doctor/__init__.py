@@ -1,4 +1,4 @@
-"""Is this machine fit to share its GPUs? Findings as data, each with its fix.
+"""Checks whether a machine is fit to share its GPUs: findings as data, each with its fix.
 
 Not here: any change to the machine.
 """

@@ -1,4 +1,4 @@
-"""What `migctl doctor` finds, and where it looks."""
+"""Findings of `migctl doctor`, and the machine that it examines."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at and what was found. `fix`: what to do, "" where nothing is needed."""
+class DoctorFinding:
+    """The result of one check. `fix`: what to do, "" where nothing is needed."""
 
     check: str
     level: Level
@@ -30,12 +30,12 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
-    """Where to look.
+class ExaminedMachine:
+    """The machine to examine.
 
     open_nvml  opens the driver's library. Raises LibraryMissing
     state_dir  the agent's directory
-    simulated  there are no device nodes to be found
+    simulated  there are no device nodes
     root       the file system's root
     """
 

@@ -1,4 +1,4 @@
-"""Health of the node's devices, streamed to the kubelet: it shows up in the status of the pods that hold them."""
+"""Health of the node's devices, streamed to the kubelet, which puts it into the status of the pods that hold them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
-
-import grpc
 
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.dra.stubs import health_pb2
@@ -17,11 +15,11 @@ SERVICES = ("v1alpha1.DRAResourceHealth", "v1.DRAResourceHealth")
 """The same messages under the name of Kubernetes 1.36 and the one after it."""
 
 EVERY_S = 15.0
-_VALID_S = 60  # three times unheard is unknown
-_LONGEST_TEXT = 1024
+_VALID_S = 60  # the kubelet takes it for unknown after that
+_MAX_TEXT = 1024
 
 
-class Call(Protocol):
+class StreamContext(Protocol):
     """The gRPC context of a stream, as far as it is used."""
 
     def is_active(self) -> bool: ...
@@ -29,38 +27,29 @@ class Call(Protocol):
 
 
 class HealthService:
-    """Streams the newest report's health to whoever listens, when it changes and now and then."""
+    """Streams the newest report's health to every caller of `watch`: when it changes, and every EVERY_S seconds."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._latest: tuple[tuple[str, str, str], ...] = ()
         self._version = 0
         self._at = 0
 
     def put(self, report: NodeReport) -> None:
-        """Take in a new report."""
-        latest = tuple((report.node, device.name, device.trouble) for device in devices(report))
-        with self._news:
+        """Set the newest report."""
+        latest = tuple((report.node, device.name, device.problem) for device in devices(report))
+        with self._changed:
             self._at = int(self._now())
             if latest != self._latest:
                 self._latest = latest
                 self._version += 1
-                self._news.notify_all()
-
-    def handler(self, service: str) -> grpc.GenericRpcHandler:
-        """Serves the stream under one of SERVICES."""
-        method = grpc.unary_stream_rpc_method_handler(
-            self.watch,
-            request_deserializer=health_pb2.NodeWatchResourcesRequest.FromString,
-            response_serializer=health_pb2.NodeWatchResourcesResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(service, {"NodeWatchResources": method})
+                self._changed.notify_all()
 
     def watch(
-        self, request: health_pb2.NodeWatchResourcesRequest, context: Call
+        self, request: health_pb2.NodeWatchResourcesRequest, context: StreamContext
     ) -> Iterator[health_pb2.NodeWatchResourcesResponse]:
-        """Until the listener goes away."""
+        """The stream, until the caller leaves."""
         context.add_callback(self._wake)
         seen = -1
         while context.is_active():
@@ -68,22 +57,22 @@ class HealthService:
             if seen and context.is_active():
                 yield health_pb2.NodeWatchResourcesResponse(devices=[_health(at, *entry) for entry in latest])
 
-    def _next(self, seen: int, context: Call) -> tuple[int, tuple[tuple[str, str, str], ...], int]:
-        """What differs from `seen`, or the same again after a while: its version, the devices, the report's time."""
-        with self._news:
-            self._news.wait_for(lambda: self._version != seen or not context.is_active(), EVERY_S)
+    def _next(self, seen: int, context: StreamContext) -> tuple[int, tuple[tuple[str, str, str], ...], int]:
+        """Version, devices and time of the next message: once the version is not `seen`, or after EVERY_S seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._version != seen or not context.is_active(), EVERY_S)
             return self._version, self._latest, self._at
 
     def _wake(self) -> None:
-        with self._news:
-            self._news.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
 
-def _health(at: int, pool: str, name: str, trouble: str) -> Any:
+def _health(at: int, pool: str, name: str, problem: str) -> Any:
     return health_pb2.DeviceHealth(
         device=health_pb2.DeviceIdentifier(pool_name=pool, device_name=name),
-        health=health_pb2.UNHEALTHY if trouble else health_pb2.HEALTHY,
+        health=health_pb2.UNHEALTHY if problem else health_pb2.HEALTHY,
         last_updated_time=at,
         health_check_timeout_seconds=_VALID_S,
-        message=trouble[:_LONGEST_TEXT],
+        message=problem[:_MAX_TEXT],
     )

@@ -1,4 +1,4 @@
-"""One operation per claim at a time: a repeated call joins the one under way, a different one waits for it."""
+"""One operation per claim at a time: a repeated call waits for the running one, a different one starts after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class InFlight:
-    """Operations run in threads of their own, so that a caller who gives up leaves them running."""
+    """Operations run in threads of their own, so that they go on after their caller's timeout."""
 
     def __init__(self, workers: int = 64) -> None:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="claim")
@@ -19,7 +19,7 @@ class InFlight:
         self._newest: dict[str, tuple[str, Future[Any]]] = {}
 
     def start(self, claim: str, kind: str, work: Callable[[], R]) -> Future[R]:
-        """Begin `work` after what runs for the claim, or join that where it is of the same kind."""
+        """Start `work` after what runs for the claim; where that is of the same kind, return it instead."""
         with self._lock:
             running, before = self._newest.get(claim, ("", None))
             if before is not None and running == kind:
@@ -35,12 +35,12 @@ class InFlight:
                 del self._newest[claim]
 
     def close(self) -> None:
-        """Begin nothing more; what runs, ends."""
+        """Start nothing more; what runs goes on to its end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _after(before: Future[Any] | None, work: Callable[[], R]) -> R:
-    """The pool begins in order, so `before` has a thread already and this cannot wait for itself."""
+    """The pool starts work in order, so `before` has a thread already: this cannot deadlock."""
     if before is not None:
         wait([before])
     return work()

@@ -1,4 +1,4 @@
-"""How the kubelet learns of the driver: it finds the socket, asks what it is, and says whether it took it."""
+"""Registration with the kubelet: it finds the socket, reads what it is, and says whether it registered the driver."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = structlog.get_logger("nodeagent")
 
 
 class RegistrationService(registration_pb2_grpc.RegistrationServicer):
-    """`registered` is called when the kubelet took the driver: it has just started, or we have."""
+    """`registered` is called when the kubelet registered the driver: after its start, and after ours."""
 
     def __init__(self, endpoint: Path, registered: Callable[[], None]) -> None:
         self._endpoint, self._registered = endpoint, registered
@@ -24,7 +24,7 @@ class RegistrationService(registration_pb2_grpc.RegistrationServicer):
     def GetInfo(  # noqa: N802, the protocol's name
         self, request: registration_pb2.InfoRequest, context: object
     ) -> registration_pb2.PluginInfo:
-        """Say who we are and where our own service is."""
+        """The driver's name and where its service is."""
         return registration_pb2.PluginInfo(
             type="DRAPlugin", name=DRIVER, endpoint=str(self._endpoint), supported_versions=SERVICES
         )
@@ -32,7 +32,7 @@ class RegistrationService(registration_pb2_grpc.RegistrationServicer):
     def NotifyRegistrationStatus(  # noqa: N802, the protocol's name
         self, request: registration_pb2.RegistrationStatus, context: object
     ) -> registration_pb2.RegistrationStatusResponse:
-        """Hear whether the kubelet took the driver."""
+        """Whether the kubelet registered the driver."""
         if request.plugin_registered:
             _log.info("registered with the kubelet")
             self._registered()

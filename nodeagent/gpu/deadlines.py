@@ -1,7 +1,7 @@
 """How long the agent waits for a driver that may never answer.
 
-A call into a driver cannot be given up, only left alone: whoever waits for it goes away, and the
-call keeps its GPU's turn until it ends, so that nobody else touches that GPU.
+A call into a driver cannot be cancelled, only left alone: its caller returns, and the call holds its GPU's lock
+until it ends, so that nobody else touches that GPU.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Patience:
+class Deadlines:
     """Seconds.
 
-    turn_s    for a turn on a GPU, and for work that changes one; the kubelet gives up on a Prepare after 45 s
-    glance_s  for a turn on a GPU, where the state before will do
-    answer_s  for the answer to a question
-    stuck_s   after that a GPU whose driver has not answered is fenced
+    change_s  to lock a GPU and to change it; the kubelet's own timeout of a Prepare is 45 s
+    try_s     to lock a GPU whose last known state will do
+    read_s    to read from the driver
+    fence_s   after which a GPU whose driver has not answered is fenced
     """
 
-    turn_s: float = 40.0
-    glance_s: float = 0.05
-    answer_s: float = 10.0
-    stuck_s: float = 60.0
+    change_s: float = 40.0
+    try_s: float = 0.05
+    read_s: float = 10.0
+    fence_s: float = 60.0
 
-    def in_time(self, act: Callable[[], R], seconds: float) -> R:
-        """What `act` answers or raises. Raises Busy where that takes longer: it goes on in a thread of its own."""
+    def run(self, act: Callable[[], R], seconds: float) -> R:
+        """What `act` returns or raises. Raises Busy after `seconds`: `act` goes on in a thread of its own."""
         outcome: Future[R] = Future()
-        thread = threading.Thread(target=_settle, args=(outcome, act), name="driver", daemon=True)
+        thread = threading.Thread(target=_run, args=(outcome, act), name="driver", daemon=True)
         thread.start()
         if not self.ended(thread, seconds):
             raise Busy(f"the driver has not answered for {seconds:g} s: try again")
@@ -47,7 +47,7 @@ class Patience:
         return not thread.is_alive()
 
 
-def _settle(outcome: Future[R], act: Callable[[], R]) -> None:
+def _run(outcome: Future[R], act: Callable[[], R]) -> None:
     try:
         outcome.set_result(act())
     except BaseException as e:

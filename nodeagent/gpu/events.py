@@ -1,4 +1,4 @@
-"""What happens at the agent, for logs and metrics: told to every observer as it happens."""
+"""What happens at the agent, for logs and metrics: every observer is called with each event as it happens."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class What(StrEnum):
+class EventKind(StrEnum):
     """Kinds of events.
 
     created, destroyed   a MIG instance; `seconds` in the driver
     reused               an idle instance was given to a claim
     prepared, unprepared a claim; `seconds` in all
-    reclaimed            a claim that is no more was taken back unasked
+    reclaimed            a claim that no longer exists was unprepared without a call
     refused              a claim was not prepared
-    settled              something half-done was finished or undone
+    recovered            an interrupted change was finished or undone
     quarantined, fenced  an instance, a GPU; unfenced: it may be used again
     overstepped          a process used more than its share, or a GPU it has no share of
     stopped              a process that overstepped was killed
@@ -29,7 +29,7 @@ class What(StrEnum):
     UNPREPARED = "unprepared"
     RECLAIMED = "reclaimed"
     REFUSED = "refused"
-    SETTLED = "settled"
+    RECOVERED = "recovered"
     QUARANTINED = "quarantined"
     FENCED = "fenced"
     UNFENCED = "unfenced"
@@ -39,10 +39,10 @@ class What(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AgentEvent:
     """One thing that happened. `detail`: profile and start, the reason's kind; `text`: for people."""
 
-    what: What
+    kind: EventKind
     gpu: str = ""
     claim: str = ""
     detail: str = ""
@@ -50,4 +50,4 @@ class Event:
     text: str = ""
 
 
-Observer = Callable[[Event], None]
+EventObserver = Callable[[AgentEvent], None]

@@ -1,7 +1,7 @@
-"""Whose turn it is on a GPU: changes and questions, one at a time and none waited for without end.
+"""One operation on a GPU at a time, and none waited for without a deadline.
 
-What is asked of the driver about a GPU, or done to it, happens in that GPU's turn: a call that never comes back
-keeps the turn, which shows which GPU's driver does not answer.
+What is read from the driver about a GPU, or done to it, happens under that GPU's lock. A call that never returns
+holds the lock, which shows which GPU's driver does not answer.
 """
 
 from __future__ import annotations
@@ -13,61 +13,64 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from nodeagent.contract.allocation import Busy, Fenced
-from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.gpu.managed_gpu import ManagedGpu
 
 R = TypeVar("R")
 
 
-class Turns:
-    """Turns on one node's GPUs."""
+class GpuLocks:
+    """The locks of one node's GPUs, with deadlines."""
 
-    def __init__(self, patience: Patience, clock: Callable[[], float]) -> None:
-        self._patience, self._clock = patience, clock
-        self._questions: dict[object, threading.Lock] = collections.defaultdict(threading.Lock)
+    def __init__(self, deadlines: Deadlines, clock: Callable[[], float]) -> None:
+        self._deadlines, self._clock = deadlines, clock
+        self._node_locks: dict[object, threading.Lock] = collections.defaultdict(threading.Lock)
 
     @contextlib.contextmanager
-    def turn(self, gpu: ManagedGpu) -> Iterator[None]:
-        """The caller's own turn. Raises Busy where it does not come in time, Fenced where it will not come soon."""
-        if silence := self.silence(gpu):
-            raise Fenced(f"GPU {gpu.uuid} is fenced: {silence}")
-        with gpu.turn(self._patience.turn_s):
+    def locked(self, gpu: ManagedGpu) -> Iterator[None]:
+        """Hold the lock. Raises Busy where it is not free in time, Fenced where the driver is unresponsive."""
+        if reason := self.unresponsive(gpu):
+            raise Fenced(f"GPU {gpu.uuid} is fenced: {reason}")
+        with gpu.locked(self._deadlines.change_s):
             yield
 
     def change(self, gpu: ManagedGpu, act: Callable[[ManagedGpu], R]) -> R:
-        """Do something to a GPU in its turn. Raises Busy or Fenced as `turn`, and Busy where `act` takes too long."""
+        """Change a GPU under its lock. Raises Busy or Fenced as `locked`, and Busy where `act` takes too long."""
 
-        def in_turn() -> R:
-            with self.turn(gpu):
+        def under_lock() -> R:
+            with self.locked(gpu):
                 return act(gpu)
 
-        return self._patience.in_time(in_turn, self._patience.turn_s)
+        return self._deadlines.run(under_lock, self._deadlines.change_s)
 
-    def ask(self, gpu: ManagedGpu, question: Callable[[], R]) -> R:
-        """Ask the driver about a GPU, in its turn. Raises Busy where that takes too long."""
+    def read(self, gpu: ManagedGpu, act: Callable[[], R]) -> R:
+        """Read from the driver about a GPU, under its lock. Raises Busy where that takes too long."""
 
-        def in_turn() -> R:
-            with gpu.turn(self._patience.glance_s):
-                return question()
+        def under_lock() -> R:
+            with gpu.locked(self._deadlines.try_s):
+                return act()
 
-        return self._patience.in_time(in_turn, self._patience.answer_s)
+        return self._deadlines.run(under_lock, self._deadlines.read_s)
 
-    def ask_once(self, name: object, question: Callable[[], R]) -> R:
-        """Ask the driver what belongs to no GPU's turn. Raises Busy where it does not answer, or still has not."""
-        lock = self._questions[name]
+    def read_node(self, name: object, act: Callable[[], R]) -> R:
+        """Read from the driver what belongs to no GPU's lock, one call per name at a time.
 
-        def asked() -> R:
+        Raises Busy where the driver does not answer, or still has not answered the call before.
+        """
+        lock = self._node_locks[name]
+
+        def under_lock() -> R:
             if not lock.acquire(blocking=False):
-                raise Busy("the driver has not answered the question before: try again")
+                raise Busy("the driver has not answered the call before: try again")
             try:
-                return question()
+                return act()
             finally:
                 lock.release()
 
-        return self._patience.in_time(asked, self._patience.answer_s)
+        return self._deadlines.run(under_lock, self._deadlines.read_s)
 
-    def silence(self, gpu: ManagedGpu) -> str:
-        """Why nothing is to be expected of a GPU's driver ("" where it answers, or may yet)."""
-        began, longest = gpu.since, self._patience.stuck_s
-        silent = began is not None and self._clock() - began > longest
-        return f"the driver has not answered for {longest:g} s" if silent else ""
+    def unresponsive(self, gpu: ManagedGpu) -> str:
+        """Why the driver is not expected to answer for a GPU; "" where it answers, or still may."""
+        since, longest = gpu.locked_since, self._deadlines.fence_s
+        expired = since is not None and self._clock() - since > longest
+        return f"the driver has not answered for {longest:g} s" if expired else ""

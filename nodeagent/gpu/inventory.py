@@ -1,4 +1,4 @@
-"""What a GPU looks like from outside: its layout, holders and processes."""
+"""The actual state of a GPU, for reports: its layout, who holds what, its processes."""
 
 from __future__ import annotations
 
@@ -9,47 +9,49 @@ from nodeagent.contract.allocation import GpuProcess
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.gpu.mig_instances import mode_of, owns
 from nodeagent.gpu.mig_mode import waits_for_reset
-from nodeagent.journal.records import Hold, Owned
+from nodeagent.gpu.shared_gpu import SHARED
+from nodeagent.journal.records import Hold, OwnedInstance
 from nodeagent.nvml import HardwareInstance, Nvml
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 
 ClaimOf = Callable[[int], str | None]
-Bounds = Callable[[str, str], bool]
-"""Whether the driver bounds a claim on a GPU."""
+"""The uid of the claim that a pid belongs to."""
+IsLimited = Callable[[str, str], bool]
+"""Whether the driver limits a claim, by its uid, on a GPU, by its UUID."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """One GPU at one moment."""
+class GpuState:
+    """One GPU at one moment. `processes`: on all of it and its instances."""
 
     gpu: Gpu
     processes: tuple[GpuProcess, ...] = ()
 
 
-def look(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, bounds: Bounds) -> Sight:
-    """Read the hardware and tell it with the record. Needs the GPU's turn. Raises NvmlError."""
+def read_state(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, is_limited: IsLimited) -> GpuState:
+    """Read the hardware and match it with the record. Needs the GPU's lock. Raises NvmlError."""
     mode = mode_of(nvml, gpu)
     mig = mode is not None and mode.current
-    present = nvml.instances(gpu.board) if mig else ()
+    present = nvml.instances(gpu.info) if mig else ()
     processes = tuple(_process(gpu, p.pid, p.memory_mib, p.gi, present, claim_of) for p in nvml.processes(gpu.uuid))
     occupied = {p.instance for p in processes}
     instances = [_instance(gpu, i, occupied) for i in present]
     seen = {i.uuid for i in present}
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
-    shown = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
-    parts = tuple(replace(p, backing=_backing(bounds(p.claim, gpu.uuid))) for p in shown.parts)
-    return Sight(replace(shown, parts=parts, fenced=gpu.closed or waits_for_reset(gpu, mode)), processes)
+    state = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
+    parts = tuple(replace(p, backing=_backing(is_limited(p.claim, gpu.uuid))) for p in state.parts)
+    return GpuState(replace(state, parts=parts, fenced=gpu.unschedulable or waits_for_reset(gpu, mode)), processes)
 
 
 def _backing(by_driver: bool) -> Backing:
     return Backing.DRIVER_LIMIT if by_driver else Backing.SOFTWARE
 
 
-def unseen(gpu: ManagedGpu, node: str, why: str) -> Sight:
-    """A GPU that the driver does not show: fenced, with what its record holds."""
+def unreadable(gpu: ManagedGpu, node: str, why: str) -> GpuState:
+    """A GPU that the driver does not show: fenced, with what its record says."""
     mig = bool(gpu.record.owned)
     instances = tuple(_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG)
-    return Sight(replace(_gpu(gpu, node, mig, instances), fenced=why))
+    return GpuState(replace(_gpu(gpu, node, mig, instances), fenced=why))
 
 
 def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...]) -> Gpu:
@@ -57,40 +59,40 @@ def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...])
     return Gpu(
         uuid=gpu.uuid,
         node=node,
-        index=gpu.board.index,
+        index=gpu.info.index,
         model=gpu.model.id,
-        memory_mib=gpu.board.memory_mib,
+        memory_mib=gpu.info.memory_mib,
         mig=mig,
         instances=instances,
         parts=tuple(
             SharedPart(h.claim, h.share.portion, h.share.memory_mib, h.share.backing)
             for h in holds
-            if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+            if h.share.backing in SHARED
         ),
         held_by=next((h.claim for h in holds if h.share.backing is Backing.WHOLE), None),
-        fenced=gpu.closed,
+        fenced=gpu.unschedulable,
         link_group=gpu.link_group,
     )
 
 
 def _instance(gpu: ManagedGpu, i: HardwareInstance, occupied: set[str | None]) -> Instance:
     owned = next((o for o in gpu.record.owned.values() if owns(o, i)), None)
-    holder = None if owned is None else gpu.record.holder(owned.place)
+    holder = None if owned is None else gpu.record.holder(owned.placement)
     state = _state(gpu, owned, holder, i.uuid in occupied)
     return Instance(i.profile, i.start, i.size, state, holder.claim if holder else None, i.uuid)
 
 
-def _state(gpu: ManagedGpu, owned: Owned | None, holder: Hold | None, has_process: bool) -> InstanceState:
-    """An unheld instance with a process is busy until the process is gone."""
+def _state(gpu: ManagedGpu, owned: OwnedInstance | None, holder: Hold | None, has_process: bool) -> InstanceState:
+    """An unheld instance with a process is busy until the process has ended."""
     if owned is None:
         return InstanceState.FOREIGN
-    if owned.place in gpu.record.quarantined:
+    if owned.placement in gpu.record.quarantined:
         return InstanceState.QUARANTINED
     return InstanceState.BUSY if holder is not None or has_process else InstanceState.IDLE
 
 
 def _lost(hold: Hold) -> Instance:
-    """A held instance that is not there: its place stays taken until the claim is unprepared."""
+    """A held instance that does not exist: its placement stays taken until the claim is unprepared."""
     share = hold.share
     return Instance(share.profile or "", share.start or 0, share.size, InstanceState.BUSY, hold.claim, None)
 

@@ -1,4 +1,4 @@
-"""One GPU under the agent's care: its lasting facts, its journal, its lock."""
+"""One GPU under the agent's care: its identity, its journal, its lock."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from nodeagent.contract.allocation import Busy, Fenced
-from nodeagent.gpu.events import Event, Observer, What
+from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
 from nodeagent.journal.journal import Journal
-from nodeagent.journal.records import Record
-from nodeagent.nvml import Board
+from nodeagent.journal.records import GpuRecord
+from nodeagent.nvml import GpuInfo
 from solver.model.geometry import GpuModel, Placement
 
 
-def _nobody(event: Event) -> None:
-    """Told, and told no further."""
+def _ignore(event: AgentEvent) -> None:
+    """Observe nothing."""
 
 
 class ManagedGpu:
-    """All of it is read and changed under `turn` only.
+    """All of it is read and changed under `locked` only.
 
-    boot        the running boot's name: what the journal says of another one is over
-    unsettled   the last transaction failed half-way: settle before anything else
-    fence       why its state cannot be explained ("" where it can)
-    condition   why the hardware is not to be trusted just now, by its readings ("" where it is)
-    broken      the last fatal error it logged since the start ("" where there was none)
-    reserved    its MIG mode is about to be switched: nothing new may be held
-    since       when the turn in progress began, by `clock`; None between turns
-    link_group  GPUs of the node with the same number reach each other over NVLink; None: none does
-    idle_since  when each idle instance was let go of, by `clock`; only those since the start
+    boot            the running boot's name: what the journal says of another one is over
+    needs_recovery  the last transaction failed half-way: recover before anything else
+    fence           why its state cannot be explained; "" where it can
+    sensor_fault    why the hardware is not to be trusted now, by its readings; "" where it is
+    xid_fault       the last fatal error that the driver logged since the start; "" where there was none
+    reserved        its MIG mode is about to be switched: nothing new may be held
+    locked_since    when the lock was taken, by `clock`; None while it is free
+    link_group      GPUs of the node with the same number reach each other over NVLink; None: none does
+    idle_since      when each idle instance was released, by `clock`; only those since the start
     """
 
     def __init__(
         self,
-        board: Board,
+        info: GpuInfo,
         model: GpuModel,
         journal: Journal | None,
         boot: str,
         fence: str = "",
         *,
         clock: Callable[[], float] = time.monotonic,
-        observer: Observer = _nobody,
+        observer: EventObserver = _ignore,
     ) -> None:
-        self.board = board
+        self.info = info
         self.model = model
         self._journal = journal
         self.boot = boot
         self.fence = fence
-        self.condition = ""
-        self.broken = ""
-        self.unsettled = True
+        self.sensor_fault = ""
+        self.xid_fault = ""
+        self.needs_recovery = True
         self.reserved = False
-        self.since: float | None = None
+        self.locked_since: float | None = None
         self.link_group: int | None = None
         self.idle_since: dict[Placement, float] = {}
         self.clock = clock
@@ -62,26 +62,29 @@ class ManagedGpu:
 
     @property
     def uuid(self) -> str:
-        return self.board.uuid
+        return self.info.uuid
 
     @property
     def fault(self) -> str:
-        """Why the hardware is not to be trusted ("" where it is)."""
-        return self.broken or self.condition
+        """Why the hardware is not to be trusted; "" where it is."""
+        return self.xid_fault or self.sensor_fault
 
     @property
-    def closed(self) -> str:
-        """Why nothing new may be placed here ("" where it may)."""
+    def unschedulable(self) -> str:
+        """Why nothing new may be placed here; "" where it may."""
         return self.fence or self.fault
 
-    def close_off(self, why: str) -> None:
-        """Fence the GPU, or with "" open it again."""
+    def set_fence(self, why: str) -> None:
+        """Fence the GPU, or with "" lift the fence."""
         if why != self.fence:
             self.fence = why
-            self.tell(What.FENCED if why else What.UNFENCED, text=why)
+            self.notify(EventKind.FENCED if why else EventKind.UNFENCED, text=why)
 
-    def tell(self, what: What, *, claim: str = "", detail: str = "", seconds: float = 0.0, text: str = "") -> None:
-        self._observer(Event(what, self.uuid, claim, detail, seconds, text))
+    def notify(
+        self, kind: EventKind, *, claim: str = "", detail: str = "", seconds: float = 0.0, text: str = ""
+    ) -> None:
+        """Pass an event of this GPU on to the observer."""
+        self._observer(AgentEvent(kind, self.uuid, claim, detail, seconds, text))
 
     @property
     def journal(self) -> Journal:
@@ -91,21 +94,23 @@ class ManagedGpu:
         return self._journal
 
     @property
-    def record(self) -> Record:
-        return Record() if self._journal is None else self._journal.record
+    def record(self) -> GpuRecord:
+        """What the journal says; empty where it cannot be read."""
+        return GpuRecord() if self._journal is None else self._journal.record
 
     @contextmanager
-    def turn(self, seconds: float) -> Iterator[None]:
-        """Wait for one's turn on this GPU. Raises Busy when it does not come in time."""
+    def locked(self, seconds: float) -> Iterator[None]:
+        """Hold this GPU's lock. Raises Busy where it is not free within `seconds`."""
         if not self._lock.acquire(timeout=seconds):
-            raise Busy(f"GPU {self.uuid} is being reconfigured; its turn did not come in {seconds:g} s: try again")
-        self.since = self.clock()
+            raise Busy(f"GPU {self.uuid} is being reconfigured and did not become free in {seconds:g} s: try again")
+        self.locked_since = self.clock()
         try:
             yield
         finally:
-            self.since = None
+            self.locked_since = None
             self._lock.release()
 
     def close(self) -> None:
+        """Close the journal."""
         if self._journal is not None:
             self._journal.close()

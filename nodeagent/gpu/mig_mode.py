@@ -1,9 +1,9 @@
 """Switching MIG mode, with each architecture's rules.
 
-Ampere takes the mode at a GPU reset (the driver does one by itself where it can; a VM needs a
-reboot) and keeps it over reboots; Hopper and later take it at once and lose it with the driver,
-so that the agent sets it again after a boot, on a GPU that an admin switched on. A GPU that
-somebody uses is refused with the reason, and a mode is never changed without being told.
+On Ampere a mode takes effect at a GPU reset (the driver does one by itself where it can; a VM needs a
+reboot) and survives reboots. On Hopper and later it takes effect at once and ends with the driver, so the
+agent sets it again after a boot, on a GPU that an admin switched on. A GPU in use is refused with the
+reason, and no mode is changed that an admin did not set.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from enum import StrEnum
 from nodeagent.gpu import mig_instances
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
-from nodeagent.nvml import Board, HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
+from nodeagent.nvml import GpuInfo, HardwareInstance, MigMode, NotPermitted, NotSupported, Nvml, NvmlError
 
 
 class Outcome(StrEnum):
-    """What became of a switch.
+    """The result of a switch.
 
-    done      the mode is as wanted
-    pending   it takes hold at the next reset of the GPU or reboot of the machine
+    done      the mode is the desired one
+    pending   it takes effect at the next reset of the GPU or reboot of the machine
     refused   nothing was changed
     """
 
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModeChange:
-    """One GPU's answer. `reason` says why it is pending or refused, and what to do."""
+    """The result for one GPU. `reason`: why it is pending or refused, and what to do."""
 
     gpu: str
     index: int
@@ -43,24 +43,24 @@ class ModeChange:
 
 
 def refusal(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange | None:
-    """Why a GPU cannot be switched now; None where it can. Needs its turn. Raises NvmlError, AgentError."""
+    """Why a GPU cannot be switched now; None where it can. Needs its lock. Raises NvmlError, AgentError."""
     mode = nvml.mig_mode(gpu.uuid)
     if mode is None:
-        return _refused(gpu, on, f"{gpu.board.name} has no MIG")
+        return _refused(gpu, on, f"{gpu.info.name} has no MIG")
     if mode == MigMode(on, on):
         return None
-    reason = _occupied(nvml, gpu, mig_instances.settle(nvml, gpu))
+    reason = _occupied(nvml, gpu, mig_instances.reconcile(nvml, gpu))
     return _refused(gpu, on, reason) if reason else None
 
 
 def reserve(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange | None:
-    """Keep a GPU for a switch: nothing new is held there until the caller is done. Else as `refusal`."""
+    """Reserve a GPU for a switch: nothing new is held there until the caller is done. Else as `refusal`."""
     gpu.reserved = True
     return refusal(nvml, gpu, on)
 
 
 def switch(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange:
-    """Bring a GPU that nobody uses into a mode. Needs its turn. Raises NvmlError, AgentError with nothing half-done."""
+    """Set the mode of a GPU that nobody uses. Needs its lock. Raises NvmlError, AgentError with nothing half-done."""
     mode = nvml.mig_mode(gpu.uuid)
     if mode != MigMode(on, on):
         mig_instances.clear(nvml, gpu)
@@ -70,28 +70,28 @@ def switch(nvml: Nvml, gpu: ManagedGpu, on: bool) -> ModeChange:
             return _refused(gpu, on, f"{e}; the node agent must run as root (CAP_SYS_ADMIN), and some clouds forbid it")
         except NotSupported as e:
             return _refused(gpu, on, f"{e}; a vGPU guest or this driver cannot switch MIG mode")
-    if gpu.record.mig_wanted != on:
-        gpu.journal.append(records.mig_wanted(on))
+    if gpu.record.desired_mig != on:
+        gpu.journal.append(records.desired_mig(on))
     if mode.current != on:
-        return ModeChange(gpu.uuid, gpu.board.index, on, Outcome.PENDING, waits_for_reset(gpu, mode))
-    return ModeChange(gpu.uuid, gpu.board.index, on, Outcome.DONE)
+        return ModeChange(gpu.uuid, gpu.info.index, on, Outcome.PENDING, waits_for_reset(gpu, mode))
+    return ModeChange(gpu.uuid, gpu.info.index, on, Outcome.DONE)
 
 
 def waits_for_reset(gpu: ManagedGpu, mode: MigMode | None) -> str:
-    """What a GPU with a pending mode waits for; "" where none is pending."""
+    """What a GPU with a pending mode waits for, and the command for it; "" where none is pending."""
     if mode is None or mode.current == mode.pending:
         return ""
-    return f"MIG mode {'on' if mode.pending else 'off'} waits for a GPU reset: {reset_command(gpu.board)}"
+    return f"MIG mode {'on' if mode.pending else 'off'} waits for a GPU reset: {reset_command(gpu.info)}"
 
 
-def reset_command(board: Board) -> str:
+def reset_command(gpu_info: GpuInfo) -> str:
     """How an admin resets a GPU."""
-    return f"nvidia-smi --gpu-reset -i {board.index}, or a reboot where the machine is virtual"
+    return f"nvidia-smi --gpu-reset -i {gpu_info.index}, or a reboot where the machine is virtual"
 
 
 def restore(nvml: Nvml, gpu: ManagedGpu) -> None:
-    """After a boot: set the mode again that an admin asked for, where the boot took it."""
-    if gpu.record.mig_wanted is not True:
+    """After a boot: set the mode again that an admin had set, where the boot reset it."""
+    if gpu.record.desired_mig is not True:
         return
     mode = nvml.mig_mode(gpu.uuid)
     if mode == MigMode(False, False) and not nvml.processes(gpu.uuid):
@@ -118,10 +118,10 @@ def _occupied(nvml: Nvml, gpu: ManagedGpu, present: Sequence[HardwareInstance]) 
 
 
 def _refused(gpu: ManagedGpu, on: bool, reason: str) -> ModeChange:
-    return ModeChange(gpu.uuid, gpu.board.index, on, Outcome.REFUSED, reason)
+    return ModeChange(gpu.uuid, gpu.info.index, on, Outcome.REFUSED, reason)
 
 
-def explained(gpu: ManagedGpu, on: bool, e: Exception) -> ModeChange:
-    """A switch that failed on the way. The next settling cleans up."""
-    gpu.unsettled = gpu.unsettled or isinstance(e, NvmlError)
+def failed(gpu: ManagedGpu, on: bool, e: Exception) -> ModeChange:
+    """A switch that failed on the way. The next recovery cleans up."""
+    gpu.needs_recovery = gpu.needs_recovery or isinstance(e, NvmlError)
     return _refused(gpu, on, str(e))

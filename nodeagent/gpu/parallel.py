@@ -1,4 +1,4 @@
-"""The same work on several GPUs side by side: a claim over eight of them takes as long as the slowest one."""
+"""The same work on several GPUs in parallel: a claim over eight of them takes as long as the slowest one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 def on_each(gpus: Sequence[ManagedGpu], act: Callable[[ManagedGpu], R]) -> list[R | AgentError]:
-    """What `act` answered or refused for each GPU, once all have ended. Other errors are raised."""
+    """What `act` returned or refused for each GPU, once all have ended. Other errors are raised."""
 
     def outcome(gpu: ManagedGpu) -> R | AgentError:
         try:
@@ -27,8 +27,8 @@ def on_each(gpus: Sequence[ManagedGpu], act: Callable[[ManagedGpu], R]) -> list[
         return list(threads.map(outcome, gpus))
 
 
-def answers(outcomes: Sequence[R | AgentError]) -> list[R]:
-    """The answers, where all are. Raises the first refusal."""
+def results(outcomes: Sequence[R | AgentError]) -> list[R]:
+    """The results, where none is a refusal. Raises the first refusal."""
     found: list[R] = []
     for outcome in outcomes:
         if isinstance(outcome, AgentError):

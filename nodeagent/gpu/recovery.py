@@ -6,48 +6,51 @@ import contextlib
 
 from nodeagent.contract.allocation import AgentError, Busy, Fenced, Unsupported
 from nodeagent.gpu import mig_instances, mig_mode
-from nodeagent.gpu.events import What
+from nodeagent.gpu.events import EventKind
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
 from nodeagent.nvml import InUse, NotPermitted, NotSupported, Nvml, NvmlError
 
 
-def begin(nvml: Nvml, gpu: ManagedGpu) -> None:
-    """The first settling after a start: quarantined instances get another chance, a wanted MIG mode comes back."""
-    settle(nvml, gpu)
-    for place in list(gpu.record.quarantined):
-        if gpu.record.owned[place].uuid:
-            gpu.journal.append(records.cleared(place))
+def recover_at_start(nvml: Nvml, gpu: ManagedGpu) -> None:
+    """Recover, lift quarantines, and set a desired MIG mode again that a boot has reset. Raises as `recover`."""
+    recover(nvml, gpu)
+    for placement in list(gpu.record.quarantined):
+        if gpu.record.owned[placement].uuid:
+            gpu.journal.append(records.unquarantine(placement))
     with contextlib.suppress(NvmlError):
         mig_mode.restore(nvml, gpu)
 
 
-def settle(nvml: Nvml, gpu: ManagedGpu) -> None:
-    """Raises Fenced where the GPU's state cannot be explained or repaired; it is tried again later."""
-    begun = gpu.journal.record.intent
+def recover(nvml: Nvml, gpu: ManagedGpu) -> None:
+    """Finish or undo what was interrupted, and lift the fence.
+
+    Raises Fenced where the GPU's state cannot be explained or repaired; a later call tries again.
+    """
+    interrupted = gpu.journal.record.intent
     if gpu.record.boot != gpu.boot:
         gpu.journal.append(records.boot(gpu.boot))
     try:
-        mig_instances.settle(nvml, gpu)
+        mig_instances.reconcile(nvml, gpu)
     except NvmlError as e:
-        gpu.unsettled = True
-        gpu.close_off(f"its state cannot be settled: {e}")
+        gpu.needs_recovery = True
+        gpu.set_fence(f"its state cannot be recovered: {e}")
         raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fence}") from e
-    gpu.close_off("")
-    if begun is not None:
-        gpu.tell(What.SETTLED, claim=begun.claim, text="finished or undid what was begun")
+    gpu.set_fence("")
+    if interrupted is not None:
+        gpu.notify(EventKind.RECOVERED, claim=interrupted.claim, text="an interrupted change was finished or undone")
 
 
-def settle_if_needed(nvml: Nvml, gpu: ManagedGpu) -> None:
-    """After trouble; where it fails the GPU is fenced, and nothing is raised."""
-    if gpu.unsettled:
+def recover_if_needed(nvml: Nvml, gpu: ManagedGpu) -> None:
+    """Recover after a failure. Where that fails too the GPU is fenced, and nothing is raised."""
+    if gpu.needs_recovery:
         with contextlib.suppress(AgentError):
-            settle(nvml, gpu)
+            recover(nvml, gpu)
 
 
-def explained(gpu: ManagedGpu, e: NvmlError) -> AgentError:
-    """A driver's refusal as advice to the caller."""
-    where = f"GPU {gpu.uuid} ({gpu.board.name})"
+def as_agent_error(gpu: ManagedGpu, e: NvmlError) -> AgentError:
+    """NVML's refusal as one of ours, with advice to the caller."""
+    where = f"GPU {gpu.uuid} ({gpu.info.name})"
     if gpu.fence:
         return Fenced(f"{where} is fenced: {gpu.fence}")
     match e:

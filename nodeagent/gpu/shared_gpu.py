@@ -1,16 +1,15 @@
 """Software shares of a GPU without MIG: who has how much, and the limits file per claim.
 
-The file is what the limit is enforced from and what `nvidia-smi` shows inside the workload:
-`{"claim": uid, "devices": {GPU UUID: {"memory_mib": n, "portion": x}}}`. The records are the truth;
-the files are made again from them at start.
+The limit is enforced from the file (nodeagent/contract/limits_file.py), and `nvidia-smi` inside the workload shows
+it. The records are the truth; the files are written again from them at every start.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from nodeagent.contract import limits_file
 from nodeagent.contract.allocation import Busy
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
@@ -20,6 +19,9 @@ from nodeagent.journal.records import Hold
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
+SHARED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
+"""Backings of shares that stand beside others on one GPU."""
+
 
 def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices: int) -> str:
     """Hold a whole GPU or a part of it. Returns the GPU's UUID. Raises Busy where it is taken."""
@@ -28,9 +30,9 @@ def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices:
         if Backing.WHOLE in (share.backing, other.share.backing):
             raise Busy(f"GPU {gpu.uuid} is still held by {other.name}: try again when it has stopped")
     taken = sum(h.share.memory_mib for h in others)
-    if taken + share.memory_mib > gpu.board.memory_mib:
+    if taken + share.memory_mib > gpu.info.memory_mib:
         raise Busy(
-            f"GPU {gpu.uuid} has {gpu.board.memory_mib - taken} MiB free of {gpu.board.memory_mib}, "
+            f"GPU {gpu.uuid} has {gpu.info.memory_mib - taken} MiB free of {gpu.info.memory_mib}, "
             f"{share.memory_mib} MiB are needed: try again when {others[0].name if others else 'another'} has stopped"
         )
     gpu.journal.append(records.hold(Hold(claim, name, share, gpu.uuid, devices)))
@@ -48,15 +50,11 @@ class LimitsFiles:
         return self._directory / f"{claim}.json"
 
     def write(self, claim: str, holds: Iterable[Hold]) -> Path | None:
-        """None where the claim has no software share. Raises NotRecorded."""
-        devices = {
-            h.share.gpu: {"memory_mib": h.share.memory_mib, "portion": h.share.portion}
-            for h in holds
-            if h.share.backing in (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
-        }
-        if not devices:
+        """Write a claim's file where it differs. None where the claim has no software share. Raises NotRecorded."""
+        shares = [h.share for h in holds if h.share.backing in SHARED]
+        if not shares:
             return None
-        text = json.dumps({"claim": claim, "devices": devices})
+        text = limits_file.text(claim, shares)
         try:
             if not self.path(claim).exists() or self.path(claim).read_text(encoding="utf-8") != text:
                 replace(self.path(claim), text.encode(), mode=0o644)
@@ -65,13 +63,14 @@ class LimitsFiles:
         return self.path(claim)
 
     def remove(self, claim: str) -> None:
+        """Raises NotRecorded."""
         _remove(self.path(claim))
 
-    def keep_only(self, claims: Iterable[str]) -> None:
-        """Remove the files of claims that are held no more."""
-        kept = {self.path(claim) for claim in claims}
+    def remove_except(self, claims: Iterable[str]) -> None:
+        """Remove the files of all other claims. Raises NotRecorded."""
+        current = {self.path(claim) for claim in claims}
         for path in self._directory.iterdir():
-            if path not in kept:
+            if path not in current:
                 _remove(path)
 
 

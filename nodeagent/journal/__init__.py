@@ -1,4 +1,4 @@
-"""What the agent must not forget: an append-only journal per GPU, files that survive a crash, one agent per folder.
+"""State that survives a crash: a journal per GPU, files replaced whole, a lock per directory.
 
-Not here: what the entries make the agent do (gpu/).
+Not here: what the entries mean for a GPU (gpu/).
 """

@@ -1,8 +1,8 @@
-"""The intent log: one append-only journal per GPU, on the disk before anything is done.
+"""The journal of a GPU: append-only, each entry on the disk before anything is done.
 
-A line that a crash left unfinished at the end was never answered for and is dropped. A damaged
-line anywhere else means that the GPU's past is unknown: DamagedJournal, and the GPU is fenced.
-A journal that has grown long is replaced by the shortest one with the same meaning.
+An incomplete last line was written by a call that never returned, and is dropped. A damaged line anywhere else
+means that the GPU's history is unknown: DamagedJournal, and the GPU is fenced. A long journal is replaced by the
+shortest one that folds to the same record.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from nodeagent.contract.allocation import AgentError
 from nodeagent.journal.durable import replace, sync_directory, write_all
-from nodeagent.journal.records import Entry, Record
+from nodeagent.journal.records import Entry, GpuRecord
 
-_LONG = 2000  # lines
+_MAX_LINES = 2000
 
 
 class DamagedJournal(Exception):
@@ -23,7 +23,7 @@ class DamagedJournal(Exception):
 
 
 class NotRecorded(AgentError):
-    """The disk did not take the entry, so nothing was done: free space and try again."""
+    """The entry could not be written, so nothing was done: free space and try again."""
 
 
 class Journal:
@@ -31,7 +31,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.record = Record()
+        self.record = GpuRecord()
         self._lines = 0
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -57,7 +57,7 @@ class Journal:
         for entry in entries:
             self.record.apply(entry)
         self._lines += len(entries)
-        if self._lines > _LONG:
+        if self._lines > _MAX_LINES:
             self._compact()
 
     def _read(self) -> None:
@@ -76,7 +76,7 @@ class Journal:
             os.ftruncate(self._descriptor, len(whole))
 
     def _compact(self) -> None:
-        """Best effort: the long journal stays good when this fails."""
+        """Best effort: the long journal stays valid when this fails."""
         entries = list(self.record.entries())
         try:
             replace(self.path, b"".join(_line(entry) for entry in entries))

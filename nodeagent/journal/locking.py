@@ -1,4 +1,4 @@
-"""One agent per directory: a lock that the kernel lets go of when its process ends, however it ends."""
+"""One agent per directory: a lock that the kernel releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from nodeagent.contract.allocation import AgentError
 
 
 class HeldByAnother(AgentError):
-    """Another agent works there. The text says which process, and what to do."""
+    """Another agent uses the directory. The text says which process, and what to do."""
 
 
 class AgentLock:
-    """Held from its making to `close`. The file stays, and says whose it was last.
+    """Held from its creation to `close`. The file stays, with the pid of its last holder.
 
     directory  what is locked
     file       the lock's name in it
-    way_out    what else to do than to stop the other one
+    way_out    for people: what else to do than to stop the other one
 
     Raises HeldByAnother, OSError.
     """
@@ -40,5 +40,5 @@ class AgentLock:
             raise
 
     def close(self) -> None:
-        """Let another agent take the directory."""
+        """Let another agent use the directory."""
         os.close(self._descriptor)

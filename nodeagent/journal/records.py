@@ -1,7 +1,7 @@
 """What the agent remembers of one GPU: its instances, who holds what, what it is about to do.
 
-A record is the fold of journal entries; every entry is one line of JSON with an "op". Folding
-is pure: intents.py makes entries durable, mig.py and fractions.py decide on them.
+A record is the fold of journal entries; every entry is one line of JSON with an "op". Folding is pure:
+journal.py makes entries durable, nodeagent.gpu and nodeagent.claims decide which to write.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """An instance that we made. Alive only while the driver knows `uuid` as instance `gi`."""
+class OwnedInstance:
+    """A MIG instance that this agent created. It exists only while the driver knows `uuid` as GPU instance `gi`."""
 
     profile: str
     start: int
@@ -28,17 +28,18 @@ class Owned:
     uuid: str
 
     @property
-    def place(self) -> Placement:
+    def placement(self) -> Placement:
         return Placement(self.profile, self.start)
-
-    @property
-    def mask(self) -> int:
-        return ((1 << self.size) - 1) << self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A claim's share of this GPU. `devices`: how many shares the whole claim has."""
+    """A claim's share of this GPU.
+
+    name     what people call the claim's pod
+    uuid     of the MIG instance, or of the GPU
+    devices  how many shares the whole claim has
+    """
 
     claim: str
     name: str
@@ -47,18 +48,18 @@ class Hold:
     devices: int
 
     @property
-    def place(self) -> Placement | None:
+    def placement(self) -> Placement | None:
         profile, start = self.share.profile, self.share.start
         return None if profile is None or start is None else Placement(profile, start)
 
     @property
     def mask(self) -> int:
-        return 0 if self.share.start is None else ((1 << self.share.size) - 1) << self.share.start
+        return self.share.mask
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a transaction is about to do. `create` has the size of its profile beside it."""
+    """What a transaction is about to destroy and create."""
 
     claim: str
     destroy: tuple[Placement, ...]
@@ -66,22 +67,27 @@ class Intent:
 
 
 @dataclass(slots=True)
-class Record:
+class GpuRecord:
     """Everything remembered of one GPU.
 
-    quarantined  why an instance of ours may not be touched, by place
-    mig_wanted   the MIG mode that an admin asked for; None: never asked
+    boot         the boot that the rest is about
+    owned        instances of ours, by placement
+    holds        by claim
+    intent       of the transaction that has begun and not ended
+    quarantined  why an instance of ours may not be touched, by placement
+    desired_mig  the MIG mode that an admin set; None: never set
     """
 
     boot: str = ""
-    owned: dict[Placement, Owned] = field(default_factory=dict)
+    owned: dict[Placement, OwnedInstance] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
     intent: Intent | None = None
     quarantined: dict[Placement, str] = field(default_factory=dict)
-    mig_wanted: bool | None = None
+    desired_mig: bool | None = None
 
-    def holder(self, place: Placement) -> Hold | None:
-        return next((h for h in self.holds.values() if h.place == place), None)
+    def holder(self, placement: Placement) -> Hold | None:
+        """What holds the instance at a placement."""
+        return next((h for h in self.holds.values() if h.placement == placement), None)
 
     def apply(self, entry: Entry) -> None:
         """Fold one entry in. Raises KeyError, TypeError or ValueError on one that makes no sense."""
@@ -95,12 +101,12 @@ class Record:
             case "settled":
                 self.intent = None
             case "made":
-                instance = Owned(**entry["instance"])
-                self.owned[instance.place] = instance
+                instance = OwnedInstance(**entry["instance"])
+                self.owned[instance.placement] = instance
             case "gone":
-                place = Placement(entry["profile"], entry["start"])
-                self.owned.pop(place, None)
-                self.quarantined.pop(place, None)
+                placement = Placement(entry["profile"], entry["start"])
+                self.owned.pop(placement, None)
+                self.quarantined.pop(placement, None)
             case "hold":
                 hold = _hold(entry)
                 self.holds[hold.claim] = hold
@@ -111,18 +117,18 @@ class Record:
             case "cleared":
                 self.quarantined.pop(Placement(entry["profile"], entry["start"]), None)
             case "mig-wanted":
-                self.mig_wanted = entry["on"]
+                self.desired_mig = entry["on"]
             case other:
                 raise ValueError(f"unknown entry {other!r}")
 
     def entries(self) -> Iterator[Entry]:
         """The shortest journal that folds to this record."""
         yield boot(self.boot)
-        yield from (made(instance) for instance in self.owned.values())
+        yield from (created(instance) for instance in self.owned.values())
         yield from (hold(h) for h in self.holds.values())
-        yield from (quarantine(place, why) for place, why in self.quarantined.items())
-        if self.mig_wanted is not None:
-            yield mig_wanted(self.mig_wanted)
+        yield from (quarantine(placement, why) for placement, why in self.quarantined.items())
+        if self.desired_mig is not None:
+            yield desired_mig(self.desired_mig)
         if self.intent is not None:
             yield intend(self.intent.claim, self.intent.destroy, self.intent.create)
 
@@ -133,8 +139,8 @@ def _hold(entry: Entry) -> Hold:
     return Hold(entry["claim"], entry["name"], DeviceShare(**share), entry["uuid"], entry["devices"])
 
 
-def _pair(place: Placement) -> tuple[str, int]:
-    return place.profile, place.start
+def _pair(placement: Placement) -> tuple[str, int]:
+    return placement.profile, placement.start
 
 
 def boot(boot_id: str) -> Entry:
@@ -143,6 +149,7 @@ def boot(boot_id: str) -> Entry:
 
 
 def intend(claim: str, destroy: Iterable[Placement], create: Placement | None) -> Entry:
+    """A transaction begins. `claim`: for whom it creates, "" for nobody."""
     return {
         "op": "intend",
         "claim": claim,
@@ -151,19 +158,23 @@ def intend(claim: str, destroy: Iterable[Placement], create: Placement | None) -
     }
 
 
-def settled() -> Entry:
+def ended() -> Entry:
+    """The transaction is over: finished or undone."""
     return {"op": "settled"}
 
 
-def made(instance: Owned) -> Entry:
+def created(instance: OwnedInstance) -> Entry:
+    """An instance is ours."""
     return {"op": "made", "instance": asdict(instance)}
 
 
-def gone(place: Placement) -> Entry:
-    return {"op": "gone", "profile": place.profile, "start": place.start}
+def removed(placement: Placement) -> Entry:
+    """An instance of ours no longer exists."""
+    return {"op": "gone", "profile": placement.profile, "start": placement.start}
 
 
 def hold(hold: Hold) -> Entry:
+    """A claim holds a share."""
     return {
         "op": "hold",
         "claim": hold.claim,
@@ -175,16 +186,20 @@ def hold(hold: Hold) -> Entry:
 
 
 def release(claim: str) -> Entry:
+    """A claim holds nothing here any more."""
     return {"op": "release", "claim": claim}
 
 
-def quarantine(place: Placement, why: str) -> Entry:
-    return {"op": "quarantine", "profile": place.profile, "start": place.start, "why": why}
+def quarantine(placement: Placement, why: str) -> Entry:
+    """An instance of ours may not be touched."""
+    return {"op": "quarantine", "profile": placement.profile, "start": placement.start, "why": why}
 
 
-def cleared(place: Placement) -> Entry:
-    return {"op": "cleared", "profile": place.profile, "start": place.start}
+def unquarantine(placement: Placement) -> Entry:
+    """An instance of ours may be touched again."""
+    return {"op": "cleared", "profile": placement.profile, "start": placement.start}
 
 
-def mig_wanted(on: bool) -> Entry:
+def desired_mig(on: bool) -> Entry:
+    """An admin set the GPU's MIG mode."""
     return {"op": "mig-wanted", "on": on}

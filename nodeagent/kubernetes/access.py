@@ -1,4 +1,4 @@
-"""Where the API server is and who we are, and how a pod finds out."""
+"""Where the API server is and with which credentials it is called; how a pod finds out."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class NoAccess(Exception):
-    """There is no cluster to talk to. The text says what is missing."""
+class NoApiAccess(Exception):
+    """The API server or the credentials for it are unknown. The text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """An API server and our credentials for it.
+class ApiAccess:
+    """An API server and the credentials for it.
 
-    authorization  the header's value, asked for at every request: tokens are rotated
+    trust          for TLS; False: the certificate is not checked
+    authorization  the header's value, read at every request: tokens are rotated
     server_name    what the server's certificate must name, where that is not the host of `url`
     """
 
@@ -29,17 +30,17 @@ class Access:
     server_name: str | None = None
 
 
-def in_cluster(account: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ) -> Access:
-    """The access of a pod. Raises NoAccess outside of one."""
+def in_cluster(account: Path = SERVICE_ACCOUNT, environ: Mapping[str, str] = os.environ) -> ApiAccess:
+    """The access of a pod. Raises NoApiAccess outside of one."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise NoAccess("this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig")
+        raise NoApiAccess("this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set): give --kubeconfig")
     try:
         trust = ssl.create_default_context(cafile=str(account / "ca.crt"))
         (account / "token").read_bytes()
     except OSError as e:
-        raise NoAccess(f"the pod has no service account token: {e}; set automountServiceAccountToken: true") from e
-    return Access(
+        raise NoApiAccess(f"the pod has no service account token: {e}; set automountServiceAccountToken: true") from e
+    return ApiAccess(
         url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         trust=trust,
         authorization=lambda: "Bearer " + (account / "token").read_text(encoding="ascii").strip(),

@@ -1,12 +1,12 @@
-"""Claims, read as they are now."""
+"""ResourceClaims, read as they are now."""
 
 from __future__ import annotations
 
-from nodeagent.kubernetes.client import Api, Json
+from nodeagent.kubernetes.client import Json, KubernetesClient
 
-_ROOT = "/apis/resource.k8s.io/v1"
+RESOURCE_API = "resource.k8s.io/v1"
 
 
-def read_claim(api: Api, namespace: str, name: str) -> Json:
+def read_claim(client: KubernetesClient, namespace: str, name: str) -> Json:
     """Raises ApiError."""
-    return api.get(f"{_ROOT}/namespaces/{namespace}/resourceclaims/{name}")
+    return client.get(f"/apis/{RESOURCE_API}/namespaces/{namespace}/resourceclaims/{name}")

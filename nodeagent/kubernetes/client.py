@@ -1,10 +1,10 @@
-"""The agent's choke point to the Kubernetes API: requests in, JSON out, from any thread.
+"""The only module of the agent that sends requests to the Kubernetes API: JSON in, JSON out, from any thread.
 
 ApiError         the server refused; `status` and `reason` are its own
-├── NotFound     404
-├── Conflict     409: it is there already, or is not what it was
-├── Forbidden    401, 403: a permission is missing
-└── Unreachable  no answer, a proxy's, or "come back later"
+├── ApiNotFound     404
+├── ApiConflict     409: it exists already, or its resourceVersion is another
+├── ApiForbidden    401, 403: a permission is missing
+└── ApiUnreachable  no answer, a proxy's answer, or "try again later"
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 import httpx
 import msgspec
 
-from nodeagent.kubernetes.access import Access
+from nodeagent.kubernetes.access import ApiAccess
 
 Json = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
 
-_ANSWER_S = 10.0
+_RESPONSE_S = 10.0
 _CONNECT_S = 3.0
-_KEPT_S = 60.0
-"""From one heartbeat to the next: a new TLS connection costs more than all else of it. API servers keep it 90 s."""
-_LATER = {429, 500, 502, 503, 504}
+_KEEPALIVE_S = 60.0
+"""Longer than between heartbeats: a new TLS connection costs more than the rest of one. API servers allow 90 s."""
+_RETRYABLE = {429, 500, 502, 503, 504}
 
 
 class ApiError(Exception):
@@ -36,37 +36,43 @@ class ApiError(Exception):
         self.status, self.reason = status, reason
 
 
-class NotFound(ApiError):
-    pass
+class ApiNotFound(ApiError):
+    """There is no such object."""
 
 
-class Conflict(ApiError):
-    pass
+class ApiConflict(ApiError):
+    """The object exists already, or its resourceVersion is another."""
 
 
-class Forbidden(ApiError):
-    pass
+class ApiForbidden(ApiError):
+    """A permission is missing."""
 
 
-class Unreachable(ApiError):
-    pass
+class ApiUnreachable(ApiError):
+    """There is no response of the API server itself, or it must be called later."""
 
 
-_ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, **dict.fromkeys(_LATER, Unreachable)}
+_ERRORS = {
+    401: ApiForbidden,
+    403: ApiForbidden,
+    404: ApiNotFound,
+    409: ApiConflict,
+    **dict.fromkeys(_RETRYABLE, ApiUnreachable),
+}
 
 
-class Api:
+class KubernetesClient:
     """One API server. Every method raises ApiError."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: ApiAccess) -> None:
         self._access = access
         self._extensions = {"sni_hostname": access.server_name} if access.server_name else {}
         self._http = httpx.Client(
             base_url=access.url,
             verify=access.trust,
-            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            timeout=httpx.Timeout(_RESPONSE_S, connect=_CONNECT_S),
             headers={"Accept": "application/json", "User-Agent": "migctl-agent"},
-            limits=httpx.Limits(keepalive_expiry=_KEPT_S),
+            limits=httpx.Limits(keepalive_expiry=_KEEPALIVE_S),
             trust_env=False,
         )
 
@@ -102,28 +108,28 @@ class Api:
             authorization = self._access.authorization()
             if authorization:
                 headers["Authorization"] = authorization
-            answer = self._http.request(
+            response = self._http.request(
                 method, path, params=query, content=content, headers=headers, extensions=self._extensions
             )
         except (httpx.HTTPError, OSError) as e:
-            raise Unreachable(f"the API server does not answer: {e or type(e).__name__}") from e
-        if answer.status_code >= 300:
-            raise _error(method, path, answer.status_code, answer.content)
-        return _json(answer.content)
+            raise ApiUnreachable(f"the API server does not answer: {e or type(e).__name__}") from e
+        if response.status_code >= 300:
+            raise _error(method, path, response.status_code, response.content)
+        return _json(response.content)
 
 
 def _json(content: bytes) -> Json:
     try:
         return msgspec.json.decode(content, type=Json)
     except msgspec.MsgspecError as e:
-        raise Unreachable(f"the API server's answer is no JSON: {e}") from e
+        raise ApiUnreachable(f"the API server's response is no JSON: {e}") from e
 
 
 def _error(method: str, path: str, status: int, content: bytes) -> ApiError:
-    """The server's own words, where it has any."""
+    """With the message of the server's Status, where it sent one."""
     try:
-        told = _json(content)
+        stated = _json(content)
     except ApiError:
-        told = {}
-    text = told.get("message") or f"{method} {path}: HTTP {status}"
-    return _ERRORS.get(status, ApiError)(str(text), status, str(told.get("reason", "")))
+        stated = {}
+    text = stated.get("message") or f"{method} {path}: HTTP {status}"
+    return _ERRORS.get(status, ApiError)(str(text), status, str(stated.get("reason", "")))

@@ -1,7 +1,7 @@
-"""The access that a kubeconfig gives, as kubectl reads it, without a client library: that weighs half an agent.
+"""The access that a kubeconfig gives, as kubectl has it, without a client library: one doubles the agent's memory.
 
-A user is a token, a file with one, a client certificate or a command that prints a token. What Kubernetes
-itself no longer takes (passwords, built-in providers of clouds) is refused.
+A user is a token, a file with one, a client certificate or a command that prints a token. What Kubernetes itself
+no longer accepts (passwords, built-in providers of clouds) is refused.
 """
 
 from __future__ import annotations
@@ -9,18 +9,24 @@ from __future__ import annotations
 import contextlib
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from nodeagent.kubernetes.access import Access, NoAccess
-from nodeagent.kubernetes.credential_command import Command, CommandTokens
+from nodeagent.contract import kubeconfig
+from nodeagent.contract.kubeconfig import KubeconfigFile
+from nodeagent.kubernetes.access import ApiAccess, NoApiAccess
+from nodeagent.kubernetes.credential_command import CommandTokens, CredentialCommand
+
+T = TypeVar("T")
 
 
-class Cluster(Struct, rename="kebab"):
+class ClusterFields(Struct, rename="kebab"):
+    """`cluster` of an entry of `clusters`."""
+
     server: str
     certificate_authority: str | None = None
     certificate_authority_data: bytes | None = None
@@ -28,69 +34,37 @@ class Cluster(Struct, rename="kebab"):
     tls_server_name: str | None = None
 
 
-class User(Struct, rename="kebab"):
+class UserFields(Struct, rename="kebab"):
+    """`user` of an entry of `users`."""
+
     token: str | None = None
     token_file: str | None = field(name="tokenFile", default=None)
     client_certificate: str | None = None
     client_certificate_data: bytes | None = None
     client_key: str | None = None
     client_key_data: bytes | None = None
-    command: Command | None = field(name="exec", default=None)
+    command: CredentialCommand | None = field(name="exec", default=None)
     username: str | None = None
     provider: dict[str, object] | None = field(name="auth-provider", default=None)
 
 
-class Context(Struct):
-    cluster: str
-    user: str = ""
-
-
-class NamedCluster(Struct):
-    name: str
-    cluster: Cluster
-
-
-class NamedUser(Struct):
-    name: str
-    user: User
-
-
-class NamedContext(Struct):
-    name: str
-    context: Context
-
-
-class Kubeconfig(Struct):
-    clusters: list[NamedCluster] = []
-    users: list[NamedUser] = []
-    contexts: list[NamedContext] = []
-    current: str = field(name="current-context", default="")
-
-
-Named = TypeVar("Named", NamedCluster, NamedUser, NamedContext)
-
-
-def from_kubeconfig(path: Path, context: str | None = None) -> Access:
-    """The access that kubectl would have. Raises NoAccess."""
+def from_kubeconfig(path: Path, context: str | None = None) -> ApiAccess:
+    """The access that kubectl would have. Raises NoApiAccess."""
     try:
-        config = msgspec.yaml.decode(path.read_bytes(), type=Kubeconfig)
-        return _access(config, context or config.current, path.parent)
-    except (
-        NoAccess,
-        OSError,
-        ValueError,
-    ) as e:  # msgspec's, ssl's and yaml's errors about what is in it are ValueErrors
-        raise NoAccess(f"cannot use the kubeconfig {path}: {e}") from e
+        file = kubeconfig.read(path)
+        return _access(file, context or file.current, path.parent)
+    except (NoApiAccess, OSError, ValueError) as e:  # msgspec, ssl and yaml raise ValueErrors
+        raise NoApiAccess(f"cannot use the kubeconfig {path}: {e}") from e
 
 
-def _access(config: Kubeconfig, context: str, folder: Path) -> Access:
-    """Relative paths start at `folder`. Raises NoAccess, OSError, ValueError."""
+def _access(file: KubeconfigFile, context: str, folder: Path) -> ApiAccess:
+    """Relative paths start at `folder`. Raises NoApiAccess, OSError, ValueError."""
     if not context:
-        raise NoAccess("it has no current-context: give --context")
-    chosen = _named("context", context, config.contexts).context
-    cluster = _named("cluster", chosen.cluster, config.clusters).cluster
-    user = _named("user", chosen.user, config.users).user if chosen.user else User()
-    return Access(
+        raise NoApiAccess("it has no current-context: give --context")
+    chosen = _named("context", context, file.contexts)
+    cluster = msgspec.convert(_named("cluster", chosen.cluster, file.clusters), ClusterFields)
+    user = msgspec.convert(_named("user", chosen.user, file.users) if chosen.user else {}, UserFields)
+    return ApiAccess(
         url=cluster.server.rstrip("/"),
         trust=_trust(cluster, user, folder),
         authorization=_authorization(user, folder),
@@ -98,14 +72,13 @@ def _access(config: Kubeconfig, context: str, folder: Path) -> Access:
     )
 
 
-def _named(kind: str, name: str, entries: Sequence[Named]) -> Named:
-    for entry in entries:
-        if entry.name == name:
-            return entry
-    raise NoAccess(f"it has no {kind} named {name!r}")
+def _named(kind: str, name: str, entries: Mapping[str, T]) -> T:
+    if name not in entries:
+        raise NoApiAccess(f"it has no {kind} named {name!r}")
+    return entries[name]
 
 
-def _trust(cluster: Cluster, user: User, folder: Path) -> ssl.SSLContext:
+def _trust(cluster: ClusterFields, user: UserFields, folder: Path) -> ssl.SSLContext:
     authority = cluster.certificate_authority
     trust = ssl.create_default_context(
         cafile=str(folder / authority) if authority and not cluster.certificate_authority_data else None,
@@ -124,7 +97,7 @@ def _trust(cluster: Cluster, user: User, folder: Path) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def _as_file(data: bytes | None, path: str | None, folder: Path) -> Iterator[Path | None]:
-    """OpenSSL reads certificates from files only: for as long as that takes, data are in one that only we can read."""
+    """OpenSSL reads certificates from files only: data are in a file of ours, 0600, for as long as that takes."""
     if data is None:
         yield None if path is None else folder / path
         return
@@ -134,7 +107,7 @@ def _as_file(data: bytes | None, path: str | None, folder: Path) -> Iterator[Pat
         yield Path(file.name)
 
 
-def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
+def _authorization(user: UserFields, folder: Path) -> Callable[[], str | None]:
     if user.command is not None:
         tokens = CommandTokens(user.command, folder)
         return lambda: f"Bearer {tokens.token()}"
@@ -145,5 +118,7 @@ def _authorization(user: User, folder: Path) -> Callable[[], str | None]:
         file = folder / user.token_file
         return lambda: f"Bearer {file.read_text(encoding='ascii').strip()}"
     if user.username or user.provider:
-        raise NoAccess("its user has a password or an auth-provider, which Kubernetes no longer takes: use a token")
+        raise NoApiAccess(
+            "its user has a password or an auth-provider, which Kubernetes no longer accepts: use a token"
+        )
     return lambda: None

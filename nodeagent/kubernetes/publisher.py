@@ -1,7 +1,7 @@
-"""Publishes what the agent sees: at once when it changed something, soon when the hardware did, and as a heartbeat.
+"""Publishes the agent's reports as GpuNode and ResourceSlices: after changes, and as a heartbeat.
 
-Looking costs more than anything else an idle agent does, so the looks of its upkeep are published too, and the
-publisher looks by itself only where there is news or none of those came.
+Making a report costs more than anything else that an idle agent does. So the reports of its periodic checks are
+published too, and the publisher makes one itself only after an event, or where none of those came.
 """
 
 from __future__ import annotations
@@ -15,70 +15,74 @@ import structlog
 
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.kubernetes.client import ApiError
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import specs
+from nodeagent.node_status.publication import Publication
 from nodeagent.nvml import NvmlError
 
-LOOK_S = 10.0
+REPORT_S = 10.0
 HEARTBEAT_S = 20.0
 
-_NEWS = frozenset(What) - {What.REFUSED, What.OVERSTEPPED}
+_CHANGES = frozenset(EventKind) - {EventKind.REFUSED, EventKind.OVERSTEPPED}
 
 _log = structlog.get_logger("nodeagent")
 
 
 class Publisher:
-    """A thread of its own from `start` to `stop`. `observer`, `soon` and `offer` wake it; `seen` gets every report."""
+    """A thread of its own from `start` to `stop`. `observer`, `soon` and `offer` wake it.
+
+    seen  is called with every report before it is published
+    """
 
     def __init__(
         self,
-        gpu_node: GpuNode,
+        gpu_node: GpuNodeWriter,
         slices: SliceStore,
         seen: Callable[[NodeReport], None] = lambda report: None,
         *,
-        every_s: float = LOOK_S,
+        every_s: float = REPORT_S,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._gpu_node, self._slices, self._seen = gpu_node, slices, seen
         self._every_s, self._clock, self._now = every_s, clock, now
-        self._beat_at = 0.0
-        self._urgent = True
-        self._look = False
-        self._trouble = ""
+        self._publication = Publication(HEARTBEAT_S)
+        self._report_due = False
+        self._error = ""
         self._offered: NodeReport | None = None
-        self._newest = 0
-        self._news = threading.Event()
-        self._over = False
+        self._woken = threading.Event()
+        self._stopping = False
         self._thread: threading.Thread | None = None
 
-    def observer(self, event: Event) -> None:
-        if event.what in _NEWS:
-            self._look = True
-            self._news.set()
+    def observer(self, event: AgentEvent) -> None:
+        """Publish soon what an event changed."""
+        if event.kind in _CHANGES:
+            self._report_due = True
+            self._woken.set()
 
     def soon(self) -> None:
-        """Look now, and write the heartbeat even if nothing changed."""
-        self._urgent = self._look = True
-        self._news.set()
+        """Make a report now, and write the heartbeat even if nothing changed."""
+        self._publication.force()
+        self._report_due = True
+        self._woken.set()
 
     def offer(self, report: NodeReport) -> None:
-        """Publish a report that somebody else made, unless a newer one is out."""
+        """Publish a report that somebody else made, unless a newer one is published."""
         self._offered = report
-        self._news.set()
+        self._woken.set()
 
     def start(self, report: Callable[[], NodeReport]) -> None:
-        """Publish what `report` gives."""
+        """Publish what `report` returns."""
         self._thread = threading.Thread(target=self._run, args=(report,), name="publisher", daemon=True)
         self._thread.start()
 
     def stop(self, why: str) -> None:
-        """Say that the agent leaves, and end."""
-        self._over = True
-        self._news.set()
+        """Write that the agent leaves, and end."""
+        self._stopping = True
+        self._woken.set()
         if self._thread is not None:
             self._thread.join()
         try:
@@ -86,41 +90,40 @@ class Publisher:
         except ApiError as e:
             _log.warning("not published", what="leaving", error=str(e))
 
-    def works(self) -> bool:
+    def is_running(self) -> bool:
+        """Whether the thread works."""
         return self._thread is not None and self._thread.is_alive()
 
     def step(self, report: NodeReport) -> None:
-        """Publish what is news. Raises ApiError."""
-        if report.generation < self._newest:
+        """Publish a report where it is due. Raises ApiError."""
+        if self._publication.is_outdated(report):
             return
-        self._newest = report.generation
-        urgent, self._urgent = self._urgent, False
         self._seen(report)
         now = self._clock()
-        if not urgent and now < self._beat_at and not self._gpu_node.differs(report):
+        if not self._publication.is_due(report, now):
             return
         self._gpu_node.publish(report, self._now())
-        self._beat_at = now + HEARTBEAT_S
+        self._publication.published(report, now)
         owner = {"apiVersion": API_VERSION, "kind": "GpuNode", "name": report.node, "uid": self._gpu_node.uid}
-        self._slices.keep(specs(report), owner)
+        self._slices.replace(specs(report), owner)
 
     def _run(self, report: Callable[[], NodeReport]) -> None:
-        while not self._over:
-            self._news.clear()
+        while not self._stopping:
+            self._woken.clear()
             offered, self._offered = self._offered, None
-            look, self._look = self._look, False
+            report_due, self._report_due = self._report_due, False
             try:
-                self.step(report() if look or offered is None else offered)
+                self.step(report() if report_due or offered is None else offered)
                 self._note("")
             except (ApiError, NvmlError) as e:
-                self._urgent = True
+                self._publication.force()
                 self._note(str(e))
-            self._news.wait(self._every_s)
+            self._woken.wait(self._every_s)
 
-    def _note(self, trouble: str) -> None:
-        """Say once that publishing fails, and once that it works again."""
-        if trouble and trouble != self._trouble:
-            _log.warning("not published", error=trouble)
-        elif self._trouble and not trouble:
+    def _note(self, error: str) -> None:
+        """Log once that publishing fails, and once that it works again."""
+        if error and error != self._error:
+            _log.warning("not published", error=error)
+        elif self._error and not error:
             _log.info("published again")
-        self._trouble = trouble
+        self._error = error

@@ -1,8 +1,7 @@
 """The node's devices as ResourceSlices: for people, dashboards and autoscalers.
 
-Nobody but migctl's controller allocates them: they carry a taint that keeps kube-scheduler away, and
-the agent refuses an allocation without migctl's own words. What is cut now is listed, not every
-placement that would be possible.
+Only migctl's controller allocates them: they have a taint that kube-scheduler does not tolerate, and the agent
+refuses an allocation without migctl's own config. Instances that exist are listed, not every legal placement.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import DRIVER
 from nodeagent.kubernetes.client import Json
-from nodeagent.kubernetes.devices import Device, devices
+from nodeagent.kubernetes.devices import NodeDevice, devices
 
-API_VERSION = "resource.k8s.io/v1"
 DEVICES_PER_SLICE = 64
-"""What the API server takes of devices with taints."""
+"""The API server's limit for devices with taints."""
 
 _OURS = {"key": "migctl.dev/allocated-by-migctl", "value": "only", "effect": "NoSchedule"}
-_TROUBLED = {"key": "migctl.dev/unhealthy", "effect": "NoSchedule"}
+_UNHEALTHY = {"key": "migctl.dev/unhealthy", "effect": "NoSchedule"}
 
 
 def specs(report: NodeReport) -> list[Json]:
@@ -28,7 +26,7 @@ def specs(report: NodeReport) -> list[Json]:
     return [{"driver": DRIVER, "nodeName": report.node, "pool": pool, "devices": page} for page in pages]
 
 
-def _device(device: Device, report: NodeReport) -> Json:
+def _device(device: NodeDevice, report: NodeReport) -> Json:
     gpu, model = device.gpu, report.models[device.gpu.model]
     attributes: Json = {
         "type": {"string": device.kind},
@@ -55,5 +53,5 @@ def _device(device: Device, report: NodeReport) -> Json:
         "name": device.name,
         "attributes": attributes,
         "capacity": {"memory": {"value": f"{device.memory_mib}Mi"}},
-        "taints": [_OURS, _TROUBLED] if device.trouble else [_OURS],
+        "taints": [_OURS, _UNHEALTHY] if device.problem else [_OURS],
     }

@@ -1,40 +1,42 @@
-"""The one package that talks to NVML: typed facts in, NVML errors out as our own.
+"""The only package that calls NVML: its structures as frozen values, its return codes as our errors.
 
-bindings.py   the one place that imports pynvml
+Not here: which instances are ours, and when one is created or destroyed (gpu/).
+
+bindings.py   the only module that imports pynvml
 errors.py     the error tree
-facts.py      what NVML says, as frozen values
+facts.py      GPUs, instances, processes, readings as frozen values
 devices.py    GPUs: identity, models, processes, readings, errors
-memory_limits.py  limits on cgroups' memory, which the driver keeps
+memory_limits.py  the driver's limits on cgroups' memory
 instances.py  MIG: mode and instances
 """
 
 from nodeagent.nvml.errors import (
+    InsufficientResources,
     InUse,
     LibraryMissing,
     Lost,
-    NoRoom,
-    NotFound,
     NotPermitted,
     NotSupported,
     NvmlError,
+    NvmlNotFound,
     TimedOut,
 )
-from nodeagent.nvml.facts import Board, HardwareInstance, MigMode, Process, Readings, XidError
+from nodeagent.nvml.facts import GpuInfo, HardwareInstance, MigMode, Process, Readings, XidError
 from nodeagent.nvml.instances import Nvml
 
 __all__ = [
-    "Board",
+    "GpuInfo",
     "HardwareInstance",
     "InUse",
+    "InsufficientResources",
     "LibraryMissing",
     "Lost",
     "MigMode",
-    "NoRoom",
-    "NotFound",
     "NotPermitted",
     "NotSupported",
     "Nvml",
     "NvmlError",
+    "NvmlNotFound",
     "Process",
     "Readings",
     "TimedOut",

@@ -1,4 +1,4 @@
-"""The one place that imports pynvml."""
+"""The only module that imports pynvml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _spare: list[ModuleType] = []
 def load(library: object | None) -> ModuleType:
     """The module pynvml, or a copy of it of our own with `library` behind it.
 
-    pynvml keeps its library in a module variable; a copy keeps two nodes in one process apart.
+    pynvml keeps its library in a module variable; with a copy each, two nodes fit into one process.
     """
     if library is None:
         import pynvml
@@ -43,5 +43,5 @@ def _copy() -> ModuleType:
 
 
 def give_back(module: ModuleType) -> None:
-    """Let another library stand behind a copy that is no longer used."""
+    """Return a copy that is no longer used, for another library."""
     _spare.append(module)

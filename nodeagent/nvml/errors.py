@@ -2,11 +2,11 @@
 
 NvmlError                  any other return code; `code` is NVML's
 ├── LibraryMissing         no libnvidia-ml.so.1, or no driver behind it
-├── NotFound               no such GPU or instance (any more)
+├── NvmlNotFound           no such GPU or instance (any more)
 ├── NotSupported           this GPU, driver or MIG mode does not do it
 ├── NotPermitted           needs CAP_SYS_ADMIN
 ├── InUse                  a process holds it
-├── NoRoom                 no free placement (also: exactly that instance exists already)
+├── InsufficientResources  no free placement (also: exactly that instance exists already)
 ├── Lost                   the GPU fell off the bus or must be reset
 └── TimedOut               nothing happened in time
 """
@@ -30,46 +30,46 @@ class NvmlError(Exception):
 
 
 class LibraryMissing(NvmlError):
-    pass
+    """There is no libnvidia-ml.so.1, or no driver behind it."""
 
 
-class NotFound(NvmlError):
-    pass
+class NvmlNotFound(NvmlError):
+    """There is no such GPU or instance (any more)."""
 
 
 class NotSupported(NvmlError):
-    pass
+    """This GPU, driver or MIG mode does not support the call."""
 
 
 class NotPermitted(NvmlError):
-    pass
+    """The call needs CAP_SYS_ADMIN."""
 
 
 class InUse(NvmlError):
-    pass
+    """A process uses the GPU or the instance."""
 
 
-class NoRoom(NvmlError):
-    pass
+class InsufficientResources(NvmlError):
+    """No placement is free, or exactly that instance exists already."""
 
 
 class Lost(NvmlError):
-    pass
+    """The GPU fell off the bus or must be reset."""
 
 
 class TimedOut(NvmlError):
-    pass
+    """Nothing happened in time."""
 
 
 _FUNCTION_NOT_FOUND = 13
 _ERRORS: dict[int, type[NvmlError]] = {
-    3: NotSupported, 4: NotPermitted, 6: NotFound, 9: LibraryMissing, 10: TimedOut, 12: LibraryMissing,
-    13: NotSupported, 15: Lost, 16: Lost, 18: LibraryMissing, 19: InUse, 23: NoRoom,
+    3: NotSupported, 4: NotPermitted, 6: NvmlNotFound, 9: LibraryMissing, 10: TimedOut, 12: LibraryMissing,
+    13: NotSupported, 15: Lost, 16: Lost, 18: LibraryMissing, 19: InUse, 23: InsufficientResources,
 }  # fmt: skip
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn pynvml's errors into ours."""
+    """Raise ours for pynvml's errors."""
 
     @functools.wraps(function)
     def wrapper(*arguments: P.args, **named: P.kwargs) -> R:
@@ -78,7 +78,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         except Exception as e:
             if type(e).__module__.split("_")[0] != "pynvml":
                 raise
-            if type(e).__name__ == "NVMLLibraryMismatchError":  # pynvml's word for a function that is not there
+            if type(e).__name__ == "NVMLLibraryMismatchError":  # pynvml's error for a missing function
                 raise NotSupported("the driver is older than R510: update it", _FUNCTION_NOT_FOUND) from e
             code = getattr(e, "value", None)
             if not isinstance(code, int):

@@ -1,4 +1,4 @@
-"""What NVML says, as frozen values."""
+"""What NVML returns, as frozen values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
-    """A GPU's lasting facts.
+class GpuInfo:
+    """What does not change of a GPU.
 
     bus_id        as the driver writes it: 00000000:07:00.0
-    reserved_mib  the part of `memory_mib` that the driver keeps for itself
+    minor         of its device node /dev/nvidiaN
+    reserved_mib  the part of `memory_mib` that the driver reserves for itself
     """
 
     uuid: str
@@ -25,6 +26,8 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class MigMode:
+    """The MIG mode, and the one after the next reset."""
+
     current: bool
     pending: bool
 
@@ -33,8 +36,8 @@ class MigMode:
 class HardwareInstance:
     """A GPU instance as the driver has it.
 
-    uuid     of its one compute instance that spans it; None where it has none (a half-made
-             one) or another kind of split (somebody else's)
+    uuid     of its one compute instance that spans it; None where it has none (creation was interrupted)
+             or another kind of split (a foreign one)
     compute  ids of its compute instances
     """
 
@@ -57,9 +60,9 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """What the sensors of a GPU say. None: this GPU or mode does not tell.
+    """What the sensors of a GPU say. None: not available on this GPU or in this mode.
 
-    utilization      of the whole GPU, 0 to 1; not told with MIG on
+    utilization      of the whole GPU, 0 to 1; None with MIG on
     ecc_uncorrected  uncorrected memory errors since the driver was loaded
     remap_failed     a bad memory row could not be replaced
     """

@@ -1,7 +1,7 @@
 """MIG through NVML: mode, instances, creation and destruction.
 
-NVML has two id spaces: profile information is asked for by enum, creation and placements by the
-`id` found in that information. Instance handles are never kept, since instances come and go.
+NVML has two id spaces: profile information is read by enum, creation and placements take the `id` found in that
+information. Instance handles are not cached, since instances come and go.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.nvml.errors import NotFound, NvmlError, checked, error_for
-from nodeagent.nvml.facts import Board, HardwareInstance, MigMode
+from nodeagent.nvml.errors import NvmlError, NvmlNotFound, checked, error_for
+from nodeagent.nvml.facts import GpuInfo, HardwareInstance, MigMode
 from nodeagent.nvml.memory_limits import MemoryLimits
 from solver.model.geometry import Profile
 
-# compute slices -> compute instance profile (nvml.h); C = G is the only kind we make
+# compute slices -> compute instance profile (nvml.h); C = G is the only kind we create
 _COMPUTE_PROFILES = {1: 0, 2: 1, 3: 2, 4: 3, 7: 4, 8: 5, 6: 6}
 
 
@@ -24,7 +24,7 @@ class Nvml(MemoryLimits):
 
     def __init__(self, library: object | None = None) -> None:
         super().__init__(library)
-        self._seen: dict[str, dict[str, _MigDevice]] = {}
+        self._known_devices: dict[str, dict[str, _MigDevice]] = {}
 
     @checked
     def mig_mode(self, gpu: str) -> MigMode | None:
@@ -37,7 +37,7 @@ class Nvml(MemoryLimits):
 
     @checked
     def set_mig_mode(self, gpu: str, on: bool) -> MigMode:
-        """Ask for a mode; what it is now and will be. Needs an idle GPU and CAP_SYS_ADMIN."""
+        """Set the mode; returns what it is now and will be. Needs an idle GPU and CAP_SYS_ADMIN."""
         status = self._nvml.nvmlDeviceSetMigMode(self._device(gpu), int(on))
         self.forget(gpu)  # the driver may have reset the GPU
         if status:
@@ -46,23 +46,23 @@ class Nvml(MemoryLimits):
         return MigMode(bool(current), bool(pending))
 
     @checked
-    def instances(self, board: Board) -> tuple[HardwareInstance, ...]:
-        """Every GPU instance, half-made ones included, by start.
+    def instances(self, gpu_info: GpuInfo) -> tuple[HardwareInstance, ...]:
+        """Every GPU instance, those without a compute instance included, by start.
 
         Raises NvmlError where one belongs to no profile that the driver named.
         """
-        mig = self._mig_devices(board.uuid)
+        mig = self._mig_devices(gpu_info.uuid)
         found = []
-        for profile in self.model(board).profiles:
-            for handle in self._gpu_instances(board.uuid, profile):
+        for profile in self.model(gpu_info).profiles:
+            for handle in self._gpu_instances(gpu_info.uuid, profile):
                 info = self._nvml.nvmlGpuInstanceGetInfo(handle)
                 mine = [m for m in mig if m.gi == info.id]
                 if not mine:
                     self._refuse_hidden(handle, profile)
                 uuid = mine[0].uuid if len(mine) == 1 and mine[0].whole else None
                 compute = tuple(m.ci for m in mine)
-                place = info.placement
-                found.append(HardwareInstance(info.id, profile.name, place.start, place.size, compute, uuid))
+                placement = info.placement
+                found.append(HardwareInstance(info.id, profile.name, placement.start, placement.size, compute, uuid))
         if {m.gi for m in mig} - {i.gi for i in found}:
             raise NvmlError("the driver shows an instance of a profile that it did not name: restart the agent")
         return tuple(sorted(found, key=lambda i: i.start))
@@ -87,10 +87,10 @@ class Nvml(MemoryLimits):
         return list(array[: count.value])
 
     def _mig_devices(self, gpu: str) -> list[_MigDevice]:
-        """What a UUID stands for never changes: a device that was there at the last look is not asked again."""
+        """What a UUID stands for never changes: a device that was found before is not read again."""
         n = self._nvml
         device = self._device(gpu)
-        known = self._seen.get(gpu, {})
+        known = self._known_devices.get(gpu, {})
         found = {}
         for index in range(n.nvmlDeviceGetMaxMigDeviceCount(device)):
             try:
@@ -99,7 +99,7 @@ class Nvml(MemoryLimits):
                 continue
             uuid = str(n.nvmlDeviceGetUUID(mig))
             found[uuid] = known.get(uuid) or self._mig_device(mig, uuid)
-        self._seen[gpu] = found
+        self._known_devices[gpu] = found
         return list(found.values())
 
     def _mig_device(self, mig: Any, uuid: str) -> _MigDevice:
@@ -110,41 +110,43 @@ class Nvml(MemoryLimits):
 
     @checked
     def mig_device(self, uuid: str) -> int:
-        """The GPU instance id of a live MIG device. Raises NotFound."""
+        """The GPU instance id of a live MIG device. Raises NvmlNotFound."""
         return int(self._nvml.nvmlDeviceGetGpuInstanceId(self._nvml.nvmlDeviceGetHandleByUUID(uuid)))
 
     @checked
-    def create_gpu_instance(self, board: Board, profile: Profile, start: int) -> int:
-        """Returns its id. Raises NoRoom where something overlaps."""
+    def create_gpu_instance(self, gpu_info: GpuInfo, profile: Profile, start: int) -> int:
+        """Returns its id. Raises InsufficientResources where something overlaps."""
         n = self._nvml
-        place = n.c_nvmlGpuInstancePlacement_t(start, profile.size)
+        placement = n.c_nvmlGpuInstancePlacement_t(start, profile.size)
         handle = n.nvmlDeviceCreateGpuInstanceWithPlacement(
-            self._device(board.uuid), profile.board_id, ctypes.byref(place)
+            self._device(gpu_info.uuid), profile.board_id, ctypes.byref(placement)
         )
         return int(n.nvmlGpuInstanceGetInfo(handle).id)
 
     @checked
-    def create_compute_instance(self, board: Board, gi: int, profile: Profile) -> str:
+    def create_compute_instance(self, gpu_info: GpuInfo, gi: int, profile: Profile) -> str:
         """The one compute instance that spans the GPU instance. Returns the MIG device's UUID."""
         n = self._nvml
-        handle = n.nvmlDeviceGetGpuInstanceById(self._device(board.uuid), gi)
+        handle = n.nvmlDeviceGetGpuInstanceById(self._device(gpu_info.uuid), gi)
         kind = n.nvmlGpuInstanceGetComputeInstanceProfileInfo(
             handle, _COMPUTE_PROFILES[profile.slices], n.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED
         )
         n.nvmlGpuInstanceCreateComputeInstance(handle, kind.id)
-        for mig in self._mig_devices(board.uuid):
+        for mig in self._mig_devices(gpu_info.uuid):
             if mig.gi == gi:
                 return mig.uuid
-        raise NotFound(f"GPU instance {gi} has no MIG device after its creation")
+        raise NvmlNotFound(f"GPU instance {gi} has no MIG device after its creation")
 
     @checked
     def destroy_compute_instance(self, gpu: str, gi: int, ci: int) -> None:
+        """Raises InUse while a process runs in it."""
         n = self._nvml
         instance = n.nvmlDeviceGetGpuInstanceById(self._device(gpu), gi)
         n.nvmlComputeInstanceDestroy(n.nvmlGpuInstanceGetComputeInstanceById(instance, ci))
 
     @checked
     def destroy_gpu_instance(self, gpu: str, gi: int) -> None:
+        """Raises InUse while it has a compute instance."""
         self._nvml.nvmlGpuInstanceDestroy(self._nvml.nvmlDeviceGetGpuInstanceById(self._device(gpu), gi))
 
 

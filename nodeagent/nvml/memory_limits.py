@@ -1,7 +1,7 @@
-"""Memory limits that the driver itself keeps (R615, CUDA 13.4): of a cgroup, on a GPU that is not in MIG mode.
+"""Memory limits that the driver itself enforces (R615, CUDA 13.4): of a cgroup, on a GPU that is not in MIG mode.
 
-NVIDIA's "MPS v3 memory partitioning": the hard limit is kept at allocation time, managed memory is not counted,
-a limit goes with its cgroup. Setting one needs root.
+NVIDIA's "MPS v3 memory partitioning": the hard limit is enforced at allocation time, managed memory is not
+counted, a limit is removed with its cgroup. Setting one needs root.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ class MemoryLimits(Devices):
         except NotSupported:
             return False
         except NvmlError:
-            return True  # it knows the call: the root of all cgroups has no limit to tell
+            return True  # it knows the call: the root cgroup has no limit to return
         return True
 
     @checked
     def memory_limit(self, gpu: str, cgroup: Path) -> MemoryLimit:
-        """A cgroup's limit, by its directory. Raises NotSupported before R615, NotFound without the directory."""
+        """A cgroup's limit, by its directory. Raises NotSupported before R615, NvmlNotFound without the directory."""
         n = self._nvml
-        told = n.c_nvmlGetMemoryLimits_v1_t(nameSpace=str(cgroup).encode())
-        n.nvmlDeviceGetMemoryLimits_v1(self._device(gpu), told)
-        hard = None if told.hardLimit == n.NVML_DEVICE_MEMORY_LIMIT_MAX else int(told.hardLimit)
-        return MemoryLimit(hard, int(told.currentUsed))
+        limits = n.c_nvmlGetMemoryLimits_v1_t(nameSpace=str(cgroup).encode())
+        n.nvmlDeviceGetMemoryLimits_v1(self._device(gpu), limits)
+        hard = None if limits.hardLimit == n.NVML_DEVICE_MEMORY_LIMIT_MAX else int(limits.hardLimit)
+        return MemoryLimit(hard, int(limits.currentUsed))
 
     @checked
     def set_memory_limit(self, gpu: str, cgroup: Path, hard: int | None) -> None:

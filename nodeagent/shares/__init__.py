@@ -1,4 +1,4 @@
-"""What keeps a share within its limits: libraries on the host, limits of the driver, turns, and whose a process is.
+"""What limits a claim to its share: the libraries on the host, the driver's limits, time slices, process ownership.
 
 Not here: the libraries themselves (shim/), and what a container is given (cdi/).
 """

@@ -1,6 +1,6 @@
-"""Shares that the driver itself bounds (R615): a limit on the GPU memory of the claim's own cgroup.
+"""Shares that the driver itself limits (R615): a limit on the GPU memory of the claim's own cgroup.
 
-A process of this host is started in a cgroup made for its claim, limited before it runs. A container has a cgroup
+A process of this host is started in a cgroup of its claim, limited before it runs. A container has a cgroup
 of its own, which is found by the processes in it and limited once they are there. A limit is set on a
 cgroup only where every process in it is the claim's, and counts only when the driver reads the same back. It
 comes on top of the libraries, which count the managed memory that the driver leaves out.
@@ -15,24 +15,23 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from nodeagent.contract.allocation import GpuProcess
+from nodeagent.contract.units import MIB
 from nodeagent.gpu.inventory import ClaimOf
 from nodeagent.gpu.managed_gpu import ManagedGpu
+from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.journal.records import Hold
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.nvml.memory_limits import CGROUPS
-from solver.model.cluster import Backing
 
-_MIB = 1 << 20
 _OURS = "migctl"
 _UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
-_SHARES = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
 
-InTurn = Callable[[str, Callable[[], bool]], bool]
-"""Does something to a GPU, by UUID, in its turn."""
+UnderLock = Callable[[str, Callable[[], bool]], bool]
+"""Does something to a GPU, by UUID, under its lock. Raises Busy or Fenced."""
 
 
 class DriverLimits:
-    """Limits on the cgroups of this node's claims. Where the driver or the rights for it lack, nothing is limited.
+    """Limits on the cgroups of this node's claims. Without a driver or the rights for it nothing is limited.
 
     host_processes  claims run as processes of this host: each gets a cgroup of its own
     cgroups         where cgroup v2 is mounted
@@ -44,56 +43,53 @@ class DriverLimits:
         self._known: dict[str, bool] = {}
         self._limited: dict[tuple[str, str], set[Path]] = {}
 
-    def can(self, gpu: str) -> bool:
-        """Whether the driver can limit memory on this GPU. Asked once: a driver does not change while we run.
-
-        In the GPU's turn only, as all that talks to the driver.
-        """
+    def is_supported(self, gpu: str) -> bool:
+        """Whether the driver can limit memory on this GPU. Read once; needs the GPU's lock."""
         if gpu not in self._known:
             self._known[gpu] = self._nvml.limits_memory(gpu)
         return self._known[gpu]
 
-    def limits(self, claim: str, gpu: str) -> bool:
-        """Whether the driver bounds this claim on this GPU now."""
+    def is_limited(self, claim: str, gpu: str) -> bool:
+        """Whether the driver limits this claim on this GPU now."""
         return bool(self._limited.get((claim, gpu)))
 
-    def prepare(self, claim: str, holds: Iterable[Hold], in_turn: InTurn, *, fresh: bool) -> Path | None:
+    def prepare(self, claim: str, holds: Iterable[Hold], under_lock: UnderLock, *, fresh: bool) -> Path | None:
         """The cgroup that the claim's processes must join, its limits set; None where there is none for them.
 
-        fresh  nothing of the claim runs yet: later none is made, for what runs would stay outside
+        fresh  nothing of the claim runs yet; later no cgroup is made, because what runs would stay outside
         """
-        shares = [h for h in holds if h.share.backing in _SHARES and self._known.get(h.share.gpu)]
+        shares = [h for h in holds if h.share.backing in SHARED and self._known.get(h.share.gpu)]
         own = self._own(claim)
-        if not shares or not self._host_processes or not (own.is_dir() or (fresh and self._made(own))):
+        if not shares or not self._host_processes or not (own.is_dir() or (fresh and self._make(own))):
             return None
-        set_all = [in_turn(hold.share.gpu, functools.partial(self._limit, own, hold)) for hold in shares]
+        set_all = [under_lock(hold.share.gpu, functools.partial(self._limit, own, hold)) for hold in shares]
         return own if all(set_all) else None
 
     def renew(self, gpu: ManagedGpu) -> None:
-        """Limit again, after a start, the cgroups that this GPU's claims have. In its turn."""
+        """Limit again, after a start, the cgroups that this GPU's claims have. Needs the GPU's lock."""
         for hold in list(gpu.record.holds.values()):
             own = self._own(hold.claim)
-            if hold.share.backing in _SHARES and self.can(gpu.uuid) and own.is_dir():
+            if hold.share.backing in SHARED and self.is_supported(gpu.uuid) and own.is_dir():
                 self._limit(own, hold)
 
     def follow(self, processes: Iterable[GpuProcess], holds: Iterable[Hold]) -> None:
-        """Limit the cgroups that claims' processes were found in."""
-        shares = {(h.claim, h.share.gpu): h for h in holds if h.share.backing in _SHARES}
+        """Limit the cgroups that claims' processes were found in. Needs the lock of their GPU."""
+        shares = {(h.claim, h.share.gpu): h for h in holds if h.share.backing in SHARED}
         for process in processes:
             hold = shares.get((process.claim or "", process.gpu))
-            if hold is not None and self.can(process.gpu):
+            if hold is not None and self.is_supported(process.gpu):
                 cgroup = self._cgroup_of(process.pid)
                 if cgroup is not None and self._belongs(cgroup, hold.claim):
                     self._limit(cgroup, hold)
 
-    def remove(self, claim: str, in_turn: InTurn) -> None:
-        """The claim was let go. A limit on a cgroup that is gone went with it. Raises Busy or Fenced as a turn does."""
+    def remove(self, claim: str, under_lock: UnderLock) -> None:
+        """Lift a released claim's limits. A limit on a removed cgroup went with it. Raises as `under_lock` does."""
         for key in [key for key in self._limited if key[0] == claim]:
-            in_turn(key[1], functools.partial(self._clear, key))
+            under_lock(key[1], functools.partial(self._clear, key))
         self._remove_own(claim)
 
-    def keep_only(self, claims: Iterable[str]) -> None:
-        """Remove the cgroups that an earlier run left of claims that are held no more, and their limits with them."""
+    def remove_except(self, claims: Iterable[str]) -> None:
+        """Remove the cgroups that an earlier run left of all other claims, and their limits with them."""
         with contextlib.suppress(OSError):
             for name in {path.name for path in (self._cgroups / _OURS).iterdir() if path.is_dir()} - set(claims):
                 self._remove_own(name)
@@ -111,10 +107,10 @@ class DriverLimits:
     def _own(self, claim: str) -> Path:
         return self._cgroups / _OURS / claim
 
-    def _made(self, own: Path) -> bool:
+    def _make(self, own: Path) -> bool:
         try:
             own.mkdir(parents=True, exist_ok=True)
-            # A controller must be on in every parent; without dmem in the kernel the driver keeps the limits itself.
+            # A controller must be on in every parent; without dmem in the kernel the driver counts by itself.
             for parent in (self._cgroups, own.parent):
                 if "dmem" in (parent / "cgroup.controllers").read_text().split():
                     (parent / "cgroup.subtree_control").write_text("+dmem")
@@ -126,11 +122,11 @@ class DriverLimits:
 
     def _limit(self, cgroup: Path, hold: Hold) -> bool:
         """Set a limit and read it back; one that does not read the same is cleared."""
-        gpu, wanted = hold.share.gpu, hold.share.memory_mib * _MIB
+        gpu, limit = hold.share.gpu, hold.share.memory_mib * MIB
         try:
-            if self._nvml.memory_limit(gpu, cgroup).hard != wanted:
-                self._nvml.set_memory_limit(gpu, cgroup, wanted)
-            if self._nvml.memory_limit(gpu, cgroup).hard == wanted:
+            if self._nvml.memory_limit(gpu, cgroup).hard != limit:
+                self._nvml.set_memory_limit(gpu, cgroup, limit)
+            if self._nvml.memory_limit(gpu, cgroup).hard == limit:
                 self._limited.setdefault((hold.claim, gpu), set()).add(cgroup)
                 return True
             self._nvml.set_memory_limit(gpu, cgroup, None)

@@ -1,7 +1,8 @@
-"""Keeps a workload of this machine inside its software share: the fraction libraries in front of the driver's.
+"""Software shares of processes of this host: the fraction libraries in front of the driver's.
 
-For processes on the host; in a container the runtime mounts the same libraries. Without them a
-share is refused rather than handed out unbounded.
+In a container the runtime mounts the same libraries (nodeagent/cdi/software.py). They stand before the driver's own
+limits too: they count what those leave out, and show the share as the GPU. Without the libraries a share
+is refused, not given without a limit.
 """
 
 from __future__ import annotations
@@ -11,28 +12,25 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
+from nodeagent.contract.units import MIB
+from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.journal.journal import NotRecorded
 from nodeagent.journal.records import Hold
-from nodeagent.nvml import Board
-from nodeagent.shares.accounts import Books
-from nodeagent.shares.time_slices import Compute, turns
+from nodeagent.nvml import GpuInfo
+from nodeagent.shares.accounts import ShareAccounts
+from nodeagent.shares.time_slices import ComputePolicy, time_slices
 from nodeagent.shim import libraries, placing
 from nodeagent.shim.libraries import Libraries
 from nodeagent.shim.limits import GpuLimit
-from solver.model.cluster import Backing, Gpu
+from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare
-
-_MIB = 1 << 20
-
-BOUNDED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
-"""The libraries count what the driver's own limit leaves out, and show the share as the GPU."""
 
 
 class HostShares:
     """A folder with the libraries per claim that has a software share.
 
     ours, drivers  find our libraries and the driver's. Raise MissingLibraries
-    compute        how the GPUs' time is divided; all but EVEN needs the libraries that hold launches back
+    compute        how the GPUs' time is divided; all but EVEN needs the gated libraries
     """
 
     def __init__(
@@ -40,21 +38,23 @@ class HostShares:
         directory: Path,
         ours: Callable[[], Libraries] = libraries.ours,
         drivers: Callable[[], Libraries] = libraries.drivers,
-        compute: Compute = Compute.EVEN,
+        compute: ComputePolicy = ComputePolicy.EVEN,
     ) -> None:
         self._directory, self._ours, self._drivers, self.compute = directory, ours, drivers, compute
-        self.books = Books(directory)
+        self.accounts = ShareAccounts(directory)
         directory.mkdir(parents=True, exist_ok=True)
 
-    def place(self, claim: str, holds: Iterable[Hold], boards: Mapping[str, Board]) -> dict[str, str]:
+    def place(self, claim: str, holds: Iterable[Hold], infos: Mapping[str, GpuInfo]) -> dict[str, str]:
         """What the claim's processes need in their environment; empty without a software share.
 
-        Raises MissingLibraries, or NotRecorded where the disk does not take it. `boards`: by GPU UUID.
+        infos  by GPU UUID
+
+        Raises MissingLibraries, or NotRecorded where the disk does not take it.
         """
         gpus = [
-            limit_of(h.share, boards[h.share.gpu], self.books.context(h.share.gpu))
+            limit_of(h.share, infos[h.share.gpu], self.accounts.context(h.share.gpu))
             for h in holds
-            if h.share.backing in BOUNDED
+            if h.share.backing in SHARED
         ]
         if not gpus:
             return {}
@@ -66,25 +66,26 @@ class HostShares:
         return placing.environment(folder, os.environ)
 
     def remove(self, claim: str) -> None:
-        """Nobody runs in the share any more; a folder that stays is removed at the next start."""
+        """Remove a claim that has no process any more; a folder that stays is removed at the next start."""
         shutil.rmtree(self._directory / claim, ignore_errors=True)
 
-    def keep_only(self, claims: Iterable[str]) -> None:
+    def remove_except(self, claims: Iterable[str]) -> None:
+        """Remove all other claims."""
         for folder in {path.name for path in self._directory.iterdir()} - set(claims):
             self.remove(folder)
 
-    def divide(self, gpu: Gpu, busy: Collection[str]) -> None:
-        """Give the claims on a GPU their turns."""
+    def divide_time(self, gpu: Gpu, launching: Collection[str]) -> None:
+        """Give the claims on a GPU their time slices. `launching`: those that launch now."""
         portions = {part.claim: part.portion for part in gpu.parts}
-        for claim, turn in turns(self.compute, portions, busy).items():
-            self.books.set_turn(claim, gpu.uuid, turn)
+        for claim, time_slice in time_slices(self.compute, portions, launching).items():
+            self.accounts.set_time_slice(claim, gpu.uuid, time_slice)
 
 
-def limit_of(share: DeviceShare, board: Board, context: int) -> GpuLimit:
-    """What the libraries are told of a share of a board; it bears its part of what the driver keeps for itself.
+def limit_of(share: DeviceShare, gpu_info: GpuInfo, context: int) -> GpuLimit:
+    """A share's limit for the libraries; what the driver reserves on the GPU is charged in proportion.
 
     context  bytes that a CUDA context takes on the GPU
     """
-    memory = share.memory_mib * _MIB
-    reserved = -(-board.reserved_mib * _MIB * share.memory_mib // board.memory_mib)
+    memory = share.memory_mib * MIB
+    reserved = -(-gpu_info.reserved_mib * MIB * share.memory_mib // gpu_info.memory_mib)
     return GpuLimit(share.gpu, memory, min(context, memory // 4), reserved)

@@ -1,8 +1,8 @@
-"""Who may launch when, on a GPU that several share.
+"""Who may launch kernels when, on a GPU that several claims share.
 
-The driver's own time slicing is an even share between busy processes and needs nothing of us. Where an admin asks
-for more, a workload of a software share gets a turn: a part of every 100 ms in which its launches pass. Approximate,
-for what was launched in a turn may run on after it: the turns bound launches, not kernels.
+The driver's own time slicing divides the time evenly between busy processes. Under another policy each claim with a
+software share gets a time slice: a part of every 100 ms in which its launches pass. The division is approximate:
+slices limit launches, and a kernel may run on after its slice.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 from nodeagent.contract.allocation import GpuProcess
 
-WHOLE = 1000
+PERIOD = 1000
+"""The 100 ms, in the unit of time slices."""
 
 
-class Compute(StrEnum):
+class ComputePolicy(StrEnum):
     """How a GPU's time is divided.
 
     even     by the driver
-    weights  busy workloads get turns in proportion to their shares; one that is busy alone has no limit
-    caps     every workload gets no more than its share, even of an idle GPU
+    weights  busy claims get slices in proportion to their shares; one that is busy alone has no limit
+    caps     every claim gets no more than its share, even of an idle GPU
     """
 
     EVEN = "even"
@@ -29,34 +30,42 @@ class Compute(StrEnum):
     CAPS = "caps"
 
 
-class Turn(NamedTuple):
-    """Start and length in thousandths of the window; length 0: at any time."""
+class TimeSlice(NamedTuple):
+    """Start and length in thousandths of the period; length 0: at any time."""
 
     start: int
     length: int
 
 
-ANY_TIME = Turn(0, 0)
+ANY_TIME = TimeSlice(0, 0)
 
 
-def turns(policy: Compute, portions: Mapping[str, float], busy: Collection[str]) -> dict[str, Turn]:
-    """Each claim's turn on one GPU, one after another. `portions`: of the GPU, by claim; `busy`: who launches now."""
-    free = dict.fromkeys(portions, ANY_TIME)
-    bound = {claim: part for claim, part in sorted(portions.items()) if policy is Compute.CAPS or claim in busy}
-    if policy is Compute.EVEN or (policy is Compute.WEIGHTS and len(bound) < 2):
-        return free
-    whole = max(1.0, sum(bound.values())) if policy is Compute.CAPS else sum(bound.values())
+def time_slices(
+    policy: ComputePolicy, portions: Mapping[str, float], launching: Collection[str]
+) -> dict[str, TimeSlice]:
+    """Each claim's slice on one GPU, one after another.
+
+    portions   of the GPU, 0 to 1, by claim
+    launching  the claims that launch now
+    """
+    slices = dict.fromkeys(portions, ANY_TIME)
+    limited = {
+        claim: part for claim, part in sorted(portions.items()) if policy is ComputePolicy.CAPS or claim in launching
+    }
+    if policy is ComputePolicy.EVEN or (policy is ComputePolicy.WEIGHTS and len(limited) < 2):
+        return slices
+    whole = max(1.0, sum(limited.values())) if policy is ComputePolicy.CAPS else sum(limited.values())
     start = 0.0
-    for claim, part in bound.items():
-        end = start + WHOLE * part / whole
+    for claim, part in limited.items():
+        end = start + PERIOD * part / whole
         first = int(round(start, 6))
-        free[claim] = Turn(first, max(1, int(round(end, 6)) - first))
+        slices[claim] = TimeSlice(first, max(1, int(round(end, 6)) - first))
         start = end
-    return free
+    return slices
 
 
-def busy(processes: Iterable[GpuProcess], gpu: str, launching: Collection[int] | None) -> set[str]:
-    """The claims that launch on a GPU; where the driver does not tell (None), all that are on it."""
+def launching_claims(processes: Iterable[GpuProcess], gpu: str, launching: Collection[int] | None) -> set[str]:
+    """The claims of the pids that launch on a GPU; where the driver does not say which do (None), all on it."""
     return {
         process.claim
         for process in processes

@@ -20,18 +20,21 @@ from pathlib import Path
 SOURCES = Path(__file__).parent / "src"
 BUILT = Path(__file__).parent / "lib"
 
-COMMON = ("driver.c", "limits.c", "process.c", "region.c", "region_lock.c")
+COMMON = ("driver/driver.c", "base/limits.c", "base/process.c", "region/region.c", "region/region_lock.c")
 CUDA = (
-    "ledger.c",
-    "fork.c",
-    "charges.c",
-    "cuda_memory.c",
-    "cuda_pools.c",
-    "cuda_vmm.c",
-    "cuda_arrays.c",
-    "cuda_context.c",
-    "cuda_info.c",
-    "getproc.c",
+    "accounting/ledger.c",
+    "accounting/fork.c",
+    "accounting/charges.c",
+    "accounting/devices.c",
+    "accounting/pools.c",
+    "cuda/allocation.c",
+    "cuda/memory.c",
+    "cuda/stream_ordered.c",
+    "cuda/vmm.c",
+    "cuda/arrays.c",
+    "cuda/contexts.c",
+    "cuda/info.c",
+    "cuda/getproc.c",
 )
 
 COMPILER_FLAGS = ("-std=gnu11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror")
@@ -64,8 +67,8 @@ DRIVER_NVML = "migctl-driver-nvml.so.1"
 
 LIBRARIES = (
     Library("libcuda.so", "libcuda.so.1", DRIVER_CUDA, COMMON + CUDA),
-    Library("libcuda-gated.so", "libcuda.so.1", DRIVER_CUDA, (*COMMON, *CUDA, "gate.c"), ("-DSHIM_GATED",)),
-    Library("libnvidia-ml.so", "libnvidia-ml.so.1", DRIVER_NVML, (*COMMON, "nvml.c")),
+    Library("libcuda-gated.so", "libcuda.so.1", DRIVER_CUDA, (*COMMON, *CUDA, "cuda/gate.c"), ("-DSHIM_GATED",)),
+    Library("libnvidia-ml.so", "libnvidia-ml.so.1", DRIVER_NVML, (*COMMON, "nvml/nvml.c")),
 )
 
 
@@ -96,6 +99,7 @@ def build(
             [
                 *command,
                 f'-DSHIM_DRIVER="{library.driver}"',
+                f"-I{SOURCES}",
                 *library.flags,
                 *LINKER_FLAGS,
                 *flags,

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodeagent.simulated_nvml.hardware import Code
+from nodeagent.simulated_nvml.hardware import NvmlReturn
 
 VARIABLE = "MIGCTL_SIMULATED_FAULTS"
 _FAULT = re.compile(r"(?P<call>[\w*?]+)(#(?P<nth>\d+))?=(?P<after>after-)?(?P<action>\w+)")
@@ -30,7 +30,11 @@ class BadFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """error: an NVML return code; None: `hang` or, without it, SIGKILL."""
+    """What happens at the `nth` call that matches `call`.
+
+    error  an NVML return code; None: `hang` or, without it, SIGKILL
+    after  the driver does what was called for first
+    """
 
     call: str
     nth: int = 1
@@ -40,6 +44,7 @@ class Fault:
 
 
 def parse(text: str) -> tuple[Fault, ...]:
+    """Raises BadFault."""
     return tuple(_fault(part.strip()) for part in text.split(";") if part.strip())
 
 
@@ -52,12 +57,13 @@ def _fault(text: str) -> Fault:
         return Fault(call, nth, hang=action == "hang")
     if action.isdecimal():
         return Fault(call, nth, int(action), after=after)
-    if action not in Code.__members__:
-        raise BadFault(f"{text!r}: unknown error {action!r}; known: {', '.join(Code.__members__)}")
-    return Fault(call, nth, Code[action], after=after)
+    if action not in NvmlReturn.__members__:
+        raise BadFault(f"{text!r}: unknown error {action!r}; known: {', '.join(NvmlReturn.__members__)}")
+    return Fault(call, nth, NvmlReturn[action], after=after)
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[Fault, ...]:
+    """The faults of a process with this environment. Raises BadFault."""
     text = environment.get(VARIABLE, "")
     if text.startswith("@"):
         path = Path(text[1:])
@@ -68,7 +74,7 @@ def from_environment(environment: Mapping[str, str]) -> tuple[Fault, ...]:
 class Faults:
     """The faults of one process. Counts begin at its start. Thread-safe.
 
-    observe  is told the name of every call, before anything else happens
+    observe  is called with the name of every call, before anything else happens
     hanging  is set when a call hangs; `released` lets it go on
     """
 
@@ -81,7 +87,7 @@ class Faults:
         self.released = threading.Event()
 
     def meet(self, call: str) -> Fault | None:
-        """Run into what is set for this call: does not return on a kill, late on a hang."""
+        """The fault of this call, if any. Does not return on a kill; on a hang, once `released` is set."""
         if self._observe is not None:
             self._observe(call)
         fault = self._due(call)

@@ -8,16 +8,20 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.simulated_nvml.hardware import Code, Refused
+from nodeagent.simulated_nvml.hardware import NvmlReturn, Refused
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class GpuDevice:
+    """A whole GPU, by its UUID."""
+
     gpu: str
 
 
 @dataclass(frozen=True, slots=True)
 class MigDevice:
+    """A MIG device: ids of its GPU instance and compute instance, and its own UUID."""
+
     gpu: str
     gi: int
     ci: int
@@ -35,6 +39,8 @@ class GpuInstance:
 
 @dataclass(frozen=True, slots=True)
 class ComputeInstance:
+    """A compute instance, by ids and the UUID of its MIG device."""
+
     gpu: str
     gi: int
     ci: int
@@ -43,10 +49,12 @@ class ComputeInstance:
 
 @dataclass(frozen=True, slots=True)
 class EventSet:
+    """A set of events."""
+
     number: int
 
 
-Target = Device | MigDevice | GpuInstance | ComputeInstance | EventSet
+Target = GpuDevice | MigDevice | GpuInstance | ComputeInstance | EventSet
 
 
 class Handles:
@@ -80,9 +88,10 @@ class Handles:
         ctypes.c_void_p.from_address(address).value = number
 
     def target(self, handle: Any) -> Target:
+        """What a handle stands for. Raises Refused."""
         number = ctypes.cast(handle, ctypes.c_void_p).value or 0
         if number not in self._targets:
-            raise Refused(Code.INVALID_ARGUMENT)
+            raise Refused(NvmlReturn.INVALID_ARGUMENT)
         return self._targets[number]
 
 
@@ -103,7 +112,8 @@ def fill(out: Any, **fields: Any) -> None:
 
 
 def text(buffer: Any, size: Any, result: str) -> None:
+    """Write a string into a buffer. Raises Refused where it is too small."""
     data = result.encode()
     if len(data) >= value(size):
-        raise Refused(Code.INSUFFICIENT_SIZE)
+        raise Refused(NvmlReturn.INSUFFICIENT_SIZE)
     buffer.value = data

@@ -1,4 +1,4 @@
-"""What the hardware enforces, over the state file. Every refusal is an NVML return code.
+"""The rules that the hardware enforces, over the state file. Every refusal is an NVML return code.
 
 Legal placements; overlap and the media engines -> INSUFFICIENT_RESOURCES; destroying what a
 process uses -> IN_USE; compute instance before GPU instance; MIG mode pending until a reset
@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
 from typing import Any
 
 from nodeagent.simulated_nvml import processes
@@ -19,12 +18,12 @@ from nodeagent.simulated_nvml.state import State, StateFile
 from solver.model.catalog import models
 from solver.model.geometry import GpuModel, Placement, Profile, legal
 
-Record = dict[str, Any]
+JsonRecord = dict[str, Any]
 
 XID_EVENT = 0x8  # nvmlEventTypeXidCriticalError
 
 
-class Code(IntEnum):
+class NvmlReturn(IntEnum):
     """NVML return codes (nvml.h)."""
 
     SUCCESS = 0
@@ -46,20 +45,15 @@ class Code(IntEnum):
 
 
 class Refused(Exception):
-    """The driver says no."""
+    """The driver returns an error code."""
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: NvmlReturn) -> None:
         super().__init__(code.name)
         self.code = code
 
 
-@cache
-def profile_table(model_id: str) -> tuple[Profile, ...]:
-    return models()[model_id].profiles
-
-
 def memory_mib(model: GpuModel, profile: Profile) -> int:
-    """Usable memory; where no source gives it, its part of the board's."""
+    """Usable memory; where no source gives it, its part of the GPU's."""
     return profile.memory_mib or model.memory_mib * profile.size // model.units
 
 
@@ -69,7 +63,7 @@ def board_id(profile: Profile) -> int:
 
 
 def gpu_instance_id(model: GpuModel, profile: Profile, start: int, taken: set[int]) -> int:
-    """The id a driver gives: on boards of 8 units it tells the place, else the lowest free one."""
+    """The id a driver gives: on GPUs of 8 units it follows from the placement, else the lowest free one."""
     if model.units == 8:
         by_place = {8: 0, 4: 2 - start // 4, 2: 3 + start // 2, 1: 7 + start}[profile.size]
         if by_place not in taken:
@@ -77,7 +71,7 @@ def gpu_instance_id(model: GpuModel, profile: Profile, start: int, taken: set[in
     return next(i for i in range(1, 32) if i not in taken)
 
 
-class Hardware:
+class SimulatedHardware:
     """A simulated machine. `sleep` passes the driver's latencies."""
 
     def __init__(self, state: StateFile, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -88,28 +82,28 @@ class Hardware:
     def now(self) -> State:
         return self.state.read()
 
-    def gpu(self, uuid: str) -> Record:
+    def gpu(self, uuid: str) -> JsonRecord:
         return _gpu(self.now, uuid)
 
-    def instance(self, uuid: str, gi: int) -> Record:
+    def instance(self, uuid: str, gi: int) -> JsonRecord:
         return _instance(self.gpu(uuid), gi)
 
     def create_gpu_instance(self, uuid: str, profile_id: int, start: int | None) -> int:
-        """Returns the new GPU instance's id. start None: the first place that is free."""
+        """Returns the new GPU instance's id. start None: the first free placement."""
         self._sleep(self.now["create_s"] * 0.8)
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
             if not gpu["mig"]:
-                raise Refused(Code.NOT_SUPPORTED)
+                raise Refused(NvmlReturn.NOT_SUPPORTED)
             model = models()[gpu["model"]]
             profile = next((p for p in model.profiles if board_id(p) == profile_id), None)
             if profile is None or (start is not None and start not in profile.starts):
-                raise Refused(Code.INVALID_ARGUMENT)
+                raise Refused(NvmlReturn.INVALID_ARGUMENT)
             layout = [Placement(i["profile"], i["start"]) for i in gpu["instances"]]
             starts = profile.starts if start is None else (start,)
             free = [s for s in starts if legal(model, [*layout, Placement(profile.name, s)])]
             if not free:
-                raise Refused(Code.INSUFFICIENT_RESOURCES)
+                raise Refused(NvmlReturn.INSUFFICIENT_RESOURCES)
             gi = gpu_instance_id(model, profile, free[0], {i["gi"] for i in gpu["instances"]})
             state["created_instances"] += 1
             gpu["instances"].append(
@@ -132,9 +126,9 @@ class Hardware:
         with self.state.change() as state:
             instance = _instance(_gpu(state, uuid), gi)
             if slices > instance["slices"]:
-                raise Refused(Code.NOT_SUPPORTED)
+                raise Refused(NvmlReturn.NOT_SUPPORTED)
             if slices + sum(c["slices"] for c in instance["compute"]) > instance["slices"]:
-                raise Refused(Code.INSUFFICIENT_RESOURCES)
+                raise Refused(NvmlReturn.INSUFFICIENT_RESOURCES)
             taken = {c["ci"] for c in instance["compute"]}
             ci = next(i for i in range(8) if i not in taken)
             state["created_instances"] += 1
@@ -142,23 +136,25 @@ class Hardware:
             return ci
 
     def destroy_compute_instance(self, uuid: str, gi: int, ci: int) -> None:
+        """Raises Refused: IN_USE while a process runs in it."""
         self._sleep(self.now["destroy_s"] * 0.3)
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
             instance = _instance(gpu, gi)
             if any(p["gi"] == gi for p in processes.living(gpu)):
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             if ci not in {c["ci"] for c in instance["compute"]}:
-                raise Refused(Code.NOT_FOUND)
+                raise Refused(NvmlReturn.NOT_FOUND)
             instance["compute"] = [c for c in instance["compute"] if c["ci"] != ci]
 
     def destroy_gpu_instance(self, uuid: str, gi: int) -> None:
+        """Raises Refused: IN_USE while it has a compute instance."""
         self._sleep(self.now["destroy_s"] * 0.7)
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
             instance = _instance(gpu, gi)
             if instance["compute"]:
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             gpu["instances"].remove(instance)
 
     def set_mig_mode(self, uuid: str, on: bool) -> None:
@@ -167,9 +163,9 @@ class Hardware:
             gpu = _gpu(state, uuid)
             model = models()[gpu["model"]]
             if not model.profiles:
-                raise Refused(Code.NOT_SUPPORTED)
+                raise Refused(NvmlReturn.NOT_SUPPORTED)
             if gpu["instances"] or processes.living(gpu):
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             gpu["mig_pending"] = on
             if not model.mig_mode_needs_reset:
                 gpu["mig"] = on
@@ -179,12 +175,12 @@ class Hardware:
         with self.state.change() as state:
             gpu = _gpu(state, uuid)
             if processes.living(gpu):
-                raise Refused(Code.IN_USE)
+                raise Refused(NvmlReturn.IN_USE)
             gpu.update(instances=[], events=[], mig=gpu["mig_pending"])
 
 
 def fail(state: StateFile, uuid: str, *, xid: int | None = None, **condition: Any) -> None:
-    """Let a GPU log an XID error, or be in a condition: `celsius`, `ecc_uncorrected`, `remap_failed`."""
+    """Let the driver log an XID error for a GPU, or set `celsius`, `ecc_uncorrected` or `remap_failed`."""
     with state.change() as changed:
         gpu = _gpu(changed, uuid)
         gpu.update(condition)
@@ -192,20 +188,20 @@ def fail(state: StateFile, uuid: str, *, xid: int | None = None, **condition: An
             gpu["events"].append({"type": XID_EVENT, "data": xid})
 
 
-def _gpu(state: State, uuid: str) -> Record:
+def _gpu(state: State, uuid: str) -> JsonRecord:
     for gpu in state["gpus"]:
         if gpu["uuid"] == uuid:
-            found: Record = gpu
+            found: JsonRecord = gpu
             return found
-    raise Refused(Code.NOT_FOUND)
+    raise Refused(NvmlReturn.NOT_FOUND)
 
 
-def _instance(gpu: Record, gi: int) -> Record:
+def _instance(gpu: JsonRecord, gi: int) -> JsonRecord:
     for instance in gpu["instances"]:
         if instance["gi"] == gi:
-            found: Record = instance
+            found: JsonRecord = instance
             return found
-    raise Refused(Code.NOT_FOUND)
+    raise Refused(NvmlReturn.NOT_FOUND)
 
 
 def _mig_uuid(gpu: str, state: State) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 
 from nodeagent.simulated_nvml.calls import device, memory_limits, mig, readings, system
 from nodeagent.simulated_nvml.faults import Faults, from_environment
-from nodeagent.simulated_nvml.hardware import Code, Hardware, Refused
-from nodeagent.simulated_nvml.machine import CALLS, Machine, View
+from nodeagent.simulated_nvml.hardware import NvmlReturn, Refused, SimulatedHardware
+from nodeagent.simulated_nvml.loaded_library import CALLS, LoadedLibrary, Visibility
 from nodeagent.simulated_nvml.state import DamagedState, StateFile
 
 FAMILIES = (system, device, readings, memory_limits, mig)
@@ -27,28 +27,28 @@ class SimulatedNvml:
     """A loaded library over the state file at `path`.
 
     view    what the loading process may see (all of it, unless it is a workload)
-    faults  what goes wrong; by default what the environment says
+    faults  by default those of the environment
     """
 
     def __init__(
         self,
         path: Path,
         *,
-        view: View | None = None,
+        view: Visibility | None = None,
         faults: Faults | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.faults = Faults(from_environment(os.environ)) if faults is None else faults
-        self.machine = Machine(Hardware(StateFile(path), sleep=sleep), view or View())
+        self.loaded = LoadedLibrary(SimulatedHardware(StateFile(path), sleep=sleep), view or Visibility())
 
     @classmethod
     def for_workload(cls, path: Path, environment: Mapping[str, str]) -> SimulatedNvml:
         """The library as a process with this environment sees it."""
-        return cls(path, view=View.of(environment))
+        return cls(path, view=Visibility.of(environment))
 
     def boot_id(self) -> str:
         """Names the simulated machine's boot."""
-        state = self.machine.hardware.now
+        state = self.loaded.hardware.now
         return f"{state['host_boot_id']}-{state['boots']}"
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -64,15 +64,15 @@ class SimulatedNvml:
         if fault is not None and not fault.after:
             return fault.error or 0
         try:
-            CALLS[name](self.machine, *arguments)
+            CALLS[name](self.loaded, *arguments)
         except Refused as e:
             return e.code
         except DamagedState:
-            return Code.UNKNOWN
-        return Code.SUCCESS if fault is None else fault.error or 0
+            return NvmlReturn.UNKNOWN
+        return NvmlReturn.SUCCESS if fault is None else fault.error or 0
 
 
 def _error_string(code: Any) -> bytes:
     number = getattr(code, "value", code)
-    name = Code(number).name if number in Code.__members__.values() else f"code {number}"
+    name = NvmlReturn(number).name if number in NvmlReturn.__members__.values() else f"code {number}"
     return name.replace("_", " ").capitalize().encode()

@@ -9,32 +9,22 @@ import os
 from pathlib import Path
 from typing import Any
 
+from nodeagent import procfs
+from nodeagent.contract.units import MIB
 from nodeagent.simulated_nvml.state import State, StateFile
-
-_MIB = 1 << 20
 
 
 class OutOfMemory(Exception):
-    """The device has less left than the program wants."""
+    """The device has less memory free than the program allocates."""
 
 
 class NoSuchDevice(Exception):
     """No GPU or MIG device has this UUID."""
 
 
-def start_time(pid: int) -> int | None:
-    """When a live process began, in clock ticks since boot; None where there is none."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
 def living(gpu: dict[str, Any]) -> list[dict[str, Any]]:
-    """The GPU's processes that are still there."""
-    return [p for p in gpu["processes"] if start_time(p["pid"]) == p["start"]]
+    """The GPU's processes that still run."""
+    return [p for p in gpu["processes"] if procfs.start_time(p["pid"]) == p["start"]]
 
 
 def locate(state: State, uuid: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -49,22 +39,24 @@ def locate(state: State, uuid: str) -> tuple[dict[str, Any], dict[str, Any] | No
 
 
 def capacity_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
+    """Memory of an instance, or of the whole GPU."""
     total: int = gpu["memory_mib"] if instance is None else instance["memory_mib"]
     return total
 
 
 def used_mib(gpu: dict[str, Any], instance: dict[str, Any] | None) -> int:
+    """Memory in use of an instance, or of the whole GPU."""
     inside = [p for p in living(gpu) if instance is None or p["gi"] == instance["gi"]]
     return sum(p["mib"] for p in inside)
 
 
 def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None, claim: str = "") -> int:
-    """Give a process `mib` MiB (None: all that is left) of a device; returns how much it has.
+    """Allocate `mib` MiB (None: all that is free) of a device for a process; returns how much it has.
 
     A second call of the same process on the same device replaces the first.
     """
     pid = os.getpid() if pid is None else pid
-    start = start_time(pid)
+    start = procfs.start_time(pid)
     if start is None:
         raise ProcessLookupError(f"no process {pid}")
     with file.change() as state:
@@ -72,13 +64,13 @@ def hold(file: StateFile, uuid: str, mib: int | None, *, pid: int | None = None,
         gi = None if instance is None else instance["gi"]
         gpu["processes"] = [p for p in living(gpu) if (p["pid"], p["gi"]) != (pid, gi)]
         free = capacity_mib(gpu, instance) - used_mib(gpu, instance)
-        wanted = free if mib is None else mib
+        requested = free if mib is None else mib
         if gi is None:
             free = min(free, *(_left(gpu, cgroup, limit) for cgroup, limit in _limits_on(gpu, pid)), free)
-        if wanted > free:
-            raise OutOfMemory(f"{wanted} MiB wanted, {free} MiB free on {uuid}")
-        gpu["processes"].append({"pid": pid, "start": start, "mib": wanted, "gi": gi, "claim": claim})
-        return wanted
+        if requested > free:
+            raise OutOfMemory(f"{requested} MiB requested, {free} MiB free on {uuid}")
+        gpu["processes"].append({"pid": pid, "start": start, "mib": requested, "gi": gi, "claim": claim})
+        return requested
 
 
 def _limits_on(gpu: dict[str, Any], pid: int) -> list[tuple[str, int]]:
@@ -88,7 +80,7 @@ def _limits_on(gpu: dict[str, Any], pid: int) -> list[tuple[str, int]]:
 
 def _left(gpu: dict[str, Any], cgroup: str, limit: int) -> int:
     """MiB that a limited cgroup may still take."""
-    return max(0, limit // _MIB - held_inside(gpu, cgroup))
+    return max(0, limit // MIB - held_inside(gpu, cgroup))
 
 
 def held_inside(gpu: dict[str, Any], cgroup: str) -> int:
@@ -97,19 +89,14 @@ def held_inside(gpu: dict[str, Any], cgroup: str) -> int:
 
 
 def is_inside(cgroup: str, pid: int) -> bool:
-    """Whether a process or an ancestor of it stands in a cgroup's list: a plain folder may play the cgroup."""
+    """Whether a process or an ancestor of it is in a cgroup's list. In tests a plain folder stands for the cgroup."""
     try:
         members = set(Path(cgroup, "cgroup.procs").read_text(encoding="ascii").split())
     except OSError:
         return False
     while pid > 1 and str(pid) not in members:
-        pid = _parent(pid)
+        try:
+            pid = procfs.parent(pid)
+        except OSError:
+            return False
     return pid > 1
-
-
-def _parent(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
-    return int(stat[stat.rindex(b")") + 2 :].split()[1])

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.contract import environment
+from nodeagent.contract.units import MIB
 from nodeagent.nvml import bindings
 from nodeagent.simulated_nvml.hardware import Refused
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import DamagedState
 
-_MIB = 1 << 20
 _NO_ID = 0xFFFFFFFF
 _WIDE = "+" + "-" * 89 + "+"
 _THREE = "+" + "-" * 41 + "+" + "-" * 24 + "+" + "-" * 22 + "+"
@@ -28,7 +28,7 @@ _MIG = "+" + "-" * 18 + "+" + "-" * 34 + "+" + "-" * 11 + "+" + "-" * 23 + "+"
 
 
 class Smi:
-    """A view of the GPUs through pynvml (`nvml`: the module)."""
+    """The visible GPUs through pynvml (`nvml`: the module)."""
 
     def __init__(self, nvml: Any) -> None:
         self.nvml = nvml
@@ -36,6 +36,7 @@ class Smi:
         self.devices = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
 
     def mig_devices(self, device: Any) -> list[Any]:
+        """Handles of the MIG devices of a GPU."""
         found = []
         if not self.mig_mode(device):
             return []
@@ -54,15 +55,17 @@ class Smi:
             return None
 
     def versions(self) -> tuple[str, str]:
+        """Of the driver and of CUDA."""
         cuda = self.nvml.nvmlSystemGetCudaDriverVersion_v2()
         return self.nvml.nvmlSystemGetDriverVersion(), f"{cuda // 1000}.{cuda % 1000 // 10}"
 
     def memory(self, device: Any) -> tuple[int, int]:
         """Used and total MiB."""
         memory = self.nvml.nvmlDeviceGetMemoryInfo(device)
-        return memory.used // _MIB, memory.total // _MIB
+        return memory.used // MIB, memory.total // MIB
 
     def utilization(self, device: Any) -> int | None:
+        """Percent; None with MIG on."""
         try:
             return int(self.nvml.nvmlDeviceGetUtilizationRates(device).gpu)
         except self.nvml.NVMLError_NotSupported:
@@ -70,6 +73,7 @@ class Smi:
 
 
 def table(smi: Smi, now: datetime) -> str:
+    """What `nvidia-smi` prints."""
     parts = [now.strftime("%a %b %e %H:%M:%S %Y"), *_head(smi)]
     for index, device in enumerate(smi.devices):
         parts += [*_gpu(smi, index, device), _THREE]
@@ -133,7 +137,7 @@ def _mig_row(smi: Smi, index: int, number: int, mig: Any) -> list[str]:
     n = smi.nvml
     has = n.nvmlDeviceGetAttributes_v2(mig)
     used, total = smi.memory(mig)
-    bar1 = n.nvmlDeviceGetBAR1MemoryInfo(mig).bar1Total // _MIB
+    bar1 = n.nvmlDeviceGetBAR1MemoryInfo(mig).bar1Total // MIB
     ids = f"{index:>2} {n.nvmlDeviceGetGpuInstanceId(mig):>4} {n.nvmlDeviceGetComputeInstanceId(mig):>3} {number:>3}"
     shared = (
         f"{has.sharedCopyEngineCount:>2} {has.sharedEncoderCount:>3} {has.sharedDecoderCount:>4} "
@@ -152,7 +156,7 @@ def _process_table(smi: Smi) -> list[str]:
             gi, ci = (("N/A", "N/A") if p.gpuInstanceId == _NO_ID else (p.gpuInstanceId, p.computeInstanceId))[:2]
             rows.append(
                 f"| {index:>4} {gi:>4} {ci:>4} {p.pid:>16} {'C':>6}   {_name(smi, p.pid):<33}"
-                f"{p.usedGpuMemory // _MIB:>8}MiB |"
+                f"{p.usedGpuMemory // MIB:>8}MiB |"
             )
     return [
         _WIDE,
@@ -238,11 +242,11 @@ def _cell(smi: Smi, name: str, index: int, device: Any, units: bool) -> str:
 
 def reset(library: SimulatedNvml, index: int | None) -> str:
     """Reset a visible GPU, as an admin would. Raises BadQuery where it cannot be."""
-    gpus = library.machine.gpus()
+    gpus = library.loaded.gpus()
     if index is None or not 0 <= index < len(gpus):
         raise BadQuery("--gpu-reset needs -i and the index of a GPU")
     try:
-        library.machine.hardware.reset(gpus[index][1]["uuid"])
+        library.loaded.hardware.reset(gpus[index][1]["uuid"])
     except Refused:
         raise BadQuery(f"GPU {index} is in use: stop its processes first") from None
     return f"GPU {index} was successfully reset."
@@ -253,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-L", "--list-gpus", action="store_true", help="one line per GPU and MIG device")
     parser.add_argument("--query-gpu", metavar="PROPERTIES", default="", help="comma-separated properties")
     parser.add_argument("--format", metavar="FORMAT", default="", help="csv[,noheader][,nounits]")
-    parser.add_argument("--gpu-reset", action="store_true", help="reset a GPU that nobody uses; needs -i")
+    parser.add_argument("--gpu-reset", action="store_true", help="reset a GPU that is not in use; needs -i")
     parser.add_argument("-i", "--id", type=int, metavar="INDEX", help="the GPU to reset")
     chosen = parser.parse_args(arguments)
     path = os.environ.get(environment.SIMULATED, "")

@@ -3,7 +3,7 @@
 One part per model: its name (or the beginning of it), options after colons, `=` how many.
 MIG is on where the model has it; `a100-40gb:nomig=1` leaves it off. With `v100:limits=1` the driver
 can limit the memory of a cgroup. `node-a:v100=2,node-b:v100=2`
-names nodes, each before its first GPU: whoever shows the machine shows so many nodes.
+names nodes, each before its first GPU: migctl.embedded reports the machine as so many nodes.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from nodeagent.simulated_nvml import state
-from nodeagent.simulated_nvml.boards import BOARDS, mig_mode_survives_reboot, simulatable
+from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS, mig_mode_survives_reboot, simulatable
 from solver.model.catalog import UnknownModel, find, models
 from solver.model.geometry import GpuModel
 
 _NAMESPACE = uuid.UUID("6d6967c7-6c00-5000-8000-73696d756c61")
-_MOST_GPUS = 64
+_MAX_GPUS = 64
 _NODE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 DRIVER = "580.159.04"
 LIMITING_DRIVER = "615.36.02"
@@ -28,11 +28,11 @@ CUDA = 13000
 
 
 class BadSpec(ValueError):
-    """The text names no machine. The message says what would."""
+    """The text describes no machine. The message says what would."""
 
 
 class OtherMachine(BadSpec):
-    """Another machine than the one asked for is simulated there already. `there`: its spec."""
+    """The state file holds another machine than the one described. `there`: its spec."""
 
     def __init__(self, path: Path, there: str) -> None:
         super().__init__(f"{path} simulates {there} already, with its instances and workloads")
@@ -44,7 +44,7 @@ class SimulatedGpu:
     """One GPU.
 
     node    the simulated node it is on, "" where the machine is the only one
-    limits  its driver keeps limits on cgroups' memory
+    limits  its driver limits cgroups' memory
     """
 
     model: GpuModel
@@ -54,7 +54,7 @@ class SimulatedGpu:
 
 
 def parse(text: str) -> tuple[SimulatedGpu, ...]:
-    """The GPUs a spec asks for, in its order. Raises BadSpec."""
+    """The GPUs of a spec, in its order. Raises BadSpec."""
     gpus: list[SimulatedGpu] = []
     node = ""
     for part in filter(None, (p.strip() for p in text.split(","))):
@@ -67,8 +67,8 @@ def parse(text: str) -> tuple[SimulatedGpu, ...]:
         raise BadSpec("the first GPU names no node and a later one does; write for example node-a:v100=2,node-b:v100=2")
     if not gpus:
         raise BadSpec("no GPUs to simulate; write for example a100-40gb=2,v100=1")
-    if len(gpus) > _MOST_GPUS:
-        raise BadSpec(f"{len(gpus)} GPUs are too many to simulate on one node (at most {_MOST_GPUS})")
+    if len(gpus) > _MAX_GPUS:
+        raise BadSpec(f"{len(gpus)} GPUs are too many to simulate on one node (at most {_MAX_GPUS})")
     return tuple(gpus)
 
 
@@ -129,7 +129,7 @@ def create(path: Path, spec: str, *, seed: str = "", create_s: float = 0.0, dest
             "created_instances": 0,
             "create_s": create_s,
             "destroy_s": destroy_s,
-            "gpus": [_board(seed, index, gpu) for index, gpu in enumerate(gpus)],
+            "gpus": [_gpu_record(seed, index, gpu) for index, gpu in enumerate(gpus)],
         },
     )
 
@@ -144,11 +144,11 @@ def ensure(path: Path, spec: str, *, seed: str = "") -> None:
         raise OtherMachine(path, there)
 
 
-def _board(seed: str, index: int, gpu: SimulatedGpu) -> dict[str, Any]:
+def _gpu_record(seed: str, index: int, gpu: SimulatedGpu) -> dict[str, Any]:
     return {
         "uuid": f"GPU-{uuid.uuid5(_NAMESPACE, f'{seed}/{index}/{gpu.model.id}')}",
         "model": gpu.model.id,
-        "name": BOARDS[gpu.model.id].name,
+        "name": MODEL_FACTS[gpu.model.id].name,
         "memory_mib": gpu.model.memory_mib,
         "bus": 0x07 + index * 8,
         "mig": gpu.mig,

@@ -2,7 +2,7 @@
 
 A reader never locks: it sees one whole version. A version is kept in memory as long as the file
 is still the same inode, which stays pinned by an open descriptor, so that the check is exact.
-Light on purpose: a simulated CUDA program imports it at its start.
+It imports little: a simulated CUDA program imports it at its start.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from nodeagent import procfs
+
 State = dict[str, Any]
 
 FORMAT = 1
@@ -28,8 +30,8 @@ class DamagedState(Exception):
 
 @cache
 def host_boot_id() -> str:
-    """The running kernel's boot: simulated instances do not survive a reboot of the host either."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    """The host's boot: simulated instances do not survive a reboot of the host either."""
+    return procfs.boot_id()
 
 
 class StateFile:
@@ -56,7 +58,7 @@ class StateFile:
 
     @contextmanager
     def change(self) -> Iterator[State]:
-        """A copy to change; it becomes the current version unless the block raises."""
+        """A copy to change; it becomes the current version unless the block raises. Raises DamagedState."""
         lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -108,7 +110,7 @@ def write(path: Path, state: State) -> None:
 
 
 def reboot(state: State, host_boot_id: str) -> None:
-    """Instances and processes go; a pending MIG mode takes hold; a volatile MIG mode is off."""
+    """Instances and processes end; a pending MIG mode takes effect; a volatile MIG mode is off."""
     state["host_boot_id"] = host_boot_id
     state["boots"] += 1
     for gpu in state["gpus"]:

@@ -1,4 +1,4 @@
-"""What the agent does by itself, again and again: health of GPUs, watch over shares, metrics, logs, probes.
+"""The agent's periodic work and what it shows of itself: health, watchdog, metrics, logs, probes.
 
-Not here: anything that a caller asked for.
+Not here: what a caller asks of the agent.
 """

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import structlog
 
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 
 _WARNINGS = {
-    What.RECLAIMED,
-    What.REFUSED,
-    What.SETTLED,
-    What.QUARANTINED,
-    What.FENCED,
-    What.OVERSTEPPED,
-    What.STOPPED,
-    What.FAULTY,
+    EventKind.RECLAIMED,
+    EventKind.REFUSED,
+    EventKind.RECOVERED,
+    EventKind.QUARANTINED,
+    EventKind.FENCED,
+    EventKind.OVERSTEPPED,
+    EventKind.STOPPED,
+    EventKind.FAULTY,
 }
 
 _log = structlog.get_logger("nodeagent")
 
 
-def observer(event: Event) -> None:
-    """Write one line per event; fields that say nothing are left out."""
+def observer(event: AgentEvent) -> None:
+    """Write one line per event; empty fields are left out."""
     fields = {"gpu": event.gpu, "claim": event.claim, "detail": event.detail, "text": event.text}
-    said: dict[str, object] = {name: value for name, value in fields.items() if value}
+    nonempty: dict[str, object] = {name: value for name, value in fields.items() if value}
     if event.seconds:
-        said["ms"] = round(event.seconds * 1000, 1)
-    write = _log.warning if event.what in _WARNINGS else _log.info
-    write(event.what.value, **said)
+        nonempty["ms"] = round(event.seconds * 1000, 1)
+    write = _log.warning if event.kind in _WARNINGS else _log.info
+    write(event.kind.value, **nonempty)

@@ -1,4 +1,4 @@
-"""The agent's figures for Prometheus: what happened as counters, what is as gauges read when asked.
+"""The agent's figures for Prometheus: events as counters, the present state as gauges that are read at every scrape.
 
 Names and units by Prometheus's conventions: base units, `_total` on counters, `_ratio` from 0 to 1.
 """
@@ -8,23 +8,26 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import NodeReport
-from nodeagent.gpu.events import Event, What
+from nodeagent.contract.units import MIB
+from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.nvml import Readings
 from solver.model.cluster import Gpu, InstanceState
 
-_MIB = 1 << 20
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+"""Of `Metrics.text`, for HTTP."""
+
 _DRIVER_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10, 30)
 _CLAIM_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
 class Metrics:
-    """An agent's metrics in a registry of their own. `observer` counts, `attach` adds what is."""
+    """An agent's metrics in a registry of their own. `observer` counts events, `attach` adds the gauges."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -46,64 +49,68 @@ class Metrics:
             buckets=_CLAIM_BUCKETS,
             registry=own,
         )
-        self._reclaimed = Counter("migctl_claims_reclaimed", "Lost claims that were taken back.", registry=own)
+        self._reclaimed = Counter(
+            "migctl_claims_reclaimed", "Claims that no longer existed, unprepared unasked.", registry=own
+        )
         self._refusals = Counter("migctl_claim_refusals", "Claims that were not prepared.", ["reason"], registry=own)
-        self._settled = Counter("migctl_gpu_settlings", "Half-done changes finished or undone.", ["gpu"], registry=own)
-        self._faults = Counter("migctl_gpu_errors", "Errors a GPU reported.", ["gpu", "kind"], registry=own)
+        self._recoveries = Counter(
+            "migctl_gpu_settlings", "Interrupted changes finished or undone.", ["gpu"], registry=own
+        )
+        self._faults = Counter("migctl_gpu_errors", "Errors that a GPU reported.", ["gpu", "kind"], registry=own)
         self._offences = Counter(
-            "migctl_share_offences", "Looks at which a share was overstepped.", ["gpu", "action"], registry=own
+            "migctl_share_offences", "Checks that found a share overstepped.", ["gpu", "action"], registry=own
         )
 
-    def observer(self, event: Event) -> None:
+    def observer(self, event: AgentEvent) -> None:
         """Count one event."""
-        match event.what:
-            case What.CREATED | What.DESTROYED:
-                self._reconfigurations.labels(event.gpu, event.what).inc()
-                self._driver_seconds.labels(event.what).observe(event.seconds)
-            case What.REUSED:
-                self._reconfigurations.labels(event.gpu, event.what).inc()
-            case What.PREPARED | What.UNPREPARED:
-                self._claim_seconds.labels(event.what).observe(event.seconds)
-            case What.RECLAIMED:
+        match event.kind:
+            case EventKind.CREATED | EventKind.DESTROYED:
+                self._reconfigurations.labels(event.gpu, event.kind).inc()
+                self._driver_seconds.labels(event.kind).observe(event.seconds)
+            case EventKind.REUSED:
+                self._reconfigurations.labels(event.gpu, event.kind).inc()
+            case EventKind.PREPARED | EventKind.UNPREPARED:
+                self._claim_seconds.labels(event.kind).observe(event.seconds)
+            case EventKind.RECLAIMED:
                 self._reclaimed.inc()
-            case What.REFUSED:
+            case EventKind.REFUSED:
                 self._refusals.labels(event.detail.lower()).inc()
-            case What.SETTLED:
-                self._settled.labels(event.gpu).inc()
-            case What.FAULTY:
+            case EventKind.RECOVERED:
+                self._recoveries.labels(event.gpu).inc()
+            case EventKind.FAULTY:
                 self._faults.labels(event.gpu, event.detail).inc()
-            case What.OVERSTEPPED | What.STOPPED:
-                self._offences.labels(event.gpu, event.what).inc()
+            case EventKind.OVERSTEPPED | EventKind.STOPPED:
+                self._offences.labels(event.gpu, event.kind).inc()
 
     def attach(self, agent: Agent) -> None:
-        """Read the agent's GPUs whenever the metrics are asked for."""
-        self.registry.register(_State(agent))
+        """Read the agent's GPUs at every scrape."""
+        self.registry.register(_AgentGauges(agent))
 
     def text(self) -> bytes:
         """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)
 
 
-class _State(Collector):
+class _AgentGauges(Collector):
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
 
     def collect(self) -> Iterator[Metric]:
-        report, readings = self._agent.report(), self._agent.readings()
+        report, readings = self._agent.report(), self._agent.gpus.readings()
         yield from _sensors(report, readings)
         yield from _layout(report)
         yield from _shares(report)
         yield _gauge(
             "migctl_claim_memory_drift_bytes",
-            "What the driver sees of a claim's memory beyond the fraction libraries' corrected books.",
+            "A claim's memory that the driver sees beyond the fraction libraries' corrected accounts.",
             ["claim", "gpu"],
-            ((list(key), float(drift)) for key, drift in self._agent.books.drift.items()),
+            ((list(key), float(drift)) for key, drift in self._agent.accounts.drift.items()),
         )
         yield _gauge(
             "migctl_mig_instance_idle_seconds",
-            "How long an idle MIG instance has been kept.",
+            "How long a MIG instance has been idle.",
             ["gpu", "profile", "start"],
-            (([gpu, p.profile, str(p.start)], seconds) for gpu, p, seconds in self._agent.idle()),
+            (([gpu, p.profile, str(p.start)], seconds) for gpu, p, seconds in self._agent.gpus.idle()),
         )
 
 
@@ -115,32 +122,33 @@ def _gauge(name: str, text: str, labels: list[str], samples: Iterable[tuple[list
 
 
 def _sensors(report: NodeReport, readings: dict[str, Readings]) -> Iterator[Metric]:
-    told = [(g, readings[g.uuid]) for g in report.gpus if g.uuid in readings]
+    read = [(g, readings[g.uuid]) for g in report.gpus if g.uuid in readings]
     labels = ["gpu", "index", "model"]
 
     def of(gpu: Gpu) -> list[str]:
         return [gpu.uuid, str(gpu.index), gpu.model]
 
     yield _gauge(
-        "migctl_gpu_memory_total_bytes", "Memory of a GPU.", labels, ((of(g), g.memory_mib * _MIB) for g in report.gpus)
+        "migctl_gpu_memory_total_bytes", "Memory of a GPU.", labels, ((of(g), g.memory_mib * MIB) for g in report.gpus)
     )
-    yield _gauge(
-        "migctl_gpu_memory_used_bytes", "Memory in use.", labels, ((of(g), r.used_mib * _MIB) for g, r in told)
-    )
+    yield _gauge("migctl_gpu_memory_used_bytes", "Memory in use.", labels, ((of(g), r.used_mib * MIB) for g, r in read))
     yield _gauge(
         "migctl_gpu_utilization_ratio",
-        "Part of the time a kernel ran; not told with MIG on.",
+        "Part of the time a kernel ran; unknown with MIG on.",
         labels,
-        ((of(g), r.utilization) for g, r in told if r.utilization is not None),
+        ((of(g), r.utilization) for g, r in read if r.utilization is not None),
     )
     yield _gauge(
         "migctl_gpu_temperature_celsius",
         "Temperature of a GPU.",
         labels,
-        ((of(g), r.celsius) for g, r in told if r.celsius is not None),
+        ((of(g), r.celsius) for g, r in read if r.celsius is not None),
     )
     yield _gauge(
-        "migctl_gpu_power_watts", "Power drawn.", labels, ((of(g), r.power_w) for g, r in told if r.power_w is not None)
+        "migctl_gpu_power_watts",
+        "Power drawn.",
+        labels,
+        ((of(g), r.power_w) for g, r in read if r.power_w is not None),
     )
     yield _gauge(
         "migctl_gpu_fenced", "1 where nothing new is placed.", labels, ((of(g), bool(g.fenced)) for g in report.gpus)
@@ -156,8 +164,8 @@ def _layout(report: NodeReport) -> Iterator[Metric]:
             units[gpu.uuid, state] = sum(i.size for i in gpu.instances if i.state is state)
         for instance in gpu.instances:
             instances[gpu.uuid, instance.profile, instance.state] += 1
-    made = ((list(key), float(count)) for key, count in instances.items())
-    yield _gauge("migctl_mig_instances", "MIG instances.", ["gpu", "profile", "state"], made)
+    counts = ((list(key), float(count)) for key, count in instances.items())
+    yield _gauge("migctl_mig_instances", "MIG instances.", ["gpu", "profile", "state"], counts)
     occupied = ((list(key), float(count)) for key, count in units.items())
     yield _gauge("migctl_mig_units", "Placement units of a GPU with MIG on.", ["gpu", "state"], occupied)
 
@@ -165,12 +173,12 @@ def _layout(report: NodeReport) -> Iterator[Metric]:
 def _shares(report: NodeReport) -> Iterator[Metric]:
     used: Tally[tuple[str, str]] = Tally()
     for process in report.processes:
-        used[process.claim or "", process.gpu] += process.memory_mib * _MIB
+        used[process.claim or "", process.gpu] += process.memory_mib * MIB
     yield _gauge(
         "migctl_claim_memory_used_bytes",
-        "GPU memory of a claim's processes; claim \"\": nobody's.",
+        'GPU memory of a claim\'s processes; claim "": of no claim.',
         ["claim", "gpu"],
         ((list(k), n) for k, n in used.items()),
     )
-    limits = (([p.claim, g.uuid], float(p.memory_mib * _MIB)) for g in report.gpus for p in g.parts)
-    yield _gauge("migctl_claim_memory_limit_bytes", "What a software share allows.", ["claim", "gpu"], limits)
+    limits = (([p.claim, g.uuid], float(p.memory_mib * MIB)) for g in report.gpus for p in g.parts)
+    yield _gauge("migctl_claim_memory_limit_bytes", "Memory limit of a software share.", ["claim", "gpu"], limits)

@@ -1,4 +1,4 @@
-"""Rounds: a thread that does the same again and again."""
+"""A thread that repeats a step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 
 
-class Rounds:
-    """Calls `step` every `every_s` seconds from `start` to `stop`. What may fail in it is the step's to handle."""
+class PeriodicTask:
+    """Calls `step` every `every_s` seconds from `start` to `stop`. The step handles its own errors."""
 
     def __init__(self, name: str, step: Callable[[], None], every_s: float) -> None:
         self._step, self._every_s = step, every_s
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -19,10 +19,10 @@ class Rounds:
 
     def stop(self) -> None:
         """Returns when the last step has ended."""
-        self._over.set()
+        self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.wait(self._every_s):
+        while not self._stopping.wait(self._every_s):
             self._step()

@@ -1,6 +1,6 @@
-"""What a kubelet's probes and Prometheus ask an agent: /healthz, /readyz, /metrics.
+"""The agent's HTTP server for the kubelet's probes and Prometheus: /healthz, /readyz, /metrics.
 
-Healthy: its threads work. Ready: the kubelet can reach it.
+Healthy: its threads work. Ready: the kubelet can reach it. Python's own server: the agent has no other.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from nodeagent.upkeep.metrics import CONTENT_TYPE
 
-Answer = Callable[[], bytes | bool]
+ProbeAnswer = Callable[[], bytes | bool]
+"""Metrics in Prometheus's text format, or whether all is well."""
 
 
-class _Server(ThreadingHTTPServer):
+class _ProbeServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], answers: dict[str, Answer]) -> None:
+    def __init__(self, address: tuple[str, int], answers: dict[str, ProbeAnswer]) -> None:
         super().__init__(address, _Handler)
         self.answers = answers
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _ProbeServer
     timeout = 10
 
     def do_GET(self) -> None:
@@ -33,11 +34,11 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             self._send(404, b"there are /healthz, /readyz and /metrics\n", "text/plain")
             return
-        said = answer()
-        if isinstance(said, bytes):
-            self._send(200, said, CONTENT_TYPE_LATEST)
+        result = answer()
+        if isinstance(result, bytes):
+            self._send(200, result, CONTENT_TYPE)
         else:
-            self._send(200 if said else 503, b"ok\n" if said else b"no\n", "text/plain")
+            self._send(200 if result else 503, b"ok\n" if result else b"no\n", "text/plain")
 
     def _send(self, status: int, body: bytes, content_type: str) -> None:
         self.send_response(status)
@@ -55,7 +56,7 @@ def serving(
     host: str, port: int, healthy: Callable[[], bool], ready: Callable[[], bool], metrics: Callable[[], bytes]
 ) -> Iterator[int]:
     """Answer until the block ends; gives the port. Raises OSError where it is taken."""
-    server = _Server((host, port), {"/healthz": healthy, "/readyz": ready, "/metrics": metrics})
+    server = _ProbeServer((host, port), {"/healthz": healthy, "/readyz": ready, "/metrics": metrics})
     thread = threading.Thread(target=server.serve_forever, name="probes", daemon=True)
     thread.start()
     try:

@@ -1,8 +1,8 @@
-"""Who uses more GPU memory than its share, or a GPU it has no share of.
+"""Finds processes that use more GPU memory than their claim's share, or a GPU that their claim has no share of.
 
-A software share is cooperative: a program that goes around its limit is found here, by what the
-driver says of each process. Policy: report it, or stop it. A process that belongs to no claim is
-reported and never stopped.
+A software share is cooperative: a program that goes around its limit is found here, by what the driver says of
+each process. It is reported, or stopped where the policy says so. A process that belongs to no claim is reported
+and never stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from nodeagent.contract.allocation import GpuProcess, NodeReport
 from solver.model.cluster import Gpu
 
 
-class Policy(StrEnum):
+class WatchdogPolicy(StrEnum):
+    """What becomes of a process that oversteps: it is reported, or also killed."""
+
     REPORT = "report"
     STOP = "stop"
 
@@ -33,7 +35,10 @@ class Offence:
 
 
 def offences(report: NodeReport, tolerance_mib: int, tolerance_part: float) -> list[Offence]:
-    """Every offence in a report. What the driver keeps for a process beside its memory is tolerated."""
+    """Every offence in a report.
+
+    tolerance_mib, tolerance_part  of a share, the greater one counts: what the driver adds to a process's memory
+    """
     found = []
     for gpu in report.gpus:
         inside = [p for p in report.processes if p.gpu == gpu.uuid]
@@ -49,7 +54,7 @@ def offences(report: NodeReport, tolerance_mib: int, tolerance_part: float) -> l
 
 
 def _strays(gpu: Gpu, processes: list[GpuProcess]) -> Iterator[Offence]:
-    """Processes where their claim has no share, or that belong to no claim on a GPU that is given out."""
+    """Processes where their claim has no share, or that belong to no claim on an allocated GPU."""
     sharing = {gpu.held_by, *(part.claim for part in gpu.parts)}
     holders = {i.uuid: i.claim for i in gpu.instances}
     for process in processes:
@@ -63,7 +68,7 @@ def _strays(gpu: Gpu, processes: list[GpuProcess]) -> Iterator[Offence]:
 
 
 def stop(offence: Offence, claim_of: Callable[[int], str | None]) -> bool:
-    """Kill the offender, and nobody who got its pid since. Whether it was there to be killed."""
+    """Kill the process, unless its pid was given to another one; whether it was killed."""
     try:
         handle = os.pidfd_open(offence.pid)
     except ProcessLookupError:
@@ -80,11 +85,11 @@ def stop(offence: Offence, claim_of: Callable[[int], str | None]) -> bool:
 
 
 class Watchdog:
-    """Looks again and again; an offence counts when two looks in a row see it."""
+    """An offence counts when two checks in a row find it."""
 
     def __init__(
         self,
-        policy: Policy,
+        policy: WatchdogPolicy,
         claim_of: Callable[[int], str | None],
         *,
         tolerance_mib: int = 64,
@@ -94,10 +99,10 @@ class Watchdog:
         self._tolerance = (tolerance_mib, tolerance_part)
         self._suspects: set[tuple[str, str | None, int]] = set()
 
-    def look(self, report: NodeReport) -> list[tuple[Offence, bool]]:
-        """Offences that last, and whether the offender was stopped."""
-        seen = offences(report, *self._tolerance)
-        lasting = [o for o in seen if (o.gpu, o.claim, o.pid) in self._suspects]
-        self._suspects = {(o.gpu, o.claim, o.pid) for o in seen}
-        stops = self._policy is Policy.STOP
+    def check(self, report: NodeReport) -> list[tuple[Offence, bool]]:
+        """The offences that count, and whether the process was stopped."""
+        found = offences(report, *self._tolerance)
+        lasting = [o for o in found if (o.gpu, o.claim, o.pid) in self._suspects]
+        self._suspects = {(o.gpu, o.claim, o.pid) for o in found}
+        stops = self._policy is WatchdogPolicy.STOP
         return [(o, stops and o.claim is not None and stop(o, self._claim_of)) for o in lasting]

@@ -15,9 +15,10 @@ from solver.batch.gpu_columns import UNUSABLE, GpuKind, Gpus
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
 from solver.batch.request_columns import Ints, Requests
 from solver.gpu_tables.choices import SOFTWARE_RANK, choices
-from solver.gpu_tables.tables import MILLIONTHS, Option, millionths, table
+from solver.gpu_tables.tables import ShareOption, table
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Request
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
 from solver.quota.pools import allows
 
@@ -37,7 +38,7 @@ class Site:
     rows: Ints
     state: Ints
     items: dict[Hashable, int] = field(default_factory=dict)
-    shares: list[Option] = field(default_factory=list)
+    shares: list[ShareOption] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,13 +217,13 @@ def _plain(kind: GpuKind, used: Ints, memory_mib: Ints, count: Ints) -> PlainGro
     return PlainGroup((), np.maximum(MILLIONTHS - used, 0), np.maximum(kind.memory_mib - memory_mib, 0), count)
 
 
-def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, Option]]:
+def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, ShareOption]]:
     return choices(
         kind.mig, kind.memory_mib, table(kind.model) if kind.mig and kind.model else None, request.demand, policy
     )
 
 
-def _item(site: Site, option: Option) -> int:
+def _item(site: Site, option: ShareOption) -> int:
     """The number of the item that a site gives for an option; equal shares are one item."""
     key = (
         option.profile.name if option.profile else (option.backing is Backing.WHOLE, option.portion, option.memory_mib)
@@ -233,7 +234,7 @@ def _item(site: Site, option: Option) -> int:
     return site.items[key]
 
 
-def _weight(kind: GpuKind, option: Option) -> float:
+def _weight(kind: GpuKind, option: ShareOption) -> float:
     if option.profile is None or kind.model is None:
         return option.portion
     return table(kind.model).weight(option.profile)

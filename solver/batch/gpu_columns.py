@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from solver.batch.held_columns import Holdings
 from solver.gpu_tables.layouts import Layouts, layouts_of
-from solver.gpu_tables.tables import MILLIONTHS, millionths
 from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare
-from solver.model.geometry import GpuModel, Placement
+from solver.model.geometry import GpuModel, Placement, unit_mask
+from solver.model.occupation import footprint, plain_holders
 from solver.model.snapshot import Snapshot
 from solver.quota.pools import NOT_OURS
 
@@ -55,7 +55,7 @@ class _Reader:
         profile, start, size, state = look
         slot = self.table.index.get(Placement(profile, start)) if self.table else None
         if self.table is None or slot is None:
-            return self._unknown(((1 << size) - 1) << start), 0, self._part(profile) if state in NOT_OURS else 0.0
+            return self._unknown(unit_mask(start, size)), 0, self._part(profile) if state in NOT_OURS else 0.0
         if state is InstanceState.IDLE:
             return ALL, 1 << slot, 0.0
         return ~self.table.excludes[slot], 0, self._part(profile) if state in NOT_OURS else 0.0
@@ -141,14 +141,9 @@ class Gpus:
         """What is used of GPUs without MIG. Whose claims use it."""
         used, claims = list[tuple[int, int, int]](), list[str | None]()
         for row in rows:
-            gpu = self.gpus[row]
-            if gpu.held_by:
-                claims.append(gpu.held_by)
-                used.append((row, MILLIONTHS, gpu.memory_mib))
-                continue
-            for part in gpu.parts:
-                claims.append(part.claim)
-                used.append((row, millionths(part.portion), part.memory_mib))
+            for claim, taken in plain_holders(self.gpus[row]):
+                claims.append(claim)
+                used.append((row, taken.millionths, taken.memory_mib))
         where, share, mib = np.array(used, dtype=np.int64).reshape(-1, 3).T
         self.millionths, self.memory_mib = (np.zeros(len(self.gpus), dtype=np.int64) for _ in range(2))
         np.add.at(self.millionths, where, share)
@@ -175,16 +170,15 @@ class Gpus:
             if share.backing is Backing.MIG:
                 self._fix(row, gpu, share)
             elif claim != gpu.held_by and all(part.claim != claim for part in gpu.parts):
-                whole = share.backing is Backing.WHOLE
-                self.millionths[row] += MILLIONTHS if whole else millionths(share.portion)
-                self.memory_mib[row] += gpu.memory_mib if whole else share.memory_mib
+                taken = footprint(share, gpu)
+                self.millionths[row] += taken.millionths
+                self.memory_mib[row] += taken.memory_mib
 
     def _fix(self, row: int, gpu: Gpu, share: DeviceShare) -> None:
         reader = self._readers[gpu.model, gpu.mig, gpu.memory_mib]
         if reader.table is None:
             return
         slot = reader.table.index.get(Placement(share.profile or "", share.start or 0))
-        units = ((1 << share.size) - 1) << (share.start or 0)
-        excluded = reader.table.excludes[slot] if slot is not None else reader.table.touching(units)
+        excluded = reader.table.excludes[slot] if slot is not None else reader.table.touching(share.mask)
         self.open[row] &= ~excluded
         self.idle[row] &= ~excluded

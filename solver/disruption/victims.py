@@ -21,14 +21,15 @@ from solver.model.snapshot import Snapshot
 from solver.quota.accounting import granted
 from solver.quota.jobs import GangKey, Job, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
+from solver.working_copy.copy import WorkingCopy
 
 Claims = frozenset[str]
 Cost = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
-    """Whose going a search may count on.
+class EvictionRights:
+    """Whose eviction a search may count on.
 
     key      searches of the same key and the same request shape have the same answer
     may_go   whether this claim may go at all
@@ -43,15 +44,13 @@ class Licence:
 
 
 class Victims:
-    """The holders of one snapshot, and what the plan in the making has decided about them.
+    """The holders of one snapshot, and what the plan in the making has decided about them."""
 
-    leaving: claims told to stop, or pushed aside by the plan; kept up to date by the caller.
-    """
-
-    def __init__(self, snapshot: Snapshot, ledger: Ledger, leaving: Callable[[], set[str]]) -> None:
+    def __init__(self, snapshot: Snapshot, copy: WorkingCopy) -> None:
+        ledger = copy.ledger
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self._ledger = ledger
-        self._leaving = leaving
+        self._cluster = copy.cluster
         self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
         for holding in snapshot.held:
             if (key := gang_key(holding.request)) and not holding.releasing:
@@ -69,24 +68,24 @@ class Victims:
         for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
             self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
-    def anyone(self) -> Licence:
+    def anyone(self) -> EvictionRights:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
-        return Licence("anyone", lambda claim: True, lambda gone: gone, self._fewest)
+        return EvictionRights("anyone", lambda claim: True, lambda removed: removed, self._fewest)
 
-    def ending(self) -> Licence:
+    def ending(self) -> EvictionRights:
         """For room that is waited for: the fewest of those that end by themselves."""
-        return Licence("ending", self._ends, lambda gone: gone, self._fewest)
+        return EvictionRights("ending", self._ends, lambda removed: removed, self._fewest)
 
-    def movers(self) -> Licence:
+    def movers(self) -> EvictionRights:
         """For consolidation: work that may be restarted elsewhere."""
-        return Licence(
+        return EvictionRights(
             "movers",
             lambda claim: self.is_leaving(claim) or not self.fixed(claim),
             self._movers_complete,
             self._moves,
         )
 
-    def of(self, job: Job, wants: float) -> Licence:
+    def of(self, job: Job, wants: float) -> EvictionRights:
         """For a job that takes `wants` GPUs: work that has to give way to it, and what is leaving anyway."""
         claims = {name: self._entitlement(job, name, wants) for name in self._ledger.candidates(job.first)}
         priority = min(request.priority for request in job.requests)
@@ -96,20 +95,20 @@ class Victims:
             for pool, own in claims.items()
         )
         if not project and not reclaims:
-            return Licence("leaving", self.is_leaving, lambda gone: gone, self._losses)
+            return EvictionRights("leaving", self.is_leaving, lambda removed: removed, self._losses)
         judge = _Judge(self, project, priority, claims)
         key = (project, priority if project else 0, tuple(claims.items()))
-        return Licence(key, judge.may_go, judge.complete, self._losses)
+        return EvictionRights(key, judge.may_go, judge.complete, self._losses)
 
     def entitled(self, job: Job, wants: float) -> bool:
         """Whether the job stays inside its project's fair share, in some pool."""
         return any(self._entitlement(job, pool, wants).project for pool in self._ledger.candidates(job.first))
 
-    def closure(self, gone: Claims) -> Claims:
+    def closure(self, removed: Claims) -> Claims:
         """With these, every member of a gang that could not go on without them."""
-        out = self._leaving()
-        everyone = set(gone)
-        for key in {key for c in gone if c in self.held and (key := gang_key(self.held[c].request))}:
+        out = self._cluster.leaving
+        everyone = set(removed)
+        for key in {key for c in removed if c in self.held and (key := gang_key(self.held[c].request))}:
             staying = [c for c in self._gangs[key] if c not in everyone and c not in out]
             gang = self.held[self._gangs[key][0]].request.gang if self._gangs[key] else None
             if gang and len(staying) < gang.size:
@@ -120,19 +119,19 @@ class Victims:
         """The account that a claim's share is booked on."""
         return self._accounts[claim]
 
-    def new(self, gone: Iterable[str]) -> list[Holding]:
-        """Those of `gone` that would have stayed."""
-        out = self._leaving()
-        return [self.held[claim] for claim in sorted(gone) if claim not in out and claim in self.held]
+    def new(self, removed: Iterable[str]) -> list[Holding]:
+        """Those of `removed` that would have stayed."""
+        out = self._cluster.leaving
+        return [self.held[claim] for claim in sorted(removed) if claim not in out and claim in self.held]
 
     def members(self, gang: GangKey | None) -> list[Holding]:
         """Those of a gang that hold their share, the leaving ones left out."""
         return [self.held[claim] for claim in self._gangs.get(gang, ())] if gang else []
 
-    def fairly(self, request: Request, pool: str, gpus: float, gone: Claims) -> bool:
-        """Whether those of other projects among `gone` go for no more than the request's fair share."""
+    def fairly(self, request: Request, pool: str, gpus: float, removed: Claims) -> bool:
+        """Whether those of other projects among `removed` go for no more than the request's fair share."""
         account = self._ledger.account(request.project, pool)
-        others = {h.request.project for h in self.new(gone)} - {request.project}
+        others = {h.request.project for h in self.new(removed)} - {request.project}
         if account is None or not others:
             return True
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
@@ -149,7 +148,7 @@ class Victims:
         return claim in self._fixed or claim not in self.held
 
     def is_leaving(self, claim: str) -> bool:
-        return claim in self._leaving()
+        return claim in self._cluster.leaving
 
     def _entitlement(self, job: Job, pool: str, wants: float) -> _Entitlement:
         account = self._ledger.account(job.first.project, pool)
@@ -161,27 +160,27 @@ class Victims:
     def _ends(self, claim: str) -> bool:
         return self.is_leaving(claim) or (claim in self.held and self.held[claim].request.preemptible)
 
-    def _movers_complete(self, gone: Claims) -> Claims | None:
-        everyone = self.closure(gone)
+    def _movers_complete(self, removed: Claims) -> Claims | None:
+        everyone = self.closure(removed)
         return None if any(self.fixed(holding.request.claim) for holding in self.new(everyone)) else everyone
 
-    def _fewest(self, gone: Claims) -> Cost:
-        out = self._leaving()
-        unknown = sum(claim not in self.held and claim not in out for claim in gone)
-        known = self.new(gone)
+    def _fewest(self, removed: Claims) -> Cost:
+        out = self._cluster.leaving
+        unknown = sum(claim not in self.held and claim not in out for claim in removed)
+        known = self.new(removed)
         ranked = sorted(((h.request.priority, -h.since, h.request.claim) for h in known), reverse=True)
-        return (len(known) + unknown, unknown, ranked, len(gone))
+        return (len(known) + unknown, unknown, ranked, len(removed))
 
-    def _losses(self, gone: Claims) -> Cost:
+    def _losses(self, removed: Claims) -> Cost:
         """Lowest priority, least over-eviction, fewest pods, newest."""
-        known = self.new(gone)
+        known = self.new(removed)
         highest = max((h.request.priority for h in known), default=0)
         newest = sorted(((-h.since, h.request.claim) for h in known), reverse=True)
-        return (highest, round(sum(granted(h.grant) for h in known), 6), len(known), newest, len(gone))
+        return (highest, round(sum(granted(h.grant) for h in known), 6), len(known), newest, len(removed))
 
-    def _moves(self, gone: Claims) -> Cost:
+    def _moves(self, removed: Claims) -> Cost:
         """Fewest pods, then the smallest and the least important, then the newest."""
-        highest, gpus, pods, *rest = self._losses(gone)
+        highest, gpus, pods, *rest = self._losses(removed)
         return (pods, gpus, highest, *rest)
 
 
@@ -218,8 +217,8 @@ class _Judge:
         levels = self._reclaimed_from(claim)
         return levels is not None and all(level.excess > EPSILON for level in levels)
 
-    def complete(self, gone: Claims) -> Claims | None:
-        everyone = self._victims.closure(gone)
+    def complete(self, removed: Claims) -> Claims | None:
+        everyone = self._victims.closure(removed)
         if not all(self.may_go(claim) for claim in everyone):
             return None
         return everyone if self._leaves_their_share(everyone) else None

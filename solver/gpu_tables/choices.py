@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solver.gpu_tables.tables import Option, Table, plain_option
+from solver.gpu_tables.tables import ShareOption, Table, plain_option
 from solver.model.demand import Demand
 from solver.model.snapshot import Policy
 
@@ -12,7 +12,7 @@ SOFTWARE_RANK = 9
 
 def choices(
     mig: bool, memory_mib: int, table: Table | None, demand: Demand, policy: Policy
-) -> tuple[tuple[int, Option], ...]:
+) -> tuple[tuple[int, ShareOption], ...]:
     """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known."""
     if mig:
         return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()

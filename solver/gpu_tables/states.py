@@ -47,7 +47,7 @@ class Offer:
         return self.lost + OPERATION * self.operations - HOLDER * self.holders, self.operations
 
 
-class State:
+class GpuState:
     """One state of one model's GPUs. Made once: `state_of`."""
 
     __slots__ = ("_offers", "full", "idle", "mask", "names", "table", "used")
@@ -82,6 +82,6 @@ def _on_one_gpu(offer: Offer) -> tuple[bool, int, int]:
 
 
 @lru_cache(maxsize=65536)
-def state_of(table: Table, mask: int, names: tuple[str, ...], idle: tuple[Placement, ...]) -> State:
+def state_of(table: Table, mask: int, names: tuple[str, ...], idle: tuple[Placement, ...]) -> GpuState:
     """Names and idle: sorted."""
-    return State(table, mask, names, idle)
+    return GpuState(table, mask, names, idle)

@@ -1,4 +1,4 @@
-"""What one GPU model allows, looked up instead of computed: slots, options for an ask, room left.
+"""What one GPU model allows, looked up instead of computed: slots, options for a demand, room left.
 
 A slot is a profile at one of its legal starts. `Table.room(mask)` is the size of all slots that are
 still free, the score by which a place is chosen: the more left, the better. Media variants and profiles
@@ -18,8 +18,7 @@ from solver.model.demand import Demand, DeviceShare, Fraction, Memory, MigProfil
 from solver.model.geometry import GpuModel, Placement, Profile, media_fit
 from solver.model.snapshot import MemoryRule
 
-MILLIONTHS = 1_000_000
-OPTIONS_KEPT = 4096
+OPTIONS_CACHED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,8 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """One way to serve one device of an ask. `profile` is None for shares without MIG."""
+class ShareOption:
+    """One way to serve one device of a demand. `profile` is None for shares without MIG."""
 
     backing: Backing
     portion: float
@@ -65,7 +64,7 @@ class Table:
         self._usual_slots = tuple(slot for slot in self.slots if slot.profile in self.usual)
         self._room: dict[int, int] = {}
         self._beside: dict[tuple[str, ...], bool] = {}
-        self._options: dict[tuple[Demand, MemoryRule], tuple[Option, ...]] = {}
+        self._options: dict[tuple[Demand, MemoryRule], tuple[ShareOption, ...]] = {}
 
     def room(self, mask: int) -> int:
         """The units of the free slots, added up, when the units of `mask` are taken."""
@@ -96,19 +95,19 @@ class Table:
     def in_the_way(
         self, slot: Slot, mask: int, names: Iterable[str], idle: Iterable[Placement]
     ) -> tuple[Placement, ...] | None:
-        """The fewest of the `idle` to destroy so that `slot` is legal beside what is kept; None: it never is.
+        """The fewest of the `idle` to destroy so that `slot` is legal beside what stays; None: it never is.
 
-        mask, names: units and profiles of what is kept.
+        mask, names: units and profiles of what stays.
         """
         if mask & slot.mask:
             return None
         hit = [i for i in idle if self.mask_of(i) & slot.mask]
         spared = [i for i in idle if i not in hit]
-        kept = (slot.profile.name, *names)
+        staying = (slot.profile.name, *names)
         for count in range(len(spared) + 1):
-            for gone in combinations(spared, count):
-                if self.beside((*kept, *(i.profile for i in spared if i not in gone))):
-                    return (*hit, *gone)
+            for removed in combinations(spared, count):
+                if self.beside((*staying, *(i.profile for i in spared if i not in removed))):
+                    return (*hit, *removed)
         return None
 
     def weight(self, profile: Profile) -> float:
@@ -121,18 +120,18 @@ class Table:
     def _slices(self, profile: Profile) -> float:
         return profile.slices / self.model.slices
 
-    def mig_options(self, demand: Demand, rule: MemoryRule) -> tuple[Option, ...]:
-        """Profiles that serve one device of the ask, best first."""
+    def mig_options(self, demand: Demand, rule: MemoryRule) -> tuple[ShareOption, ...]:
+        """Profiles that serve one device of the demand, best first."""
         key = (demand, rule)
         if key not in self._options:
-            if len(self._options) >= OPTIONS_KEPT:
+            if len(self._options) >= OPTIONS_CACHED:
                 self._options.clear()
             self._options[key] = tuple(self._option(p) for p in _profiles_for(self.model, demand, rule))
         return self._options[key]
 
-    def _option(self, profile: Profile) -> Option:
+    def _option(self, profile: Profile) -> ShareOption:
         usable = profile.memory_mib or self.model.memory_mib * profile.size // self.model.units
-        return Option(Backing.MIG, self._slices(profile), usable, profile)
+        return ShareOption(Backing.MIG, self._slices(profile), usable, profile)
 
 
 @cache
@@ -162,30 +161,25 @@ def _preference(model: GpuModel, profile: Profile, rule: MemoryRule) -> tuple[fl
     return abs(profile.slices - profile.size / model.units * model.slices), profile.slices
 
 
-def plain_option(demand: Demand, memory_mib: int) -> Option | None:
-    """How a GPU without MIG, of this memory, serves one device of the ask; None where it cannot."""
+def plain_option(demand: Demand, memory_mib: int) -> ShareOption | None:
+    """How a GPU without MIG, of this memory, serves one device of the demand; None where it cannot."""
     if isinstance(demand, WholeGpus):
-        return Option(Backing.WHOLE, 1.0, memory_mib)
+        return ShareOption(Backing.WHOLE, 1.0, memory_mib)
     if isinstance(demand, Fraction):
-        return Option(Backing.SOFTWARE, demand.portion, math.floor(round(demand.portion * memory_mib, 6)))
+        return ShareOption(Backing.SOFTWARE, demand.portion, math.floor(round(demand.portion * memory_mib, 6)))
     if isinstance(demand, Memory) and demand.mib <= memory_mib:
-        return Option(Backing.SOFTWARE, demand.mib / memory_mib, demand.mib)
+        return ShareOption(Backing.SOFTWARE, demand.mib / memory_mib, demand.mib)
     return None
 
 
-def millionths(portion: float) -> int:
-    """Portions are added and compared in millionths of a GPU, so that ten tenths are one."""
-    return round(portion * MILLIONTHS)
-
-
 def rounding(demand: Demand, share: DeviceShare) -> str:
-    """What was given beyond the wish, "" where it is exact: "10 GB -> 2g.10gb (9856 MiB)"."""
+    """What was given beyond the request, "" where it is exact: "10 GB -> 2g.10gb (9856 MiB)"."""
     if share.profile is None or isinstance(demand, WholeGpus | MigProfile):
         return ""
     if isinstance(demand, Memory) and demand.mib == share.memory_mib:
         return ""
-    wish = size_text(demand.mib) if isinstance(demand, Memory) else f"{demand.portion:g} GPU"
-    return f"{wish} -> {share.profile} ({share.memory_mib} MiB)"
+    requested = size_text(demand.mib) if isinstance(demand, Memory) else f"{demand.portion:g} GPU"
+    return f"{requested} -> {share.profile} ({share.memory_mib} MiB)"
 
 
 def size_text(mib: int) -> str:

@@ -1,1 +1,4 @@
-"""The vocabulary: what a GPU can be, what a cluster is, what people ask, what a plan says."""
+"""The vocabulary: GPU models, a cluster, requests, plans, and what shares take of GPUs.
+
+Not here: any decision.
+"""

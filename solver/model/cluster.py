@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from solver.model.geometry import unit_mask
+
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 """What all nodes without labels and requests without a selector share."""
 
@@ -48,7 +50,8 @@ class Instance:
 
     @property
     def mask(self) -> int:
-        return ((1 << self.size) - 1) << self.start
+        """Its units."""
+        return unit_mask(self.start, self.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What people ask for, and the shares that answer."""
+"""What requests demand, and the shares that answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from solver.model.cluster import NO_LABELS, Backing
+from solver.model.geometry import unit_mask
+from solver.model.priorities import TRAINING
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class DeviceShare:
     start: int | None = None
     size: int = 0
 
+    @property
+    def mask(self) -> int:
+        """The units of the MIG instance; 0 for other backings."""
+        return 0 if self.start is None else unit_mask(self.start, self.size)
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -85,7 +92,7 @@ class Gang:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One pod's wish for GPU shares.
+    """One pod's request for GPU shares.
 
     claim          uid of the claim it speaks for
     name           what people call it: the workload's name, or workload and pod index
@@ -103,7 +110,7 @@ class Request:
     name: str
     project: str
     demand: Demand
-    priority: int = 50
+    priority: int = TRAINING
     preemptible: bool = True
     created: float = 0.0
     workload: str = ""

@@ -11,6 +11,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 
+def unit_mask(start: int, size: int) -> int:
+    """Bits of `size` units from `start` on."""
+    return ((1 << size) - 1) << start
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
     """Media engines of one instance, or of a whole board."""
@@ -55,7 +60,8 @@ class Profile:
         return self.name[shape + 2 :] if shape >= 0 else ""
 
     def mask(self, start: int) -> int:
-        return ((1 << self.size) - 1) << start
+        """The units of an instance that begins at `start`."""
+        return unit_mask(start, self.size)
 
 
 @dataclass(frozen=True, slots=True)

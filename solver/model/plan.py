@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from solver.model.demand import Grant
-
-if TYPE_CHECKING:
-    import networkx
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +155,3 @@ class Plan:
     after: Mapping[int, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
     outcomes: Mapping[str, Outcome] = field(default_factory=lambda: MappingProxyType({}))
     certificate: Certificate = Certificate(Method.ONLINE, 0.0, 0.0)
-
-    @cached_property
-    def graph(self) -> networkx.DiGraph[int]:
-        """The steps as a directed acyclic graph of positions in `steps`."""
-        import networkx
-
-        graph: networkx.DiGraph[int] = networkx.DiGraph()
-        graph.add_nodes_from(range(len(self.steps)))
-        graph.add_edges_from((before, step) for step, earlier in self.after.items() for before in earlier)
-        return graph

@@ -73,10 +73,10 @@ class MemoryRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The knobs of a decision.
+    """The settings of a decision. Times in seconds.
 
     evictions    at most this many evictions in one plan
-    patience_s   a job that has waited so long has room kept for it while smaller ones wait behind it
+    patience_s   a job that has waited so long has room reserved for it, which smaller ones behind it may not take
     tries        arrangements looked at before moving work for one request is given up
     spreading    per node pool; a pool left out is packed (binpack)
     wall_clock_s hard limit of one exact solve; past it the greedy plan stands
@@ -84,7 +84,7 @@ class Policy:
     """
 
     evictions: int = 64
-    patience_s: float = 600.0
+    reserve_after_s: float = 600.0
     tries: int = 200
     memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
     spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))

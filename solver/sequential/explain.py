@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from functools import cached_property
 
-from solver.disruption.windows import Window
+from solver.disruption.openings import Opening
 from solver.model.demand import MigProfile, Request, WholeGpus
 from solver.model.plan import Code, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.sequential.blocking import Verdict, blockers, demand_text, gpu_text, listed
-from solver.sequential.draft import Draft
-from solver.working_copy.free_places import Places
+from solver.sequential.blocking import BlockingReport, blockers, demand_text, gpu_text, listed
+from solver.sequential.workspace import Workspace
+from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain
-from solver.working_copy.occupancy import Board, Cluster, Host
-from solver.working_copy.scoring import board_options
+from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
+from solver.working_copy.scoring import gpu_options
 from solver.working_copy.shapes import shape
 
 
 class Explainer:
     """Reasons on the finished draft. Requests of one shape have one reason: it is looked for once."""
 
-    def __init__(self, snapshot: Snapshot, draft: Draft) -> None:
+    def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._snapshot = snapshot
-        self._draft = draft
-        self._verdict = Verdict(snapshot, draft)
+        self._work = workspace
+        self._verdict = BlockingReport(snapshot, workspace)
         self._reasons: dict[Hashable, Unplaced] = {}
         self._were_free: dict[Hashable, bool] = {}
 
@@ -35,11 +35,11 @@ class Explainer:
             self._reasons[key] = self._look(request)
         return self._reasons[key]
 
-    def kept(self, request: Request, window: Window) -> Unplaced:
-        """What a request waits for, for which room is kept."""
-        names = listed(self._verdict.name(claim) for claim in sorted(window.gone))
-        kept = f"{demand_text(request.demand)} on node {window.seats[0].board.gpu.node} is kept for it"
-        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {kept} until {names} end", blockers(window))
+    def reserved(self, request: Request, opening: Opening) -> Unplaced:
+        """What a request waits for, for which room is reserved."""
+        names = listed(self._verdict.name(claim) for claim in sorted(opening.removed))
+        reserved = f"{demand_text(request.demand)} on node {opening.candidates[0].gpu.reported.node} is reserved for it"
+        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {reserved} until {names} end", blockers(opening))
 
     def was_free(self, request: Request) -> bool:
         """Whether there was a place for it before the plan."""
@@ -50,31 +50,31 @@ class Explainer:
         return self._were_free[key]
 
     @cached_property
-    def _before(self) -> tuple[Places, Domain]:
+    def _before(self) -> tuple[FreeCandidates, Domain]:
         """The free places before the plan."""
-        cluster = Cluster(self._snapshot)
-        return Places(cluster, self._draft.policy), Domain((), tuple(cluster.hosts.values()))
+        cluster = WorkingCluster(self._snapshot)
+        return FreeCandidates(cluster, self._work.policy), Domain((), tuple(cluster.nodes.values()))
 
     def _look(self, request: Request) -> Unplaced:
-        cluster, policy = self._draft.cluster, self._draft.policy
-        hosts = [host for host in cluster.hosts.values() if host.allowed(request)]
-        if reason := _nowhere(self._snapshot, cluster, request, policy, hosts):
+        cluster, policy = self._work.cluster, self._work.policy
+        nodes = [node for node in cluster.nodes.values() if node.allowed(request)]
+        if reason := _nowhere(self._snapshot, cluster, request, policy, nodes):
             return reason
-        nearest = self._draft.search.cheapest(request, self._draft.victims.anyone(), self._draft.everywhere)
+        nearest = self._work.search.cheapest(request, self._work.victims.anyone(), self._work.everywhere)
         behind = self.was_free(request)
         prefix = "requests ahead of it take the room: " if behind else ""
         if nearest is None:
             code = Code.BEHIND_OTHERS if behind else Code.NO_FREE_GPU
             return Unplaced(code, prefix + _fixed(cluster, request, policy))
-        if not nearest.gone:
-            where = f"{demand_text(request.demand)} has a free place on {nearest.seats[0].board.host.node.name}"
+        if not nearest.removed:
+            where = f"{demand_text(request.demand)} has a free place on {nearest.candidates[0].gpu.node.reported.name}"
             return Unplaced(Code.BEHIND_OTHERS, f"{where}, which it may not take now")
         code = Code.BEHIND_OTHERS if behind else _room_code(cluster, request, policy)
         return Unplaced(code, prefix + self._verdict.text(request, nearest), blockers(nearest))
 
 
 def _nowhere(
-    snapshot: Snapshot, cluster: Cluster, request: Request, policy: Policy, hosts: list[Host]
+    snapshot: Snapshot, cluster: WorkingCluster, request: Request, policy: Policy, nodes: list[WorkingNode]
 ) -> Unplaced | None:
     """The reason where no GPU it may use could serve it even if it were empty."""
     pools = sorted({node.pool for node in snapshot.nodes})
@@ -84,11 +84,11 @@ def _nowhere(
         return Unplaced(Code.NO_SUCH_POOL, text)
     if isinstance(request.demand, MigProfile) and (reason := _profile_unknown(snapshot, request.demand.profile)):
         return reason
-    if not hosts:
+    if not nodes:
         return Unplaced(Code.NO_MATCHING_NODE, _no_node(cluster, request))
-    able = [sum(bool(board_options(board, request.demand, policy)) for board in host.boards) for host in hosts]
+    able = [sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes]
     if max(able, default=0) < request.demand.devices:
-        return Unplaced(Code.TOO_BIG, _too_big(request, hosts, max(able, default=0)))
+        return Unplaced(Code.TOO_BIG, _too_big(request, nodes, max(able, default=0)))
     return None
 
 
@@ -100,23 +100,23 @@ def _profile_unknown(snapshot: Snapshot, profile: str) -> Unplaced | None:
     return Unplaced(Code.NO_SUCH_PROFILE, f"no GPU here has the profile {profile!r}; {valid or 'no GPU here has MIG'}")
 
 
-def _no_node(cluster: Cluster, request: Request) -> str:
+def _no_node(cluster: WorkingCluster, request: Request) -> str:
     reasons = []
-    for host in cluster.hosts.values():
-        node = host.node
-        if not node.ready:
-            reasons.append(f"{node.name} is not ready")
-        elif node.name in request.excluded:
-            reasons.append(f"{node.name} refused it a short while ago")
-        elif request.pools and node.pool not in request.pools:
-            reasons.append(f"{node.name} is in pool {node.pool}")
+    for node in cluster.nodes.values():
+        name, pool = node.reported.name, node.reported.pool
+        if not node.reported.ready:
+            reasons.append(f"{name} is not ready")
+        elif name in request.excluded:
+            reasons.append(f"{name} refused it a short while ago")
+        elif request.pools and pool not in request.pools:
+            reasons.append(f"{name} is in pool {pool}")
         else:
-            reasons.append(f"{node.name} has not the labels it asks for")
+            reasons.append(f"{name} has not the labels it asks for")
     return f"no node may run it: {listed(reasons) or 'there is no node'}"
 
 
-def _too_big(request: Request, hosts: list[Host], able: int) -> str:
-    gpus = [board.gpu for host in hosts for board in host.boards]
+def _too_big(request: Request, nodes: list[WorkingNode], able: int) -> str:
+    gpus = [gpu.reported for node in nodes for gpu in node.gpus]
     usable = [gpu for gpu in gpus if not gpu.fenced]
     if not usable:
         return "every GPU it may use is fenced: " + listed(f"{gpu_text(g)}: {g.fenced}" for g in gpus)
@@ -131,27 +131,27 @@ def _too_big(request: Request, hosts: list[Host], able: int) -> str:
     return f"{demand_text(request.demand)} is more than any GPU has: the largest has {largest} MiB"
 
 
-def _room_code(cluster: Cluster, request: Request, policy: Policy) -> Code:
+def _room_code(cluster: WorkingCluster, request: Request, policy: Policy) -> Code:
     """NO_LEGAL_START where some GPU has units enough, only not in one legal place."""
-    for board, size in _sizes(cluster, request, policy):
-        if board.table and board.table.model.units - board.mask.bit_count() >= size:
+    for gpu, size in _sizes(cluster, request, policy):
+        if gpu.table and gpu.table.model.units - gpu.mask.bit_count() >= size:
             return Code.NO_LEGAL_START
     return Code.NO_FREE_GPU
 
 
-def _sizes(cluster: Cluster, request: Request, policy: Policy) -> Iterable[tuple[Board, int]]:
-    for host in cluster.hosts.values():
-        for board in host.boards if host.allowed(request) else ():
-            for _, option in board_options(board, request.demand, policy)[:1]:
-                yield board, option.profile.size if option.profile else 0
+def _sizes(cluster: WorkingCluster, request: Request, policy: Policy) -> Iterable[tuple[WorkingGpu, int]]:
+    for node in cluster.nodes.values():
+        for gpu in node.gpus if node.allowed(request) else ():
+            for _, option in gpu_options(gpu, request.demand, policy)[:1]:
+                yield gpu, option.profile.size if option.profile else 0
 
 
-def _fixed(cluster: Cluster, request: Request, policy: Policy) -> str:
+def _fixed(cluster: WorkingCluster, request: Request, policy: Policy) -> str:
     """Where it would not fit even if all work of ours ended."""
     others = [
-        f"{gpu_text(board.gpu)}: {o.text}"
-        for board, _ in _sizes(cluster, request, policy)
-        for o in board.occupants
+        f"{gpu_text(gpu.reported)}: {o.text}"
+        for gpu, _ in _sizes(cluster, request, policy)
+        for o in gpu.occupants
         if o.claim is None
     ]
     if others:

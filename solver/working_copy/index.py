@@ -1,13 +1,14 @@
-"""Where a request fits best, without looking at every GPU.
+"""Where a request for one device fits best, without looking at every GPU.
 
-    bin     GPUs alike: one pool, one model, one state; in it the order is by how full their nodes are
-    shelf   the bins of one pool and model, and for each profile the bins that have a start for it,
-            by cost
-    lanes   for an ask, the shelves that could serve it, in the order of the score's head
+    GpuGroup       GPUs alike: one pool, one model, one state; ordered by how full their nodes are
+    ModelGroups    the groups of one pool and model
+    ProfileGroups  of those, the groups with a start for one profile, by cost
+    tier           for a demand, the models that serve it equally well (equal heads of the score)
 
-The best seat is the first in the best bin: what a decision costs depends on how many states there
-are, a fact of the model, and not on how many GPUs. After a change only the changed nodes' GPUs
-move between bins. Answers are those of `scoring.best_seats`; of equal scores the first GPU's.
+The best candidate is the first of the best group of the first tier that has one: what a decision costs
+depends on how many states there are, a fact of the model, and not on how many GPUs. After a change only
+the changed nodes' GPUs move between groups. Answers are those of `scoring.best_candidates`; of equal
+scores the first GPU's.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import heapq
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable, Sequence
 
-from solver.gpu_tables.states import Cost, State
-from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths
+from solver.gpu_tables.states import Cost, GpuState
+from solver.gpu_tables.tables import ShareOption, Table
 from solver.model.demand import Demand, Request
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
-from solver.working_copy.occupancy import Board, Cluster, Host, Seat
-from solver.working_copy.scoring import Score, options, part, plain_cost, preference, seat, spreads, tail
+from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu, WorkingNode
+from solver.working_copy.scoring import Score, candidate, options, part, plain_cost, preference, spreads, tail
 
-Admits = Callable[[Host], bool]
+Admits = Callable[[WorkingNode], bool]
 Plain = tuple[int, int]
 Answer = tuple[Score, int]
-LANES_KEPT = 4096
+TIERS_CACHED = 4096
 MOST_REFUSALS = 256
 
 
@@ -34,92 +36,94 @@ class TooManyRefusals(Exception):
     """So many nodes do not admit the request that a look at all of them is cheaper."""
 
 
-class Bin:
+class GpuGroup:
     """GPUs alike, as a heap of (order, number of the GPU); entries that are out of date are dropped at the top.
 
-    order: how full the node is, negative where the fullest comes first. state: None without MIG.
+    key    the state; without MIG the millionths and MiB in use
+    order  how full the node is (sum over its GPUs, each 0 to 1), negative where the fullest comes first
+    state  None without MIG
     """
 
     __slots__ = ("alive", "full", "heap", "key", "state", "used")
 
-    def __init__(self, key: State | Plain) -> None:
+    def __init__(self, key: GpuState | Plain) -> None:
         self.key = key
-        self.state = key if isinstance(key, State) else None
-        self.used = key.used if isinstance(key, State) else key[0] / MILLIONTHS
-        self.full = key.full if isinstance(key, State) else key[0] >= MILLIONTHS
+        self.state = key if isinstance(key, GpuState) else None
+        self.used = key.used if isinstance(key, GpuState) else key[0] / MILLIONTHS
+        self.full = key.full if isinstance(key, GpuState) else key[0] >= MILLIONTHS
         self.heap: list[tuple[float, int]] = []
         self.alive = 0
 
 
-class Shelf:
-    """The bins of one pool and model."""
+class ModelGroups:
+    """The groups of one pool and model."""
 
-    def __init__(self, example: Board, policy: Policy) -> None:
-        self.gpu, self.table = example.gpu, example.table
-        self.pool = example.host.node.pool
+    def __init__(self, example: WorkingGpu, policy: Policy) -> None:
+        self.gpu, self.table = example.reported, example.table
+        self.pool = example.node.reported.pool
         self.spread = spreads(policy, self.pool)
-        self.bins: dict[State | Plain, Bin] = {}
-        self._views: dict[str, View] = {}
+        self.groups: dict[GpuState | Plain, GpuGroup] = {}
+        self._profiles: dict[str, ProfileGroups] = {}
         self._levels: list[Plain] = []
 
-    def bin(self, board: Board) -> Bin:
-        key = board.state or (board.millionths, board.memory_mib)
-        if key not in self.bins:
-            self.bins[key] = Bin(key)
-        return self.bins[key]
+    def group_of(self, gpu: WorkingGpu) -> GpuGroup:
+        key = gpu.state or (gpu.millionths, gpu.memory_mib)
+        if key not in self.groups:
+            self.groups[key] = GpuGroup(key)
+        return self.groups[key]
 
-    def opened(self, found: Bin) -> None:
-        """The bin has its first GPU."""
-        if isinstance(found.key, State):
-            for view in self._views.values():
-                view.add(found)
+    def opened(self, found: GpuGroup) -> None:
+        """Enter a group that has its first GPU."""
+        if isinstance(found.key, GpuState):
+            for profile_groups in self._profiles.values():
+                profile_groups.add(found)
         else:
             insort(self._levels, found.key)
 
-    def closed(self, found: Bin) -> None:
-        """The bin has no GPU any more."""
-        del self.bins[found.key]
-        if isinstance(found.key, State):
-            for view in self._views.values():
-                view.remove(found)
+    def closed(self, found: GpuGroup) -> None:
+        """Drop a group that has no GPU any more."""
+        del self.groups[found.key]
+        if isinstance(found.key, GpuState):
+            for profile_groups in self._profiles.values():
+                profile_groups.remove(found)
         else:
             del self._levels[bisect_right(self._levels, found.key) - 1]
 
-    def choices(self, option: Option) -> Iterable[Sequence[tuple[Bin, Cost]]]:
-        """Bins that can serve the option, with their cost: groups, the better ones first."""
+    def choices(self, option: ShareOption) -> Iterable[Sequence[tuple[GpuGroup, Cost]]]:
+        """Groups that can serve the option, with their cost: equal ones together, the better ones first."""
         if option.profile is None:
             return self._plain(option)
         name = option.profile.name
-        if name not in self._views:
-            self._views[name] = View(name, self.spread, self.bins.values())
-        return self._views[name].groups()
+        if name not in self._profiles:
+            self._profiles[name] = ProfileGroups(name, self.spread, self.groups.values())
+        return self._profiles[name].groups()
 
-    def _plain(self, option: Option) -> Iterable[Sequence[tuple[Bin, Cost]]]:
+    def _plain(self, option: ShareOption) -> Iterable[Sequence[tuple[GpuGroup, Cost]]]:
         """The fullest that still have room come first; for spreading all of them are one group."""
         least = MILLIONTHS - millionths(option.portion)
         fitting = self._levels[: bisect_right(self._levels, (least, self.gpu.memory_mib))]
-        found: list[tuple[Bin, Cost]] = []
+        found: list[tuple[GpuGroup, Cost]] = []
         for level in reversed(fitting):
             if found and level[0] != found[-1][0].key[0] and not self.spread:  # type: ignore[index]
                 yield found
                 found = []
             if level[1] + option.memory_mib <= self.gpu.memory_mib:
-                found.append((self.bins[level], plain_cost(level[0], option)))
+                found.append((self.groups[level], plain_cost(level[0], option)))
         if found:
             yield found
 
 
-class View:
-    """The bins of a shelf with a start for one profile; for packing in groups by cost."""
+class ProfileGroups:
+    """The groups of a model with a start for one profile; for packing by cost, for spreading all together."""
 
-    def __init__(self, profile: str, spread: bool, bins: Iterable[Bin]) -> None:
+    def __init__(self, profile: str, spread: bool, groups: Iterable[GpuGroup]) -> None:
         self._profile, self._spread = profile, spread
-        self._groups: dict[Cost, dict[Bin, tuple[Bin, Cost]]] = {}
+        self._groups: dict[Cost, dict[GpuGroup, tuple[GpuGroup, Cost]]] = {}
         self._order: list[Cost] = []
-        for found in bins:
+        for found in groups:
             self.add(found)
 
-    def add(self, found: Bin) -> None:
+    def add(self, found: GpuGroup) -> None:
         if cost := self._cost(found):
             key = self._key(cost)
             if key not in self._groups:
@@ -127,14 +131,14 @@ class View:
                 insort(self._order, key)
             self._groups[key][found] = (found, cost)
 
-    def remove(self, found: Bin) -> None:
+    def remove(self, found: GpuGroup) -> None:
         if cost := self._cost(found):
             del self._groups[self._key(cost)][found]
 
-    def groups(self) -> Iterable[Sequence[tuple[Bin, Cost]]]:
+    def groups(self) -> Iterable[Sequence[tuple[GpuGroup, Cost]]]:
         return (tuple(group.values()) for key in self._order if (group := self._groups[key]))
 
-    def _cost(self, found: Bin) -> Cost | None:
+    def _cost(self, found: GpuGroup) -> Cost | None:
         offer = found.state.offer(self._profile) if found.state else None
         return offer.cost if offer else None
 
@@ -142,37 +146,37 @@ class View:
         return (0, 0) if self._spread else cost
 
 
-class Index:
+class GpuIndex:
     """The GPUs of some nodes, kept up to date with the cluster."""
 
-    def __init__(self, cluster: Cluster, hosts: Iterable[Host], policy: Policy) -> None:
+    def __init__(self, cluster: WorkingCluster, nodes: Iterable[WorkingNode], policy: Policy) -> None:
         self._changes, self._policy = cluster.changes, policy
-        self._boards: list[Board] = []
+        self._gpus: list[WorkingGpu] = []
         self._numbers: dict[str, range] = {}
-        self._shelves: dict[tuple[str, str, Table | int], Shelf] = {}
-        self._shelf: list[Shelf] = []
-        self._place: list[tuple[Bin, float] | None] = []
-        self._lanes: dict[tuple[Demand, tuple[str, ...]], list[list[tuple[Shelf, Option, Score]]]] = {}
+        self._by_model: dict[tuple[str, str, Table | int], ModelGroups] = {}
+        self._model_of: list[ModelGroups] = []
+        self._entries: list[tuple[GpuGroup, float] | None] = []
+        self._tiers: dict[tuple[Demand, tuple[str, ...]], list[list[tuple[ModelGroups, ShareOption, Score]]]] = {}
         self._seen = len(self._changes)
-        for host in hosts:
-            if host.node.ready:
-                self._enter(host)
+        for node in nodes:
+            if node.reported.ready:
+                self._enter(node)
 
-    def best(self, request: Request, admits: Admits | None = None) -> Seat | None:
-        """The best seat that is free now for one device; `admits` says which nodes may have it.
+    def best(self, request: Request, admits: Admits | None = None) -> Candidate | None:
+        """The best candidate that is free now for one device; `admits` says which nodes may have it.
 
         Raises TooManyRefusals.
         """
         self.catch_up()
-        best: tuple[Answer, Option] | None = None
-        for lane in self._lanes_for(request):
-            for shelf, option, head in lane:
-                found = self._first(shelf, option, head, admits)
+        best: tuple[Answer, ShareOption] | None = None
+        for tier in self._tiers_for(request):
+            for same_model, option, head in tier:
+                found = self._first(same_model, option, head, admits)
                 if found and (best is None or found < best[0]):
                     best = found, option
             if best:
                 (_, number), option = best
-                return seat(self._boards[number], option)
+                return candidate(self._gpus[number], option)
         return None
 
     def catch_up(self) -> None:
@@ -187,94 +191,94 @@ class Index:
         """The cluster's list of changes was emptied, all of them seen."""
         self._seen = 0
 
-    def _enter(self, host: Host) -> None:
-        first = len(self._boards)
-        for board in host.boards:
-            if board.gpu.fenced or (board.gpu.mig and board.table is None):
+    def _enter(self, node: WorkingNode) -> None:
+        first = len(self._gpus)
+        for gpu in node.gpus:
+            if gpu.reported.fenced or (gpu.reported.mig and gpu.table is None):
                 continue
-            key = (host.node.pool, board.gpu.model, board.table or board.gpu.memory_mib)
-            if key not in self._shelves:
-                self._shelves[key] = Shelf(board, self._policy)
-            self._boards.append(board)
-            self._shelf.append(self._shelves[key])
-            self._place.append(None)
-        self._numbers[host.node.name] = range(first, len(self._boards))
-        self._arrange(self._numbers[host.node.name])
+            key = (node.reported.pool, gpu.reported.model, gpu.table or gpu.reported.memory_mib)
+            if key not in self._by_model:
+                self._by_model[key] = ModelGroups(gpu, self._policy)
+            self._gpus.append(gpu)
+            self._model_of.append(self._by_model[key])
+            self._entries.append(None)
+        self._numbers[node.reported.name] = range(first, len(self._gpus))
+        self._arrange(self._numbers[node.reported.name])
 
     def _arrange(self, numbers: range) -> None:
-        used = self._boards[numbers[0]].host.used if numbers else 0.0
+        used = self._gpus[numbers[0]].node.used if numbers else 0.0
         for number in numbers:
-            board, shelf, old = self._boards[number], self._shelf[number], self._place[number]
-            order = used if shelf.spread else -used
-            key = board.state or (board.millionths, board.memory_mib)
+            gpu, same_model, old = self._gpus[number], self._model_of[number], self._entries[number]
+            order = used if same_model.spread else -used
+            key = gpu.state or (gpu.millionths, gpu.memory_mib)
             if old and old[0].key == key:
                 if old[1] == order:
                     continue
-                here = old[0]
+                group = old[0]
             else:
-                here = self._change_bin(shelf, board, old[0] if old else None)
-            self._place[number] = (here, order)
-            if here.full:
+                group = self._change_group(same_model, gpu, old[0] if old else None)
+            self._entries[number] = (group, order)
+            if group.full:
                 continue
-            heapq.heappush(here.heap, (order, number))
-            if len(here.heap) > 4 * here.alive + 64:
-                self._sweep(here)
+            heapq.heappush(group.heap, (order, number))
+            if len(group.heap) > 4 * group.alive + 64:
+                self._sweep(group)
 
-    def _change_bin(self, shelf: Shelf, board: Board, old: Bin | None) -> Bin:
-        new = shelf.bin(board)
+    def _change_group(self, same_model: ModelGroups, gpu: WorkingGpu, old: GpuGroup | None) -> GpuGroup:
+        new = same_model.group_of(gpu)
         new.alive += 1
         if new.alive == 1:
-            shelf.opened(new)
+            same_model.opened(new)
         if old:
             old.alive -= 1
             if not old.alive:
-                shelf.closed(old)
+                same_model.closed(old)
         return new
 
-    def _sweep(self, found: Bin) -> None:
+    def _sweep(self, found: GpuGroup) -> None:
         """Drop the entries that are out of date."""
-        found.heap = sorted({entry for entry in found.heap if self._place[entry[1]] == (found, entry[0])})
+        found.heap = sorted({entry for entry in found.heap if self._entries[entry[1]] == (found, entry[0])})
 
-    def _lanes_for(self, request: Request) -> list[list[tuple[Shelf, Option, Score]]]:
+    def _tiers_for(self, request: Request) -> list[list[tuple[ModelGroups, ShareOption, Score]]]:
         key = (request.demand, request.pools)
-        if key not in self._lanes:
-            if len(self._lanes) >= LANES_KEPT:
-                self._lanes.clear()
-            lanes: dict[Score, list[tuple[Shelf, Option, Score]]] = {}
-            for shelf in self._shelves.values():
-                if request.pools and shelf.pool not in request.pools:
+        if key not in self._tiers:
+            if len(self._tiers) >= TIERS_CACHED:
+                self._tiers.clear()
+            tiers: dict[Score, list[tuple[ModelGroups, ShareOption, Score]]] = {}
+            for same_model in self._by_model.values():
+                if request.pools and same_model.pool not in request.pools:
                     continue
-                for rank, option in options(shelf.gpu, shelf.table, request.demand, self._policy):
-                    head = (preference(request, shelf.pool), rank, part(request.demand, option))
-                    lanes.setdefault(head, []).append((shelf, option, head))
-            self._lanes[key] = [lanes[head] for head in sorted(lanes)]
-        return self._lanes[key]
+                for rank, option in options(same_model.gpu, same_model.table, request.demand, self._policy):
+                    head = (preference(request, same_model.pool), rank, part(request.demand, option))
+                    tiers.setdefault(head, []).append((same_model, option, head))
+            self._tiers[key] = [tiers[head] for head in sorted(tiers)]
+        return self._tiers[key]
 
-    def _first(self, shelf: Shelf, option: Option, head: Score, admits: Admits | None) -> Answer | None:
-        """The best of a shelf with its score; of equal ones the first GPU."""
-        for group in shelf.choices(option):
+    def _first(self, same_model: ModelGroups, option: ShareOption, head: Score, admits: Admits | None) -> Answer | None:
+        """The best of a model with its score; of equal ones the first GPU."""
+        for group in same_model.choices(option):
             best: Answer | None = None
             for found, cost in group:
                 entry = self._top(found, admits)
                 if entry is None:
                     continue
                 order, number = entry
-                used = order if shelf.spread else -order
-                answer = (tail(shelf.spread, used, found.used, cost), number)
+                used = order if same_model.spread else -order
+                answer = (tail(same_model.spread, used, found.used, cost), number)
                 if best is None or answer < best:
                     best = answer
             if best:
                 return best
         return None
 
-    def _top(self, found: Bin, admits: Admits | None) -> tuple[float, int] | None:
+    def _top(self, found: GpuGroup, admits: Admits | None) -> tuple[float, int] | None:
         heap, refused = found.heap, list[tuple[float, int]]()
         try:
             while heap:
                 entry = heap[0]
-                if self._place[entry[1]] != (found, entry[0]):
+                if self._entries[entry[1]] != (found, entry[0]):
                     heapq.heappop(heap)
-                elif admits is None or admits(self._boards[entry[1]].host):
+                elif admits is None or admits(self._gpus[entry[1]].node):
                     return entry
                 else:
                     refused.append(heapq.heappop(heap))

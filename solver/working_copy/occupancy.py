@@ -1,8 +1,7 @@
-"""A working copy of a snapshot: what is taken, what is idle and what a plan has given out so far.
+"""The cluster while a plan is made: what is taken, what is idle and what the plan has given out so far.
 
-`Cluster.of(snapshot)` is the only place that reads occupation out of a snapshot. A board is a GPU
-at work in a plan, a host a node. What a claim holds is laid over what its node reports: an
-allocation that is not prepared yet occupies its place already.
+What a claim holds is laid over what its node reports: an allocation that is not prepared yet occupies
+its place already.
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from solver.gpu_tables.states import State, state_of
-from solver.gpu_tables.tables import MILLIONTHS, Slot, Table, millionths, table
-from solver.model.cluster import Backing, Gpu, InstanceState, Node
+from solver.gpu_tables.states import GpuState, state_of
+from solver.gpu_tables.tables import Slot, Table, table
+from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request
 from solver.model.geometry import Placement, legal
+from solver.model.occupation import MILLIONTHS, footprint, plain_holders
 from solver.model.snapshot import Snapshot
 from solver.quota.pools import allows
 
-BOARD_FIELDS = ("occupants", "idle", "spent", "mask", "millionths", "memory_mib", "known")
-HOST_FIELDS = ("cpu_milli", "memory_mib", "keys")
+GPU_FIELDS = ("occupants", "idle", "spent", "mask", "millionths", "memory_mib", "known")
+NODE_FIELDS = ("cpu_milli", "memory_mib", "keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,20 @@ class Occupant:
 
 
 @dataclass(slots=True, eq=False)
-class Board:
-    """One GPU. `mask` covers the units of all occupants; `idle` are instances that may be reused or destroyed.
+class WorkingGpu:
+    """One GPU while a plan is made.
 
-    spent: instances of those leaving that a newcomer of this plan takes over or destroys.
-    known: the state, while nothing has changed since it was looked up.
+    reported    the GPU as the snapshot has it
+    table       its model's slots; None without MIG mode
+    idle        instances that may be reused or destroyed
+    spent       instances of those leaving that a newcomer of this plan takes over or destroys
+    mask        the units of all occupants
+    millionths, memory_mib  what is in use without MIG
+    known       the state, while nothing has changed since it was looked up
     """
 
-    gpu: Gpu
-    host: Host
+    reported: Gpu
+    node: WorkingNode
     table: Table | None
     occupants: list[Occupant] = field(default_factory=list)
     idle: list[Placement] = field(default_factory=list)
@@ -63,7 +68,7 @@ class Board:
     mask: int = 0
     millionths: int = 0
     memory_mib: int = 0
-    known: State | None = None
+    known: GpuState | None = None
 
     @property
     def used(self) -> float:
@@ -81,10 +86,10 @@ class Board:
 
     def remove(self, claim: str) -> None:
         """The holder has gone: its units are free, its instances idle."""
-        gone = [o for o in self.occupants if o.claim == claim]
-        self.idle = [*self.idle, *(o.place for o in gone if o.place)]
+        removed = [o for o in self.occupants if o.claim == claim]
+        self.idle = [*self.idle, *(o.place for o in removed if o.place)]
         self.occupants = [o for o in self.occupants if o.claim != claim]
-        for occupant in gone:
+        for occupant in removed:
             self.mask &= ~occupant.mask
             self.millionths -= occupant.millionths
             self.memory_mib -= occupant.memory_mib
@@ -100,7 +105,7 @@ class Board:
         return self.table.mask_of(instance) if self.table else 0
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> GpuState | None:
         """What the GPU can offer as it is now; None without MIG."""
         if self.known is None and self.table:
             names = tuple(sorted(o.profile for o in self.occupants if o.profile))
@@ -108,59 +113,63 @@ class Board:
             self.known = state_of(self.table, self.mask, names, idle)
         return self.known
 
-    def left_behind(self, gone: Iterable[Occupant]) -> list[Placement]:
+    def left_behind(self, removed: Iterable[Occupant]) -> list[Placement]:
         """Instances that may be reused or destroyed once these occupants have gone."""
-        return [*self.idle, *(o.place for o in gone if o.place and o.place not in self.spent)]
+        return [*self.idle, *(o.place for o in removed if o.place and o.place not in self.spent)]
 
-    def in_the_way(self, slot: Slot, kept: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
-        """The fewest idle instances to destroy so that `slot` is legal beside `kept`; None: it never is."""
+    def in_the_way(self, slot: Slot, staying: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
+        """The fewest idle instances to destroy so that `slot` is legal beside `staying`; None: it never is."""
         assert self.table is not None
         mask = 0
-        for occupant in kept:
+        for occupant in staying:
             mask |= occupant.mask
-        return self.table.in_the_way(slot, mask, (o.profile for o in kept if o.profile), idle)
+        return self.table.in_the_way(slot, mask, (o.profile for o in staying if o.profile), idle)
 
 
 @dataclass(slots=True, eq=False)
-class Host:
-    """One node, with the host resources that are still free (None: not counted)."""
+class WorkingNode:
+    """One node while a plan is made.
 
-    node: Node
-    boards: list[Board] = field(default_factory=list)
+    cpu_milli, memory_mib  still free (None: not counted)
+    keys                   anti-affinity keys of those that run here
+    """
+
+    reported: Node
+    gpus: list[WorkingGpu] = field(default_factory=list)
     cpu_milli: int | None = None
     memory_mib: int | None = None
     keys: tuple[str, ...] = ()
 
     @property
     def used(self) -> float:
-        return sum(board.used for board in self.boards)
+        return sum(gpu.used for gpu in self.gpus)
 
     def allowed(self, request: Request) -> bool:
         """Whether the node may run the request at all, whatever runs there now."""
-        return self.node.ready and allows(self.node, request)
+        return self.reported.ready and allows(self.reported, request)
 
     def lack(self, request: Request, freed: Iterable[Request]) -> tuple[int, int]:
         """CPU and memory that are missing for it, once the holders of `freed` have gone; 0 or less: nothing."""
-        gone = tuple(freed)
-        cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in gone)
-        memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in gone)
+        removed = tuple(freed)
+        cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in removed)
+        memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in removed)
         return 0 if cpu is None else request.cpu_milli - cpu, 0 if memory is None else request.memory_mib - memory
 
     def has_room(self, request: Request, freed: Iterable[Request] = ()) -> bool:
         """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have gone."""
-        gone = tuple(freed)
+        removed = tuple(freed)
         keys = list(self.keys)
-        for other in gone:
+        for other in removed:
             if other.anti_affinity in keys:
                 keys.remove(other.anti_affinity)
-        return max(self.lack(request, gone)) <= 0 and request.anti_affinity not in keys
+        return max(self.lack(request, removed)) <= 0 and request.anti_affinity not in keys
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """A place for one device of a request, and what must happen to the GPU before it is taken."""
+class Candidate:
+    """A place that one device of a request could have, and what must happen to the GPU before it is taken."""
 
-    board: Board
+    gpu: WorkingGpu
     share: DeviceShare
     destroys: tuple[Placement, ...] = ()
     creates: bool = False
@@ -172,66 +181,66 @@ class Seat:
         return () if share.profile is None or share.start is None else (Placement(share.profile, share.start),)
 
 
-class Cluster:
-    """Every host and board, who holds what, and who is leaving (told to stop, or evicted by the plan).
+class WorkingCluster:
+    """Every node and GPU, who holds what, and who is leaving (told to stop, or evicted by the plan).
 
     changes: names of the nodes on which something changed, one after another.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
-        self.hosts = {node.name: Host(node, [], node.cpu_milli, node.memory_mib) for node in snapshot.nodes}
+        self.nodes = {seen.name: WorkingNode(seen, [], seen.cpu_milli, seen.memory_mib) for seen in snapshot.nodes}
         tables = {name: table(model) for name, model in snapshot.models.items()}
-        self.boards = {
-            gpu.uuid: _board(gpu, host, tables.get(gpu.model))
-            for gpu in snapshot.gpus
-            if (host := self.hosts.get(gpu.node))
+        self.gpus = {
+            seen.uuid: _working_gpu(seen, node, tables.get(seen.model))
+            for seen in snapshot.gpus
+            if (node := self.nodes.get(seen.node))
         }
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self.leaving = {holding.request.claim for holding in snapshot.held if holding.releasing}
         self.changes: list[str] = []
-        self._undo: list[tuple[Board | Host | Cluster, dict[str, Any]]] = []
+        self._undo: list[tuple[WorkingGpu | WorkingNode | WorkingCluster, dict[str, Any]]] = []
         for holding in snapshot.held:
-            self._lay(holding)
+            self._occupy(holding)
 
-    def _lay(self, holding: Holding) -> None:
-        """Put a held grant over what the node reports, and its affinity key on the host."""
+    def _occupy(self, holding: Holding) -> None:
+        """Put a held grant over what the node reports, and its affinity key on the node."""
         for share in holding.grant.devices:
-            board = self.boards.get(share.gpu)
-            if board and not any(o.claim == holding.request.claim for o in board.occupants):
-                newcomer = occupant_of(holding.request.claim, share, board)
-                board.spend(newcomer, self.leaving)
-                board.add(newcomer)
-        host = self.hosts.get(holding.grant.node)
-        if host and holding.request.anti_affinity is not None:
-            host.keys = (*host.keys, holding.request.anti_affinity)
+            gpu = self.gpus.get(share.gpu)
+            if gpu and not any(o.claim == holding.request.claim for o in gpu.occupants):
+                newcomer = occupant_of(holding.request.claim, share, gpu)
+                gpu.spend(newcomer, self.leaving)
+                gpu.add(newcomer)
+        node = self.nodes.get(holding.grant.node)
+        if node and holding.request.anti_affinity is not None:
+            node.keys = (*node.keys, holding.request.anti_affinity)
 
-    def take(self, request: Request, seats: Iterable[Seat], evicts: Iterable[str] = ()) -> Grant:
-        """Give the seats out: nobody after this one may have their room."""
-        chosen = tuple(seats)
-        for seat in chosen:
-            self._remember(seat.board, *BOARD_FIELDS)
-            seat.board.idle = [i for i in seat.board.idle if i not in seat.destroys]
-            seat.board.spent = (*seat.board.spent, *seat.destroys, *seat.instance)
-            seat.board.occupants = list(seat.board.occupants)
-            seat.board.add(occupant_of(request.claim, seat.share, seat.board))
-        host = chosen[0].board.host
-        self._remember(host, *HOST_FIELDS)
-        host.cpu_milli = None if host.cpu_milli is None else host.cpu_milli - request.cpu_milli
-        host.memory_mib = None if host.memory_mib is None else host.memory_mib - request.memory_mib
-        host.keys = (*host.keys, request.anti_affinity) if request.anti_affinity is not None else host.keys
-        self.part(evicts)
-        return Grant(host.node.name, tuple(seat.share for seat in chosen))
+    def take(self, request: Request, candidates: Iterable[Candidate], evicts: Iterable[str] = ()) -> Grant:
+        """Give the candidates out: nobody after this one may have their room."""
+        chosen = tuple(candidates)
+        for candidate in chosen:
+            self._remember(candidate.gpu, *GPU_FIELDS)
+            candidate.gpu.idle = [i for i in candidate.gpu.idle if i not in candidate.destroys]
+            candidate.gpu.spent = (*candidate.gpu.spent, *candidate.destroys, *candidate.instance)
+            candidate.gpu.occupants = list(candidate.gpu.occupants)
+            candidate.gpu.add(occupant_of(request.claim, candidate.share, candidate.gpu))
+        node = chosen[0].gpu.node
+        self._remember(node, *NODE_FIELDS)
+        node.cpu_milli = None if node.cpu_milli is None else node.cpu_milli - request.cpu_milli
+        node.memory_mib = None if node.memory_mib is None else node.memory_mib - request.memory_mib
+        node.keys = (*node.keys, request.anti_affinity) if request.anti_affinity is not None else node.keys
+        self.mark_leaving(evicts)
+        return Grant(node.reported.name, tuple(candidate.share for candidate in chosen))
 
-    def keep(self, request: Request, seats: Iterable[Seat]) -> None:
-        """Give seats out for later. Nothing is destroyed for them yet, so that stays in the way of all."""
-        chosen = tuple(seats)
+    def reserve(self, request: Request, candidates: Iterable[Candidate]) -> None:
+        """Give candidates out for later. What they would destroy still stands in the way."""
+        chosen = tuple(candidates)
         self.take(request, chosen)
-        for seat in chosen:
-            for instance in seat.destroys:
-                mask = seat.board.mask_of(instance)
-                seat.board.add(Occupant(request.claim, instance.profile, instance.start, mask))
+        for candidate in chosen:
+            for instance in candidate.destroys:
+                mask = candidate.gpu.mask_of(instance)
+                candidate.gpu.add(Occupant(request.claim, instance.profile, instance.start, mask))
 
-    def part(self, claims: Iterable[str]) -> None:
+    def mark_leaving(self, claims: Iterable[str]) -> None:
         """Count these claims among those that are leaving."""
         leave = [claim for claim in claims if claim not in self.leaving]
         if leave:
@@ -239,13 +248,13 @@ class Cluster:
             self.leaving = self.leaving | set(leave)
             self._note_leaving(leave)
 
-    def _remember(self, thing: Board | Host | Cluster, *names: str) -> None:
+    def _remember(self, thing: WorkingGpu | WorkingNode | WorkingCluster, *names: str) -> None:
         self._undo.append((thing, {name: getattr(thing, name) for name in names}))
         self._note(thing)
 
-    def _note(self, thing: Board | Host | Cluster) -> None:
-        if not isinstance(thing, Cluster):
-            self.changes.append((thing.host if isinstance(thing, Board) else thing).node.name)
+    def _note(self, thing: WorkingGpu | WorkingNode | WorkingCluster) -> None:
+        if not isinstance(thing, WorkingCluster):
+            self.changes.append((thing.node if isinstance(thing, WorkingGpu) else thing).reported.name)
 
     def _note_leaving(self, claims: Iterable[str]) -> None:
         self.changes += (self.held[claim].grant.node for claim in claims)
@@ -254,24 +263,24 @@ class Cluster:
         """Make a share that was taken (under the same claim) a held one. It cannot be taken back any more."""
         self.held[holding.request.claim] = holding
         for thing, _ in self._undo:
-            if isinstance(thing, Board):
+            if isinstance(thing, WorkingGpu):
                 thing.spent = ()
         self._undo.clear()
 
     def release(self, claim: str) -> None:
         """A holder has gone for good: its MIG instances stay behind, idle."""
         holding = self.held.pop(claim)
-        request, host = holding.request, self.hosts[holding.grant.node]
+        request, node = holding.request, self.nodes[holding.grant.node]
         for share in holding.grant.devices:
-            self.boards[share.gpu].remove(claim)
-        host.cpu_milli = None if host.cpu_milli is None else host.cpu_milli + request.cpu_milli
-        host.memory_mib = None if host.memory_mib is None else host.memory_mib + request.memory_mib
+            self.gpus[share.gpu].remove(claim)
+        node.cpu_milli = None if node.cpu_milli is None else node.cpu_milli + request.cpu_milli
+        node.memory_mib = None if node.memory_mib is None else node.memory_mib + request.memory_mib
         if request.anti_affinity is not None:
-            keys = list(host.keys)
+            keys = list(node.keys)
             keys.remove(request.anti_affinity)
-            host.keys = tuple(keys)
+            node.keys = tuple(keys)
         self.leaving = self.leaving - {claim} if claim in self.leaving else self.leaving
-        self._note(host)
+        self._note(node)
 
     def mark(self) -> int:
         """A moment to go back to with `undo`."""
@@ -288,27 +297,20 @@ class Cluster:
             self._note(thing)
 
 
-def _board(gpu: Gpu, host: Host, known: Table | None) -> Board:
-    board = Board(gpu, host, known if gpu.mig else None)
-    host.boards.append(board)
-    for instance in gpu.instances:
+def _working_gpu(reported: Gpu, node: WorkingNode, known: Table | None) -> WorkingGpu:
+    gpu = WorkingGpu(reported, node, known if reported.mig else None)
+    node.gpus.append(gpu)
+    for instance in reported.instances:
         claim = instance.claim if instance.state is InstanceState.BUSY else None
-        if instance.state is InstanceState.IDLE and board.table and instance.profile in board.table.by_profile:
-            board.idle.append(Placement(instance.profile, instance.start))
+        if instance.state is InstanceState.IDLE and gpu.table and instance.profile in gpu.table.by_profile:
+            gpu.idle.append(Placement(instance.profile, instance.start))
         else:
-            board.add(Occupant(claim, instance.profile, instance.start, instance.mask))
-    for part in gpu.parts:
-        board.add(Occupant(part.claim, None, None, 0, millionths(part.portion), part.memory_mib))
-    if gpu.held_by:
-        board.add(Occupant(gpu.held_by, None, None, 0, MILLIONTHS, gpu.memory_mib))
-    return board
+            gpu.add(Occupant(claim, instance.profile, instance.start, instance.mask))
+    for holder, taken in plain_holders(reported):
+        gpu.add(Occupant(holder, None, None, *taken))
+    return gpu
 
 
-def occupant_of(claim: str, share: DeviceShare, board: Board) -> Occupant:
+def occupant_of(claim: str, share: DeviceShare, gpu: WorkingGpu) -> Occupant:
     """What the share takes of its GPU."""
-    if share.backing is Backing.MIG:
-        assert share.start is not None
-        return Occupant(claim, share.profile, share.start, ((1 << share.size) - 1) << share.start)
-    if share.backing is Backing.WHOLE:
-        return Occupant(claim, None, None, 0, MILLIONTHS, board.gpu.memory_mib)
-    return Occupant(claim, None, None, 0, millionths(share.portion), share.memory_mib)
+    return Occupant(claim, share.profile, share.start, *footprint(share, gpu.reported))

@@ -6,19 +6,24 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from solver.working_copy.occupancy import Cluster, Host
+from solver.working_copy.occupancy import WorkingCluster, WorkingNode
 
 T = TypeVar("T")
 Score = tuple[object, ...]
 
 
 class Ranking(Generic[T]):
-    """What `look` makes of each of the hosts, the smallest score first; a host without an answer is left out."""
+    """What `look` makes of each of the nodes, the smallest score first; a node without an answer is left out."""
 
-    def __init__(self, cluster: Cluster, hosts: Sequence[Host], look: Callable[[Host], tuple[Score, T] | None]) -> None:
+    def __init__(
+        self,
+        cluster: WorkingCluster,
+        nodes: Sequence[WorkingNode],
+        look: Callable[[WorkingNode], tuple[Score, T] | None],
+    ) -> None:
         self._changes = cluster.changes
-        self._hosts = hosts
-        self._places = {host.node.name: place for place, host in enumerate(hosts)}
+        self._nodes = nodes
+        self._places = {node.reported.name: place for place, node in enumerate(nodes)}
         self._look = look
         self._answers: dict[int, tuple[Score, T]] = {}
         self._heap: list[tuple[Score, int]] = []
@@ -26,13 +31,13 @@ class Ranking(Generic[T]):
         self.refresh(self._places)
 
     def best(self) -> tuple[str, T] | None:
-        """The best host's name and answer."""
+        """The best node's name and answer."""
         self._catch_up()
         while self._heap:
             score, place = self._heap[0]
             answer = self._answers.get(place)
             if answer is not None and answer[0] == score:
-                return self._hosts[place].node.name, answer[1]
+                return self._nodes[place].reported.name, answer[1]
             heapq.heappop(self._heap)
         return None
 
@@ -43,9 +48,9 @@ class Ranking(Generic[T]):
         return (self._answers[place][1] for _, place in ordered)
 
     def refresh(self, names: Iterable[str]) -> None:
-        """Look again at these hosts, for a change that their own state does not show."""
+        """Look again at these nodes, for a change that their own state does not show."""
         for place in sorted(self._places[name] for name in names):
-            answer = self._look(self._hosts[place])
+            answer = self._look(self._nodes[place])
             if answer is None:
                 self._answers.pop(place, None)
             else:

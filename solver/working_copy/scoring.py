@@ -1,4 +1,4 @@
-"""What makes one place better than another, and the best seats of one node.
+"""What makes one place better than another, and the best candidates of one node.
 
 Scores compare in this order: node pool preference, MIG before software, the preferred profile, the
 smaller part of a GPU, then for packing (binpack) the least room closed (creates,
@@ -11,71 +11,74 @@ from collections.abc import Iterable
 
 from solver.gpu_tables.choices import choices
 from solver.gpu_tables.states import Cost
-from solver.gpu_tables.tables import MILLIONTHS, Option, Table, millionths
+from solver.gpu_tables.tables import ShareOption, Table
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Request, WholeGpus
+from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy, Spreading
-from solver.working_copy.occupancy import Board, Cluster, Host, Seat
+from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu, WorkingNode
 
 Score = tuple[float, ...]
 GroupKey = tuple[int, str | None, str]
 
 
-def best_seats(cluster: Cluster, request: Request, policy: Policy, within: Iterable[Host] | None = None) -> list[Seat]:
+def best_candidates(
+    cluster: WorkingCluster, request: Request, policy: Policy, within: Iterable[WorkingNode] | None = None
+) -> list[Candidate]:
     """The best place that is free now for every device of the request, all on one node; [] where there is none.
 
     Looks at every node: what the indexed search must agree with.
     """
-    best: tuple[Score, list[Seat]] | None = None
-    for host in cluster.hosts.values() if within is None else within:
-        found = seats_on(host, request, policy)
+    best: tuple[Score, list[Candidate]] | None = None
+    for node in cluster.nodes.values() if within is None else within:
+        found = candidates_on(node, request, policy)
         if found and (best is None or found[0] < best[0]):
             best = found
     return best[1] if best else []
 
 
-def seats_on(host: Host, request: Request, policy: Policy) -> tuple[Score, list[Seat]] | None:
-    """The best seats on one node: all devices with the same profile or backing, each on its own GPU."""
-    if not host.allowed(request) or not host.has_room(request):
+def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> tuple[Score, list[Candidate]] | None:
+    """The best candidates on one node: all devices with the same profile or backing, each on its own GPU."""
+    if not node.allowed(request) or not node.has_room(request):
         return None
-    groups: dict[GroupKey, list[tuple[Score, Seat]]] = {}
-    spread, used = spreads(policy, host.node.pool), host.used
-    pool = preference(request, host.node.pool)
-    for board in host.boards:
-        for rank, option in board_options(board, request.demand, policy):
-            if offered := _offer(board, option):
-                seat, cost = offered
-                score = (pool, rank, part(request.demand, option), *tail(spread, used, board.used, cost))
-                groups.setdefault((rank, seat.share.profile, board.gpu.model), []).append((score, seat))
+    groups: dict[GroupKey, list[tuple[Score, Candidate]]] = {}
+    spread, used = spreads(policy, node.reported.pool), node.used
+    pool = preference(request, node.reported.pool)
+    for gpu in node.gpus:
+        for rank, option in gpu_options(gpu, request.demand, policy):
+            if offered := _offer(gpu, option):
+                candidate, cost = offered
+                score = (pool, rank, part(request.demand, option), *tail(spread, used, gpu.used, cost))
+                groups.setdefault((rank, candidate.share.profile, gpu.reported.model), []).append((score, candidate))
     devices = request.demand.devices
     full = [sorted(group, key=lambda s: s[0])[:devices] for group in groups.values() if len(group) >= devices]
     sums = [(tuple(map(sum, zip(*(score for score, _ in group), strict=True))), group) for group in full]
     if not sums:
         return None
     score, group = min(sums, key=lambda s: s[0])
-    return score, [seat for _, seat in group]
+    return score, [candidate for _, candidate in group]
 
 
-def board_options(board: Board, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
+def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The ways a GPU of this kind could serve one device, with their rank (software comes last)."""
-    return () if board.gpu.fenced else options(board.gpu, board.table, demand, policy)
+    return () if gpu.reported.fenced else options(gpu.reported, gpu.table, demand, policy)
 
 
-def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, Option], ...]:
+def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The same for any GPU like this one."""
     return choices(gpu.mig, gpu.memory_mib, table, demand, policy)
 
 
-def fits_plain(used: int, memory_mib: int, option: Option, board: Board) -> bool:
+def fits_plain(used: int, memory_mib: int, option: ShareOption, gpu: WorkingGpu) -> bool:
     """Whether a share without MIG fits beside `used` millionths and `memory_mib`."""
-    return used + millionths(option.portion) <= MILLIONTHS and memory_mib + option.memory_mib <= board.gpu.memory_mib
+    return used + millionths(option.portion) <= MILLIONTHS and memory_mib + option.memory_mib <= gpu.reported.memory_mib
 
 
 def preference(request: Request, pool: str) -> int:
     return request.pools.index(pool) if request.pools else 0
 
 
-def part(demand: Demand, option: Option) -> float:
+def part(demand: Demand, option: ShareOption) -> float:
     """The part of a GPU that an option takes, as it is compared."""
     return 1.0 if isinstance(demand, WholeGpus) else round(option.portion, 6)
 
@@ -89,25 +92,25 @@ def tail(spread: bool, node: float, gpu: float, cost: Cost) -> Score:
     return (node, gpu, *cost) if spread else (*cost, -node, -gpu)
 
 
-def plain_cost(used: int, option: Option) -> Cost:
+def plain_cost(used: int, option: ShareOption) -> Cost:
     """What a share leaves of a GPU without MIG: the tightest fit is the best."""
     return (MILLIONTHS - used - millionths(option.portion)) / MILLIONTHS, 0
 
 
-def seat(board: Board, option: Option) -> Seat | None:
-    """The best seat for an option on one GPU as it is now."""
-    offered = _offer(board, option)
+def candidate(gpu: WorkingGpu, option: ShareOption) -> Candidate | None:
+    """The best candidate for an option on one GPU as it is now."""
+    offered = _offer(gpu, option)
     return offered[0] if offered else None
 
 
-def _offer(board: Board, option: Option) -> tuple[Seat, Cost] | None:
-    """The best seat for an option on one GPU and its cost."""
+def _offer(gpu: WorkingGpu, option: ShareOption) -> tuple[Candidate, Cost] | None:
+    """The best candidate for an option on one GPU and its cost."""
     if option.profile is None:
-        if not fits_plain(board.millionths, board.memory_mib, option, board):
+        if not fits_plain(gpu.millionths, gpu.memory_mib, option, gpu):
             return None
-        return Seat(board, option.share(board.gpu)), plain_cost(board.millionths, option)
-    offer = board.state.offer(option.profile.name) if board.state else None
+        return Candidate(gpu, option.share(gpu.reported)), plain_cost(gpu.millionths, option)
+    offer = gpu.state.offer(option.profile.name) if gpu.state else None
     if offer is None:
         return None
-    place = Seat(board, option.share(board.gpu, offer.slot.start), offer.destroys, offer.creates)
+    place = Candidate(gpu, option.share(gpu.reported, offer.slot.start), offer.destroys, offer.creates)
     return place, offer.cost

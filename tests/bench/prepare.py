@@ -70,14 +70,14 @@ def latencies(directory: Path) -> dict[str, list[float]]:
     spec.create(directory / "machine.json", "h100=1")
     driver = TimedDriver(directory / "machine.json")
     agent = Agent(Nvml(driver), directory / "agent", NODE, boot_id=driver.boot_id)
-    gpu = agent.gpu_uuids()[0]
+    gpu = agent.gpus.uuids()[0]
     for number in range(ROUNDS):
         took["fsync"].append(fsync(directory / "line"))
         took["create"].append(timed(agent, driver, f"c{number}", share(gpu, "1g.10gb", 0, 1)))
         took["reuse"].append(timed(agent, driver, f"r{number}", share(gpu, "1g.10gb", 0, 1)))
         took["replace"].append(timed(agent, driver, f"p{number}", share(gpu, "2g.20gb", 0, 2)))
-        agent.set_dynamic_mig(False)
-        agent.set_dynamic_mig(True)
+        agent.gpus.set_dynamic_mig(False)
+        agent.gpus.set_dynamic_mig(True)
     agent.close()
     return took
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.transport import Transport, from_kubeconfig
 from tests.cluster import installation
 from tests.cluster.harness import Harness
@@ -30,7 +30,7 @@ def where() -> Iterator[Place]:
 
 async def _prepare(found: Place) -> None:
     async with Transport(await from_kubeconfig(str(found.kubeconfig))) as transport:
-        api = Api(transport)
+        api = KubernetesApi(transport)
         if await installation.runs_already(api):
             pytest.exit("this cluster runs migctl already: the suite would take it away", returncode=2)
         await installation.install(api)
@@ -38,14 +38,14 @@ async def _prepare(found: Place) -> None:
 
 async def _clean(found: Place) -> None:
     async with Transport(await from_kubeconfig(str(found.kubeconfig))) as transport:
-        await installation.uninstall(Api(transport))
+        await installation.uninstall(KubernetesApi(transport))
 
 
 @pytest.fixture
 async def cluster(where: Place, tmp_path: Path) -> AsyncIterator[Harness]:
     """A controller; tests start the agent with the GPUs they need."""
     async with Transport(await from_kubeconfig(str(where.kubeconfig))) as transport:
-        api = Api(transport)
+        api = KubernetesApi(transport)
         harness = Harness(api, where, await _node(api, where), tmp_path, f"mt{secrets.token_hex(2)}")
         await harness.start_controller()
         try:
@@ -54,7 +54,7 @@ async def cluster(where: Place, tmp_path: Path) -> AsyncIterator[Harness]:
             await harness.close()
 
 
-async def _node(api: Api, where: Place) -> str:
+async def _node(api: KubernetesApi, where: Place) -> str:
     if where.node:
         return where.node
     nodes = json.loads(await api.transport.request("GET", "/api/v1/nodes"))["items"]

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.protocol import Conflict, NotFound
 from tests.cluster import processes
 from tests.cluster.settings import Place
@@ -37,7 +37,7 @@ WHOLE_CLUSTER = ("nodes", "namespaces", "projects", "gpunodes", "placementplans"
 class Harness:
     """One test's cluster. `prefix` keeps its projects apart from everybody else's."""
 
-    def __init__(self, api: Api, place: Place, node: str, folder: Path, prefix: str) -> None:
+    def __init__(self, api: KubernetesApi, place: Place, node: str, folder: Path, prefix: str) -> None:
         self.api = api
         self.place = place
         self.node = node
@@ -187,12 +187,12 @@ class Harness:
         report: Json = node["status"]["report"]
         return report
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], patience_s: float = PATIENCE_S) -> None:
+    async def until(self, holds: Callable[[], Awaitable[bool]], reserve_after_s: float = PATIENCE_S) -> None:
         """Wait for something to become true. It is a real cluster: there is nothing to be told by."""
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + reserve_after_s
         while not await holds():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not true within {patience_s:.0f} s; logs: {self.folder}")
+                raise TimeoutError(f"not true within {reserve_after_s:.0f} s; logs: {self.folder}")
             await asyncio.sleep(0.1)
 
     async def _write(

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.protocol import ControlPlaneError, NotFound
 
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
@@ -49,7 +49,7 @@ def path(document: Json) -> str:
     return f"{root}{inside}/{PLURALS[document['kind']]}/{document['metadata']['name']}"
 
 
-async def install(api: Api) -> None:
+async def install(api: KubernetesApi) -> None:
     for document in documents():
         await api.transport.request(
             "PATCH",
@@ -60,7 +60,7 @@ async def install(api: Api) -> None:
         )
 
 
-async def runs_already(api: Api) -> bool:
+async def runs_already(api: KubernetesApi) -> bool:
     """Whether somebody uses migctl on this cluster."""
     try:
         deployment = json.loads(
@@ -71,7 +71,7 @@ async def runs_already(api: Api) -> bool:
     return bool(deployment["spec"].get("replicas"))
 
 
-async def uninstall(api: Api) -> None:
+async def uninstall(api: KubernetesApi) -> None:
     for document in reversed(documents()):
         with contextlib.suppress(ControlPlaneError):
             await api.transport.request("DELETE", path(document))

@@ -15,13 +15,13 @@ from typing import Any
 
 import yaml
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from tests.cluster.settings import Place
 
 TOKEN_S = 7200
 
 
-async def kubeconfig_of(api: Api, place: Place, account: str, file: Path, node: str = "") -> Path:
+async def kubeconfig_of(api: KubernetesApi, place: Place, account: str, file: Path, node: str = "") -> Path:
     """A kubeconfig of a service account; with a node, its token is bound to it as a pod's would be."""
     bound: dict[str, Any] = {}
     if node:

@@ -146,7 +146,7 @@ async def test_f10_many_submits_at_once_never_over_pack_a_gpu(cluster: Harness) 
         pods = await cluster.all("pods", project)
         return [p["status"].get("phase") for p in pods].count("Running") == 7
 
-    await cluster.until(seven, patience_s=120)
+    await cluster.until(seven, reserve_after_s=120)
     starts = [share["start"] for share in (await cluster.shares(project)).values()]
     assert len(starts) == len(set(starts)) == 7
 

@@ -44,7 +44,7 @@ async def test_d2_a_failing_job_is_retried_then_failed_and_its_gpu_is_free(clust
         found = await cluster.find("jobs", "bad", project) or {}
         return any(c["type"] == "Failed" for c in found.get("status", {}).get("conditions", []))
 
-    await cluster.until(failed, patience_s=120)
+    await cluster.until(failed, reserve_after_s=120)
     assert ((await cluster.find("jobs", "bad", project)) or {})["status"]["failed"] == 2
     await cluster.until(lambda: _nothing_held(cluster))
 

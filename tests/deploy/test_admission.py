@@ -30,10 +30,10 @@ from solver.model.demand import Grant
 from tests.fakes.kubernetes_api.storage import Json
 
 EXPANDED = ["$$", "$(date)", "$$(A)", "a$b", "echo $$; $(date) $x"]
-WORDS = st.sampled_from(EXPANDED) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+ARGUMENTS = st.sampled_from(EXPANDED) | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,10}[a-z0-9]", fullmatch=True)
 DEVICES = st.integers(1, 8)
-ASKS = st.one_of(
+REQUESTS = st.one_of(
     st.builds(GpuRequest, fraction=st.integers(1, 999).map(lambda n: n / 1000), devices=DEVICES),
     st.builds(GpuRequest, memory_mib=st.integers(100, 10**6), devices=DEVICES),
     st.builds(GpuRequest, profile=st.sampled_from(["1g.5gb", "2g.10gb", "1g.5gb+me"]), devices=DEVICES),
@@ -44,14 +44,14 @@ ASKS = st.one_of(
 @st.composite
 def workloads(draw: st.DrawFn) -> Workload:
     kind = draw(st.sampled_from(WorkloadType))
-    command = tuple(draw(st.lists(WORDS, max_size=4)))
+    command = tuple(draw(st.lists(ARGUMENTS, max_size=4)))
     spec = WorkloadSpec(
         type=kind,
-        gpu_request=draw(ASKS),
+        gpu_request=draw(REQUESTS),
         image=draw(NAMES),
         command=command,
         entrypoint=bool(command) and draw(st.booleans()),
-        environment=draw(st.dictionaries(st.from_regex(r"[A-Z_]{1,8}", fullmatch=True), WORDS, max_size=3)),
+        environment=draw(st.dictionaries(st.from_regex(r"[A-Z_]{1,8}", fullmatch=True), ARGUMENTS, max_size=3)),
         user=draw(NAMES),
         preemptible=draw(st.booleans()),
         suspended=draw(st.booleans()),

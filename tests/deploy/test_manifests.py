@@ -14,8 +14,8 @@ import yaml
 
 from deploy import kustomize
 from deploy.kustomize import OVERLAYS, Json
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.client import kinds
+from migctl.backends.kubernetes.client import pod_kinds
+from migctl.backends.kubernetes.meaning import record_of, records
 from migctl.controller import __main__ as controller
 from nodeagent import __main__ as agent
 from nodeagent.contract.wire import DRIVER
@@ -58,12 +58,12 @@ def test_every_object_fits_the_schema_of_its_kind(overlay: str) -> None:
 )
 def test_what_does_not_fit_the_schema_is_found(path: tuple[Any, ...], value: Any) -> None:
     found: Any = kustomize.load(kustomize.HERE / "agent" / "daemonset.yaml")[0]
-    place = found
+    parent = found
     for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
+        parent = parent[step]
+    parent[path[-1]] = value
     if value is None:
-        del place[path[-1]]
+        del parent[path[-1]]
     with pytest.raises((AssertionError, ValueError)):
         schema.check(found, "V1DaemonSet")
 
@@ -98,12 +98,12 @@ def test_the_processes_understand_their_arguments(overlay: str) -> None:
     values = {"SIMULATED_GPUS": "a100-40gb=2,v100=1"}
     for (kind, _), workload in ((key, found) for key, found in objects.items() if key[0] in PODS):
         main = pod_of(workload)["containers"][0]
-        words = main["args"]
+        args = main["args"]
         for name, value in values.items():
-            words = [word.replace(f"$({name})", value) for word in words]
-        asked = agent.arguments(words) if kind == "DaemonSet" else controller.arguments(words)
+            args = [arg.replace(f"$({name})", value) for arg in args]
+        options = agent.arguments(args) if kind == "DaemonSet" else controller.arguments(args)
         (port,) = main["ports"]
-        assert asked.port == port["containerPort"]
+        assert options.port == port["containerPort"]
         assert main["command"] == ["python", "-m", "nodeagent" if kind == "DaemonSet" else "migctl.controller"]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             assert main[probe]["httpGet"]["port"] == port["name"]
@@ -111,17 +111,17 @@ def test_the_processes_understand_their_arguments(overlay: str) -> None:
 
 def test_an_agent_sees_its_directories_where_the_host_has_them(overlay: str) -> None:
     spec = pod_of(rendered(overlay)["DaemonSet", "migctl-agent"])
-    asked = agent.arguments(spec["containers"][0]["args"])
+    options = agent.arguments(spec["containers"][0]["args"])
     paths = {volume["name"]: volume["hostPath"]["path"] for volume in spec["volumes"] if "hostPath" in volume}
     mounted = {mount["mountPath"]: mount for mount in spec["containers"][0]["volumeMounts"]}
-    kubelet: Path = asked.kubelet_root
-    for needed in (kubelet / "plugins" / DRIVER, kubelet / "plugins_registry", asked.cdi_dir, asked.state_dir):
+    kubelet: Path = options.kubelet_root
+    for needed in (kubelet / "plugins" / DRIVER, kubelet / "plugins_registry", options.cdi_dir, options.state_dir):
         mount = mounted[str(needed)]
         assert paths[mount["name"]] == str(needed)
         assert not mount.get("readOnly")
     if overlay == "nvidia":
-        assert paths[mounted[str(asked.host_root)]["name"]] == "/"
-        assert mounted[str(asked.host_root)]["readOnly"]
+        assert paths[mounted[str(options.host_root)]["name"]] == "/"
+        assert mounted[str(options.host_root)]["readOnly"]
     assert {mount["name"] for mount in mounted.values()} == {volume["name"] for volume in spec["volumes"]}
 
 
@@ -130,8 +130,8 @@ def test_the_controller_knows_an_agents_pod(overlay: str) -> None:
     conditions = [{"type": "Ready", "status": "True"}]
     meta = {"name": "a", "namespace": "migctl-system", "uid": "u", "resourceVersion": "1", **template["metadata"]}
     pod = {"metadata": meta, "spec": {**template["spec"], "nodeName": "n"}, "status": {"conditions": conditions}}
-    record = records.pod(msgspec.convert(pod, kinds.Pod))
-    assert isinstance(record, records.Bystander)
+    record = record_of.pod(msgspec.convert(pod, pod_kinds.Pod))
+    assert isinstance(record, records.NonGpuPod)
     assert record.agent
 
 

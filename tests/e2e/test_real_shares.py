@@ -104,7 +104,7 @@ def libraries() -> None:
     lock = os.open(SOURCES, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
+        newest = max(path.stat().st_mtime for path in SOURCES.rglob("*"))
         built = [BUILT / library.file for library in LIBRARIES]
         if not all(path.exists() and path.stat().st_mtime >= newest for path in built):
             build_all()

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from migctl.embedded.kubelet.processes import CLAIM_VARIABLE
 from migctl.objects import Claim, Phase
 from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.environment import CLAIM as CLAIM_VARIABLE
 from tests.e2e.embedded import HOLD, Embedded, share
 
 SIMULATED = "a100-40gb=1,v100=1"

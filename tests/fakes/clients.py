@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 
 from kubernetes.aio.client import Configuration
 
-from migctl.backends.kubernetes.client.api import Api
-from migctl.backends.kubernetes.client.transport import Access, Transport
+from migctl.backends.kubernetes.client.api import KubernetesApi
+from migctl.backends.kubernetes.client.transport import ClusterAccess, Transport
 from tests.fakes.kubernetes_api.server import FakeApi
 
 
 @asynccontextmanager
-async def client(server: FakeApi, token: str = "admin") -> AsyncIterator[Api]:
-    """An Api that speaks as the token's user."""
+async def client(server: FakeApi, token: str = "admin") -> AsyncIterator[KubernetesApi]:
+    """A KubernetesApi that authenticates as the token's user."""
     configuration = Configuration(host=server.url)
     configuration.api_key["BearerToken"] = f"Bearer {token}"
-    async with Transport(Access(configuration)) as transport:
-        yield Api(transport)
+    async with Transport(ClusterAccess(configuration)) as transport:
+        yield KubernetesApi(transport)

@@ -109,11 +109,11 @@ def gpu() -> str:
         nvml = Nvml()
     except LibraryMissing as e:
         pytest.skip(f"no NVIDIA GPU here: {e}")
-    board = nvml.board(0)
+    gpu_info = nvml.gpu(0)
     nvml.close()
-    if board.memory_mib * MIB < 3 * SHARE:
-        pytest.skip(f"{board.name} has less than three shares of {SHARE // MIB} MiB")
-    return board.uuid
+    if gpu_info.memory_mib * MIB < 3 * SHARE:
+        pytest.skip(f"{gpu_info.name} has less than three shares of {SHARE // MIB} MiB")
+    return gpu_info.uuid
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_run_bounds_a_command_without_a_daemon(
     ours, _ = pair
     monkeypatch.setattr(libraries, "ours", lambda: ours)
     nvml = Nvml()
-    total = nvml.board(0).memory_mib
+    total = nvml.gpu(0).memory_mib
     nvml.close()
     said: list[str] = []
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "MIGCTL_HOME": str(tmp_path)}
@@ -269,7 +269,7 @@ def test_the_driver_says_whether_it_can_limit_a_cgroup(gpu: str) -> None:
         pytest.skip(f"driver {nvml.driver_version()} cannot limit a cgroup's GPU memory: R615 can")
     limits = DriverLimits(nvml, lambda pid: "claim", host_processes=True)
     hold = Hold("claim", "test", DeviceShare(gpu, Backing.SOFTWARE, 0.1, SHARE // MIB), gpu, 1)
-    assert limits.can(gpu)
+    assert limits.is_supported(gpu)
     cgroup = limits.prepare("claim", [hold], at_once, fresh=True)
     if cgroup is None:
         pytest.skip("the driver can limit a cgroup, and this user may not: run it as root")

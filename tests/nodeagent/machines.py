@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Allocation
-from nodeagent.gpu.events import Observer
+from nodeagent.gpu.events import EventObserver
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml import processes, spec
 from nodeagent.simulated_nvml.faults import Faults
@@ -40,7 +40,7 @@ class Machine:
     def library(self, faults: Faults | None = None) -> SimulatedNvml:
         return SimulatedNvml(self.state_path, faults=faults or Faults())
 
-    def agent(self, faults: Faults | None = None, observers: Sequence[Observer] = ()) -> Agent:
+    def agent(self, faults: Faults | None = None, observers: Sequence[EventObserver] = ()) -> Agent:
         """A newly started agent; the one before must have been closed."""
         library = self.library(faults)
         agent = Agent(

@@ -9,11 +9,11 @@ import pytest
 
 from nodeagent.agent import Agent
 from nodeagent.contract import environment
-from nodeagent.contract.allocation import Busy, Fenced, Stale, Unsupported
+from nodeagent.contract.allocation import Busy, Fenced, StaleAllocation, Unsupported
 from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml.faults import Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware
+from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.cluster import InstanceState
@@ -87,13 +87,13 @@ def test_a_held_instance_is_given_to_nobody_else(machine: Machine) -> None:
 
 
 def test_foreign_instances_are_shown_and_never_touched(machine: Machine) -> None:
-    hardware, gpu = Hardware(machine.state), machine.gpu()
+    hardware, gpu = SimulatedHardware(machine.state), machine.gpu()
     hardware.create_compute_instance(gpu, hardware.create_gpu_instance(gpu, 14, 0), 2)
     agent = machine.agent()
     assert agent.report().gpus[0].instances[0].state is InstanceState.FOREIGN
-    with pytest.raises(Stale, match="not made by this agent"):
+    with pytest.raises(StaleAllocation, match="not made by this agent"):
         agent.prepare(allocation("c1", mig(gpu, "3g.20gb", 0)))
-    with pytest.raises(Stale, match="not made by this agent"):
+    with pytest.raises(StaleAllocation, match="not made by this agent"):
         agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 0)))
     assert machine.layout() == [("2g.10gb", 0)]
 
@@ -127,10 +127,10 @@ def test_in_use_without_a_process_is_quarantined_and_planned_around(machine: Mac
     agent, gpu = machine.agent(Faults(parse("nvmlComputeInstanceDestroy#1=IN_USE"))), machine.gpu()
     agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
     agent.unprepare("c1")
-    with pytest.raises(Stale, match="quarantined"):
+    with pytest.raises(StaleAllocation, match="quarantined"):
         agent.prepare(allocation("c2", mig(gpu, "3g.20gb", 0)))
     assert agent.report().gpus[0].instances[0].state is InstanceState.QUARANTINED
-    with pytest.raises(Stale, match="quarantined"):
+    with pytest.raises(StaleAllocation, match="quarantined"):
         agent.prepare(allocation("c3", mig(gpu, "2g.10gb", 2)))
     agent.prepare(allocation("c4", mig(gpu, "3g.20gb", 4)))
     agent.close()
@@ -146,7 +146,7 @@ def test_stuck_after_its_compute_instance_is_gone_stays_ours_and_is_freed_later(
     )
     agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
     agent.unprepare("c1")
-    with pytest.raises(Stale, match="quarantined"):
+    with pytest.raises(StaleAllocation, match="quarantined"):
         agent.prepare(allocation("c2", mig(gpu, "3g.20gb", 0)))
     assert agent.report().gpus[0].instances[0].state is InstanceState.QUARANTINED
     agent.prepare(allocation("c4", mig(gpu, "3g.20gb", 4)))
@@ -189,13 +189,13 @@ def test_a_whole_gpu_is_shared_with_nobody(machine: Machine) -> None:
 
 def test_allocations_that_are_not_ours_are_stale(machine: Machine) -> None:
     agent, a100, v100 = machine.agent(), machine.gpu(0), machine.gpu(1)
-    with pytest.raises(Stale, match="this is node-1"):
+    with pytest.raises(StaleAllocation, match="this is node-1"):
         agent.prepare(allocation("c", mig(a100, "1g.5gb", 0), node="node-2"))
-    with pytest.raises(Stale, match="has no GPU GPU-gone"):
+    with pytest.raises(StaleAllocation, match="has no GPU GPU-gone"):
         agent.prepare(allocation("c", part("GPU-gone", 100)))
-    with pytest.raises(Stale, match="another GPU model"):
+    with pytest.raises(StaleAllocation, match="another GPU model"):
         agent.prepare(allocation("c", mig(a100, "1g.20gb", 0, model="A100-80GB")))
-    with pytest.raises(Stale, match=r"MIG mode of GPU .* is on"):
+    with pytest.raises(StaleAllocation, match=r"MIG mode of GPU .* is on"):
         agent.prepare(allocation("c", part(a100, 100)))
     with pytest.raises(Unsupported, match="has no MIG"):
         agent.prepare(allocation("c", mig(v100, "1g.5gb", 0)))
@@ -218,7 +218,7 @@ def test_all_devices_or_none(tmp_path: Path) -> None:
 def test_a_second_share_for_the_same_claim_is_stale(machine: Machine) -> None:
     agent, gpu = machine.agent(), machine.gpu()
     agent.prepare(allocation("c", mig(gpu, "1g.5gb", 0)))
-    with pytest.raises(Stale, match="already holds another share"):
+    with pytest.raises(StaleAllocation, match="already holds another share"):
         agent.prepare(allocation("c", mig(gpu, "1g.5gb", 1)))
 
 
@@ -255,7 +255,7 @@ def test_a_held_instance_that_vanished_keeps_its_place_and_is_made_again(machine
     wanted = allocation("c1", mig(gpu, "2g.10gb", 2))
     agent.prepare(wanted)
     nvml = Nvml(machine.library())
-    (instance,) = nvml.instances(nvml.boards()[0])
+    (instance,) = nvml.instances(nvml.gpus()[0])
     nvml.destroy_compute_instance(gpu, instance.gi, 0)
     nvml.destroy_gpu_instance(gpu, instance.gi)
     (lost,) = agent.report().gpus[0].instances
@@ -276,7 +276,7 @@ def test_a_driver_that_denies_mig_for_a_moment_takes_no_instance_away(machine: M
     agent = machine.agent(Faults(parse(f"nvmlDeviceGetMigMode#{nth}=NOT_SUPPORTED")))
     for _ in range(3):
         agent.report()
-        agent.recover()
+        agent.gpus.recover()
     report = agent.report()
     assert report.gpus[0].fenced == ""
     assert [(i.state, i.claim) for i in report.gpus[0].instances] == [
@@ -337,10 +337,10 @@ def test_a_damaged_journal_fences_its_gpu_and_no_other(machine: Machine) -> None
     again.prepare(allocation("c2", part(v100, 100)))
 
 
-def test_a_gpu_that_cannot_be_settled_is_fenced_until_it_can(machine: Machine) -> None:
+def test_a_gpu_that_cannot_be_recovered_is_fenced_until_it_can(machine: Machine) -> None:
     faults = "nvmlGpuInstanceCreateComputeInstance#1=GPU_IS_LOST;nvmlGpuInstanceDestroy#1=GPU_IS_LOST"
     agent, gpu = machine.agent(Faults(parse(faults))), machine.gpu()
-    with pytest.raises(Fenced, match="cannot be settled"):
+    with pytest.raises(Fenced, match="cannot be recovered"):
         agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
     assert machine.layout() == [("2g.10gb", 2)]
     agent.prepare(allocation("c2", part(machine.gpu(1), 100)))

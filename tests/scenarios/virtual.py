@@ -14,12 +14,12 @@ from typing import Self
 
 from migctl.backoff import delay
 from migctl.controller import queues
-from migctl.controller.observe import occupy
 from migctl.objects import Workload
 from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Gang, Grant, Holding, Request
+from solver.model.occupation import occupied
 from solver.model.plan import Assign, Evict, Placed, Plan, Unplaced
 from solver.model.snapshot import DepartmentQueue, Policy, ProjectQueue, Snapshot
 from solver.quota.ledger import Ledger
@@ -223,7 +223,7 @@ class VirtualWorld:
         pod.grant, pod.since = grant, self.now
         pod.request = replace(pod.request, nominated=None)
         for share in grant.devices:
-            self.gpus[share.gpu] = occupy(self.gpus[share.gpu], claim, share)
+            self.gpus[share.gpu] = occupied(self.gpus[share.gpu], claim, share)
 
     def _stop(self, claim: str) -> None:
         pod = self.pods_[claim]

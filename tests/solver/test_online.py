@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from solver.model.demand import MigProfile, Request
 from solver.model.plan import Create, Destroy
 from solver.model.snapshot import Policy, Spreading
-from solver.online import Online, Stale
-from solver.working_copy.occupancy import Seat
-from solver.working_copy.scoring import best_seats
+from solver.online import Online, StaleDecision
+from solver.working_copy.occupancy import Candidate
+from solver.working_copy.scoring import best_candidates
 from tests.solver.fleets import random_snapshot
 from tests.solver.scenarios import a100, cluster, instance, request
 from tests.world import World
@@ -30,8 +30,8 @@ def wishes(rng: Random, gpus: int, count: int) -> list[Request]:
     return [replace(r, claim=f"new-{i}", gang=None, project="team-a", preemptible=True) for i, r in enumerate(pending)]
 
 
-def told(seats: Sequence[Seat]) -> list[object]:
-    return [(seat.share, seat.destroys, seat.creates) for seat in seats]
+def told(candidates: Sequence[Candidate]) -> list[object]:
+    return [(candidate.share, candidate.destroys, candidate.creates) for candidate in candidates]
 
 
 @settings(max_examples=80, deadline=None)
@@ -43,7 +43,7 @@ def test_the_index_finds_what_a_look_at_every_gpu_finds(
     day = Online(random_snapshot(rng, gpus, 0), policy)
     for wish in wishes(rng, gpus, 25):
         decision = day.decide(wish)
-        assert told(decision.seats if decision else ()) == told(best_seats(day.cluster, wish, policy))
+        assert told(decision.candidates if decision else ()) == told(best_candidates(day.cluster, wish, policy))
         if decision:
             day.apply(decision)
         if day.cluster.held and rng.random() < 0.4:
@@ -89,7 +89,7 @@ def test_a_decision_is_good_for_the_cluster_it_was_made_on() -> None:
     assert one is not None
     assert two is not None
     day.apply(one)
-    with pytest.raises(Stale, match="b was decided on before"):
+    with pytest.raises(StaleDecision, match="b was decided on before"):
         day.apply(two)
 
 

@@ -1,9 +1,8 @@
 """The protocol's ControlPlane on Kubernetes: KubernetesControlPlane.
 
 Projects, GPU nodes and plans are custom resources; events are Kubernetes' own; a claim is a pod and
-its ResourceClaim; a workload is the Job, StatefulSet, Deployment or bare pod that people know.
-With a Cluster it is the controller's, which decides on what that shows; without one it reads the
-API server each time, as the command line does.
+its ResourceClaim; a workload is the Job, StatefulSet, Deployment or bare pod that makes its pods.
+The stores decide where reads go: the controller's claims to its cache, a user's to the API server.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class Store(Protocol):
 
 
 class KubernetesControlPlane:
-    """One store per kind."""
+    """A ControlPlane of one store per kind."""
 
     def __init__(self, stores: Mapping[type[Any], Store]) -> None:
         self._stores = stores

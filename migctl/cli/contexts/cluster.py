@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends.kubernetes.client.transport import Transport, from_kubeconfig, in_cluster
 from migctl.backends.kubernetes.user import logs, reading
-from migctl.backends.kubernetes.user.claims import PeoplesClaims
-from migctl.backends.kubernetes.user.control_plane import peoples
+from migctl.backends.kubernetes.user.claims import UserClaims
+from migctl.backends.kubernetes.user.control_plane import user_control_plane
 from migctl.backends.kubernetes.user.kinds import SELF
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.backends.protocol import NotFound
 from migctl.cli.contexts.context import Place
@@ -39,18 +39,18 @@ async def connected(place: Place, environ: Mapping[str, str]) -> AsyncIterator[C
     """Raises Unavailable with the reason where the kubeconfig gives no access."""
     access = await from_kubeconfig(place.kubeconfig, place.context) if place.context else in_cluster()
     async with Transport(access) as transport:
-        yield ClusterControl(ReachingApi(transport), place, environ)
+        yield ClusterControl(PermittedApi(transport), place, environ)
 
 
 class ClusterControl(AdmittingControlPlane):
     """One cluster, as one person."""
 
-    def __init__(self, api: ReachingApi, place: Place, environ: Mapping[str, str]) -> None:
+    def __init__(self, api: PermittedApi, place: Place, environ: Mapping[str, str]) -> None:
         self._api = api
         self._place = place
         self._environ = environ
-        self._workloads = WorkloadStore(api, PeoplesClaims(api))
-        super().__init__(peoples(api, self._workloads))
+        self._workloads = WorkloadStore(api, UserClaims(api))
+        super().__init__(user_control_plane(api, self._workloads))
 
     @property
     def unseen(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ import asyncio
 from datetime import datetime
 from typing import Any
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.client.resources import (
     BUDGETS,
     CLAIMS,
@@ -21,11 +21,11 @@ from migctl.backends.kubernetes.client.resources import (
     PROJECTS,
     Resource,
 )
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.protocol import Forbidden
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
-from migctl.controller.kubernetes.snapshot import Observer
+from migctl.controller.kubernetes.snapshot import KubernetesObserver
 from solver.model.snapshot import Snapshot
 
 NEEDED: tuple[Resource[Any], ...] = (PROJECTS, DEPARTMENTS, GPU_NODES, PODS, CLAIMS)
@@ -34,9 +34,9 @@ NEVER_S = 1e9
 IF_ALLOWED: tuple[Resource[Any], ...] = (NODES, BUDGETS)
 
 
-async def snapshot(api: ReachingApi, now: datetime) -> Snapshot:
+async def snapshot(api: PermittedApi, now: datetime) -> Snapshot:
     """The cluster at `now`. Raises Forbidden where not even the GPUs may be seen."""
-    cluster = Cluster(api)
+    cluster = ClusterCache(api)
 
     async def read(resource: Resource[Any]) -> None:
         objects, _ = await api.list_objects(resource)
@@ -47,4 +47,4 @@ async def snapshot(api: ReachingApi, now: datetime) -> Snapshot:
         await asyncio.gather(*map(read, IF_ALLOWED))
     except Forbidden:
         return observe.snapshot(cluster, now)
-    return observe.snapshot(cluster, now) if api.unseen else Observer(cluster, Heartbeats(NEVER_S))(now)
+    return observe.snapshot(cluster, now) if api.unseen else KubernetesObserver(cluster, Heartbeats(NEVER_S))(now)

@@ -1,6 +1,6 @@
-"""The names in a kubeconfig: contexts, their clusters and namespaces, and which is the current one.
+"""The kubeconfigs that a command reads: their contexts, and which is the current one.
 
-Connecting is the client library's business; it takes most of a second to import, which listing names need not.
+Connecting is the client library's business; it takes most of a second to import, which listing contexts need not.
 """
 
 from __future__ import annotations
@@ -10,43 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-from msgspec import Struct, field
-
 from migctl.cli.failures import Failure
-
-
-class _Context(Struct, frozen=True):
-    cluster: str = ""
-    user: str = ""
-    namespace: str = ""
-
-
-class _Named(Struct, frozen=True):
-    name: str
-    context: _Context = _Context()
-
-
-class _File(Struct, frozen=True):
-    contexts: list[_Named] | None = None
-    current: str | None = field(name="current-context", default=None)
-
-
-@dataclass(frozen=True)
-class KubeContext:
-    """A context: the cluster it is of, the user it is for, and its namespace ("" where it names none)."""
-
-    name: str
-    cluster: str
-    user: str
-    namespace: str
+from nodeagent.contract import kubeconfig
+from nodeagent.contract.kubeconfig import KubeconfigFile, KubeContext
 
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """What $KUBECONFIG (or ~/.kube/config) says; of a name that several files have, the first counts, as kubectl does.
+    """What $KUBECONFIG (or ~/.kube/config) says; of a name in several files the first counts, as kubectl has it.
 
-    paths  as the client library takes them: the files that are there, joined as in $KUBECONFIG
+    paths  as the client library takes them: the files that exist, joined as in $KUBECONFIG
     """
 
     paths: str
@@ -57,22 +30,16 @@ class Kubeconfig:
 def read(environ: Mapping[str, str]) -> Kubeconfig:
     """Raises Failure where a file cannot be read."""
     chosen = environ.get("KUBECONFIG") or os.path.join(environ.get("HOME", "~"), ".kube", "config")
-    paths = [Path(text).expanduser() for text in chosen.split(os.pathsep) if text]
-    there = [path for path in paths if path.exists()]
-    contexts: dict[str, KubeContext] = {}
-    current = ""
-    for path in there:
-        file = _decoded(path)
-        for named in file.contexts or ():
-            own = named.context
-            contexts.setdefault(named.name, KubeContext(named.name, own.cluster, own.user, own.namespace))
-        current = current or file.current or ""
-    return Kubeconfig(os.pathsep.join(map(str, there)), contexts, current)
+    paths = [path for text in chosen.split(os.pathsep) if text and (path := Path(text).expanduser()).exists()]
+    files = [_read(path) for path in paths]
+    contexts = {name: context for file in reversed(files) for name, context in file.contexts.items()}
+    current = next((file.current for file in files if file.current), "")
+    return Kubeconfig(os.pathsep.join(map(str, paths)), contexts, current)
 
 
-def _decoded(path: Path) -> _File:
+def _read(path: Path) -> KubeconfigFile:
     try:
-        return msgspec.yaml.decode(path.read_bytes() or b"{}", type=_File)
+        return kubeconfig.read(path)
     except (OSError, ValueError) as error:
         raise Failure(
             f"the kubeconfig {path} cannot be read", cause=str(error), hint="correct it, or set KUBECONFIG"

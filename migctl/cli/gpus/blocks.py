@@ -81,7 +81,7 @@ def _instances(seen: SeenGpu, fleet: Fleet) -> list[Block]:
     coming = [held for held in seen.held if held.claim.meta.uid not in claims and held.share.start is not None]
     taken = 0
     for held in coming:
-        taken |= ((1 << held.share.size) - 1) << (held.share.start or 0)
+        taken |= held.share.mask
     there = [_reported(instance, seen, fleet) for instance in seen.gpu.instances if not instance.mask & taken]
     return sorted([*there, *(_coming(held) for held in coming)], key=lambda block: block.start or 0)
 

@@ -21,6 +21,7 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.objects import GpuRequest
+from solver.model import priorities
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -68,12 +69,12 @@ def what_if(
     async def compared(control: Control) -> Difference:
         from migctl.solver_process.planning import plan
         from solver.model.snapshot import Policy
-        from solver.whatif import Edits, compare
+        from solver.whatif import SnapshotEdits, compare
 
         chosen = await asked.choose_project(control, project) if add else ""
         state = await control.snapshot(asked.world.now())
         nodes = [_node(number, text) for number, text in enumerate(add_node or [])]
-        edits = Edits(
+        edits = SnapshotEdits(
             requests=tuple(_requests(add or [], chosen, interactive, asked.world.now())),
             nodes=tuple(node for node, _, _ in nodes),
             gpus=tuple(gpu for _, gpus, _ in nodes for gpu in gpus),
@@ -118,7 +119,7 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
                     workload=name,
                     project=project,
                     demand=gpu_request,
-                    priority=100 if interactive else 50,
+                    priority=priorities.INTERACTIVE if interactive else priorities.TRAINING,
                     preemptible=not interactive,
                     created=now.timestamp(),
                 )

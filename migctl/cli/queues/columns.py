@@ -7,8 +7,9 @@ from typing import TypeVar
 
 from migctl import quantities
 from migctl.cli.output.tables import Column
-from migctl.cli.queues.fields import UNLIMITED, WEIGHTS
+from migctl.cli.queues.fields import WEIGHTS
 from migctl.objects import Department, PoolQuota, PoolUsage, Project
+from solver.model.snapshot import UNLIMITED
 
 Q = TypeVar("Q", Project, Department)
 

@@ -12,8 +12,8 @@ import typer
 from migctl import quantities
 from migctl.cli.failures import usage
 from migctl.objects import PoolQuota, Record
+from solver.model.snapshot import UNLIMITED
 
-UNLIMITED = -1
 WEIGHTS = {"none": 0.0, "low": 1.0, "medium": 2.0, "high": 3.0}
 
 Quota = Annotated[float | None, typer.Option("--quota", metavar="GPUS", help="GPUs of its own; -1: unlimited.")]
@@ -80,7 +80,7 @@ class Flags:
         if not value:
             return name, None
         try:
-            gpus, most = float(quota), float(limit) if limit else float(UNLIMITED)
+            gpus, most = float(quota), float(limit) if limit else UNLIMITED
         except ValueError:
             raise usage(f"--pool {text} names no numbers of GPUs", hint="--pool a100=4, or --pool a100=4:8") from None
         return name, {"quota": amount("--pool", gpus), "limit": amount("--pool", most), **self._rank()}

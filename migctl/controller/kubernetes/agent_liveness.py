@@ -1,8 +1,8 @@
-"""Agents that went silent: nothing new is placed on their nodes, and people see why.
+"""Agents that stopped reporting: their nodes are marked not ready, and nothing new is placed there.
 
-An agent that is stopped says so, and one whose pod fails is seen by its readiness. What remains is one that hangs,
-or whose node lost the network: its report grows old. Age is measured by our own clock from when a report arrived,
-so that a node whose clock is wrong is not taken for silent.
+An agent that is stopped reports it, and the readiness of its pod shows one that fails. What remains is an agent that
+hangs, or whose node lost the network: its report grows old. Age is measured by our own clock from when a report
+arrived, so that a node whose clock is wrong does not count as silent.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import GPU_NODES
 from migctl.backends.protocol import Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
@@ -26,43 +26,44 @@ LOOK_AGAIN_S = 10.0
 
 
 class Heartbeats:
-    """When each agent was heard last. A report counts from when it is first seen here: ask every few seconds."""
+    """When each agent reported last. A report counts from when it is first seen here: call every few seconds."""
 
     def __init__(self, silent_s: float = SILENT_S) -> None:
-        self._patience = timedelta(seconds=silent_s)
-        self._heard: dict[str, tuple[datetime, datetime]] = {}
+        self._timeout = timedelta(seconds=silent_s)
+        self._reported: dict[str, tuple[datetime, datetime]] = {}
 
     def silent_since(self, node: GpuNode, now: datetime) -> datetime | None:
-        """Since when nothing was heard of a node's agent; None where it is not silent, or never said anything."""
+        """Since when a node's agent has not reported; None where it is not silent, or never reported."""
         reported = node.status.reported
         if reported is None:
             return None
-        known = self._heard.get(node.meta.name)
+        known = self._reported.get(node.meta.name)
         if known is None:  # we have just started: the report's own time is all there is
             known = (reported, min(reported, now))
         elif known[0] != reported:
             known = (reported, now)
-        self._heard[node.meta.name] = known
-        return known[1] if now - known[1] > self._patience else None
+        self._reported[node.meta.name] = known
+        return known[1] if now - known[1] > self._timeout else None
 
 
-class SilenceKeeper:
-    """Says in the GpuNode of a silent agent that it is not ready. The agent's next report says the opposite."""
+class AgentLivenessReconciler:
+    """Sets the GpuNode of a silent agent to not ready. The agent's next report sets it to ready."""
 
-    def __init__(self, api: Api, cluster: Cluster, clock: Clock, heartbeats: Heartbeats) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, clock: Clock, heartbeats: Heartbeats) -> None:
         self._api = api
         self._cluster = cluster
         self._clock = clock
         self._heartbeats = heartbeats
 
     async def run(self) -> None:
+        """Reconcile whenever something changed, and every LOOK_AGAIN_S, until cancelled."""
         async for _ in self._cluster.rounds(LOOK_AGAIN_S):
             try:
-                await self.round()
+                await self.reconcile()
             except ControlPlaneError as error:
                 log.warning("cannot say which agents are silent", error=str(error))
 
-    async def round(self) -> None:
+    async def reconcile(self) -> None:
         """Mark the nodes whose agents went silent since the last look."""
         for node in self._cluster.all(GpuNode):
             since = self._heartbeats.silent_since(node, self._clock())
@@ -72,7 +73,7 @@ class SilenceKeeper:
                 )
 
     async def _mark(self, node: GpuNode, message: str) -> None:
-        """Only while the report is the old one."""
+        """Refused by the API server once there is a newer report."""
         fence = {"uid": node.meta.uid, "resourceVersion": node.meta.version}
         body = {"metadata": fence, "status": {"ready": False, "message": message}}
         try:

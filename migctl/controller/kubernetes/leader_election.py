@@ -1,6 +1,6 @@
 """One controller at a time, by a Lease.
 
-All waiting is measured on the own monotonic clock: a holder counts as gone when its record has not
+All waiting is measured on the own monotonic clock: a holder counts as failed when its Lease has not
 changed for a whole lease duration, whatever the clocks of both machines say. A leader that cannot
 renew steps down well before that. The real fence is elsewhere: every write names the version it is
 made upon.
@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.kinds import Lease
 from migctl.backends.kubernetes.client.resources import LEASES
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlaneError, NotFound
@@ -28,28 +28,33 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """Seconds. renew_s < step_down_s < duration_s."""
+class LeaseTiming:
+    """Seconds. renew_s < step_down_s < duration_s.
+
+    duration_s   without a change of the Lease: then another candidate takes it
+    step_down_s  without a renewal: then the leader stops
+    renew_s      between two renewals
+    """
 
     duration_s: float = 15.0
     step_down_s: float = 10.0
     renew_s: float = 3.0
 
 
-USUAL = Terms()
+DEFAULT_LEASE_TIMING = LeaseTiming()
 
 
-class Elector:
-    """Takes part in the election of a leader."""
+class LeaderElector:
+    """One candidate. `leading` while it holds the Lease."""
 
     def __init__(
         self,
-        api: Api,
+        api: KubernetesApi,
         namespace: str,
         name: str,
         identity: str,
         clock: Clock,
-        terms: Terms = USUAL,
+        timing: LeaseTiming = DEFAULT_LEASE_TIMING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.leading = False
@@ -58,7 +63,7 @@ class Elector:
         self._name = name
         self._identity = identity
         self._clock = clock
-        self._terms = terms
+        self._timing = timing
         self._monotonic = monotonic
         self._seen = ""
         self._seen_at = 0.0
@@ -73,7 +78,7 @@ class Elector:
                 held = None
             if held is not None:
                 await self._lead(held, lead)
-            await asyncio.sleep(self._terms.renew_s * random.uniform(0.8, 1.2))
+            await asyncio.sleep(self._timing.renew_s * random.uniform(0.8, 1.2))
 
     async def _lead(self, held: Lease, lead: Callable[[], Awaitable[None]]) -> None:
         log.info("leading", identity=self._identity)
@@ -84,7 +89,7 @@ class Elector:
             await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             await self._stop(work, renewal)
-            await self._give_up()
+            await self._release()
             raise
         await self._stop(work, renewal)
         if not work.cancelled():
@@ -98,7 +103,7 @@ class Elector:
         await asyncio.wait(tasks)
 
     async def _take(self) -> Lease | None:
-        """Become the holder if there is none, or if it is gone; the lease as it is then."""
+        """Become the holder if there is none, or if it has failed; the Lease as it is then."""
         now = self._monotonic()
         try:
             lease = LEASES.one.decode(await self._api.get(LEASES, self._name, self._namespace))
@@ -108,7 +113,7 @@ class Elector:
         if lease.metadata.resource_version != self._seen:
             self._seen, self._seen_at = lease.metadata.resource_version, now
         abandoned = not spec.holder_identity or spec.holder_identity == self._identity
-        lasts = max(float(spec.lease_duration_seconds or 0), self._terms.duration_s)
+        lasts = max(float(spec.lease_duration_seconds or 0), self._timing.duration_s)
         if not abandoned and now - self._seen_at < lasts:
             return None
         transitions = (spec.lease_transitions or 0) + (spec.holder_identity != self._identity)
@@ -133,17 +138,17 @@ class Elector:
         """Renew until it cannot be done in time, or somebody else has taken the lease."""
         renewed = self._monotonic()
         while True:
-            await asyncio.sleep(self._terms.renew_s)
+            await asyncio.sleep(self._timing.renew_s)
             began = self._monotonic()
-            if began - renewed > self._terms.step_down_s:
+            if began - renewed > self._timing.step_down_s:
                 return
             try:
-                async with asyncio.timeout(self._terms.step_down_s - (began - renewed)):
+                async with asyncio.timeout(self._timing.step_down_s - (began - renewed)):
                     held = await self._write(held, self._identity, held.spec.lease_transitions or 0)
             except (Conflict, NotFound) as error:
                 fresh = await self._own()
                 if fresh is None:
-                    log.warning("the lease is somebody else's", error=str(error))
+                    log.warning("another candidate holds the lease", error=str(error))
                     return
                 held = fresh
             except (ControlPlaneError, TimeoutError) as error:
@@ -159,14 +164,14 @@ class Elector:
             return None
         return lease if lease.spec.holder_identity == self._identity else None
 
-    async def _give_up(self) -> None:
-        """Let the next one begin at once."""
+    async def _release(self) -> None:
+        """Release the Lease, so that another candidate takes it at once."""
         try:
             lease = await self._own()
             if lease is not None:
                 await self._write(lease, "", lease.spec.lease_transitions or 0)
         except ControlPlaneError as error:
-            log.debug("the lease was not given up", error=str(error))
+            log.debug("the lease was not released", error=str(error))
 
     async def _write(self, lease: Lease, holder: str, transitions: int) -> Lease:
         fence = {"uid": lease.metadata.uid, "resourceVersion": lease.metadata.resource_version}
@@ -177,7 +182,7 @@ class Elector:
         now = self._clock().astimezone(UTC)
         return {
             "holderIdentity": holder,
-            "leaseDurationSeconds": max(1, round(self._terms.duration_s)),
+            "leaseDurationSeconds": max(1, round(self._timing.duration_s)),
             "renewTime": _micro(now),
             "leaseTransitions": transitions,
         }

@@ -1,4 +1,4 @@
-"""What a cluster must offer for migctl to work, and what this one lacks."""
+"""The API resources that migctl needs, and which of them a cluster lacks."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import msgspec
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
+from migctl.backends.kubernetes.client.kinds import ServedResources
 from migctl.backends.protocol import NotFound
+from nodeagent.contract.wire import API_VERSION
 
 NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
@@ -21,23 +23,15 @@ NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "mutating admission policies: Kubernetes 1.36 or later",
     ),
     (
-        "migctl.dev/v1alpha1",
+        API_VERSION,
         ("projects", "departments", "gpunodes", "placementplans"),
         "migctl's own resources: kubectl apply --server-side -k deploy/manifests",
     ),
 )
 
 
-class _Named(msgspec.Struct, frozen=True):
-    name: str
-
-
-class _Resources(msgspec.Struct, frozen=True):
-    resources: tuple[_Named, ...] = ()
-
-
-async def lacks(api: Api) -> list[str]:
-    """One sentence for each thing that is missing; none: the cluster will do. Raises Unavailable."""
+async def lacks(api: KubernetesApi) -> list[str]:
+    """One sentence for each missing group of resources; empty: the cluster has all. Raises Unavailable."""
     missing = []
     for group, plurals, what in NEEDED:
         absent = sorted(set(plurals) - set(await _served(api, group)))
@@ -46,9 +40,9 @@ async def lacks(api: Api) -> list[str]:
     return missing
 
 
-async def _served(api: Api, group: str) -> Iterable[str]:
+async def _served(api: KubernetesApi, group: str) -> Iterable[str]:
     try:
         answer = await api.transport.request("GET", f"/apis/{group}")
     except NotFound:
         return ()
-    return [resource.name for resource in msgspec.json.decode(answer, type=_Resources).resources]
+    return [resource.name for resource in msgspec.json.decode(answer, type=ServedResources).resources]

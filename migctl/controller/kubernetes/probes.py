@@ -1,6 +1,6 @@
-"""What a probe, a load balancer or Prometheus asks a controller: /healthz, /readyz, /metrics.
+"""The controller's HTTP endpoints for probes and Prometheus: /healthz, /readyz, /metrics.
 
-Healthy: the process answers. Ready: it sees the whole cluster; a standby is ready too.
+Healthy: the process answers. Ready: its cache is synced; a standby is ready too.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from migctl.objects import Claim, Phase
 
 
 class ControllerMetrics(Collector):
-    """Read off the controller when Prometheus asks."""
+    """Metrics read from the controller at each scrape."""
 
     def __init__(self, controller: KubernetesController) -> None:
         self._controller = controller
 
     def collect(self) -> Iterator[Metric]:
+        """Leading, synced, cache age in seconds by kind, claims by phase."""
         cluster = self._controller.cluster
         yield GaugeMetricFamily(
             "migctl_controller_leading", "1 while this controller decides.", float(self._controller.elector.leading)

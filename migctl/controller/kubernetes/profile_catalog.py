@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CONFIG_MAPS
 from migctl.backends.protocol import AlreadyExists, ControlPlaneError, NotFound
 from migctl.objects import GpuNode
@@ -17,23 +17,24 @@ KEY = "migProfiles"
 LOOK_AGAIN_S = 60.0
 
 
-class CatalogKeeper:
-    """Keeps the list. Only the leader has one."""
+class ProfileCatalogReconciler:
+    """Writes the list. Runs on the leader only."""
 
-    def __init__(self, api: Api, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, namespace: str) -> None:
         self._api = api
         self._cluster = cluster
         self._namespace = namespace
         self._written: str | None = None
 
     async def run(self) -> None:
+        """Reconcile whenever something changed, and every LOOK_AGAIN_S, until cancelled."""
         async for _ in self._cluster.rounds(LOOK_AGAIN_S):
             try:
-                await self.round()
+                await self.reconcile()
             except ControlPlaneError as error:
                 log.warning("the catalog of profiles is not up to date", error=str(error))
 
-    async def round(self) -> None:
+    async def reconcile(self) -> None:
         """Write the list where it differs from what was written last."""
         reports = [node.status.report for node in self._cluster.all(GpuNode) if node.status.report is not None]
         names = {p.name for report in reports for model in report.models.values() for p in model.profiles}

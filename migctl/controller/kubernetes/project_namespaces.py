@@ -1,6 +1,6 @@
-"""Projects into namespaces: each project makes and owns the namespace of its name and what pods need in it.
+"""The namespaces of projects: each project has and owns the namespace of its name and what pods need in it.
 
-A namespace that was there before belongs to somebody else: it is taken over only where its owner
+A namespace that existed before belongs to somebody else: it is adopted only where its owner
 has put the project's label on it.
 """
 
@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import BareRecord, CustomRecord
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import NAMESPACES, PROJECTS, TEMPLATES
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import CustomRecord, MetadataRecord
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
 from nodeagent.contract.wire import API_VERSION, REQUEST
@@ -25,36 +25,37 @@ log = structlog.get_logger()
 LOOK_AGAIN_S = 30.0
 
 
-class ProjectsKeeper:
-    """Keeps every project's namespace. Only the leader has one."""
+class ProjectNamespacesReconciler:
+    """Creates every project's namespace and claim template. Runs on the leader only."""
 
-    def __init__(self, api: Api, cluster: Cluster, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, clock: Clock) -> None:
         self._api = api
         self._cluster = cluster
         self._clock = clock
 
     async def run(self) -> None:
+        """Reconcile whenever something changed, and every LOOK_AGAIN_S, until cancelled."""
         async for _ in self._cluster.rounds(LOOK_AGAIN_S):
-            await self.round()
+            await self.reconcile()
 
-    async def round(self) -> None:
+    async def reconcile(self) -> None:
         """Make what is missing for every project."""
         for record in list(self._cluster.projects.all.values()):
             if record.raw.metadata.deletion_timestamp is not None:
                 continue
             try:
-                await self._keep(record)
+                await self._reconcile_one(record)
             except ControlPlaneError as error:
                 log.warning("project is not ready", project=record.name, error=str(error))
 
-    async def _keep(self, record: CustomRecord) -> None:
+    async def _reconcile_one(self, record: CustomRecord) -> None:
         namespace = self._cluster.namespaces.get(record.name)
         if namespace is None:
             await self._create_namespace(record)
             return
         if (namespace.metadata.labels or {}).get(names.PROJECT_LABEL) != record.name:
             if not _owned(namespace, record):
-                await self._tell(
+                await self._set_ready(
                     record,
                     "NamespaceTaken",
                     f"namespace {record.name} was there before: to hand it to the project, "
@@ -64,12 +65,12 @@ class ProjectsKeeper:
             body = {"metadata": {"labels": {names.PROJECT_LABEL: record.name}}}
             self._cluster.take(NAMESPACES, await self._api.patch(NAMESPACES, record.name, body))
         if namespace.metadata.deletion_timestamp is not None:
-            await self._tell(record, "NamespaceEnding", f"namespace {record.name} is being deleted")
+            await self._set_ready(record, "NamespaceEnding", f"namespace {record.name} is being deleted")
             return
         if self._cluster.templates.get(names.CLAIM, record.name) is None:
             await self._create_template(record)
             return
-        await self._tell(record, "NamespaceReady", "")
+        await self._set_ready(record, "NamespaceReady", "")
 
     async def _create_namespace(self, record: CustomRecord) -> None:
         body = {
@@ -87,20 +88,20 @@ class ProjectsKeeper:
             return
 
     async def _create_template(self, record: CustomRecord) -> None:
-        asked = {"name": REQUEST, "exactly": {"deviceClassName": names.DEVICE_CLASS}}
+        request = {"name": REQUEST, "exactly": {"deviceClassName": names.DEVICE_CLASS}}
         body = {
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceClaimTemplate",
             "metadata": {"name": names.CLAIM, "namespace": record.name, "ownerReferences": [_owner(record)]},
-            "spec": {"spec": {"devices": {"requests": [asked]}}},
+            "spec": {"spec": {"devices": {"requests": [request]}}},
         }
         try:
             self._cluster.take(TEMPLATES, await self._api.create(TEMPLATES, body, record.name))
         except AlreadyExists:
             return
 
-    async def _tell(self, record: CustomRecord, reason: str, message: str) -> None:
-        """Keep the project's Ready condition."""
+    async def _set_ready(self, record: CustomRecord, reason: str, message: str) -> None:
+        """Write the project's Ready condition where it differs."""
         conditions: list[dict[str, Any]] = msgspec.json.decode(record.raw.status).get("conditions") or []
         ready = next((c for c in conditions if c["type"] == "Ready"), None)
         if ready is not None and (ready["reason"], ready["message"]) == (reason, message):
@@ -127,5 +128,5 @@ def _owner(record: CustomRecord) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Project", "name": record.name, "uid": record.uid, "controller": True}
 
 
-def _owned(namespace: BareRecord, record: CustomRecord) -> bool:
+def _owned(namespace: MetadataRecord, record: CustomRecord) -> bool:
     return any(owner.uid == record.uid for owner in namespace.metadata.owner_references or ())

@@ -1,7 +1,7 @@
-"""The snapshot a decision is made from, with what only Kubernetes knows laid over it.
+"""The snapshot of a decision: the control plane's, with what only Kubernetes knows added.
 
-nodes    labels, free CPU and memory, whether machine and agent are well, and heard of
-pending  CPU and memory asked for, nodes that would refuse the pod, its gang
+nodes    labels, free CPU and memory, whether Node and agent are ready, and the agent reports
+pending  CPU and memory requested, nodes that would refuse the pod, its gang
 held     the same, and disruption budgets that protect it now
 """
 
@@ -15,10 +15,10 @@ from types import MappingProxyType
 
 import msgspec
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import BudgetRecord, Constraints, GpuPod
-from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity
-from migctl.backends.kubernetes.meaning.quantities import Room
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity, requests
+from migctl.backends.kubernetes.meaning.quantities import NodeResources
+from migctl.backends.kubernetes.meaning.records import BudgetRecord, Constraints, GpuPod
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
 from migctl.objects import Claim, GpuNode
@@ -27,26 +27,26 @@ from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
 
 
-class Observer:
+class KubernetesObserver:
     """Makes snapshots of one cluster."""
 
-    def __init__(self, cluster: Cluster, heartbeats: Heartbeats) -> None:
+    def __init__(self, cluster: ClusterCache, heartbeats: Heartbeats) -> None:
         self._cluster = cluster
         self._heartbeats = heartbeats
-        self._observe = observe.Observer(cluster, self._described)
+        self._observe = observe.Observer(cluster, self._with_pod)
         self._refusing: dict[bytes, frozenset[str]] = {}
         self._refusing_of = -1
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster at `now`."""
         state = self._observe(now)
-        promised = self._promised()
+        unbound = self._unbound()
         strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
         pods = self._pods() if state.pending or strict else {}
         silent = {node.meta.name for node in self._cluster.all(GpuNode) if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
-            nodes=tuple(self._node(node, promised.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
+            nodes=tuple(self._node(node, unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
             pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
             held=_protected(state.held, pods, strict) if strict else state.held,
         )
@@ -56,33 +56,33 @@ class Observer:
         pods = ((record.uid, self._cluster.pod_of(record)) for record in self._cluster.claims.all.values())
         return {uid: pod for uid, pod in pods if pod is not None}
 
-    def _node(self, node: model.Node, promised: Room, silent: bool) -> model.Node:
-        machine = self._cluster.nodes.get(node.name)
-        if machine is None or silent:
+    def _node(self, node: model.Node, unbound: NodeResources, silent: bool) -> model.Node:
+        kubernetes_node = self._cluster.nodes.get(node.name)
+        if kubernetes_node is None or silent:
             return replace(node, ready=False)
-        taken = self._cluster.taken(node.name)
+        taken = self._cluster.requests(node.name)
         return replace(
             node,
-            labels=MappingProxyType(machine.labels),
-            cpu_milli=machine.allocatable[0] - taken[0] - promised[0],
-            memory_mib=machine.allocatable[1] - taken[1] - promised[1],
-            ready=node.ready and machine.ready and self._cluster.agent_ready(node.name) is not False,
+            labels=MappingProxyType(kubernetes_node.labels),
+            cpu_milli=kubernetes_node.allocatable[0] - taken[0] - unbound[0],
+            memory_mib=kubernetes_node.allocatable[1] - taken[1] - unbound[1],
+            ready=node.ready and kubernetes_node.ready and self._cluster.agent_ready(node.name) is not False,
         )
 
-    def _promised(self) -> dict[str, Room]:
-        """CPU and memory of pods that were given a place and are not bound to it yet."""
-        rooms: dict[str, Room] = defaultdict(lambda: (0, 0))
-        for pod, record in self._cluster.unsettled():
+    def _unbound(self) -> dict[str, NodeResources]:
+        """CPU and memory of pods that have an allocation and are not bound to its node yet, by node."""
+        totals: dict[str, NodeResources] = defaultdict(lambda: (0, 0))
+        for pod, record in self._cluster.starting():
             if record.grant is not None and not pod.node:
-                cpu, memory = rooms[record.grant.node]
-                rooms[record.grant.node] = (cpu + pod.room[0], memory + pod.room[1])
-        return rooms
+                cpu, memory = totals[record.grant.node]
+                totals[record.grant.node] = (cpu + pod.requests[0], memory + pod.requests[1])
+        return totals
 
-    def _described(self, claim: Claim, request: Request) -> Request:
+    def _with_pod(self, claim: Claim, request: Request) -> Request:
         pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
         if not isinstance(pod, GpuPod):
             return request
-        return replace(request, cpu_milli=pod.room[0], memory_mib=pod.room[1], gang=_gang(pod, request))
+        return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, request))
 
     def _pending(self, request: Request, pod: GpuPod | None, now: datetime) -> Request:
         if pod is None:
@@ -90,29 +90,29 @@ class Observer:
         refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
         return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
 
-    def _refusing_nodes(self, wish: Constraints) -> frozenset[str]:
-        """Nodes with GPUs that would refuse such a pod; worked out once per template and change of nodes."""
+    def _refusing_nodes(self, constraints: Constraints) -> frozenset[str]:
+        """Nodes that would refuse such a pod; computed once per template and change of nodes."""
         if self._refusing_of != self._cluster.nodes_changed:
             self._refusing.clear()
             self._refusing_of = self._cluster.nodes_changed
-        key = msgspec.msgpack.encode(wish)
+        key = msgspec.msgpack.encode(constraints)
         if key not in self._refusing:
-            machines = self._cluster.nodes.all.values()
-            self._refusing[key] = frozenset(node.name for node in machines if node_affinity.refusal(node, wish))
+            kubernetes_nodes = self._cluster.nodes.all.values()
+            self._refusing[key] = frozenset(
+                node.name for node in kubernetes_nodes if node_affinity.refusal(node, constraints)
+            )
         return self._refusing[key]
 
 
 def _gang(pod: GpuPod, request: Request) -> Gang | None:
-    size = pod.annotations.get(names.GANG_SIZE, "")
-    if not (size.isascii() and size.isdigit()) or int(size) < 2:
-        return None
-    return Gang(request.workload, int(size), pod.annotations.get(names.GANG_DOMAIN))
+    spec = requests.gang(pod.annotations)
+    return Gang(request.workload, spec.size, spec.domain) if spec is not None else None
 
 
 def _protected(
     held: tuple[Holding, ...], pods: Mapping[str, GpuPod], strict: Sequence[BudgetRecord]
 ) -> tuple[Holding, ...]:
-    """What is held, and which of it a disruption budget protects now."""
+    """The holdings, with the disruption budget that protects each now."""
     whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
     return tuple(replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True))
 

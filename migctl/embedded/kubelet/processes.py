@@ -2,7 +2,7 @@
 
 A tiny shell launcher leads the group. Creating `<claim>.pid` with O_EXCL is the gate that lets a
 claim's command start once, whatever is killed in between; `<claim>.exit` appears by rename when the
-command has ended. Every process of a claim is known by MIGCTL_CLAIM in its environment, so that
+command has ended. Every process of a claim is known by the claim in its environment, so that
 daemons that left the group, and shells that `migctl exec` opened, are found too.
 """
 
@@ -18,16 +18,18 @@ from pathlib import Path
 
 import psutil
 
-CLAIM_VARIABLE = "MIGCTL_CLAIM"
+from nodeagent.contract import environment as variables
+from nodeagent.shares import process_owner
+
 KILLED = 128 + signal.SIGKILL
 START_FAILED = 127
 SWEEPS = 10
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
 # The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
-LAUNCHER = """
+LAUNCHER = f"""
 set -C; echo $$ > "$1.pid" || exit 0; set +C
-[ -z "$MIGCTL_CGROUP" ] || echo $$ > "$MIGCTL_CGROUP/cgroup.procs" || exit 126
+[ -z "${variables.CGROUP}" ] || echo $$ > "${variables.CGROUP}/cgroup.procs" || exit 126
 trap : TERM INT HUP
 base=$1; cd "$2"; shift 2
 exec 3>&2 2>/dev/null
@@ -58,7 +60,7 @@ class ClaimProcess:
             return os.posix_spawn(
                 "/bin/sh",
                 ["/bin/sh", "-c", LAUNCHER, "migctl-launcher", str(self.base), directory, *command],
-                {**environment, CLAIM_VARIABLE: self.claim},
+                {**environment, variables.CLAIM: self.claim},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
@@ -76,7 +78,7 @@ class ClaimProcess:
             pid = int(self.base.with_suffix(".pid").read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return pid if self.claim in _claims_of([pid]) else None
+        return pid if process_owner.started_for(pid) == self.claim else None
 
     def exit_code(self) -> int:
         """The command's exit code; 137 where the launcher was killed before it could tell."""
@@ -116,26 +118,13 @@ class ClaimProcess:
         A process that even KILL does not end (stuck in the driver) is left: the agent sees it on the GPU.
         """
         for _ in range(SWEEPS):
-            left = [process for process in psutil.process_iter() if self.claim in _claims_of([process.pid])]
+            left = [p for p in psutil.process_iter() if process_owner.started_for(p.pid) == self.claim]
             if not left:
                 return
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
             psutil.wait_procs(left, timeout=1.0)
-
-
-def _claims_of(pids: Sequence[int]) -> set[str]:
-    """The claims that these processes belong to, by their environment."""
-    claims = set()
-    for pid in pids:
-        try:
-            process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE:
-                claims.add(process.environ().get(CLAIM_VARIABLE, ""))
-        except psutil.Error:
-            continue
-    return claims
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

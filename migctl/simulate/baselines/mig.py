@@ -29,7 +29,7 @@ from solver.gpu_tables.tables import Slot, Table, table
 from solver.model.demand import Holding, MigProfile, Request
 from solver.model.geometry import Placement
 from solver.model.snapshot import MemoryRule
-from solver.working_copy.occupancy import Board, Cluster, Seat
+from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu
 
 Demand = Mapping[str, float]
 Scores = NDArray[np.float64]
@@ -39,7 +39,7 @@ def _lowest(slot: Slot) -> float:
     return slot.start
 
 
-def _as_listed(board: Board) -> tuple[str, ...]:
+def _as_listed(gpu: WorkingGpu) -> tuple[str, ...]:
     return ()
 
 
@@ -56,7 +56,7 @@ class Rule:
     score: Callable[[Table, Demand, int, Slot], float]
     start: Callable[[Slot], float] = _lowest
     node: float = 0.0
-    order: Callable[[Board], tuple[str, ...]] = _as_listed
+    order: Callable[[WorkingGpu], tuple[str, ...]] = _as_listed
 
 
 NODE_FIRST = -1000.0
@@ -84,8 +84,8 @@ def _fragmented(model: Table, demand: Demand, mask: int, slot: Slot) -> float:
     return unusable_units(model, demand, mask | slot.mask) - unusable_units(model, demand, mask)
 
 
-def _names(board: Board) -> tuple[str, ...]:
-    return board.gpu.node, f"gpu-{board.gpu.index}"
+def _names(gpu: WorkingGpu) -> tuple[str, ...]:
+    return gpu.reported.node, f"gpu-{gpu.reported.index}"
 
 
 def _ends(slot: Slot) -> float:
@@ -141,50 +141,50 @@ class MigBaseline:
     """A fleet in MIG mode under one rule; requests name their profile. demand: how often each is asked for."""
 
     def __init__(self, fleet: Fleet, rule: Rule, demand: Demand) -> None:
-        self._cluster = Cluster(fleet.snapshot)
-        self._boards = sorted(self._cluster.boards.values(), key=rule.order)
-        self._number = {board.gpu.uuid: number for number, board in enumerate(self._boards)}
+        self._cluster = WorkingCluster(fleet.snapshot)
+        self._gpus = sorted(self._cluster.gpus.values(), key=rule.order)
+        self._number = {gpu.reported.uuid: number for number, gpu in enumerate(self._gpus)}
         self._lookups = {name: _Lookup(table(model), rule, demand) for name, model in fleet.models.items()}
         self._of_model = {
-            name: np.flatnonzero([board.gpu.model == name for board in self._boards]) for name in fleet.models
+            name: np.flatnonzero([gpu.reported.model == name for gpu in self._gpus]) for name in fleet.models
         }
-        self._mask = np.zeros(len(self._boards), dtype=np.int64)
-        hosts = {name: number for number, name in enumerate(self._cluster.hosts)}
-        self._host = np.array([hosts[board.gpu.node] for board in self._boards])
-        self._units = [board.table.model.units if board.table else 1 for board in self._boards]
+        self._mask = np.zeros(len(self._gpus), dtype=np.int64)
+        hosts = {name: number for number, name in enumerate(self._cluster.nodes)}
+        self._host = np.array([hosts[gpu.reported.node] for gpu in self._gpus])
+        self._units = [gpu.table.model.units if gpu.table else 1 for gpu in self._gpus]
         self._used, self._node = np.zeros(len(hosts)), rule.node
 
     def admit(self, request: Request, now: float) -> Admission | None:
         assert isinstance(request.demand, MigProfile)
-        scores = np.full(len(self._boards), np.inf)
+        scores = np.full(len(self._gpus), np.inf)
         for model, here in self._of_model.items():
             if not request.pools or model in request.pools:
                 scores[here] = self._lookups[model].scores(request.demand.profile)[self._mask[here]]
         if self._node:
             scores += self._node * self._used[self._host]
         best = int(np.argmin(scores))
-        return None if scores[best] == np.inf else self._take(request, request.demand.profile, self._boards[best], now)
+        return None if scores[best] == np.inf else self._take(request, request.demand.profile, self._gpus[best], now)
 
     def release(self, claim: str) -> None:
-        board = self._cluster.boards[self._cluster.held[claim].grant.devices[0].gpu]
+        gpu = self._cluster.gpus[self._cluster.held[claim].grant.devices[0].gpu]
         self._cluster.release(claim)
-        self._changed(board)
+        self._changed(gpu)
 
-    def _take(self, request: Request, profile: str, board: Board, now: float) -> Admission:
-        assert board.table is not None
-        slot = self._lookups[board.gpu.model].slot(profile, board.mask)
-        (option,) = board.table.mig_options(request.demand, MemoryRule.PROPORTIONAL)
-        reused = Placement(profile, slot.start) in board.idle
-        destroys = () if reused else board.in_the_way(slot, board.occupants, board.idle)
+    def _take(self, request: Request, profile: str, gpu: WorkingGpu, now: float) -> Admission:
+        assert gpu.table is not None
+        slot = self._lookups[gpu.reported.model].slot(profile, gpu.mask)
+        (option,) = gpu.table.mig_options(request.demand, MemoryRule.PROPORTIONAL)
+        reused = Placement(profile, slot.start) in gpu.idle
+        destroys = () if reused else gpu.in_the_way(slot, gpu.occupants, gpu.idle)
         assert destroys is not None, "the plain profiles of a mix fit beside one another wherever units are free"
-        seat = Seat(board, option.share(board.gpu, slot.start), destroys, not reused)
-        grant = self._cluster.take(request, (seat,))
+        candidate = Candidate(gpu, option.share(gpu.reported, slot.start), destroys, not reused)
+        grant = self._cluster.take(request, (candidate,))
         self._cluster.hold(Holding(request, grant, now))
-        self._changed(board)
+        self._changed(gpu)
         return Admission(grant, int(not reused), len(destroys))
 
-    def _changed(self, board: Board) -> None:
-        number = self._number[board.gpu.uuid]
-        before, self._mask[number] = int(self._mask[number]), board.mask
-        self._used[self._host[number]] += (board.mask.bit_count() - before.bit_count()) / self._units[number]
+    def _changed(self, gpu: WorkingGpu) -> None:
+        number = self._number[gpu.reported.uuid]
+        before, self._mask[number] = int(self._mask[number]), gpu.mask
+        self._used[self._host[number]] += (gpu.mask.bit_count() - before.bit_count()) / self._units[number]
         self._cluster.changes.clear()

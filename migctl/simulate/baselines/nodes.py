@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from migctl.simulate.baselines.fragments import Kind
 from migctl.simulate.fleet import Fleet
-from solver.gpu_tables.tables import MILLIONTHS, millionths, plain_option
+from solver.gpu_tables.tables import plain_option
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Fraction, Grant, Request, WholeGpus
+from solver.model.occupation import MILLIONTHS, millionths
 
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]

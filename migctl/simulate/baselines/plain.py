@@ -23,8 +23,8 @@ from migctl.simulate.baselines.fragments import Fragments, Kind
 from migctl.simulate.baselines.nodes import Nodes, kind_of
 from migctl.simulate.events import Admission
 from migctl.simulate.fleet import Fleet
-from solver.gpu_tables.tables import MILLIONTHS
 from solver.model.demand import Request
+from solver.model.occupation import MILLIONTHS
 
 Scores = NDArray[np.float64]
 FIRST, FULLEST, EMPTIEST = 0, 1, -1

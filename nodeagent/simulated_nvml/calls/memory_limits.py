@@ -1,45 +1,45 @@
-"""nvmlDevice...MemoryLimits_v1: limits on cgroups, as drivers from R615 on keep them."""
+"""nvmlDevice...MemoryLimits_v1: limits on cgroups, as in drivers from R615 on."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from nodeagent.contract.units import MIB
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.handles import fill
-from nodeagent.simulated_nvml.hardware import Code, Record, Refused
-from nodeagent.simulated_nvml.machine import Machine, call
+from nodeagent.simulated_nvml.hardware import JsonRecord, NvmlReturn, Refused
+from nodeagent.simulated_nvml.loaded_library import LoadedLibrary, call
 
-_MIB = 1 << 20
-_MOST = 2**64 - 1
+_UNLIMITED = 2**64 - 1
 
 
-def _limited(machine: Machine, handle: Any, asked: Any) -> tuple[Record, str]:
+def _limited(library: LoadedLibrary, handle: Any, argument: Any) -> tuple[JsonRecord, str]:
     """The GPU and the cgroup's directory."""
-    gpu = machine.gpu(handle)
+    gpu = library.gpu(handle)
     if not gpu.get("limits_memory"):
-        raise Refused(Code.FUNCTION_NOT_FOUND)
+        raise Refused(NvmlReturn.FUNCTION_NOT_FOUND)
     if gpu["mig"]:
-        raise Refused(Code.NOT_SUPPORTED)
-    cgroup = asked._obj.nameSpace
+        raise Refused(NvmlReturn.NOT_SUPPORTED)
+    cgroup = argument._obj.nameSpace
     if not Path(cgroup).is_dir():
-        raise Refused(Code.NOT_FOUND)
+        raise Refused(NvmlReturn.NOT_FOUND)
     return gpu, cgroup
 
 
 @call("nvmlDeviceGetMemoryLimits_v1")
-def get_limits(machine: Machine, handle: Any, out: Any) -> None:
-    gpu, cgroup = _limited(machine, handle, out)
-    used = processes.held_inside(gpu, cgroup) * _MIB
-    fill(out, softLimit=0, hardLimit=gpu["memory_limits"].get(cgroup, _MOST), currentUsed=used)
+def get_limits(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    gpu, cgroup = _limited(library, handle, out)
+    used = processes.held_inside(gpu, cgroup) * MIB
+    fill(out, softLimit=0, hardLimit=gpu["memory_limits"].get(cgroup, _UNLIMITED), currentUsed=used)
 
 
 @call("nvmlDeviceSetMemoryLimits_v1")
-def set_limits(machine: Machine, handle: Any, wanted: Any) -> None:
-    gpu, cgroup = _limited(machine, handle, wanted)
-    with machine.hardware.state.change() as state:
+def set_limits(library: LoadedLibrary, handle: Any, wanted: Any) -> None:
+    gpu, cgroup = _limited(library, handle, wanted)
+    with library.hardware.state.change() as state:
         limits = next(g for g in state["gpus"] if g["uuid"] == gpu["uuid"])["memory_limits"]
-        if wanted._obj.hardLimit == _MOST:
+        if wanted._obj.hardLimit == _UNLIMITED:
             limits.pop(cgroup, None)
         else:
             limits[cgroup] = wanted._obj.hardLimit

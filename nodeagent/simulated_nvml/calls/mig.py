@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nodeagent.simulated_nvml.handles import ComputeInstance, Device, GpuInstance, MigDevice, fill, put, value
-from nodeagent.simulated_nvml.hardware import Code, Record, Refused, board_id, memory_mib
-from nodeagent.simulated_nvml.machine import Machine, call
+from nodeagent.simulated_nvml.handles import ComputeInstance, GpuDevice, GpuInstance, MigDevice, fill, put, value
+from nodeagent.simulated_nvml.hardware import JsonRecord, NvmlReturn, Refused, board_id, memory_mib
+from nodeagent.simulated_nvml.loaded_library import LoadedLibrary, call
 from solver.model.catalog import models
 from solver.model.geometry import GpuModel, Placement, Profile, legal
 
@@ -17,29 +17,29 @@ _COMPUTE_SLICES = {0: 1, 1: 2, 2: 3, 3: 4, 4: 7, 5: 8, 6: 6}
 
 
 @call("nvmlDeviceGetMigMode")
-def mig_mode(machine: Machine, handle: Any, current: Any, pending: Any) -> None:
-    gpu = machine.gpu(handle)
+def mig_mode(library: LoadedLibrary, handle: Any, current: Any, pending: Any) -> None:
+    gpu = library.gpu(handle)
     if not models()[gpu["model"]].profiles:
-        raise Refused(Code.NOT_SUPPORTED)
+        raise Refused(NvmlReturn.NOT_SUPPORTED)
     put(current, int(gpu["mig"]))
     put(pending, int(gpu["mig_pending"]))
 
 
 @call("nvmlDeviceSetMigMode")
-def set_mig_mode(machine: Machine, handle: Any, mode: Any, status: Any) -> None:
+def set_mig_mode(library: LoadedLibrary, handle: Any, mode: Any, status: Any) -> None:
     put(status, 0)
-    machine.hardware.set_mig_mode(machine.gpu(handle)["uuid"], bool(value(mode)))
+    library.hardware.set_mig_mode(library.gpu(handle)["uuid"], bool(value(mode)))
 
 
-def _model(machine: Machine, handle: Any) -> GpuModel:
-    return models()[machine.gpu(handle)["model"]]
+def _model(library: LoadedLibrary, handle: Any) -> GpuModel:
+    return models()[library.gpu(handle)["model"]]
 
 
-def _by_board_id(machine: Machine, handle: Any, profile_id: Any) -> Profile:
-    for profile in _model(machine, handle).profiles:
+def _by_board_id(library: LoadedLibrary, handle: Any, profile_id: Any) -> Profile:
+    for profile in _model(library, handle).profiles:
         if board_id(profile) == value(profile_id):
             return profile
-    raise Refused(Code.NOT_SUPPORTED)
+    raise Refused(NvmlReturn.NOT_SUPPORTED)
 
 
 def _describe(model: GpuModel, profile: Profile) -> dict[str, Any]:
@@ -60,17 +60,17 @@ def _describe(model: GpuModel, profile: Profile) -> dict[str, Any]:
 
 
 @call("nvmlDeviceGetGpuInstanceProfileInfo", "nvmlDeviceGetGpuInstanceProfileInfoV")
-def profile_info(machine: Machine, handle: Any, number: Any, out: Any) -> None:
-    model = _model(machine, handle)
+def profile_info(library: LoadedLibrary, handle: Any, number: Any, out: Any) -> None:
+    model = _model(library, handle)
     profile = next((p for p in model.profiles if p.enum == value(number)), None)
     if profile is None:
-        raise Refused(Code.NOT_SUPPORTED if value(number) <= _LAST_KNOWN_PROFILE else Code.INVALID_ARGUMENT)
+        raise Refused(NvmlReturn.NOT_SUPPORTED if value(number) <= _LAST_KNOWN_PROFILE else NvmlReturn.INVALID_ARGUMENT)
     _profile_out(model, profile, out)
 
 
 @call("nvmlDeviceGetGpuInstanceProfileInfoByIdV")
-def profile_info_by_id(machine: Machine, handle: Any, profile_id: Any, out: Any) -> None:
-    _profile_out(_model(machine, handle), _by_board_id(machine, handle, profile_id), out)
+def profile_info_by_id(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any) -> None:
+    _profile_out(_model(library, handle), _by_board_id(library, handle, profile_id), out)
 
 
 def _profile_out(model: GpuModel, profile: Profile, out: Any) -> None:
@@ -80,8 +80,8 @@ def _profile_out(model: GpuModel, profile: Profile, out: Any) -> None:
 
 
 @call("nvmlDeviceGetGpuInstancePossiblePlacements_v2")
-def possible_placements(machine: Machine, handle: Any, profile_id: Any, out: Any, size: Any) -> None:
-    profile = _by_board_id(machine, handle, profile_id)
+def possible_placements(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any, size: Any) -> None:
+    profile = _by_board_id(library, handle, profile_id)
     if out is not None:
         for slot, start in zip(_array(out), profile.starts, strict=False):
             slot.start, slot.size = start, profile.size
@@ -94,8 +94,8 @@ def _array(out: Any) -> Any:
 
 
 @call("nvmlDeviceGetGpuInstanceRemainingCapacity")
-def remaining_capacity(machine: Machine, handle: Any, profile_id: Any, out: Any) -> None:
-    profile, gpu = _by_board_id(machine, handle, profile_id), machine.gpu(handle)
+def remaining_capacity(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any) -> None:
+    profile, gpu = _by_board_id(library, handle, profile_id), library.gpu(handle)
     layout = [Placement(i["profile"], i["start"]) for i in gpu["instances"]]
     fitted = 0
     for start in profile.starts:
@@ -106,161 +106,161 @@ def remaining_capacity(machine: Machine, handle: Any, profile_id: Any, out: Any)
 
 
 @call("nvmlDeviceCreateGpuInstance")
-def create_anywhere(machine: Machine, handle: Any, profile_id: Any, out: Any) -> None:
-    _create(machine, machine.gpu(handle)["uuid"], value(profile_id), None, out)
+def create_anywhere(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any) -> None:
+    _create(library, library.gpu(handle)["uuid"], value(profile_id), None, out)
 
 
 @call("nvmlDeviceCreateGpuInstanceWithPlacement")
-def create_at(machine: Machine, handle: Any, profile_id: Any, placement: Any, out: Any) -> None:
-    _create(machine, machine.gpu(handle)["uuid"], value(profile_id), _array(placement).start, out)
+def create_at(library: LoadedLibrary, handle: Any, profile_id: Any, placement: Any, out: Any) -> None:
+    _create(library, library.gpu(handle)["uuid"], value(profile_id), _array(placement).start, out)
 
 
-def _create(machine: Machine, gpu: str, profile_id: int, start: int | None, out: Any) -> None:
-    gi = machine.hardware.create_gpu_instance(gpu, profile_id, start)
-    machine.handles.give(GpuInstance(gpu, gi, machine.hardware.instance(gpu, gi)["serial"]), out)
+def _create(library: LoadedLibrary, gpu: str, profile_id: int, start: int | None, out: Any) -> None:
+    gi = library.hardware.create_gpu_instance(gpu, profile_id, start)
+    library.handles.give(GpuInstance(gpu, gi, library.hardware.instance(gpu, gi)["serial"]), out)
 
 
 @call("nvmlGpuInstanceDestroy")
-def destroy_gpu_instance(machine: Machine, handle: Any) -> None:
-    gpu, instance = machine.gpu_instance(handle)
-    machine.hardware.destroy_gpu_instance(gpu, instance["gi"])
+def destroy_gpu_instance(library: LoadedLibrary, handle: Any) -> None:
+    gpu, instance = library.gpu_instance(handle)
+    library.hardware.destroy_gpu_instance(gpu, instance["gi"])
 
 
 @call("nvmlDeviceGetGpuInstances")
-def gpu_instances(machine: Machine, handle: Any, profile_id: Any, out: Any, size: Any) -> None:
-    gpu, profile = machine.gpu(handle), _by_board_id(machine, handle, profile_id)
+def gpu_instances(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any, size: Any) -> None:
+    gpu, profile = library.gpu(handle), _by_board_id(library, handle, profile_id)
     if not gpu["mig"]:
-        raise Refused(Code.NOT_SUPPORTED)
+        raise Refused(NvmlReturn.NOT_SUPPORTED)
     found = [i for i in gpu["instances"] if i["profile"] == profile.name]
-    _handles_out(machine, [GpuInstance(gpu["uuid"], i["gi"], i["serial"]) for i in found], out, size)
+    _handles_out(library, [GpuInstance(gpu["uuid"], i["gi"], i["serial"]) for i in found], out, size)
 
 
-def _handles_out(machine: Machine, found: list[Any], out: Any, size: Any) -> None:
+def _handles_out(library: LoadedLibrary, found: list[Any], out: Any, size: Any) -> None:
     array = _array(out)
     for position, target in enumerate(found):
-        machine.handles.give_item(target, array, position)
+        library.handles.give_item(target, array, position)
     put(size, len(found))
 
 
 @call("nvmlDeviceGetGpuInstanceById")
-def gpu_instance_by_id(machine: Machine, handle: Any, gi: Any, out: Any) -> None:
-    gpu = machine.gpu(handle)
-    instance = machine.hardware.instance(gpu["uuid"], value(gi))
-    machine.handles.give(GpuInstance(gpu["uuid"], instance["gi"], instance["serial"]), out)
+def gpu_instance_by_id(library: LoadedLibrary, handle: Any, gi: Any, out: Any) -> None:
+    gpu = library.gpu(handle)
+    instance = library.hardware.instance(gpu["uuid"], value(gi))
+    library.handles.give(GpuInstance(gpu["uuid"], instance["gi"], instance["serial"]), out)
 
 
 @call("nvmlGpuInstanceGetInfo")
-def gpu_instance_info(machine: Machine, handle: Any, out: Any) -> None:
-    gpu, instance = machine.gpu_instance(handle)
-    machine.handles.give_field(Device(gpu), out, "device")
-    fill(out, id=instance["gi"], profileId=_profile_id(machine, gpu, instance))
+def gpu_instance_info(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    gpu, instance = library.gpu_instance(handle)
+    library.handles.give_field(GpuDevice(gpu), out, "device")
+    fill(out, id=instance["gi"], profileId=_profile_id(library, gpu, instance))
     out._obj.placement.start, out._obj.placement.size = instance["start"], instance["size"]
 
 
-def _profile_id(machine: Machine, gpu: str, instance: Record) -> int:
-    model = models()[machine.hardware.gpu(gpu)["model"]]
+def _profile_id(library: LoadedLibrary, gpu: str, instance: JsonRecord) -> int:
+    model = models()[library.hardware.gpu(gpu)["model"]]
     return next(board_id(p) for p in model.profiles if p.name == instance["profile"])
 
 
 @call("nvmlGpuInstanceGetComputeInstanceProfileInfo", "nvmlGpuInstanceGetComputeInstanceProfileInfoV")
-def compute_profile_info(machine: Machine, handle: Any, number: Any, engines: Any, out: Any) -> None:
-    _, instance = machine.gpu_instance(handle)
+def compute_profile_info(library: LoadedLibrary, handle: Any, number: Any, engines: Any, out: Any) -> None:
+    _, instance = library.gpu_instance(handle)
     slices = _COMPUTE_SLICES.get(value(number), 0)
     if not 0 < slices <= instance["slices"]:
-        raise Refused(Code.NOT_SUPPORTED)
+        raise Refused(NvmlReturn.NOT_SUPPORTED)
     fill(out, id=value(number), sliceCount=slices, instanceCount=instance["slices"] // slices)
 
 
 @call("nvmlGpuInstanceCreateComputeInstance")
-def create_compute_instance(machine: Machine, handle: Any, profile_id: Any, out: Any) -> None:
-    gpu, instance = machine.gpu_instance(handle)
+def create_compute_instance(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any) -> None:
+    gpu, instance = library.gpu_instance(handle)
     if value(profile_id) not in _COMPUTE_SLICES:
-        raise Refused(Code.INVALID_ARGUMENT)
-    ci = machine.hardware.create_compute_instance(gpu, instance["gi"], _COMPUTE_SLICES[value(profile_id)])
-    created = next(c for c in machine.hardware.instance(gpu, instance["gi"])["compute"] if c["ci"] == ci)
-    machine.handles.give(ComputeInstance(gpu, instance["gi"], ci, created["uuid"]), out)
+        raise Refused(NvmlReturn.INVALID_ARGUMENT)
+    ci = library.hardware.create_compute_instance(gpu, instance["gi"], _COMPUTE_SLICES[value(profile_id)])
+    created = next(c for c in library.hardware.instance(gpu, instance["gi"])["compute"] if c["ci"] == ci)
+    library.handles.give(ComputeInstance(gpu, instance["gi"], ci, created["uuid"]), out)
 
 
 @call("nvmlComputeInstanceDestroy")
-def destroy_compute_instance(machine: Machine, handle: Any) -> None:
-    target = machine.compute_instance(handle)
-    machine.hardware.destroy_compute_instance(target.gpu, target.gi, target.ci)
+def destroy_compute_instance(library: LoadedLibrary, handle: Any) -> None:
+    target = library.compute_instance(handle)
+    library.hardware.destroy_compute_instance(target.gpu, target.gi, target.ci)
 
 
 @call("nvmlGpuInstanceGetComputeInstances")
-def compute_instances(machine: Machine, handle: Any, profile_id: Any, out: Any, size: Any) -> None:
-    gpu, instance = machine.gpu_instance(handle)
+def compute_instances(library: LoadedLibrary, handle: Any, profile_id: Any, out: Any, size: Any) -> None:
+    gpu, instance = library.gpu_instance(handle)
     slices = _COMPUTE_SLICES.get(value(profile_id))
     found = [c for c in instance["compute"] if c["slices"] == slices]
-    _handles_out(machine, [ComputeInstance(gpu, instance["gi"], c["ci"], c["uuid"]) for c in found], out, size)
+    _handles_out(library, [ComputeInstance(gpu, instance["gi"], c["ci"], c["uuid"]) for c in found], out, size)
 
 
 @call("nvmlGpuInstanceGetComputeInstanceById")
-def compute_instance_by_id(machine: Machine, handle: Any, ci: Any, out: Any) -> None:
-    gpu, instance = machine.gpu_instance(handle)
+def compute_instance_by_id(library: LoadedLibrary, handle: Any, ci: Any, out: Any) -> None:
+    gpu, instance = library.gpu_instance(handle)
     for compute in instance["compute"]:
         if compute["ci"] == value(ci):
-            return machine.handles.give(ComputeInstance(gpu, instance["gi"], compute["ci"], compute["uuid"]), out)
-    raise Refused(Code.NOT_FOUND)
+            return library.handles.give(ComputeInstance(gpu, instance["gi"], compute["ci"], compute["uuid"]), out)
+    raise Refused(NvmlReturn.NOT_FOUND)
 
 
 @call("nvmlComputeInstanceGetInfo_v2")
-def compute_instance_info(machine: Machine, handle: Any, out: Any) -> None:
-    target = machine.compute_instance(handle)
-    instance = machine.hardware.instance(target.gpu, target.gi)
+def compute_instance_info(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    target = library.compute_instance(handle)
+    instance = library.hardware.instance(target.gpu, target.gi)
     slices = next(c["slices"] for c in instance["compute"] if c["ci"] == target.ci)
-    machine.handles.give_field(Device(target.gpu), out, "device")
-    machine.handles.give_field(GpuInstance(target.gpu, target.gi, instance["serial"]), out, "gpuInstance")
+    library.handles.give_field(GpuDevice(target.gpu), out, "device")
+    library.handles.give_field(GpuInstance(target.gpu, target.gi, instance["serial"]), out, "gpuInstance")
     fill(out, id=target.ci, profileId=next(n for n, s in _COMPUTE_SLICES.items() if s == slices))
 
 
 @call("nvmlDeviceIsMigDeviceHandle")
-def is_mig_device(machine: Machine, handle: Any, out: Any) -> None:
-    put(out, int(isinstance(machine.device(handle), MigDevice)))
+def is_mig_device(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    put(out, int(isinstance(library.device(handle), MigDevice)))
 
 
-def _mig_device(machine: Machine, handle: Any) -> MigDevice:
-    target = machine.device(handle)
+def _mig_device(library: LoadedLibrary, handle: Any) -> MigDevice:
+    target = library.device(handle)
     if not isinstance(target, MigDevice):
-        raise Refused(Code.INVALID_ARGUMENT)
+        raise Refused(NvmlReturn.INVALID_ARGUMENT)
     return target
 
 
 @call("nvmlDeviceGetGpuInstanceId")
-def gpu_instance_id(machine: Machine, handle: Any, out: Any) -> None:
-    put(out, _mig_device(machine, handle).gi)
+def gpu_instance_id(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    put(out, _mig_device(library, handle).gi)
 
 
 @call("nvmlDeviceGetComputeInstanceId")
-def compute_instance_id(machine: Machine, handle: Any, out: Any) -> None:
-    put(out, _mig_device(machine, handle).ci)
+def compute_instance_id(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    put(out, _mig_device(library, handle).ci)
 
 
 @call("nvmlDeviceGetDeviceHandleFromMigDeviceHandle")
-def parent_device(machine: Machine, handle: Any, out: Any) -> None:
-    machine.handles.give(Device(_mig_device(machine, handle).gpu), out)
+def parent_device(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    library.handles.give(GpuDevice(_mig_device(library, handle).gpu), out)
 
 
 @call("nvmlDeviceGetMaxMigDeviceCount")
-def most_mig_devices(machine: Machine, handle: Any, out: Any) -> None:
-    put(out, _model(machine, handle).slices)
+def most_mig_devices(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    put(out, _model(library, handle).slices)
 
 
 @call("nvmlDeviceGetMigDeviceHandleByIndex")
-def mig_device_by_index(machine: Machine, handle: Any, index: Any, out: Any) -> None:
-    gpu = machine.gpu(handle)
+def mig_device_by_index(library: LoadedLibrary, handle: Any, index: Any, out: Any) -> None:
+    gpu = library.gpu(handle)
     if value(index) >= models()[gpu["model"]].slices:
-        raise Refused(Code.INVALID_ARGUMENT)
-    devices = machine.mig_devices(gpu)
+        raise Refused(NvmlReturn.INVALID_ARGUMENT)
+    devices = library.mig_devices(gpu)
     if value(index) >= len(devices):
-        raise Refused(Code.NOT_FOUND)
-    machine.handles.give(devices[value(index)], out)
+        raise Refused(NvmlReturn.NOT_FOUND)
+    library.handles.give(devices[value(index)], out)
 
 
 @call("nvmlDeviceGetAttributes_v2")
-def attributes(machine: Machine, handle: Any, out: Any) -> None:
-    target = _mig_device(machine, handle)
-    gpu, instance = machine.hardware.gpu(target.gpu), machine.hardware.instance(target.gpu, target.gi)
+def attributes(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    target = _mig_device(library, handle)
+    gpu, instance = library.hardware.gpu(target.gpu), library.hardware.instance(target.gpu, target.gi)
     model = models()[gpu["model"]]
     profile = next(p for p in model.profiles if p.name == instance["profile"])
     described = _describe(model, profile)

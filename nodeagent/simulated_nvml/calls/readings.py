@@ -1,4 +1,4 @@
-"""nvmlDeviceGet...: what sensors would say of an idle, healthy board, and its events."""
+"""nvmlDeviceGet...: the sensors' readings of an idle, healthy GPU, and its events."""
 
 from __future__ import annotations
 
@@ -6,55 +6,55 @@ import itertools
 import time
 from typing import Any
 
-from nodeagent.simulated_nvml.boards import BOARDS
-from nodeagent.simulated_nvml.handles import Device, EventSet, fill, put, value
-from nodeagent.simulated_nvml.hardware import Code, Refused
-from nodeagent.simulated_nvml.machine import Machine, call
+from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS
+from nodeagent.simulated_nvml.handles import EventSet, GpuDevice, fill, put, value
+from nodeagent.simulated_nvml.hardware import NvmlReturn, Refused
+from nodeagent.simulated_nvml.loaded_library import LoadedLibrary, call
 
 _EVENT_SETS = itertools.count(1)
 _IDLE_CELSIUS = 29
 _SLOWDOWN_CELSIUS = 92
-_LOOK_S = 0.25
+_POLL_S = 0.25
 
 
 @call("nvmlDeviceGetTemperature")
-def temperature(machine: Machine, handle: Any, sensor: Any, out: Any) -> None:
-    put(out, machine.gpu(handle).get("celsius", _IDLE_CELSIUS))
+def temperature(library: LoadedLibrary, handle: Any, sensor: Any, out: Any) -> None:
+    put(out, library.gpu(handle).get("celsius", _IDLE_CELSIUS))
 
 
 @call("nvmlDeviceGetTemperatureV")
-def temperature_versioned(machine: Machine, handle: Any, out: Any) -> None:
-    fill(out, temperature=machine.gpu(handle).get("celsius", _IDLE_CELSIUS))
+def temperature_versioned(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    fill(out, temperature=library.gpu(handle).get("celsius", _IDLE_CELSIUS))
 
 
 @call("nvmlDeviceGetTemperatureThreshold")
-def temperature_threshold(machine: Machine, handle: Any, kind: Any, out: Any) -> None:
-    machine.gpu(handle)
+def temperature_threshold(library: LoadedLibrary, handle: Any, kind: Any, out: Any) -> None:
+    library.gpu(handle)
     put(out, _SLOWDOWN_CELSIUS)
 
 
 @call("nvmlDeviceGetPowerUsage")
-def power(machine: Machine, handle: Any, out: Any) -> None:
-    put(out, BOARDS[machine.gpu(handle)["model"]].power_w * 1000 // 9)
+def power(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    put(out, MODEL_FACTS[library.gpu(handle)["model"]].power_w * 1000 // 9)
 
 
 @call(
     "nvmlDeviceGetEnforcedPowerLimit", "nvmlDeviceGetPowerManagementLimit", "nvmlDeviceGetPowerManagementDefaultLimit"
 )
-def power_limit(machine: Machine, handle: Any, out: Any) -> None:
-    put(out, BOARDS[machine.gpu(handle)["model"]].power_w * 1000)
+def power_limit(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    put(out, MODEL_FACTS[library.gpu(handle)["model"]].power_w * 1000)
 
 
 @call("nvmlDeviceGetUtilizationRates")
-def utilization(machine: Machine, handle: Any, out: Any) -> None:
-    if machine.gpu(handle)["mig"]:
-        raise Refused(Code.NOT_SUPPORTED)
+def utilization(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    if library.gpu(handle)["mig"]:
+        raise Refused(NvmlReturn.NOT_SUPPORTED)
     fill(out, gpu=0, memory=0)
 
 
 @call("nvmlDeviceGetPersistenceMode")
-def persistence(machine: Machine, handle: Any, out: Any) -> None:
-    machine.gpu(handle)
+def persistence(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    library.gpu(handle)
     put(out, 1)
 
 
@@ -65,71 +65,71 @@ def persistence(machine: Machine, handle: Any, out: Any) -> None:
     "nvmlDeviceGetComputeMode",
     "nvmlDeviceGetVirtualizationMode",
 )
-def zero(machine: Machine, handle: Any, out: Any) -> None:
-    machine.gpu(handle)
+def zero(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    library.gpu(handle)
     put(out, 0)
 
 
 @call("nvmlDeviceGetFanSpeed", "nvmlDeviceGetFanSpeed_v2", "nvmlDeviceGetNvLinkState")
-def not_there(machine: Machine, handle: Any, *rest: Any) -> None:
-    machine.gpu(handle)
-    raise Refused(Code.NOT_SUPPORTED)
+def not_there(library: LoadedLibrary, handle: Any, *rest: Any) -> None:
+    library.gpu(handle)
+    raise Refused(NvmlReturn.NOT_SUPPORTED)
 
 
 @call("nvmlDeviceGetEccMode")
-def ecc_mode(machine: Machine, handle: Any, current: Any, pending: Any) -> None:
-    machine.gpu(handle)
+def ecc_mode(library: LoadedLibrary, handle: Any, current: Any, pending: Any) -> None:
+    library.gpu(handle)
     put(current, 1)
     put(pending, 1)
 
 
 @call("nvmlDeviceGetTotalEccErrors")
-def ecc_errors(machine: Machine, handle: Any, kind: Any, counter: Any, out: Any) -> None:
-    put(out, machine.gpu(handle).get("ecc_uncorrected", 0) if value(kind) == 1 else 0)
+def ecc_errors(library: LoadedLibrary, handle: Any, kind: Any, counter: Any, out: Any) -> None:
+    put(out, library.gpu(handle).get("ecc_uncorrected", 0) if value(kind) == 1 else 0)
 
 
 @call("nvmlDeviceGetRemappedRows")
-def remapped_rows(machine: Machine, handle: Any, *out: Any) -> None:
+def remapped_rows(library: LoadedLibrary, handle: Any, *out: Any) -> None:
     """Corrected, uncorrected, pending, failed."""
-    failed = int(machine.gpu(handle).get("remap_failed", False))
+    failed = int(library.gpu(handle).get("remap_failed", False))
     for cell, number in zip(out, (0, failed, 0, failed), strict=True):
         put(cell, number)
 
 
 @call("nvmlEventSetCreate")
-def event_set_create(machine: Machine, out: Any) -> None:
-    machine.handles.give(EventSet(next(_EVENT_SETS)), out)
+def event_set_create(library: LoadedLibrary, out: Any) -> None:
+    library.handles.give(EventSet(next(_EVENT_SETS)), out)
 
 
 @call("nvmlEventSetFree")
-def event_set_free(machine: Machine, handle: Any) -> None:
-    machine.handles.target(handle)
+def event_set_free(library: LoadedLibrary, handle: Any) -> None:
+    library.handles.target(handle)
 
 
 @call("nvmlDeviceGetSupportedEventTypes")
-def supported_events(machine: Machine, handle: Any, out: Any) -> None:
-    machine.gpu(handle)
+def supported_events(library: LoadedLibrary, handle: Any, out: Any) -> None:
+    library.gpu(handle)
     put(out, 0x1F)
 
 
 @call("nvmlDeviceRegisterEvents")
-def register_events(machine: Machine, handle: Any, types: Any, event_set: Any) -> None:
-    machine.gpu(handle)
-    machine.handles.target(event_set)
+def register_events(library: LoadedLibrary, handle: Any, types: Any, event_set: Any) -> None:
+    library.gpu(handle)
+    library.handles.target(event_set)
 
 
 @call("nvmlEventSetWait_v2")
-def event_set_wait(machine: Machine, handle: Any, out: Any, timeout_ms: Any) -> None:
+def event_set_wait(library: LoadedLibrary, handle: Any, out: Any, timeout_ms: Any) -> None:
     """The oldest event of any GPU; one that nobody waits for stays."""
-    machine.handles.target(handle)
+    library.handles.target(handle)
     left = value(timeout_ms) / 1000
-    while not any(gpu["events"] for gpu in machine.hardware.now["gpus"]):
+    while not any(gpu["events"] for gpu in library.hardware.now["gpus"]):
         if left <= 0:
-            raise Refused(Code.TIMEOUT)
-        time.sleep(min(_LOOK_S, left))
-        left -= _LOOK_S
-    with machine.hardware.state.change() as state:
+            raise Refused(NvmlReturn.TIMEOUT)
+        time.sleep(min(_POLL_S, left))
+        left -= _POLL_S
+    with library.hardware.state.change() as state:
         gpu = next(gpu for gpu in state["gpus"] if gpu["events"])
         event = gpu["events"].pop(0)
-    machine.handles.give_field(Device(gpu["uuid"]), out, "device")
+    library.handles.give_field(GpuDevice(gpu["uuid"]), out, "device")
     fill(out, eventType=event["type"], eventData=event["data"])

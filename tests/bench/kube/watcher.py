@@ -16,11 +16,11 @@ from pathlib import Path
 
 from kubernetes.aio.client import Configuration
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import PODS
-from migctl.backends.kubernetes.client.transport import Access, Transport
+from migctl.backends.kubernetes.client.transport import ClusterAccess, Transport
 from migctl.clock import system_clock
-from migctl.controller.kubernetes.process import KubernetesController, Settings
+from migctl.controller.kubernetes.process import ControllerSettings, KubernetesController
 from migctl.solver_process.planning import plan
 
 SNAPSHOTS = 9
@@ -53,8 +53,8 @@ async def watch(url: str, events: int, last: int) -> dict[str, float]:
     """`last`: the version of the last event."""
     configuration = Configuration(host=url)
     configuration.api_key["BearerToken"] = "Bearer controller"
-    async with Transport(Access(configuration)) as transport:
-        controller = KubernetesController(Api(transport), system_clock, plan, Settings())
+    async with Transport(ClusterAccess(configuration)) as transport:
+        controller = KubernetesController(KubernetesApi(transport), system_clock, plan, ControllerSettings())
         pods = next(r for r in controller.cluster.reflectors if r.resource is PODS)
         running = asyncio.create_task(controller.run())
         synced_s = await until(lambda: controller.cluster.synced)

@@ -12,7 +12,7 @@ from tests.fakes.kubernetes_api.storage import Json, Storage
 
 GPU = "nvidia.com/gpu"
 PARTS = ("gpu-fraction", "gpu-memory", "migctl.dev/mig-profile")
-ASKS = (*PARTS, "gpu-fraction-num-devices", "migctl.dev/gpu-devices")
+REQUEST_ANNOTATIONS = (*PARTS, "gpu-fraction-num-devices", "migctl.dev/gpu-devices")
 NOTES = tuple(f"migctl.dev/{note}" for note in ("nomination", "evicted", "excluded", "placed", "nudged"))
 CONTROLLER = "system:serviceaccount:migctl-system:migctl-controller"
 AGENT = "system:serviceaccount:migctl-system:migctl-agent"
@@ -118,18 +118,18 @@ def _gate(pod: Json) -> None:
 
 
 def _bad_request(pod: Json) -> str:
-    asked = _annotations(pod)
-    parts = [part for part in PARTS if part in asked]
-    whole = asked.get("migctl.dev/gpu-devices", "0") != "0" or any(_limit(c) for c in _containers(pod))
+    annotations = _annotations(pod)
+    parts = [part for part in PARTS if part in annotations]
+    whole = annotations.get("migctl.dev/gpu-devices", "0") != "0" or any(_limit(c) for c in _containers(pod))
     if len(parts) > 1:
         return f"{' and '.join(parts)} exclude each other: ask for a part of a GPU in one way"
     if parts and whole:
         return f"{parts[0]} and a limit of nvidia.com/gpu exclude each other"
-    if "gpu-fraction" in asked and not _is_fraction(asked["gpu-fraction"]):
-        return f'gpu-fraction "{asked["gpu-fraction"]}" is not a part of a GPU: give a number above 0 and below 1'
-    if "gpu-memory" in asked and (why := _bad_memory(asked["gpu-memory"])):
+    if "gpu-fraction" in annotations and not _is_fraction(annotations["gpu-fraction"]):
+        return f'gpu-fraction "{annotations["gpu-fraction"]}" is not a part of a GPU: give a number above 0 and below 1'
+    if "gpu-memory" in annotations and (why := _bad_memory(annotations["gpu-memory"])):
         return why
-    named = asked.get("gpu-fraction-container-name")
+    named = annotations.get("gpu-fraction-container-name")
     names = [c["name"] for c in _containers(pod)]
     if named is not None and named not in names:
         return f'gpu-fraction-container-name "{named}" is no container of this pod; it has {", ".join(names)}'
@@ -155,6 +155,6 @@ def _check_notes(user: str, pod: Json, before: Json | None) -> None:
     if user != CONTROLLER and (forged := [note for note in NOTES if old.get(note) != new.get(note)]):
         why = f"{', '.join(forged)}: only migctl's controller writes this"
         raise errors.denied("pods", name, "migctl-own-notes", why, forbidden=True)
-    if before is not None and (changed := [name for name in ASKS if old.get(name) != new.get(name)]):
+    if before is not None and (changed := [name for name in REQUEST_ANNOTATIONS if old.get(name) != new.get(name)]):
         why = f"{', '.join(changed)} cannot be changed after the submission: delete the pod and submit it anew"
         raise errors.denied("pods", name, "migctl-own-notes", why)

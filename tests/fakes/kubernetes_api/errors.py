@@ -1,4 +1,4 @@
-"""Refusals, as the API server words them."""
+"""Refusals, with the API server's messages."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks. `node`: the node that a service account's token is bound to."""
+    """The user of a request. `node`: the node that a service account's token is bound to."""
 
     name: str
     node: str = ""

@@ -1,4 +1,4 @@
-"""The HTTP of the fake API server: paths, queries, watches and who is asking.
+"""The HTTP of the fake API server: paths, queries, watches and whose request it is.
 
 A bearer token names the user: "admin", or "NAMESPACE:NAME[:NODE]" for a service account.
 """
@@ -129,16 +129,16 @@ class FakeApi:
         return _json(self.operations.create(user, kind, namespace, body, dry_run=dry_run), 201)
 
     def _list(self, request: web.Request, kind: Kind, namespace: str) -> web.Response:
-        shelf = self.storage.shelf(kind.plural)
-        keys = sorted(key for key in shelf.objects if not namespace or key[0] == namespace)
+        section = self.storage.section(kind.plural)
+        keys = sorted(key for key in section.objects if not namespace or key[0] == namespace)
         limit = int(request.query.get("limit", 0)) or len(keys) or 1
         start, revision = 0, self.storage.revision
         if token := request.query.get("continue"):
             first, _, at = token.partition("@")
             start, revision = int(first), int(at)
-            if revision < shelf.compacted:
+            if revision < section.compacted:
                 raise expired()
-        page = [shelf.objects[key] for key in keys[start : start + limit] if _selected(request, shelf.objects[key])]
+        page = [section.objects[key] for key in keys[start : start + limit] if _selected(request, section.objects[key])]
         more = f"{start + limit}@{revision}" if start + limit < len(keys) else ""
         metadata = msgspec.json.encode({"resourceVersion": str(revision), **({"continue": more} if more else {})})
         items = b",".join(stored.json for stored in page)
@@ -146,14 +146,14 @@ class FakeApi:
         return _raw(head + metadata + b',"items":[' + items + b"]}")
 
     async def _watch(self, request: web.Request, kind: Kind, namespace: str) -> web.StreamResponse:
-        shelf = self.storage.shelf(kind.plural)
+        section = self.storage.section(kind.plural)
         since = int(request.query.get("resourceVersion") or self.storage.revision)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         self._streams.add(response)
         deadline = asyncio.get_running_loop().time() + float(request.query.get("timeoutSeconds", 300))
         try:
-            if since < shelf.compacted or since > self.storage.revision:
+            if since < section.compacted or since > self.storage.revision:
                 await self._send(response, [_line("ERROR", msgspec.json.encode(expired().status))])
                 return response
             await self._stream(response, kind, namespace, since, deadline)
@@ -166,13 +166,13 @@ class FakeApi:
     async def _stream(
         self, response: web.StreamResponse, kind: Kind, namespace: str, since: int, deadline: float
     ) -> None:
-        shelf, loop = self.storage.shelf(kind.plural), asyncio.get_running_loop()
+        section, loop = self.storage.section(kind.plural), asyncio.get_running_loop()
         while loop.time() < deadline:
-            news = shelf.news
-            if since < shelf.compacted:
+            news = section.news
+            if since < section.compacted:
                 await self._send(response, [_line("ERROR", msgspec.json.encode(expired().status))])
                 return
-            entries = _after(shelf.log, since)
+            entries = _after(section.log, since)
             since = entries[-1].revision if entries else since
             if namespace:
                 entries = [e for e in entries if e.stored.object["metadata"].get("namespace") == namespace]
@@ -183,7 +183,7 @@ class FakeApi:
                 async with asyncio.timeout(min(BOOKMARK_S, max(0.0, deadline - loop.time()))):
                     await news.wait()
             except TimeoutError:
-                since = max(since, self.storage.revision) if shelf.news is news else since
+                since = max(since, self.storage.revision) if section.news is news else since
                 await self._send(response, [_line("BOOKMARK", _bookmark(kind, since))])
 
     async def _send(self, response: web.StreamResponse, lines: list[bytes]) -> None:

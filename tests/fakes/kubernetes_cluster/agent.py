@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CLAIMS, GPU_NODES
 from migctl.backends.protocol import ControlPlaneError, NotFound
-from migctl.controller.observe import occupy
 from nodeagent.contract.allocation import Allocation, NodeReport
 from nodeagent.contract.wire import NotOurs, allocation_from_json, report_to_json
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState
 from solver.model.demand import DeviceShare
+from solver.model.occupation import excludes, occupied, overfull
 from tests.fakes.kubernetes_api.storage import Json
 from tests.fakes.kubernetes_cluster.kubelet import PrepareFailed
 
@@ -28,7 +28,7 @@ from tests.fakes.kubernetes_cluster.kubelet import PrepareFailed
 class FakeAgent:
     """One node's agent. `held` outlives a restart, as hardware and records do."""
 
-    def __init__(self, api: Api, node: str, gpus: tuple[Gpu, ...]) -> None:
+    def __init__(self, api: KubernetesApi, node: str, gpus: tuple[Gpu, ...]) -> None:
         self._api = api
         self.node = node
         self.gpus = gpus
@@ -98,13 +98,9 @@ class FakeAgent:
     def _free(self, allocation: Allocation) -> bool:
         for share in allocation.devices:
             theirs = [s for other in self.held.values() for s in other.devices if s.gpu == share.gpu]
-            if Backing.WHOLE in (share.backing, *(s.backing for s in theirs)) and theirs:
+            if any(excludes(share, other) for other in theirs):
                 return False
-            if share.backing is Backing.MIG:
-                mask = ((1 << share.size) - 1) << (share.start or 0)
-                if any(((1 << s.size) - 1) << (s.start or 0) & mask for s in theirs if s.backing is Backing.MIG):
-                    return False
-            elif sum(s.portion for s in theirs) + share.portion > 1 + 1e-6:
+            if share.backing is not Backing.MIG and overfull((*theirs, share)):
                 return False
         return True
 
@@ -112,7 +108,7 @@ class FakeAgent:
         gpus = {gpu.uuid: gpu for gpu in self.gpus}
         for uid, allocation in self.held.items():
             for share in allocation.devices:
-                gpus[share.gpu] = occupy(gpus[share.gpu], uid, share)
+                gpus[share.gpu] = occupied(gpus[share.gpu], uid, share)
         models = {gpu.model: find(gpu.model) for gpu in self.gpus}
         return NodeReport(self.node, "boot", self._generation, tuple(gpus.values()), models, held=tuple(self.held))
 

@@ -60,7 +60,7 @@ class ClaimController(StandIn):
             self.set_status("pods", pod, resourceClaimStatuses=statuses)
 
     def _settle(self, claim: Json) -> None:
-        """Drop users that are gone, clear what nobody uses, delete what nobody owns."""
+        """Drop users that do not exist any more, clear what nobody uses, delete what nobody owns."""
         users = [user for user in claim["status"].get("reservedFor", []) if self._uses(claim, user)]
         changed = copied(claim)
         if users != claim["status"].get("reservedFor", []):
@@ -93,7 +93,7 @@ class ClaimController(StandIn):
         return alive and pod is not None and pod["status"].get("phase") not in ("Succeeded", "Failed")
 
     def _abandoned(self, claim: Json) -> bool:
-        """Whether the pod it was made for is gone or done."""
+        """Whether the pod it was made for is deleted or has ended."""
         reference = next(iter(claim["metadata"].get("ownerReferences", [])), None)
         if reference is None:
             return False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from migctl.backends.kubernetes.cache.reflector import Timing
 from migctl.clock import Clock, system_clock
-from migctl.controller.kubernetes.claims.placed_pods import Patience
-from migctl.controller.kubernetes.leader_election import Terms
-from migctl.controller.kubernetes.process import KubernetesController, Settings
-from migctl.controller.kubernetes.snapshot import Observer
+from migctl.controller.kubernetes.claims.placed_pods import PlacementTimeouts
+from migctl.controller.kubernetes.leader_election import LeaseTiming
+from migctl.controller.kubernetes.process import ControllerSettings, KubernetesController
+from migctl.controller.kubernetes.snapshot import KubernetesObserver
 from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Gpu
@@ -32,12 +33,12 @@ from tests.fakes.kubernetes_cluster.workloads import GarbageCollector, WorkloadC
 
 CONTROLLER = "migctl-system:migctl-controller"
 AGENT = "migctl-system:migctl-agent"
-QUICK = Settings(
-    timing=Timing(page=100, pause_s=0.02, longest_pause_s=0.1, audit_s=2.0, silence_s=5.0),
-    terms=Terms(duration_s=0.6, step_down_s=0.4, renew_s=0.1),
-    patience=Patience(bind_s=0.1, nudge_s=0.2, longest_nudge_s=1.0, give_up_s=3.0, look_again_s=0.05),
+QUICK = ControllerSettings(
+    watches=Timing(page=100, pause_s=0.02, longest_pause_s=0.1, audit_s=2.0, silence_s=5.0),
+    lease=LeaseTiming(duration_s=0.6, step_down_s=0.4, renew_s=0.1),
+    timeouts=PlacementTimeouts(bind_s=0.1, nudge_s=0.2, longest_nudge_s=1.0, give_up_s=3.0, look_again_s=0.05),
 )
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 class FakeCluster:
@@ -95,17 +96,17 @@ class FakeCluster:
 
     @asynccontextmanager
     async def controller(
-        self, identity: str = "one", settings: Settings = QUICK, clock: Clock = system_clock
+        self, identity: str = "one", settings: ControllerSettings = QUICK, clock: Clock = system_clock
     ) -> AsyncIterator[KubernetesController]:
         """A controller with its own connection; it dies as a killed process does when the block ends."""
-        wanted = Settings(settings.namespace, identity, settings.timing, settings.terms, settings.patience)
+        wanted = dataclasses.replace(settings, identity=identity)
         async with client(self.server, f"{CONTROLLER}:{identity}") as api:
             controller = KubernetesController(api, clock, plan, wanted)
             task = asyncio.create_task(controller.run())
             try:
                 yield controller
                 now = system_clock()
-                assert Observer(controller.cluster, controller.heartbeats)(now) == controller.observe(now), (
+                assert KubernetesObserver(controller.cluster, controller.heartbeats)(now) == controller.observe(now), (
                     "it keeps what changed"
                 )
             finally:
@@ -144,9 +145,9 @@ class FakeCluster:
     def phases(self, namespace: str = "") -> dict[str, str]:
         return {p["metadata"]["name"]: p["status"].get("phase", "") for p in self.pods(namespace)}
 
-    async def until(self, holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
         """Wait for something to become true, looking whenever anything changes."""
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(timeout_s):
             while not holds():
                 await asyncio.sleep(0.01)
 

@@ -1,7 +1,7 @@
 """A node's kubelet: prepares claims through the DRA plugin, runs pods without processes, ends them.
 
 A failed Prepare is tried again when the pod changes, or much later. Unprepare comes before the
-pod's terminal phase; with a grace period of 0 the pod is gone first.
+pod's terminal phase; with a grace period of 0 the pod is deleted first.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Kubelet(StandIn):
         """What a restart, or the periodic sync, does: every pod of the node is looked at anew."""
         self._tried.clear()
         uids = {pod["metadata"]["uid"] for pod in self.api.storage.all("pods")}
-        for gone in [pod for pod in self.prepared if pod not in uids]:
-            await self._attempt(lambda claim=self.prepared[gone]: self._give_back(claim))  # type: ignore[misc]
-            self.prepared.pop(gone, None)
+        for ended in [pod for pod in self.prepared if pod not in uids]:
+            await self._attempt(lambda claim=self.prepared[ended]: self._give_back(claim))  # type: ignore[misc]
+            self.prepared.pop(ended, None)
         for pod in list(self.api.storage.all("pods")):
             await self.handle("pods", "MODIFIED", pod)
 
@@ -116,9 +116,9 @@ class Kubelet(StandIn):
         if "deletionTimestamp" in newest["metadata"]:
             fresh = self.get("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
             if fresh is not None:
-                gone = copied(fresh)
-                gone["metadata"]["deletionGracePeriodSeconds"] = 0
-                self.update("pods", fresh, gone)
+                ended = copied(fresh)
+                ended["metadata"]["deletionGracePeriodSeconds"] = 0
+                self.update("pods", fresh, ended)
 
     async def _unprepare(self, pod: Json) -> bool:
         """Whether the pod's devices are given back."""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.client import kinds
+from migctl.backends.kubernetes.client import pod_kinds
 from migctl.backends.kubernetes.client.resources import NODES, PODS
+from migctl.backends.kubernetes.meaning import record_of, records
 from migctl.backends.kubernetes.meaning.node_affinity import refusal
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.storage import Json, copied
@@ -77,20 +77,20 @@ class Scheduler(StandIn):
             return "node is gone"
         if self.refuses is not None and (why := self.refuses(name, pod)):
             return why
-        record = records.node(NODES.one.decode(_encoded(node)))
-        own: kinds.Pod = PODS.one.decode(_encoded(pod))
-        wish = records.pod(own)
-        assert isinstance(wish, records.GpuPod)
-        if why := refusal(record, wish.constraints):
+        record = record_of.node(NODES.one.decode(_encoded(node)))
+        own: pod_kinds.Pod = PODS.one.decode(_encoded(pod))
+        wanted = record_of.pod(own)
+        assert isinstance(wanted, records.GpuPod)
+        if why := refusal(record, wanted.constraints):
             return why
         others = [
-            records.pod(PODS.one.decode(_encoded(p)))
+            record_of.pod(PODS.one.decode(_encoded(p)))
             for p in self.api.storage.all("pods")
             if p["spec"].get("nodeName") == name
         ]
-        if sum(p.room[0] for p in others) + wish.room[0] > record.allocatable[0]:
+        if sum(p.requests[0] for p in others) + wanted.requests[0] > record.allocatable[0]:
             return "Insufficient cpu"
-        if sum(p.room[1] for p in others) + wish.room[1] > record.allocatable[1]:
+        if sum(p.requests[1] for p in others) + wanted.requests[1] > record.allocatable[1]:
             return "Insufficient memory"
         return ""
 

@@ -109,16 +109,16 @@ async def _tail(operations: Operations, plural: str, queue: asyncio.Queue[tuple[
 
 async def changes(operations: Operations, plural: str) -> AsyncIterator[tuple[str, Json]]:
     """What there is, then what changes."""
-    shelf = operations.storage.shelf(plural)
+    section = operations.storage.section(plural)
     seen = operations.storage.revision
-    for stored in list(shelf.objects.values()):
+    for stored in list(section.objects.values()):
         yield "ADDED", stored.object
     while True:
-        news = shelf.news
-        for entry in [entry for entry in shelf.log[-_tail_length(shelf.log, seen) :] if entry.revision > seen]:
+        news = section.news
+        for entry in [entry for entry in section.log[-_tail_length(section.log, seen) :] if entry.revision > seen]:
             seen = entry.revision
             yield entry.type, entry.stored.object
-        if shelf.news is news:
+        if section.news is news:
             await news.wait()
 
 

@@ -121,7 +121,7 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 
 
 class GarbageCollector(StandIn):
-    """Deletes what belonged to something that is gone, and what is in a namespace that is."""
+    """Deletes what belonged to something that does not exist any more, and what is in a namespace that is."""
 
     watches = ("jobs", "statefulsets", "deployments", "pods", "projects", "namespaces")
 

@@ -13,7 +13,6 @@ import psutil
 import pytest
 
 from migctl.backends.mirror import Mirror
-from migctl.embedded.kubelet.processes import CLAIM_VARIABLE
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.objects import (
@@ -27,6 +26,7 @@ from migctl.objects import (
     to_builtins,
 )
 from nodeagent.contract.allocation import Allocation, NodeReport, Prepared
+from nodeagent.contract.environment import CLAIM as CLAIM_VARIABLE
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane

@@ -12,7 +12,7 @@ import pytest
 
 from migctl.embedded.kubelet.processes import ClaimProcess
 from migctl.objects import Claim, Phase, T
-from nodeagent.contract.allocation import Allocation, Busy, Prepared, Stale
+from nodeagent.contract.allocation import Allocation, Busy, Prepared, StaleAllocation
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.migctl.embedded.conftest import GRANT, PATIENCE_S, Machine, claim_of
 
@@ -152,7 +152,7 @@ async def test_a_claim_that_is_deleted_as_it_ends_is_not_run_again(machine: Mach
 
 async def test_a_stale_allocation_is_given_back_with_the_reason(machine: Machine) -> None:
     def refuse(allocation: Allocation) -> Prepared:
-        raise Stale("GPU GPU-1 is not on this node")
+        raise StaleAllocation("GPU GPU-1 is not on this node")
 
     machine.agent.prepare = refuse  # type: ignore[method-assign]
     async with machine.running():

@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from nodeagent.cdi.driver import RealGpus
-from nodeagent.cdi.edits import DeviceNode, Edits, Hook, Mount
+from nodeagent.cdi.edits import CdiMount, ContainerEdits, DeviceNode, Hook
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.toolkit import Toolkit
 from nodeagent.contract.allocation import Prepared, PreparedDevice, Unsupported
-from nodeagent.nvml import Board, HardwareInstance
+from nodeagent.nvml import GpuInfo, HardwareInstance
 from tests.nodeagent.cdi import cdi_specs
 from tests.nodeagent.machines import mig, whole
 
-BOARD = Board("GPU-1", 0, 3, "NVIDIA A100-SXM4-40GB", "Ampere", 40960, "00000000:07:00.0")
-COMMON = Edits(
-    env=("NVIDIA_VISIBLE_DEVICES=void",), mounts=(Mount("/usr/lib/libcuda.so.570", "/usr/lib/libcuda.so.570"),)
+INFO = GpuInfo("GPU-1", 0, 3, "NVIDIA A100-SXM4-40GB", "Ampere", 40960, "00000000:07:00.0")
+COMMON = ContainerEdits(
+    env=("NVIDIA_VISIBLE_DEVICES=void",), mounts=(CdiMount("/usr/lib/libcuda.so.570", "/usr/lib/libcuda.so.570"),)
 )
 
 
 class Hardware:
-    def boards(self) -> tuple[Board, ...]:
-        return (BOARD,)
+    def gpus(self) -> tuple[GpuInfo, ...]:
+        return (INFO,)
 
-    def instances(self, board: Board) -> tuple[HardwareInstance, ...]:
+    def instances(self, gpu_info: GpuInfo) -> tuple[HardwareInstance, ...]:
         return (HardwareInstance(5, "2g.10gb", 2, 2, (0,), "MIG-1"),)
 
 
@@ -40,7 +40,7 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def nodes(edits: Edits) -> dict[str, tuple[int | None, int | None]]:
+def nodes(edits: ContainerEdits) -> dict[str, tuple[int | None, int | None]]:
     assert all(node.type == "c" for node in edits.device_nodes)
     return {node.path: (node.major, node.minor) for node in edits.device_nodes}
 
@@ -50,7 +50,9 @@ CONTROL = {"/dev/nvidiactl": (195, 255), "/dev/nvidia-uvm": (508, 0), "/dev/nvid
 
 def test_a_mig_instance_is_its_gpu_and_two_capabilities(proc: Path) -> None:
     prepared = Prepared("c", (PreparedDevice("GPU-1", "MIG-1", mig("GPU-1", "2g.10gb", 2)),), {})
-    edits = RealGpus(Hardware(), lambda: COMMON, proc).apply(prepared, Edits(env=("NVIDIA_VISIBLE_DEVICES=MIG-1",)))
+    edits = RealGpus(Hardware(), lambda: COMMON, proc).apply(
+        prepared, ContainerEdits(env=("NVIDIA_VISIBLE_DEVICES=MIG-1",))
+    )
     assert nodes(edits) == CONTROL | {
         "/dev/nvidia3": (195, 3),
         "/dev/nvidia-caps/nvidia-cap48": (511, 48),
@@ -63,14 +65,14 @@ def test_a_mig_instance_is_its_gpu_and_two_capabilities(proc: Path) -> None:
 def test_a_whole_gpu_has_no_capability(proc: Path) -> None:
     prepared = Prepared("c", (PreparedDevice("GPU-1", "GPU-1", whole("GPU-1")),), {})
     edits = RealGpus(Hardware(), lambda: COMMON, proc).apply(
-        prepared, Edits(device_nodes=(DeviceNode("/dev/x", type="c"),))
+        prepared, ContainerEdits(device_nodes=(DeviceNode("/dev/x", type="c"),))
     )
     assert nodes(edits) == CONTROL | {"/dev/nvidia3": (195, 3), "/dev/x": (None, None)}
 
 
-EVERYTHING = Edits(
+EVERYTHING = ContainerEdits(
     device_nodes=(DeviceNode("/dev/null", "/dev/zero", "c", 1, 3, "rw"),),
-    mounts=(Mount("/etc/hostname", "/run/name", ("ro", "bind"), "bind"),),
+    mounts=(CdiMount("/etc/hostname", "/run/name", ("ro", "bind"), "bind"),),
     hooks=(Hook("createContainer", "/usr/bin/nvidia-cdi-hook", ("nvidia-cdi-hook", "update-ldcache"), ("A=b",), 5),),
     additional_gids=(7,),
 )
@@ -82,7 +84,7 @@ def written(proc: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "cdi"
     instance = Prepared("uid-mig", (PreparedDevice("GPU-1", "MIG-1", mig("GPU-1", "2g.10gb", 2)),), {})
     entire = Prepared("uid-whole", (PreparedDevice("GPU-1", "GPU-1", whole("GPU-1")),), {})
-    for prepared, edits in ((instance, Edits()), (entire, EVERYTHING)):
+    for prepared, edits in ((instance, ContainerEdits()), (entire, EVERYTHING)):
         SpecFiles(folder).write(prepared.claim, RealGpus(Hardware(), lambda: COMMON, proc).apply(prepared, edits))
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.doctor.doctor import examine
-from nodeagent.doctor.findings import Finding, Level, Machine
+from nodeagent.doctor.findings import DoctorFinding, ExaminedMachine, Level
 from nodeagent.nvml import LibraryMissing, Nvml
 from nodeagent.simulated_nvml import hardware
 from tests.nodeagent import machines
@@ -27,12 +27,12 @@ def root(tmp_path: Path) -> Path:
     return made
 
 
-def look(machine: machines.Machine, root: Path, simulated: bool = False) -> tuple[Finding, ...]:
-    where = Machine(lambda: Nvml(machine.library()), machine.agent_dir, simulated=simulated, root=root)
+def look(machine: machines.Machine, root: Path, simulated: bool = False) -> tuple[DoctorFinding, ...]:
+    where = ExaminedMachine(lambda: Nvml(machine.library()), machine.agent_dir, simulated=simulated, root=root)
     return examine(where)
 
 
-def bad(found: tuple[Finding, ...]) -> list[Finding]:
+def bad(found: tuple[DoctorFinding, ...]) -> list[DoctorFinding]:
     return [f for f in found if f.level in (Level.WARNING, Level.ERROR)]
 
 
@@ -50,14 +50,14 @@ def test_without_a_driver_it_says_how_to_try(tmp_path: Path, root: Path) -> None
     def missing() -> Nvml:
         raise LibraryMissing("NVML Shared Library Not Found")
 
-    (found,) = bad(examine(Machine(missing, tmp_path / "agent", root=root)))
+    (found,) = bad(examine(ExaminedMachine(missing, tmp_path / "agent", root=root)))
     assert (found.check, found.level) == ("driver", Level.ERROR)
     assert "--simulate" in found.fix
 
 
 def test_missing_rights_nodes_and_a_pending_mode(tmp_path: Path, root: Path) -> None:
     machine = machines.Machine(tmp_path / "m", "a100-40gb:nomig")
-    machine.agent().set_dynamic_mig(True)
+    machine.agent().gpus.set_dynamic_mig(True)
     (root / "dev/nvidia0").unlink()
     (root / "proc/self/status").write_text(f"CapEff:\t{NONE}\n")
     assert {(f.check, f.text.split(" (")[0]) for f in bad(look(machine, root))} == {

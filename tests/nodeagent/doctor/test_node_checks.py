@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.doctor.findings import Finding, Level
+from nodeagent.doctor.findings import DoctorFinding, Level
 from nodeagent.doctor.node_checks import findings
 
 DRIVER = "gpu.migctl.dev"
@@ -46,7 +46,7 @@ def bad(root: Path) -> list[tuple[str, Level]]:
     return [(f.check, f.level) for f in findings(root) if f.level is not Level.OK]
 
 
-def of(root: Path, check: str) -> Finding:
+def of(root: Path, check: str) -> DoctorFinding:
     return next(f for f in findings(root) if f.check == check and f.level is not Level.OK)
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from nodeagent.nvml import NvmlError
 from nodeagent.simulated_nvml.faults import Fault
-from nodeagent.simulated_nvml.hardware import Code
+from nodeagent.simulated_nvml.hardware import NvmlReturn
 from tests.nodeagent.dra.harness.driver_day import DriverDay, set_scene
 from tests.nodeagent.faults.fault_points import FILE_OPERATIONS, Point
 from tests.nodeagent.faults.test_fault_points import THOROUGH, deaths, kinds, located
@@ -93,4 +93,4 @@ def test_a_full_or_broken_disk_at_every_write(day: DriverDay, points: list[Point
 @pytest.mark.skipif(not THOROUGH, reason="the agent's own day meets them: make soak")
 def test_an_error_at_every_driver_call(day: DriverDay, points: list[Point], tmp_path: Path) -> None:
     for point in [p for p in points if p.name.startswith("nvml")]:
-        refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=Code.UNKNOWN))
+        refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=NvmlReturn.UNKNOWN))

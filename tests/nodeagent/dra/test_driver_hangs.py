@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nodeagent.dra.claim_index import ClaimRef
 from nodeagent.dra.driver import Driver
-from nodeagent.dra.ledger import ClaimRef
 from nodeagent.simulated_nvml.faults import Fault
 from tests.nodeagent.dra.harness.driver_day import DriverDay
 from tests.nodeagent.dra.test_driver_faults import day, points, tmp_path
@@ -35,8 +35,8 @@ def hang(day: DriverDay, directory: Path, point: Point) -> list[str]:
     (directory / "node").mkdir()
     injector = day.injector(directory, point, Fault("*", hang=True))
     faults, told, now = injector.faults(), list[str](), 0.0
-    patience = HangsOnly(turn_s=0.02, glance_s=0.02, faults=faults)
-    agent, driver = day.start(directory, faults, patience=patience, clock=lambda: now)
+    deadlines = HangsOnly(change_s=0.02, try_s=0.02, faults=faults)
+    agent, driver = day.start(directory, faults, deadlines=deadlines, clock=lambda: now)
 
     def until_it_hangs() -> None:
         for name, step in day.steps():

@@ -65,5 +65,5 @@ def test_an_agent_whose_sockets_were_removed_ends_so_that_a_new_one_makes_them(n
     node = new_node()
     (node.folder / "k" / "plugins_registry" / "gpu.migctl.dev-reg.sock").unlink()
     until(node.ended)
-    assert "error: somebody removed" in node.printed()
+    assert "error: another program removed" in node.printed()
     node.start()

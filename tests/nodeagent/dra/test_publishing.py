@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.contract.allocation import GpuProcess, NodeReport
+from nodeagent.contract.merge_patch import difference
 from nodeagent.contract.wire import report_from_json
-from nodeagent.gpu.events import Event, What
-from nodeagent.kubernetes.client import Api, ApiError, Unreachable
-from nodeagent.kubernetes.gpu_node import GpuNode, merge_patch
+from nodeagent.gpu.events import AgentEvent, EventKind
+from nodeagent.kubernetes.client import ApiError, ApiUnreachable, KubernetesClient
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.kubeconfig import from_kubeconfig
 from nodeagent.kubernetes.publisher import HEARTBEAT_S, Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
@@ -42,9 +43,9 @@ def server() -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def api(server: ApiServer, tmp_path: Path) -> Iterator[Api]:
+def api(server: ApiServer, tmp_path: Path) -> Iterator[KubernetesClient]:
     """As the node's agent, with the permissions of the manifests."""
-    api = Api(from_kubeconfig(server.kubeconfig(tmp_path / "kubeconfig", NODE)))
+    api = KubernetesClient(from_kubeconfig(server.kubeconfig(tmp_path / "kubeconfig", NODE)))
     yield api
     api.close()
 
@@ -67,20 +68,18 @@ def status(server: ApiServer) -> dict[str, Any]:
     return found
 
 
-def test_a_node_is_made_and_says_what_the_report_says(server: ApiServer, api: Api, report: NodeReport) -> None:
-    node = GpuNode(api, NODE)
-    assert node.differs(report)
+def test_a_node_is_made_and_says_what_the_report_says(
+    server: ApiServer, api: KubernetesClient, report: NodeReport
+) -> None:
+    node = GpuNodeWriter(api, NODE)
     node.publish(report, NOW)
     said = status(server)
     assert report_from_json(said["report"]) == report
     assert (said["ready"], said["message"], said["reported"]) == (True, "", "2030-01-02T03:04:05.000678Z")
-    assert not node.differs(report)
-    assert not node.differs(replace(report, processes=(GpuProcess(report.gpus[0].uuid, 1, 10),)))
-    assert node.differs(replace(report, held=("a",)))
 
 
-def test_changes_follow_and_what_went_away_goes(server: ApiServer, api: Api, report: NodeReport) -> None:
-    node = GpuNode(api, NODE)
+def test_changes_follow_and_what_went_away_goes(server: ApiServer, api: KubernetesClient, report: NodeReport) -> None:
+    node = GpuNodeWriter(api, NODE)
     node.publish(replace(report, notes={"GPU 3": "does not answer", "a": "oversteps"}), NOW)
     fewer = replace(report, gpus=report.gpus[:1], notes={"a": "oversteps"}, held=())
     node.publish(fewer, LATER)
@@ -89,23 +88,23 @@ def test_changes_follow_and_what_went_away_goes(server: ApiServer, api: Api, rep
 
 
 def test_a_node_that_somebody_deleted_or_changed_is_made_right_again(
-    server: ApiServer, api: Api, report: NodeReport
+    server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
-    node = GpuNode(api, NODE)
+    node = GpuNodeWriter(api, NODE)
     node.publish(report, NOW)
     before = node.uid
     server.delete("gpunodes", NODE)
     node.publish(report, LATER)
     assert report_from_json(status(server)["report"]) == report
     assert node.uid != before
-    GpuNode(api, NODE).publish(replace(report, held=("somebody-elses",)), NOW)
+    GpuNodeWriter(api, NODE).publish(replace(report, held=("somebody-elses",)), NOW)
     node.publish(report, LATER)  # hears what is stored
     node.publish(report, LATER)
     assert report_from_json(status(server)["report"]) == report
 
 
-def test_leaving_is_said_beside_the_last_report(server: ApiServer, api: Api, report: NodeReport) -> None:
-    node = GpuNode(api, NODE)
+def test_leaving_is_said_beside_the_last_report(server: ApiServer, api: KubernetesClient, report: NodeReport) -> None:
+    node = GpuNodeWriter(api, NODE)
     node.publish(report, NOW)
     node.leave("the node agent was stopped")
     said = status(server)
@@ -116,14 +115,14 @@ def test_leaving_is_said_beside_the_last_report(server: ApiServer, api: Api, rep
 
 
 def test_a_cluster_without_the_custom_resources_says_what_to_install(
-    server: ApiServer, api: Api, report: NodeReport
+    server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
     def unknown(call: Call) -> Refused | None:
         return Refused(404, "NotFound", "page not found") if "gpunodes" in call.path else None
 
     server.fail(unknown)
     with pytest.raises(ApiError, match="install migctl's custom resources"):
-        GpuNode(api, NODE).publish(report, NOW)
+        GpuNodeWriter(api, NODE).publish(report, NOW)
 
 
 _json = st.recursive(
@@ -138,8 +137,8 @@ _objects = st.dictionaries(st.sampled_from("abcd"), _json, max_size=4)
 def test_a_merge_patch_makes_one_of_the_other_and_is_empty_between_equals(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    assert patches.apply(before, merge_patch(before, after), "application/merge-patch+json") == after
-    assert merge_patch(after, after) == {}
+    assert patches.apply(before, difference(before, after), "application/merge-patch+json") == after
+    assert difference(after, after) == {}
 
 
 def slices(server: ApiServer) -> list[dict[str, Any]]:
@@ -147,12 +146,12 @@ def slices(server: ApiServer) -> list[dict[str, Any]]:
 
 
 def test_slices_name_every_device_and_are_written_only_when_they_change(
-    server: ApiServer, api: Api, report: NodeReport
+    server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
     store = SliceStore(api, NODE)
-    assert store.keep(specs(report), OWNER)
-    assert not store.keep(specs(report), OWNER)
-    assert not SliceStore(api, NODE).keep(specs(report), OWNER), "a new start knows its slices again"
+    assert store.replace(specs(report), OWNER)
+    assert not store.replace(specs(report), OWNER)
+    assert not SliceStore(api, NODE).replace(specs(report), OWNER), "a new start knows its slices again"
     devices = {d["name"]: d for d in server.devices(NODE)}
     assert set(devices) == {"gpu-0", "gpu-0-2g-10gb-0", "gpu-0-1g-5gb-4", "gpu-1", "gpu-1-share"}
     assert all(LABEL.fullmatch(name) for name in devices)
@@ -164,13 +163,13 @@ def test_slices_name_every_device_and_are_written_only_when_they_change(
 
 
 def test_a_device_in_trouble_is_tainted_and_the_pools_generation_grows(
-    server: ApiServer, api: Api, report: NodeReport
+    server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
     store = SliceStore(api, NODE)
-    store.keep(specs(report), OWNER)
+    store.replace(specs(report), OWNER)
     (first,) = slices(server)
     fenced = replace(report, gpus=(replace(report.gpus[0], fenced="XID 79"), report.gpus[1]))
-    assert store.keep(specs(fenced), OWNER)
+    assert store.replace(specs(fenced), OWNER)
     (second,) = slices(server)
     assert second["spec"]["pool"]["generation"] == first["spec"]["pool"]["generation"] + 1
     keys = {d["name"]: [t["key"] for t in d["taints"]] for d in second["spec"]["devices"]}
@@ -179,22 +178,22 @@ def test_a_device_in_trouble_is_tainted_and_the_pools_generation_grows(
 
 
 def test_many_devices_make_several_slices_of_one_generation_and_leave_none_behind(
-    server: ApiServer, api: Api, tmp_path: Path
+    server: ApiServer, api: KubernetesClient, tmp_path: Path
 ) -> None:
     machine = Machine(tmp_path / "m", "a100-40gb=16")
     agent = machine.agent()
     few = agent.report()
     fill(agent, machine, gpus=16)
     many = agent.report()
-    other = Api(from_kubeconfig(server.kubeconfig(tmp_path / "other", "node-10")))
+    other = KubernetesClient(from_kubeconfig(server.kubeconfig(tmp_path / "other", "node-10")))
     for node, by in ((NODE, api), ("node-10", other)):
-        SliceStore(by, node).keep(specs(replace(many, node=node)), {**OWNER, "name": node})
+        SliceStore(by, node).replace(specs(replace(many, node=node)), {**OWNER, "name": node})
     other.close()
     assert len(server.devices(NODE)) == 16 * 8
     ours = [s["spec"] for s in slices(server) if s["spec"]["nodeName"] == NODE]
     assert [len(spec["devices"]) for spec in ours] == [DEVICES_PER_SLICE, DEVICES_PER_SLICE]
     assert {(s["pool"]["generation"], s["pool"]["resourceSliceCount"]) for s in ours} == {(1, 2)}
-    SliceStore(api, NODE).keep(specs(few), OWNER)
+    SliceStore(api, NODE).replace(specs(few), OWNER)
     assert len(server.devices(NODE)) == 16
     assert len(slices(server)) == 3, "another node's slices are its own"
 
@@ -202,11 +201,11 @@ def test_many_devices_make_several_slices_of_one_generation_and_leave_none_behin
 class Published:
     """A Publisher whose time passes as it is told, and what came of it."""
 
-    def __init__(self, server: ApiServer, api: Api) -> None:
+    def __init__(self, server: ApiServer, api: KubernetesClient) -> None:
         self.server, self.now = server, 1000.0
         self.seen: list[NodeReport] = []
         self.publisher = Publisher(
-            GpuNode(api, NODE),
+            GpuNodeWriter(api, NODE),
             SliceStore(api, NODE),
             self.seen.append,
             every_s=600,
@@ -220,7 +219,7 @@ class Published:
 
 
 def test_what_changed_is_told_at_once_and_the_rest_is_a_heartbeat(
-    server: ApiServer, api: Api, report: NodeReport
+    server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
     it = Published(server, api)
     it.publisher.step(report)
@@ -240,7 +239,9 @@ def test_what_changed_is_told_at_once_and_the_rest_is_a_heartbeat(
     assert len(it.seen) == 5
 
 
-def test_an_older_report_never_takes_a_newer_ones_place(server: ApiServer, api: Api, report: NodeReport) -> None:
+def test_an_older_report_never_takes_a_newer_ones_place(
+    server: ApiServer, api: KubernetesClient, report: NodeReport
+) -> None:
     it = Published(server, api)
     it.publisher.step(replace(report, generation=7, held=()))
     it.now += 2 * HEARTBEAT_S
@@ -249,11 +250,11 @@ def test_an_older_report_never_takes_a_newer_ones_place(server: ApiServer, api: 
 
 
 def test_what_could_not_be_published_is_published_with_the_next_look(
-    server: ApiServer, api: Api, report: NodeReport
+    server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
     it = Published(server, api)
     server.down(True)
-    with pytest.raises(Unreachable):
+    with pytest.raises(ApiUnreachable):
         it.publisher.step(report)
     server.down(False)
     it.publisher.step(report)
@@ -261,7 +262,9 @@ def test_what_could_not_be_published_is_published_with_the_next_look(
     assert len(server.devices(NODE)) == 5
 
 
-def test_the_thread_looks_when_told_and_takes_what_is_offered(server: ApiServer, api: Api, report: NodeReport) -> None:
+def test_the_thread_looks_when_told_and_takes_what_is_offered(
+    server: ApiServer, api: KubernetesClient, report: NodeReport
+) -> None:
     it = Published(server, api)
     looks: list[int] = []
 
@@ -276,14 +279,14 @@ def test_the_thread_looks_when_told_and_takes_what_is_offered(server: ApiServer,
     told("1")
     it.publisher.offer(replace(report, generation=15, notes={"look": "offered"}))
     told("offered")
-    it.publisher.observer(Event(What.PREPARED))
+    it.publisher.observer(AgentEvent(EventKind.PREPARED))
     told("2")
-    it.publisher.observer(Event(What.REFUSED))
+    it.publisher.observer(AgentEvent(EventKind.REFUSED))
     it.publisher.offer(replace(report, generation=20, notes={"look": "last"}))
     told("last")
-    assert it.publisher.works()
+    assert it.publisher.is_running()
     it.publisher.stop("over")
-    assert not it.publisher.works()
+    assert not it.publisher.is_running()
     assert (status(server)["ready"], status(server)["message"]) == (False, "over")
     assert looks == [0, 1]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from nodeagent.contract import environment
-from nodeagent.dra.ledger import ClaimRef, Ledger
-from nodeagent.dra.reclaim import ASKS, EVERY_S, PATIENCE_S, SURE_S, Reclaim
-from nodeagent.gpu.events import Event, What
-from nodeagent.kubernetes.client import Json, NotFound, Unreachable
+from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
+from nodeagent.dra.reclaim import ABSENT_S, EVERY_S, MAX_READS, PRESENT_S, Reclaim
+from nodeagent.gpu.events import AgentEvent, EventKind
+from nodeagent.kubernetes.client import ApiNotFound, ApiUnreachable, Json
 from nodeagent.shares import process_owner
 from tests.nodeagent.dra.harness.node import Node
 from tests.nodeagent.machines import NODE
@@ -27,7 +27,7 @@ class Watch:
     def __init__(self, node: Node) -> None:
         self.node, self.now = node, 0.0
         self.working: set[str] = set()
-        self.events: list[Event] = []
+        self.events: list[AgentEvent] = []
         self.read: Read = node.read
         self.reclaim = Reclaim(
             NODE,
@@ -36,7 +36,7 @@ class Watch:
             lambda namespace, name: self.read(namespace, name),
             lambda ref: node.plugin.unprepare(ref),
             self.events.append,
-            working=lambda: self.working,
+            running=lambda: self.working,
             clock=lambda: self.now,
         )
 
@@ -57,14 +57,14 @@ def watch(node: Node) -> Watch:
 
 def test_a_claim_that_is_no_more_is_taken_back_after_a_while(watch: Watch) -> None:
     watch.node.claims.clear()
-    watch.looks(PATIENCE_S - EVERY_S)
+    watch.looks(ABSENT_S - EVERY_S)
     assert watch.node.held() == ("uid-a",)
     watch.looks(EVERY_S)
     assert watch.node.held() == ()
     assert list(watch.node.cdi.iterdir()) == []
-    assert [(e.what, e.claim) for e in watch.events] == [(What.RECLAIMED, "uid-a")]
-    assert "team-a/a is no more" in watch.events[0].text
-    watch.looks(2 * PATIENCE_S)
+    assert [(e.kind, e.claim) for e in watch.events] == [(EventKind.RECLAIMED, "uid-a")]
+    assert "team-a/a no longer exists" in watch.events[0].text
+    watch.looks(2 * ABSENT_S)
     assert len(watch.events) == 1
     assert watch.node.unprepare("a", "uid-a") == ""
 
@@ -77,11 +77,11 @@ def test_a_claim_that_is_there_stays(watch: Watch) -> None:
         return watch.node.read(namespace, name)
 
     watch.read = read
-    watch.looks(2 * SURE_S)
+    watch.looks(2 * PRESENT_S)
     assert watch.node.held() == ("uid-a",)
     assert len(asked) == 3, "the API server is not to be asked at every look"
     watch.node.claims.clear()
-    watch.looks(SURE_S + PATIENCE_S)
+    watch.looks(PRESENT_S + ABSENT_S)
     assert watch.node.held() == ()
 
 
@@ -93,17 +93,17 @@ def test_a_claim_of_another_uid_or_node_or_without_allocation_is_not_this_one(wa
     node.allocate("a", "uid-new", node.share())
     node.allocate("b", "uid-b", node.share("1g.5gb", 2), node="elsewhere")
     del node.claims["team-a", "c"]["status"]["allocation"]
-    watch.looks(PATIENCE_S)
+    watch.looks(ABSENT_S)
     assert node.held() == ()
 
 
 def test_a_claim_with_a_process_is_left_alone(watch: Watch) -> None:
     watch.node.claims.clear()
     watch.working = {"uid-a"}
-    watch.looks(3 * PATIENCE_S)
+    watch.looks(3 * ABSENT_S)
     assert watch.node.held() == ("uid-a",)
     watch.working = set()
-    watch.looks(PATIENCE_S - EVERY_S)
+    watch.looks(ABSENT_S - EVERY_S)
     assert watch.node.held() == ("uid-a",)
     watch.looks(EVERY_S)
     assert watch.node.held() == ()
@@ -113,7 +113,7 @@ def test_a_process_on_the_device_that_nobody_can_name_keeps_its_claim(watch: Wat
     machine = watch.node.machine
     machine.occupy(machine.gpus()[0]["instances"][0]["compute"][0]["uuid"], 100, pid=1)
     watch.node.claims.clear()
-    watch.looks(2 * PATIENCE_S)
+    watch.looks(2 * ABSENT_S)
     assert watch.node.held() == ("uid-a",)
     machine.vacate()
     watch.looks(0)
@@ -121,16 +121,16 @@ def test_a_process_on_the_device_that_nobody_can_name_keeps_its_claim(watch: Wat
 
 
 def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_path: Path) -> None:
-    uids = [f"uid-{number:02}" for number in range(3 * ASKS)]
-    ledger, now = Ledger(tmp_path / "claims"), 0.0
+    uids = [f"uid-{number:02}" for number in range(3 * MAX_READS)]
+    ledger, now = ClaimIndex(tmp_path / "claims"), 0.0
     for uid in uids[1:]:
-        ledger.note(ClaimRef("team-a", uid, uid))
+        ledger.add(ClaimRef("team-a", uid, uid))
     asked: list[str] = []
     released: list[str] = []
 
     def read(namespace: str, name: str) -> Json:
         asked.append(name)
-        raise NotFound(name)
+        raise ApiNotFound(name)
 
     reclaim = Reclaim(
         NODE,
@@ -139,11 +139,11 @@ def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_pa
         read,
         lambda ref: released.append(ref.uid),
         lambda event: None,
-        working=lambda: (),
+        running=lambda: (),
         clock=lambda: now,
     )
     reclaim.step()
-    assert asked == uids[1 : 1 + ASKS], "the first has no known name"
+    assert asked == uids[1 : 1 + MAX_READS], "the first has no known name"
     for _ in range(10):
         now += EVERY_S
         reclaim.step()
@@ -152,10 +152,10 @@ def test_many_claims_are_asked_about_a_few_at_a_time_and_each_in_its_turn(tmp_pa
 
 def test_an_api_server_that_does_not_answer_says_nothing_about_claims(watch: Watch) -> None:
     def down(namespace: str, name: str) -> Json:
-        raise Unreachable("down")
+        raise ApiUnreachable("down")
 
     watch.read = down
-    watch.looks(3 * PATIENCE_S)
+    watch.looks(3 * ABSENT_S)
     assert watch.node.held() == ("uid-a",)
 
 
@@ -163,7 +163,7 @@ def test_a_new_start_still_knows_which_claim_it_was(watch: Watch) -> None:
     watch.node.claims.clear()
     watch.node.stop()
     watch.node.start()
-    watch.looks(PATIENCE_S)
+    watch.looks(ABSENT_S)
     assert watch.node.held() == ()
     assert watch.node.ledger.find("uid-a") is None
 
@@ -179,7 +179,7 @@ def program() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_claim_is_at_work_while_a_process_has_it_in_its_environment(program: subprocess.Popen[bytes]) -> None:
-    assert "uid-of-a-test" in process_owner.claims_at_work()
+    assert "uid-of-a-test" in process_owner.claims_with_processes()
     program.kill()
     program.wait()
-    assert "uid-of-a-test" not in process_owner.claims_at_work()
+    assert "uid-of-a-test" not in process_owner.claims_with_processes()

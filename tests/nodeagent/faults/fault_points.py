@@ -22,19 +22,19 @@ from unittest import mock
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import AgentError, Allocation, Busy
-from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.gpu.mig_mode import Outcome
-from nodeagent.journal.records import Record
+from nodeagent.journal.records import GpuRecord
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.time_slices import Compute
+from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim.libraries import Libraries
 from nodeagent.simulated_nvml.faults import Fault, Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware, fail
+from nodeagent.simulated_nvml.hardware import SimulatedHardware, fail
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import StateFile
-from nodeagent.upkeep.health import ErrorWatch
+from nodeagent.upkeep.error_watch import ErrorWatch
 from nodeagent.upkeep.upkeep import Upkeep
 from solver.model.catalog import models
 from solver.model.cluster import InstanceState
@@ -149,8 +149,8 @@ class PointFaults(Faults):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HangsOnly(Patience):
-    """Endless patience with a slow machine, none with the call that hangs. Nobody's clock is asked."""
+class HangsOnly(Deadlines):
+    """No deadline for a slow machine, an expired one for the call that hangs. No clock is read."""
 
     faults: PointFaults
 
@@ -167,7 +167,7 @@ def set_scene(scene: Path) -> None:
     scene.mkdir(parents=True)
     machine = Machine(scene, "a100-40gb=2,v100:limits=1,h100:nomig")
     first, second, v100, h100 = (str(g["uuid"]) for g in machine.gpus())
-    hardware = Hardware(machine.state)
+    hardware = SimulatedHardware(machine.state)
     gi = hardware.create_gpu_instance(first, 19, 6)
     hardware.create_compute_instance(first, gi, 1)
     agent = machine.agent()
@@ -188,7 +188,7 @@ def set_scene(scene: Path) -> None:
 
 
 def _leave_half_made(machine: Machine, gpu: str) -> None:
-    """A GPU instance without its compute instance, and the intent that says so: the next start must settle it."""
+    """A GPU instance without its compute instance, and the intent that says so: the next start must recover it."""
     faults = "nvmlGpuInstanceCreateComputeInstance=GPU_IS_LOST;nvmlGpuInstanceDestroy=GPU_IS_LOST"
     agent = machine.agent(Faults(parse(faults)))
     with contextlib.suppress(AgentError):
@@ -236,7 +236,7 @@ class Day:
             ("hopper", lambda a: a.prepare(hopper)),
             ("end hopper", lambda a: a.unprepare("hopper")),
             ("mode off", lambda a: _switch(a, h100, False)),
-            ("recover", lambda a: a.recover()),
+            ("recover", lambda a: a.gpus.recover()),
             ("report", lambda a: a.report()),
             ("upkeep", lambda a: Upkeep(a).step()),
             ("errors", _listen),
@@ -263,7 +263,7 @@ class Day:
             NODE,
             boot_id=library.boot_id,
             claim_of=_claim_of,
-            host_shares=HostShares(directory / "agent" / "shares", lambda: shim, lambda: shim, Compute.WEIGHTS),
+            host_shares=HostShares(directory / "agent" / "shares", lambda: shim, lambda: shim, ComputePolicy.WEIGHTS),
             driver_limits=DriverLimits(nvml, _claim_of, host_processes=True, cgroups=directory / "cgroups"),
             **named,
         )
@@ -291,15 +291,15 @@ def _claim_of(pid: int) -> str:
 
 def _listen(agent: Agent) -> None:
     """Hear of one error and of no other."""
-    watch = ErrorWatch(agent.nvml, agent.gpu_uuids(), agent.log_xid)
+    watch = ErrorWatch(agent.nvml, agent.gpus.uuids(), agent.gpus.note_xid)
     for _ in range(2):
         with contextlib.suppress(NvmlError):
-            watch.look(0)
+            watch.wait(0)
     watch.end()
 
 
 def _switch(agent: Agent, gpu: str, on: bool) -> None:
-    (change,) = agent.set_dynamic_mig(on, [gpu])
+    (change,) = agent.gpus.set_dynamic_mig(on, [gpu])
     if change.outcome is not Outcome.DONE:
         raise Busy(change.reason)
 
@@ -330,7 +330,7 @@ def check(day: Day, directory: Path, told: list[str]) -> None:
         for hold in record.holds.values():
             held[hold.claim] = held.get(hold.claim, 0) + 1
             assert hold.uuid in there | {gpu["uuid"]}
-        uuids = [h.uuid for h in record.holds.values() if h.place is not None]
+        uuids = [h.uuid for h in record.holds.values() if h.placement is not None]
         assert len(set(uuids)) == len(uuids), "one instance was given twice"
     assert next(i for i in report.gpus[0].instances if i.uuid == day.busy).claim == "busy"
     assert held.get("pair", 2) == 2
@@ -368,8 +368,8 @@ def _check_answers(told: list[str], held: set[str]) -> None:
             assert claim not in held
 
 
-def _fold(journal: Path) -> Record:
-    record = Record()
+def _fold(journal: Path) -> GpuRecord:
+    record = GpuRecord()
     for line in journal.read_text(encoding="utf-8").splitlines():
         record.apply(json.loads(line))
     return record

@@ -22,7 +22,7 @@ import pytest
 
 from nodeagent.nvml import NvmlError
 from nodeagent.simulated_nvml.faults import Fault
-from nodeagent.simulated_nvml.hardware import Code
+from nodeagent.simulated_nvml.hardware import NvmlReturn
 from tests.nodeagent.faults.fault_points import FILE_OPERATIONS, Day, Injector, Point, check, set_scene
 
 THOROUGH = bool(os.environ.get("MIGCTL_THOROUGH"))
@@ -126,9 +126,12 @@ def refused(day: Day, directory: Path, point: Point, action: str | Fault) -> Non
 def test_every_nvml_error_at_calls_that_change_hardware(day: Day, points: list[Point], tmp_path: Path) -> None:
     """Before the driver did it, and after. Every third error each, in turn; `make soak`: every one."""
     calls = [p for p in points if p.name.startswith("nvml") and changes(p)]
-    errors = EVERY_ERROR if THOROUGH else [code for code in Code if code is not Code.SUCCESS]
+    errors = EVERY_ERROR if THOROUGH else [code for code in NvmlReturn if code is not NvmlReturn.SUCCESS]
     faults = [Fault("*", error=code) for code in errors]
-    faults += [Fault("*", error=code, after=True) for code in (errors if THOROUGH else (Code.UNKNOWN, Code.TIMEOUT))]
+    faults += [
+        Fault("*", error=code, after=True)
+        for code in (errors if THOROUGH else (NvmlReturn.UNKNOWN, NvmlReturn.TIMEOUT))
+    ]
     for number, point in enumerate(calls):
         for fault in faults if THOROUGH else faults[number % 3 :: 3]:
             refused(day, day.copy(tmp_path / "day"), point, fault)
@@ -136,7 +139,7 @@ def test_every_nvml_error_at_calls_that_change_hardware(day: Day, points: list[P
 
 def test_an_error_at_every_kind_of_driver_call(day: Day, points: list[Point], tmp_path: Path) -> None:
     for point in {(p.step, p.name): p for p in reversed(points) if p.name.startswith("nvml")}.values():
-        refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=Code.NOT_FOUND))
+        refused(day, day.copy(tmp_path / "day"), point, Fault("*", error=NvmlReturn.NOT_FOUND))
 
 
 @pytest.mark.skipif(not THOROUGH, reason="takes minutes: make soak")

@@ -14,7 +14,7 @@ import pytest
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import AgentError, Busy
-from nodeagent.gpu.deadlines import Patience
+from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.simulated_nvml.faults import VARIABLE, Fault
 from nodeagent.start import open_agent
 from tests.nodeagent.faults.fault_points import Day, HangsOnly, Injector, Point, PointFaults, check
@@ -99,9 +99,9 @@ class Hang:
             self.agent.close()
 
     def _until_it_hangs(self) -> None:
-        patience = HangsOnly(turn_s=0.02, glance_s=0.02, faults=self.faults)
+        deadlines = HangsOnly(change_s=0.02, try_s=0.02, faults=self.faults)
         self.injector.step = "start"
-        self.agent = self.day.start(self.directory, self.faults, patience=patience, clock=lambda: self.now)
+        self.agent = self.day.start(self.directory, self.faults, deadlines=deadlines, clock=lambda: self.now)
         for name, step in self.day.steps():
             if self.point.step == "start":
                 return
@@ -120,9 +120,9 @@ class Hang:
         assert fenced == silent
         missing = [note for gpu, note in report.notes.items() if gpu.startswith("GPU ")]
         assert len(silent) + len(missing) == (self.point.name not in OF_NO_GPU and self.point.step != "errors")
-        assert set(agent.readings()) == {gpu.uuid for gpu in report.gpus} - silent
-        done(agent.recover)
-        done(lambda: agent.set_dynamic_mig(True))
+        assert set(agent.gpus.readings()) == {gpu.uuid for gpu in report.gpus} - silent
+        done(agent.gpus.recover)
+        done(lambda: agent.gpus.set_dynamic_mig(True))
         first, second, v100, _ = self.day.gpus
         shares = (part(v100, 100), mig(first, "1g.5gb", 4), mig(second, "1g.5gb", 2))
         new = [allocation(f"new{n}", s) for n, s in enumerate(shares) if s.gpu not in silent]
@@ -140,4 +140,4 @@ def test_a_driver_that_does_not_even_open_is_not_waited_for_without_end(
     machine = Machine(tmp_path)
     monkeypatch.setenv(VARIABLE, "nvmlInitWithFlags=hang")
     with pytest.raises(Busy, match="not answered"):
-        open_agent(NODE, machine.agent_dir, simulated=machine.state_path, patience=Patience(turn_s=0.05))
+        open_agent(NODE, machine.agent_dir, simulated=machine.state_path, deadlines=Deadlines(change_s=0.05))

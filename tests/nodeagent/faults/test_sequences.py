@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import AgentError
 from nodeagent.simulated_nvml.faults import Faults
-from nodeagent.simulated_nvml.hardware import Hardware, Refused
+from nodeagent.simulated_nvml.hardware import Refused, SimulatedHardware
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.catalog import models
 from solver.model.cluster import InstanceState
@@ -79,7 +79,7 @@ class Life(RuleBasedStateMachine):
                 share = mig(self.gpu, place.profile, place.start)
                 self.prepared[claim] = self.agent.prepare(allocation(claim, share)).devices[0].uuid
             elif what == "recover":
-                self.agent.recover()
+                self.agent.gpus.recover()
             else:
                 self.agent.unprepare(claim)
                 self.prepared.pop(claim, None)
@@ -121,7 +121,7 @@ class Life(RuleBasedStateMachine):
     def somebody_else_creates(self, place: Placement) -> None:
         profile = MODEL.profile(place.profile)
         assert profile is not None
-        hardware = Hardware(self.machine.state)
+        hardware = SimulatedHardware(self.machine.state)
         try:
             gi = hardware.create_gpu_instance(self.gpu, profile.board_id or 0, place.start)
         except Refused:
@@ -133,7 +133,7 @@ class Life(RuleBasedStateMachine):
     @rule(data=st.data())
     def somebody_else_destroys(self, data: st.DataObject) -> None:
         uuid = data.draw(st.sampled_from(sorted(self.foreign)))
-        hardware = Hardware(self.machine.state)
+        hardware = SimulatedHardware(self.machine.state)
         gi = next(i["gi"] for i in self._instances() if i["compute"][0]["uuid"] == uuid)
         hardware.destroy_compute_instance(self.gpu, gi, 0)
         hardware.destroy_gpu_instance(self.gpu, gi)

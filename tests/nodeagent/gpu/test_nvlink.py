@@ -31,10 +31,10 @@ def test_gpus_of_one_group_are_joined(tmp_path: Path, gpus: str, groups: list[in
 
 def test_links_go_with_mig_mode_and_come_back(tmp_path: Path) -> None:
     agent = Machine(tmp_path, "h100:nomig=3").agent()
-    first = agent.gpu_uuids()[0]
-    agent.set_dynamic_mig(True, [first])
+    first = agent.gpus.uuids()[0]
+    agent.gpus.set_dynamic_mig(True, [first])
     assert [gpu.link_group for gpu in agent.report().gpus] == [None, 1, 1]
-    agent.set_dynamic_mig(False, [first])
+    agent.gpus.set_dynamic_mig(False, [first])
     assert [gpu.link_group for gpu in agent.report().gpus] == [0, 0, 0]
 
 

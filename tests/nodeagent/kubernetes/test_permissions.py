@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nodeagent.kubernetes.claims import read_claim
-from nodeagent.kubernetes.client import Api, Forbidden
-from nodeagent.kubernetes.gpu_node import GpuNode
+from nodeagent.kubernetes.client import ApiForbidden, KubernetesClient
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.kubeconfig import from_kubeconfig
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import specs
@@ -28,15 +28,15 @@ def test_an_agent_needs_each_of_its_permissions(tmp_path: Path) -> None:
     fill(agent, machine, gpus=16)
     many = agent.report()
     with ApiServer() as server:
-        api = Api(from_kubeconfig(server.kubeconfig(tmp_path / "kubeconfig", NODE)))
+        api = KubernetesClient(from_kubeconfig(server.kubeconfig(tmp_path / "kubeconfig", NODE)))
         server.allocate("claim", NODE, [mig(machine.gpu(0), "1g.5gb", 0)])
         assert read_claim(api, NAMESPACE, "claim")
-        node, slices = GpuNode(api, NODE), SliceStore(api, NODE)
+        node, slices = GpuNodeWriter(api, NODE), SliceStore(api, NODE)
         node.publish(few, NOW)
         owner = {"apiVersion": "migctl.dev/v1alpha1", "kind": "GpuNode", "name": NODE, "uid": node.uid}
         for report in (few, many, few, replace(few, gpus=())):
-            slices.keep(specs(report), owner)
+            slices.replace(specs(report), owner)
         assert server.call(lambda o: o.authorizer.unused(USER)) == []
-        with pytest.raises(Forbidden):
+        with pytest.raises(ApiForbidden):
             api.get("/api/v1/pods")
         api.close()

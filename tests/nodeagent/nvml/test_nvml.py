@@ -5,11 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from nodeagent.nvml import Board, InUse, LibraryMissing, NoRoom, NotFound, NotSupported, Nvml, NvmlError
+from nodeagent.nvml import (
+    GpuInfo,
+    InsufficientResources,
+    InUse,
+    LibraryMissing,
+    NotSupported,
+    Nvml,
+    NvmlError,
+    NvmlNotFound,
+)
 from nodeagent.simulated_nvml import spec
-from nodeagent.simulated_nvml.boards import BOARDS
 from nodeagent.simulated_nvml.faults import Faults, parse
-from nodeagent.simulated_nvml.hardware import Hardware, memory_mib
+from nodeagent.simulated_nvml.gpu_models import MODEL_FACTS
+from nodeagent.simulated_nvml.hardware import SimulatedHardware, memory_mib
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.catalog import models
@@ -22,25 +31,25 @@ def nvml(machine: Machine) -> Nvml:
     return Nvml(machine.library())
 
 
-def profile(nvml: Nvml, board: Board, name: str) -> Profile:
-    found = nvml.model(board).profile(name)
+def profile(nvml: Nvml, gpu_info: GpuInfo, name: str) -> Profile:
+    found = nvml.model(gpu_info).profile(name)
     assert found is not None
     return found
 
 
-def create(nvml: Nvml, board: Board, name: str, start: int) -> tuple[int, str]:
-    gi = nvml.create_gpu_instance(board, profile(nvml, board, name), start)
-    return gi, nvml.create_compute_instance(board, gi, profile(nvml, board, name))
+def create(nvml: Nvml, gpu_info: GpuInfo, name: str, start: int) -> tuple[int, str]:
+    gi = nvml.create_gpu_instance(gpu_info, profile(nvml, gpu_info, name), start)
+    return gi, nvml.create_compute_instance(gpu_info, gi, profile(nvml, gpu_info, name))
 
 
-@pytest.mark.parametrize("name", sorted(BOARDS))
+@pytest.mark.parametrize("name", sorted(MODEL_FACTS))
 def test_live_profile_tables_equal_the_catalog(name: str, tmp_path: Path) -> None:
     model = models()[name]
     spec.create(tmp_path / "m.json", name)
     nvml = Nvml(SimulatedNvml(tmp_path / "m.json"))
-    (board,) = nvml.boards()
-    live = nvml.model(board)
-    assert board.memory_mib == model.memory_mib
+    (gpu_info,) = nvml.gpus()
+    live = nvml.model(gpu_info)
+    assert gpu_info.memory_mib == model.memory_mib
     assert (live.units, live.slices, live.mig_mode_needs_reset) == (
         model.units,
         model.slices,
@@ -71,86 +80,86 @@ def test_two_machines_in_one_process_are_kept_apart(tmp_path: Path) -> None:
     spec.create(tmp_path / "a.json", "v100", seed="a")
     spec.create(tmp_path / "b.json", "a100-40gb", seed="b")
     a, b = Nvml(SimulatedNvml(tmp_path / "a.json")), Nvml(SimulatedNvml(tmp_path / "b.json"))
-    assert [x.name for x in a.boards()] == ["Tesla V100-SXM2-16GB"]
-    assert [x.name for x in b.boards()] == ["NVIDIA A100-SXM4-40GB"]
-    assert [x.name for x in a.boards()] == ["Tesla V100-SXM2-16GB"]
+    assert [x.name for x in a.gpus()] == ["Tesla V100-SXM2-16GB"]
+    assert [x.name for x in b.gpus()] == ["NVIDIA A100-SXM4-40GB"]
+    assert [x.name for x in a.gpus()] == ["Tesla V100-SXM2-16GB"]
 
 
 def test_an_instance_overlapping_another_has_no_room(nvml: Nvml) -> None:
-    board = nvml.boards()[0]
-    create(nvml, board, "2g.10gb", 2)
-    with pytest.raises(NoRoom):
-        create(nvml, board, "3g.20gb", 0)
-    with pytest.raises(NoRoom):
-        create(nvml, board, "2g.10gb", 2)
+    gpu_info = nvml.gpus()[0]
+    create(nvml, gpu_info, "2g.10gb", 2)
+    with pytest.raises(InsufficientResources):
+        create(nvml, gpu_info, "3g.20gb", 0)
+    with pytest.raises(InsufficientResources):
+        create(nvml, gpu_info, "2g.10gb", 2)
 
 
 def test_one_media_instance_per_gpu(nvml: Nvml) -> None:
-    board = nvml.boards()[0]
-    create(nvml, board, "1g.5gb+me", 0)
-    with pytest.raises(NoRoom):
-        create(nvml, board, "1g.5gb+me", 1)
+    gpu_info = nvml.gpus()[0]
+    create(nvml, gpu_info, "1g.5gb+me", 0)
+    with pytest.raises(InsufficientResources):
+        create(nvml, gpu_info, "1g.5gb+me", 1)
 
 
 def test_a_start_off_the_table_is_refused(nvml: Nvml) -> None:
-    board = nvml.boards()[0]
+    gpu_info = nvml.gpus()[0]
     with pytest.raises(NvmlError, match="Invalid Argument"):
-        create(nvml, board, "3g.20gb", 2)
+        create(nvml, gpu_info, "3g.20gb", 2)
 
 
 def test_compute_instance_goes_before_gpu_instance(nvml: Nvml) -> None:
-    board = nvml.boards()[0]
-    gi, _ = create(nvml, board, "1g.5gb", 0)
+    gpu_info = nvml.gpus()[0]
+    gi, _ = create(nvml, gpu_info, "1g.5gb", 0)
     with pytest.raises(InUse):
-        nvml.destroy_gpu_instance(board.uuid, gi)
-    nvml.destroy_compute_instance(board.uuid, gi, 0)
-    (half,) = nvml.instances(board)
+        nvml.destroy_gpu_instance(gpu_info.uuid, gi)
+    nvml.destroy_compute_instance(gpu_info.uuid, gi, 0)
+    (half,) = nvml.instances(gpu_info)
     assert (half.uuid, half.compute) == (None, ())
-    nvml.destroy_gpu_instance(board.uuid, gi)
-    assert nvml.instances(board) == ()
+    nvml.destroy_gpu_instance(gpu_info.uuid, gi)
+    assert nvml.instances(gpu_info) == ()
 
 
 def test_in_use_while_a_process_lives(nvml: Nvml, machine: Machine) -> None:
-    board = nvml.boards()[0]
-    gi, uuid = create(nvml, board, "1g.5gb", 0)
+    gpu_info = nvml.gpus()[0]
+    gi, uuid = create(nvml, gpu_info, "1g.5gb", 0)
     machine.occupy(uuid, 100, os.getpid())
-    assert [(p.pid, p.memory_mib, p.gi) for p in nvml.processes(board.uuid)] == [(os.getpid(), 100, gi)]
+    assert [(p.pid, p.memory_mib, p.gi) for p in nvml.processes(gpu_info.uuid)] == [(os.getpid(), 100, gi)]
     with pytest.raises(InUse):
-        nvml.destroy_compute_instance(board.uuid, gi, 0)
+        nvml.destroy_compute_instance(gpu_info.uuid, gi, 0)
     machine.vacate()
-    nvml.destroy_compute_instance(board.uuid, gi, 0)
+    nvml.destroy_compute_instance(gpu_info.uuid, gi, 0)
 
 
 def test_a_recreated_instance_has_its_id_back_and_a_new_uuid(nvml: Nvml) -> None:
-    board = nvml.boards()[0]
-    gi, before = create(nvml, board, "2g.10gb", 0)
-    nvml.destroy_compute_instance(board.uuid, gi, 0)
-    nvml.destroy_gpu_instance(board.uuid, gi)
-    again, after = create(nvml, board, "2g.10gb", 0)
+    gpu_info = nvml.gpus()[0]
+    gi, before = create(nvml, gpu_info, "2g.10gb", 0)
+    nvml.destroy_compute_instance(gpu_info.uuid, gi, 0)
+    nvml.destroy_gpu_instance(gpu_info.uuid, gi)
+    again, after = create(nvml, gpu_info, "2g.10gb", 0)
     assert again == gi
     assert after != before
-    with pytest.raises(NotFound):
+    with pytest.raises(NvmlNotFound):
         nvml.mig_device(before)
     assert nvml.mig_device(after) == gi
 
 
 def test_a_gpu_without_mig_says_so(nvml: Nvml) -> None:
-    board = nvml.boards()[1]
-    assert nvml.mig_mode(board.uuid) is None
-    assert nvml.model(board).profiles == ()
+    gpu_info = nvml.gpus()[1]
+    assert nvml.mig_mode(gpu_info.uuid) is None
+    assert nvml.model(gpu_info).profiles == ()
     with pytest.raises(NotSupported):
-        nvml.set_mig_mode(board.uuid, True)
+        nvml.set_mig_mode(gpu_info.uuid, True)
 
 
 def test_mig_mode_waits_for_a_reset_on_ampere_only(tmp_path: Path) -> None:
     spec.create(tmp_path / "m.json", "a100:nomig,h100:nomig")
     library = SimulatedNvml(tmp_path / "m.json")
     nvml = Nvml(library)
-    ampere, hopper = (b.uuid for b in nvml.boards())
+    ampere, hopper = (b.uuid for b in nvml.gpus())
     pending = nvml.set_mig_mode(ampere, True)
     assert (pending.current, pending.pending) == (False, True)
     assert nvml.set_mig_mode(hopper, True).current
-    library.machine.hardware.reset(ampere)
+    library.loaded.hardware.reset(ampere)
     now = nvml.mig_mode(ampere)
     assert now is not None
     assert now.current
@@ -160,13 +169,13 @@ def test_a_reboot_takes_instances_and_later_boards_mig_mode(tmp_path: Path) -> N
     spec.create(tmp_path / "m.json", "a100,h100")
     library = SimulatedNvml(tmp_path / "m.json")
     nvml = Nvml(library)
-    boards = nvml.boards()
-    create(nvml, boards[0], "1g.10gb" if boards[0].memory_mib > 50000 else "1g.5gb", 0)
+    gpu_infos = nvml.gpus()
+    create(nvml, gpu_infos[0], "1g.10gb" if gpu_infos[0].memory_mib > 50000 else "1g.5gb", 0)
     boot = library.boot_id()
-    with library.machine.hardware.state.change() as state:
+    with library.loaded.hardware.state.change() as state:
         reboot(state, state["host_boot_id"])
-    assert nvml.instances(boards[0]) == ()
-    modes = [nvml.mig_mode(b.uuid) for b in boards]
+    assert nvml.instances(gpu_infos[0]) == ()
+    modes = [nvml.mig_mode(b.uuid) for b in gpu_infos]
     assert [m.current for m in modes if m] == [True, False]
     assert library.boot_id() != boot
 
@@ -175,21 +184,21 @@ def test_state_outlives_its_process_and_latencies_are_the_drivers(tmp_path: Path
     spec.create(tmp_path / "m.json", "a100-40gb", create_s=0.35, destroy_s=0.6)
     slept: list[float] = []
     first = Nvml(SimulatedNvml(tmp_path / "m.json", sleep=slept.append))
-    board = first.boards()[0]
-    gi, uuid = create(first, board, "1g.5gb", 3)
+    gpu_info = first.gpus()[0]
+    gi, uuid = create(first, gpu_info, "1g.5gb", 3)
     assert sum(slept) == pytest.approx(0.35)
     second = Nvml(SimulatedNvml(tmp_path / "m.json", sleep=slept.append))
     assert second.mig_device(uuid) == gi
-    second.destroy_compute_instance(board.uuid, gi, 0)
-    second.destroy_gpu_instance(board.uuid, gi)
+    second.destroy_compute_instance(gpu_info.uuid, gi, 0)
+    second.destroy_gpu_instance(gpu_info.uuid, gi)
     assert sum(slept) == pytest.approx(0.95)
 
 
 def test_several_compute_instances_in_one_gpu_instance_are_not_ours(nvml: Nvml, machine: Machine) -> None:
-    board = nvml.boards()[0]
-    hardware = Hardware(machine.state)
-    gi = hardware.create_gpu_instance(board.uuid, 9, 0)
-    hardware.create_compute_instance(board.uuid, gi, 1)
-    hardware.create_compute_instance(board.uuid, gi, 2)
-    (found,) = nvml.instances(board)
+    gpu_info = nvml.gpus()[0]
+    hardware = SimulatedHardware(machine.state)
+    gi = hardware.create_gpu_instance(gpu_info.uuid, 9, 0)
+    hardware.create_compute_instance(gpu_info.uuid, gi, 1)
+    hardware.create_compute_instance(gpu_info.uuid, gi, 2)
+    (found,) = nvml.instances(gpu_info)
     assert (found.profile, found.compute, found.uuid) == ("3g.20gb", (0, 1), None)

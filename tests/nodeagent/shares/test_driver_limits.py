@@ -13,7 +13,7 @@ from nodeagent.agent import Agent
 from nodeagent.contract.allocation import GpuProcess, Unsupported
 from nodeagent.contract.environment import CGROUP
 from nodeagent.journal.records import Hold
-from nodeagent.nvml import NotFound, NotSupported, Nvml
+from nodeagent.nvml import NotSupported, Nvml, NvmlNotFound
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.faults import Fault, Faults
@@ -126,12 +126,12 @@ def test_a_limit_that_does_not_read_back_does_not_count(tmp_path: Path, monkeypa
 
 def test_a_gpu_in_mig_mode_has_no_limits(tmp_path: Path) -> None:
     node = Node(tmp_path, "a100-40gb:limits=1")
-    assert not node.limits.can(node.gpu)
+    assert not node.limits.is_supported(node.gpu)
 
 
 def test_a_missing_cgroup_is_not_found(tmp_path: Path) -> None:
     node = Node(tmp_path)
-    with pytest.raises(NotFound):
+    with pytest.raises(NvmlNotFound):
         node.nvml.set_memory_limit(node.gpu, tmp_path / "nowhere", 1)
 
 
@@ -149,10 +149,10 @@ def test_a_containers_cgroup_is_found_by_its_processes_and_limited_only_when_all
     seen = [GpuProcess(node.gpu, sleeper.pid, 10, "c1")]
     (leaf / "cgroup.procs").write_text(f"{sleeper.pid}\n{os.getpid()}\n")
     limits.follow(seen, [hold])
-    assert not limits.limits("c1", node.gpu)
+    assert not limits.is_limited("c1", node.gpu)
     (leaf / "cgroup.procs").write_text(f"{sleeper.pid}\n")
     limits.follow(seen, [hold])
-    assert limits.limits("c1", node.gpu)
+    assert limits.is_limited("c1", node.gpu)
     assert node.hard(leaf) == 8080 * MIB
     limits.remove("c1", at_once)
     assert node.hard(leaf) is None
@@ -161,7 +161,7 @@ def test_a_containers_cgroup_is_found_by_its_processes_and_limited_only_when_all
 def test_a_claim_that_runs_already_gets_no_cgroup_that_it_would_stay_outside_of(tmp_path: Path) -> None:
     node = Node(tmp_path)
     hold = Hold("c1", "job", part(node.gpu, 8080), node.gpu, 1)
-    assert node.limits.can(node.gpu)
+    assert node.limits.is_supported(node.gpu)
     assert node.limits.prepare("c1", [hold], at_once, fresh=False) is None
     cgroup = node.limits.prepare("c1", [hold], at_once, fresh=True)
     assert node.limits.prepare("c1", [hold], at_once, fresh=False) == cgroup
@@ -179,5 +179,5 @@ def test_what_an_earlier_run_left_is_cleared_at_the_start(tmp_path: Path) -> Non
     node = Node(tmp_path)
     left = node.cgroups / "migctl" / "gone"
     left.mkdir(parents=True)
-    node.driver_limits().keep_only(["c1"])
+    node.driver_limits().remove_except(["c1"])
     assert not left.exists()

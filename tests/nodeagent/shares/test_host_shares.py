@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nodeagent.agent import Agent
-from nodeagent.nvml import Board, Nvml
+from nodeagent.nvml import GpuInfo, Nvml
 from nodeagent.shares.host_shares import HostShares, limit_of
 from nodeagent.shim import limits
 from nodeagent.shim.libraries import Libraries, MissingLibraries
@@ -47,9 +47,9 @@ def test_a_share_has_its_libraries_and_limits_first_on_the_loaders_path(
 
 
 def test_a_share_bears_its_part_of_what_the_driver_keeps_for_itself() -> None:
-    board = Board("GPU-1", 0, 0, "Tesla V100", "Volta", 16160, "00000000:07:00.0", reserved_mib=300)
-    assert limit_of(part("GPU-1", 8080), board, 0).reserved == 150 << 20
-    assert limit_of(part("GPU-1", 1), board, 0).reserved == -(-(300 << 20) // 16160)
+    gpu_info = GpuInfo("GPU-1", 0, 0, "Tesla V100", "Volta", 16160, "00000000:07:00.0", reserved_mib=300)
+    assert limit_of(part("GPU-1", 8080), gpu_info, 0).reserved == 150 << 20
+    assert limit_of(part("GPU-1", 1), gpu_info, 0).reserved == -(-(300 << 20) // 16160)
 
 
 def test_a_mig_share_needs_none(machine: Machine, shares: HostShares) -> None:

@@ -122,7 +122,7 @@ def test_the_quickstart_stays_light() -> None:
 
 
 def test_the_agent_pulls_in_nothing_heavy() -> None:
-    heavy = "{'ortools', 'pydantic', 'fastapi', 'grpc', 'networkx', 'numpy'}"
+    heavy = "{'ortools', 'pydantic', 'fastapi', 'grpc', 'numpy'}"
     code = f"import sys, nodeagent.start, nodeagent.agent; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "[]\n"

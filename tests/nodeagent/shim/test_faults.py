@@ -42,7 +42,7 @@ CONTEXT = 64 * MIB
 
 
 def test_every_place_in_the_sources_is_listed() -> None:
-    found = {name for path in SOURCES.glob("*.c") for name in re.findall(r'FAULT\("(\w+)"\)', path.read_text())}
+    found = {name for path in SOURCES.rglob("*.c") for name in re.findall(r'FAULT\("(\w+)"\)', path.read_text())}
     assert found == set(PLACES)
 
 

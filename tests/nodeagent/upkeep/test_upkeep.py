@@ -12,11 +12,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.contract.allocation import Fenced
-from nodeagent.gpu.events import Event, What
+from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.simulated_nvml import hardware
 from nodeagent.upkeep.metrics import Metrics
 from nodeagent.upkeep.upkeep import Upkeep
-from nodeagent.upkeep.watchdog import Policy
+from nodeagent.upkeep.watchdog import WatchdogPolicy
 from tests.nodeagent.machines import Machine, allocation, mig, part
 
 
@@ -35,13 +35,13 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_a_fatal_xid_fences_its_gpu_and_a_programs_error_does_not(machine: Machine) -> None:
-    events: list[Event] = []
+    events: list[AgentEvent] = []
     agent = machine.agent(observers=[events.append])
     upkeep = Upkeep(agent, every_s=600)
     upkeep.start()
     hardware.fail(machine.state, machine.gpu(1), xid=31)
     hardware.fail(machine.state, machine.gpu(0), xid=79)
-    until(lambda: sum(e.what is What.FAULTY for e in events) == 2)
+    until(lambda: sum(e.kind is EventKind.FAULTY for e in events) == 2)
     upkeep.stop()
     report = agent.report()
     assert "fallen off the bus" in report.gpus[0].fenced
@@ -66,13 +66,13 @@ def test_a_gpu_in_bad_condition_takes_nothing_new_until_it_is_better(
     held = allocation("c1", mig(machine.gpu(0), "1g.5gb", 0))
     agent.prepare(held)
     hardware.fail(machine.state, machine.gpu(0), **condition)
-    agent.examine()
+    agent.gpus.check_health()
     assert says in agent.report().gpus[0].fenced
     agent.prepare(held)
     with pytest.raises(Fenced):
         agent.prepare(allocation("c2", mig(machine.gpu(0), "1g.5gb", 1)))
     hardware.fail(machine.state, machine.gpu(0), celsius=30, ecc_uncorrected=0, remap_failed=False)
-    agent.examine()
+    agent.gpus.check_health()
     agent.prepare(allocation("c2", mig(machine.gpu(0), "1g.5gb", 1)))
 
 
@@ -89,22 +89,22 @@ def test_who_oversteps_is_reported_and_goes_on(machine: Machine, program: subpro
 
 
 def test_who_oversteps_is_stopped_where_the_policy_says_so(machine: Machine, program: subprocess.Popen[bytes]) -> None:
-    events: list[Event] = []
+    events: list[AgentEvent] = []
     agent = machine.agent(observers=[events.append])
     agent.prepare(allocation("c1", part(machine.gpu(1), 8080)))
     machine.occupy(machine.gpu(1), 9000, program.pid, "c1")
-    upkeep = Upkeep(agent, policy=Policy.STOP)
+    upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
     assert program.wait(timeout=30) == -9
-    assert [e.claim for e in events if e.what is What.STOPPED] == ["c1"]
+    assert [e.claim for e in events if e.kind is EventKind.STOPPED] == ["c1"]
 
 
 def test_what_the_driver_keeps_for_a_process_is_tolerated(machine: Machine, program: subprocess.Popen[bytes]) -> None:
     agent = machine.agent()
     agent.prepare(allocation("c1", part(machine.gpu(1), 8080)))
     machine.occupy(machine.gpu(1), 8300, program.pid, "c1")
-    upkeep = Upkeep(agent, policy=Policy.STOP)
+    upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
     assert agent.report().notes == {}
@@ -118,7 +118,7 @@ def test_a_claim_on_a_gpu_it_has_no_share_of_is_stopped_and_a_stranger_is_not(
     machine.occupy(machine.gpu(1), 10, os.getpid(), "")
     machine.occupy(machine.gpu(1), 10, program.pid, "elsewhere")
     machine.owners.pop(os.getpid())
-    upkeep = Upkeep(agent, policy=Policy.STOP)
+    upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
     assert program.wait(timeout=30) == -9
@@ -131,7 +131,7 @@ def test_a_neighbour_inside_anothers_instance_is_found(machine: Machine, program
     agent = machine.agent()
     prepared = agent.prepare(allocation("c1", mig(machine.gpu(0), "1g.5gb", 0)))
     machine.occupy(prepared.devices[0].uuid, 10, program.pid, "c2")
-    upkeep = Upkeep(agent, policy=Policy.STOP)
+    upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
     assert program.wait(timeout=30) == -9
@@ -181,7 +181,7 @@ def test_refusals_and_fences_are_counted_and_told(machine: Machine) -> None:
     with pytest.raises(Exception, match="this is node-1"):
         agent.prepare(allocation("c1", part(machine.gpu(1), 100), node="elsewhere"))
     hardware.fail(machine.state, machine.gpu(1), ecc_uncorrected=1)
-    agent.examine()
+    agent.gpus.check_health()
     text = metrics.text()
     assert sample(text, "migctl_claim_refusals_total", reason="stale") == 1
     assert sample(text, "migctl_gpu_fenced", gpu=machine.gpu(1)) == 1

@@ -1,4 +1,4 @@
-"""Who makes room for whom, how few, and what is kept while they go."""
+"""Who makes room for whom, how few, and what is reserved while they go."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def crowded(rng: Random) -> tuple[Snapshot, Request]:
     return replace(snapshot, nodes=nodes, held=held, pending=(wish,), projects=(ROOMY,)), wish
 
 
-def test_kept_room_does_not_destroy_what_others_would_build_on() -> None:
-    """Room is kept on two GPUs, one of them under an idle instance: work beyond its fair share may not take that."""
+def test_reserved_room_does_not_destroy_what_others_would_build_on() -> None:
+    """Room is reserved on two GPUs, one under an idle instance: work beyond its fair share may not take that."""
     idle = a100("g0", "n0", 0, instance("3g.20gb", 0), instance("3g.20gb", 4, "foreign"))
     firm = (instance("4g.20gb", 0, "foreign"), instance("2g.10gb", 4, "foreign"))
     busy = a100("g1", "n0", 1, *firm, instance("1g.5gb", 6, "busy", "x"))
@@ -161,5 +161,5 @@ def test_kept_room_does_not_destroy_what_others_would_build_on() -> None:
     wishes = (request("old", MigProfile("1g.5gb", 2)), new)
     teams = (ROOMY, ProjectQueue("team-b", Quota(weight=0.0)))
     made = decide(cluster(idle, busy, held=held, pending=wishes, projects=teams, now=1000.0), Policy(evictions=0))
-    assert "kept for it" in refusal(made, "old").message
+    assert "reserved for it" in refusal(made, "old").message
     assert isinstance(made.outcomes["new"], Unplaced)

@@ -188,7 +188,7 @@ def test_room_is_kept_for_what_has_waited_long_and_nobody_behind_it_takes_it() -
     late = decide(replace(early, now=601.0))
     assert refusal(late, "small")
     assert refusal(late, "big").message == (
-        "it has waited long: 2 whole GPUs on node n0 is kept for it until a1 (1 whole GPU) end"
+        "it has waited long: 2 whole GPUs on node n0 is reserved for it until a1 (1 whole GPU) end"
     )
     assert place(decide(replace(early, now=601.0, held=())), "big")
 

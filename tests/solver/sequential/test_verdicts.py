@@ -79,7 +79,7 @@ def test_the_blocking_set_is_the_smallest(seed: int) -> None:
     rng = Random(seed)
     for _ in range(INSTANCES // 10):
         snapshot, wish = small_case(rng)
-        outcome = plan(snapshot, Policy(evictions=0, patience_s=math.inf)).outcomes[wish.claim]
+        outcome = plan(snapshot, Policy(evictions=0, reserve_after_s=math.inf)).outcomes[wish.claim]
         fewest = smallest_blocking_set(snapshot, wish)
         if isinstance(outcome, Placed):
             assert fewest == 0, snapshot

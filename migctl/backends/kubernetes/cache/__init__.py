@@ -1,4 +1,4 @@
-"""A live copy of what matters of a Kubernetes cluster, kept by lists and watches.
+"""What is known of a Kubernetes cluster: a live copy of the fields that matter, updated by lists and watches.
 
-Not here: any write.
+Not here: what the fields mean (meaning/), any write (stores/, controller/kubernetes/).
 """

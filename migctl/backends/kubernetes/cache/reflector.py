@@ -1,8 +1,8 @@
-"""Reflector: keeps a sink equal to what the API server holds of one kind of object.
+"""Reflector: makes a sink equal to what the API server stores of one kind of object, by lists and watches.
 
-A paged list, then watches that go on from each other; a version that is too old (410) means a new
+A paged list, then watches that continue from each other; a version that is too old (410) means a new
 list. Broken connections are tried again after a jittered pause, a silent one counts as broken.
-Now and then everything is listed anew, so that even an event that was lost is made up for, at a
+Everything is listed anew from time to time, so that a lost event is made up for; that takes a
 hundredth of the time at most.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import Resource, WatchEvent
 from migctl.backends.protocol import ControlPlaneError, Expired
 
@@ -46,15 +46,19 @@ class Timing:
     audit_s: float = 60.0
 
 
-USUAL = Timing()
+DEFAULT_TIMING = Timing()
 
 
 class Sink(Protocol[K]):
     """What takes in the objects. Older versions of an object than it has are its to ignore."""
 
-    def put(self, obj: K) -> None: ...
+    def put(self, obj: K) -> None:
+        """Take in an object that is there, or has changed."""
+        ...
 
-    def drop(self, obj: K) -> None: ...
+    def drop(self, obj: K) -> None:
+        """Take in the last state of an object that was deleted."""
+        ...
 
     def keep_only(self, keys: Collection[tuple[str, str]], version: str) -> None:
         """As of `version` no others than these namespaces and names are there; what was written since stays."""
@@ -69,11 +73,11 @@ class Reflector(Generic[K]):
 
     def __init__(
         self,
-        api: Api,
+        api: KubernetesApi,
         resource: Resource[Any],
         sink: Sink[K],
         changed: Callable[[], None],
-        timing: Timing = USUAL,
+        timing: Timing = DEFAULT_TIMING,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.resource = resource
@@ -95,7 +99,7 @@ class Reflector(Generic[K]):
         return int(self._version or 0)
 
     async def run(self) -> None:
-        """Keep the sink until cancelled."""
+        """List and watch until cancelled."""
         while True:
             try:
                 if not self._version or self._monotonic() >= self._audit_at:
@@ -105,10 +109,10 @@ class Reflector(Generic[K]):
             except Expired:
                 self._version = ""
             except (ControlPlaneError, msgspec.MsgspecError) as error:
-                self._lose(error)
+                self._lost(error)
                 await asyncio.sleep(self._pause())
 
-    def _lose(self, error: Exception) -> None:
+    def _lost(self, error: Exception) -> None:
         if self.synced or not self._failures:
             log.warning("lost sight of the cluster", kind=self.resource.plural, error=str(error))
         self.synced = False

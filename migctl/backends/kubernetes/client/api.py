@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.client.errors import Status, refusal
+from migctl.backends.kubernetes.client.errors import ApiStatus, refusal
 from migctl.backends.kubernetes.client.resources import K, Page, Resource, WatchEvent
 from migctl.backends.kubernetes.client.transport import MERGE_PATCH, Query, Transport
 from migctl.backends.protocol import ControlPlaneError, Expired, Unavailable
@@ -21,13 +21,14 @@ SILENCE_S = 150.0
 ERROR = b'{"type":"ERROR"'
 
 
-class Api:
-    """One API server."""
+class KubernetesApi:
+    """One API server. Each verb raises the protocol's ControlPlaneError; bytes are JSON."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
 
     async def get(self, resource: Resource[Any], name: str, namespace: str = "") -> bytes:
+        """One object as JSON."""
         return await self.transport.request("GET", resource.path(namespace, name))
 
     async def list_objects(
@@ -47,8 +48,8 @@ class Api:
         """The same a page at a time; all of them are of one version."""
         token = ""
         while True:
-            asked = {"limit": str(page), **(query or {}), **({"continue": token} if token else {})}
-            answer = resource.page.decode(await self.transport.request("GET", resource.path(namespace), asked))
+            parameters = {"limit": str(page), **(query or {}), **({"continue": token} if token else {})}
+            answer = resource.page.decode(await self.transport.request("GET", resource.path(namespace), parameters))
             yield answer
             token = answer.metadata.continue_
             if not token:
@@ -57,9 +58,9 @@ class Api:
     async def watch(
         self, resource: Resource[Any], since: str, seconds: float, silence_s: float = SILENCE_S, namespace: str = ""
     ) -> AsyncGenerator[list[WatchEvent], None]:
-        """Batches of events after `since`, for `seconds` at most. An empty one at first: the server listens.
+        """Batches of events after `since`, for `seconds` at most. The first is empty: the watch is open.
 
-        Raises Expired, and Unavailable after `silence_s` without a word.
+        Raises Expired, and Unavailable after `silence_s` without a byte.
         """
         query = {
             "watch": "true",
@@ -80,6 +81,7 @@ class Api:
     async def create(
         self, resource: Resource[Any], body: Any, namespace: str = "", *, name: str = "", subresource: str = ""
     ) -> bytes:
+        """POST an object, or one of its subresources; returns what was stored."""
         path = resource.path(namespace, name, subresource)
         return await self.transport.request("POST", path, body=msgspec.json.encode(body))
 
@@ -93,18 +95,20 @@ class Api:
         subresource: str = "",
         content_type: str = MERGE_PATCH,
     ) -> bytes:
+        """PATCH an object, or one of its subresources; returns what is stored then."""
         path = resource.path(namespace, name, subresource)
         return await self.transport.request("PATCH", path, body=msgspec.json.encode(changes), content_type=content_type)
 
     async def delete(
         self, resource: Resource[Any], name: str, namespace: str = "", *, options: Mapping[str, Any] | None = None
     ) -> bytes:
+        """DELETE an object; what it owns goes in the background. `options`: fields of DeleteOptions."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", **(options or {})}
         return await self.transport.request("DELETE", resource.path(namespace, name), body=msgspec.json.encode(body))
 
 
 class _Failure(msgspec.Struct, frozen=True):
-    object: Status
+    object: ApiStatus
 
 
 def _failure(line: bytes) -> ControlPlaneError:

@@ -1,6 +1,6 @@
-"""What an API server's refusals mean, in the words of the control plane's protocol.
+"""The protocol's error for each refusal of an API server.
 
-A refusal is a `Status` object. Its reason decides; where a proxy in between answered without one,
+A refusal is a `Status` object (meta/v1). Its reason decides; where a proxy in between answered without one,
 the HTTP code does.
 """
 
@@ -21,8 +21,8 @@ from migctl.backends.protocol import (
     NotFound,
     Unavailable,
 )
+from nodeagent.contract.wire import API_GROUP
 
-GROUP = "migctl.dev"
 NOBODY = "system:anonymous"
 POLICY = " denied request: "
 NOT_ALLOWED = re.compile(
@@ -33,19 +33,23 @@ NO_SUCH_KIND = "the server could not find the requested resource"
 
 
 class Cause(msgspec.Struct, frozen=True):
+    """An entry of details.causes."""
+
     reason: str = ""
     message: str = ""
     field: str = ""
 
 
 class Details(msgspec.Struct, frozen=True, rename="camel"):
+    """`details`. retry_after_seconds is 0 where the server names none."""
+
     name: str = ""
     causes: tuple[Cause, ...] = ()
     retry_after_seconds: float = 0.0
 
 
-class Status(msgspec.Struct, frozen=True):
-    """The API server's answer where it did not do as asked."""
+class ApiStatus(msgspec.Struct, frozen=True):
+    """The `Status` object (meta/v1) of a refused request."""
 
     message: str = ""
     reason: str = ""
@@ -54,7 +58,7 @@ class Status(msgspec.Struct, frozen=True):
 
 
 class TooManyRequests(Unavailable):
-    """Not done, and not to be tried before `after_s` seconds are over."""
+    """429: not done, and not to be tried again for `after_s` seconds."""
 
     def __init__(self, message: str, after_s: float) -> None:
         super().__init__(message)
@@ -86,7 +90,7 @@ BY_CODE: Mapping[int, type[ControlPlaneError]] = {
     422: Invalid,
 }
 
-_decoder = msgspec.json.Decoder(Status)
+_decoder = msgspec.json.Decoder(ApiStatus)
 
 
 def refusal(code: int, body: bytes, retry_after: str | None = None) -> ControlPlaneError:
@@ -128,7 +132,7 @@ def _forbidden(code: int, message: str) -> Forbidden:
             f"{who} may not {verb} {what} in project {namespace}",
             hint=f"an admin of the project can allow it: {grant}",
         )
-    if match["group"] != GROUP:
+    if match["group"] != API_GROUP:
         return Forbidden(f"{who} may not {verb} {what} of the whole cluster", hint="name a project with -p")
     role = "migctl-overview" if reads else "migctl-admin"
     grant = f"kubectl create clusterrolebinding NAME --clusterrole={role} --user={who}"
@@ -138,14 +142,14 @@ def _forbidden(code: int, message: str) -> Forbidden:
     )
 
 
-def _status(body: bytes) -> Status:
+def _status(body: bytes) -> ApiStatus:
     try:
         return _decoder.decode(body)
     except msgspec.MsgspecError:
-        return Status(message=body[:200].decode(errors="replace").strip())
+        return ApiStatus(message=body[:200].decode(errors="replace").strip())
 
 
-def _too_many(status: Status, message: str, retry_after: str | None) -> ControlPlaneError:
+def _too_many(status: ApiStatus, message: str, retry_after: str | None) -> ControlPlaneError:
     causes = status.details.causes if status.details else ()
     for cause in causes:
         if cause.reason == "DisruptionBudget":
@@ -157,11 +161,11 @@ def _too_many(status: Status, message: str, retry_after: str | None) -> ControlP
 
 
 def _denied(message: str) -> str:
-    """A policy's refusal without the words around it."""
+    """A policy's own message, without the API server's preamble."""
     _, found, rule = message.partition(POLICY)
     return rule if found else message
 
 
-def _field(status: Status) -> str:
+def _field(status: ApiStatus) -> str:
     causes = status.details.causes if status.details else ()
     return causes[0].field if causes else ""

@@ -1,4 +1,4 @@
-"""The few fields of Kubernetes objects that migctl reads, as msgspec structs.
+"""The fields of Kubernetes objects that migctl reads, as msgspec structs; pods and claims have modules of their own.
 
 Everything else is skipped while decoding, which is what makes it fast. Structs are frozen and not
 tracked by the garbage collector: they hold no cycles.
@@ -12,11 +12,13 @@ from typing import Any
 import msgspec
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+class WireStruct(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """The wire rules of all parts."""
 
 
-class Owner(Part, frozen=True):
+class Owner(WireStruct, frozen=True):
+    """An entry of metadata.ownerReferences."""
+
     kind: str
     name: str
     uid: str = ""
@@ -24,7 +26,9 @@ class Owner(Part, frozen=True):
     controller: bool = False
 
 
-class Metadata(Part, frozen=True):
+class Metadata(WireStruct, frozen=True):
+    """`metadata`. Times are RFC 3339 on the wire."""
+
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -43,7 +47,9 @@ class Metadata(Part, frozen=True):
         return next((owner for owner in self.owner_references or () if owner.controller), None)
 
 
-class Condition(Part, frozen=True):
+class Condition(WireStruct, frozen=True):
+    """An entry of status.conditions."""
+
     type: str
     status: str
     reason: str = ""
@@ -51,208 +57,87 @@ class Condition(Part, frozen=True):
     last_transition_time: datetime | None = None
 
 
-class Named(Part, frozen=True):
-    name: str
+class Taint(WireStruct, frozen=True):
+    """An entry of a Node's spec.taints."""
 
-
-class Resources(Part, frozen=True):
-    requests: dict[str, Any] | None = None
-
-
-class Container(Part, frozen=True):
-    name: str = ""
-    image: str = ""
-    resources: Resources | None = None
-    restart_policy: str | None = None
-
-
-class PodClaim(Part, frozen=True):
-    """An entry of spec.resourceClaims or status.resourceClaimStatuses."""
-
-    name: str
-    resource_claim_template_name: str | None = None
-    resource_claim_name: str | None = None
-
-
-class Toleration(Part, frozen=True):
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-
-
-class Taint(Part, frozen=True):
     key: str
     value: str = ""
     effect: str = ""
 
 
-class Expression(Part, frozen=True):
+class Expression(WireStruct, frozen=True):
+    """A requirement of a label or node selector."""
+
     key: str
     operator: str
     values: tuple[str, ...] | None = None
 
 
-class SelectorTerm(Part, frozen=True):
+class SelectorTerm(WireStruct, frozen=True):
+    """An entry of nodeSelectorTerms: all its expressions must hold."""
+
     match_expressions: tuple[Expression, ...] | None = None
     match_fields: tuple[Expression, ...] | None = None
 
 
-class NodeSelector(Part, frozen=True):
+class NodeSelector(WireStruct, frozen=True):
+    """A node selector: one of its terms must hold."""
+
     node_selector_terms: tuple[SelectorTerm, ...] = ()
 
 
-class NodeAffinity(Part, frozen=True):
-    required: NodeSelector | None = msgspec.field(name="requiredDuringSchedulingIgnoredDuringExecution", default=None)
-
-
-class Affinity(Part, frozen=True):
-    node_affinity: NodeAffinity | None = None
-
-
-class PodSpec(Part, frozen=True):
-    node_name: str = ""
-    scheduling_gates: tuple[Named, ...] | None = None
-    resource_claims: tuple[PodClaim, ...] | None = None
-    node_selector: dict[str, str] | None = None
-    affinity: Affinity | None = None
-    tolerations: tuple[Toleration, ...] | None = None
-    containers: tuple[Container, ...] | None = None
-    init_containers: tuple[Container, ...] | None = None
-    overhead: dict[str, Any] | None = None
-    priority: int | None = None
-    priority_class_name: str = ""
-
-
-class Waiting(Part, frozen=True):
-    reason: str = ""
-    message: str = ""
-
-
-class Running(Part, frozen=True):
-    started_at: datetime | None = None
-
-
-class Terminated(Part, frozen=True):
-    exit_code: int = 0
-    reason: str = ""
-    message: str = ""
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-class ContainerState(Part, frozen=True):
-    waiting: Waiting | None = None
-    running: Running | None = None
-    terminated: Terminated | None = None
-
-
-class ContainerStatus(Part, frozen=True):
-    name: str = ""
-    state: ContainerState | None = None
-
-
-class PodStatus(Part, frozen=True):
-    phase: str = "Pending"
-    reason: str = ""
-    message: str = ""
-    conditions: tuple[Condition, ...] | None = None
-    resource_claim_statuses: tuple[PodClaim, ...] | None = None
-    container_statuses: tuple[ContainerStatus, ...] | None = None
-    start_time: datetime | None = None
-
-
-class Pod(Part, frozen=True):
-    metadata: Metadata
-    spec: PodSpec = PodSpec()
-    status: PodStatus = PodStatus()
-
-    def condition(self, kind: str) -> Condition | None:
-        return next((c for c in self.status.conditions or () if c.type == kind), None)
-
-
-class ExactRequest(Part, frozen=True):
-    device_class_name: str = ""
-
-
-class DeviceRequest(Part, frozen=True):
-    exactly: ExactRequest | None = None
-
-
-class DeviceWish(Part, frozen=True):
-    requests: tuple[DeviceRequest, ...] | None = None
-
-
-class ClaimWish(Part, frozen=True):
-    devices: DeviceWish = DeviceWish()
-
-
-class Consumer(Part, frozen=True):
-    resource: str = ""
-    name: str = ""
-    uid: str = ""
-
-
-class ClaimState(Part, frozen=True):
-    allocation: dict[str, Any] | None = None
-    reserved_for: tuple[Consumer, ...] | None = None
-
-
-class ResourceClaim(Part, frozen=True):
-    metadata: Metadata
-    spec: ClaimWish = ClaimWish()
-    status: ClaimState = ClaimState()
-
-    @property
-    def classes(self) -> set[str]:
-        """The device classes it asks for."""
-        return {r.exactly.device_class_name for r in self.spec.devices.requests or () if r.exactly is not None}
-
-
-class NodePlan(Part, frozen=True):
+class KubernetesNodeSpec(WireStruct, frozen=True):
     unschedulable: bool = False
     taints: tuple[Taint, ...] | None = None
 
 
-class NodeState(Part, frozen=True):
+class KubernetesNodeStatus(WireStruct, frozen=True):
     allocatable: dict[str, Any] | None = None
     conditions: tuple[Condition, ...] | None = None
 
 
-class KubernetesNode(Part, frozen=True):
+class KubernetesNode(WireStruct, frozen=True):
+    """A Node."""
+
     metadata: Metadata
-    spec: NodePlan = NodePlan()
-    status: NodeState = NodeState()
+    spec: KubernetesNodeSpec = KubernetesNodeSpec()
+    status: KubernetesNodeStatus = KubernetesNodeStatus()
 
 
-class LabelSelector(Part, frozen=True):
+class LabelSelector(WireStruct, frozen=True):
+    """A label selector: all its labels and expressions must hold."""
+
     match_labels: dict[str, str] | None = None
     match_expressions: tuple[Expression, ...] | None = None
 
 
-class BudgetSpec(Part, frozen=True):
+class BudgetSpec(WireStruct, frozen=True):
+    """`spec` of a PodDisruptionBudget."""
+
     selector: LabelSelector | None = None
 
 
-class BudgetState(Part, frozen=True):
+class BudgetStatus(WireStruct, frozen=True):
+    """`status` of a PodDisruptionBudget."""
+
     disruptions_allowed: int = 0
 
 
-class Budget(Part, frozen=True):
+class Budget(WireStruct, frozen=True):
     """A PodDisruptionBudget."""
 
     metadata: Metadata
     spec: BudgetSpec = BudgetSpec()
-    status: BudgetState = BudgetState()
+    status: BudgetStatus = BudgetStatus()
 
 
-class Bare(Part, frozen=True):
+class PartialObjectMetadata(WireStruct, frozen=True):
     """Any object of which only the metadata matters."""
 
     metadata: Metadata = Metadata()
 
 
-class Custom(Part, frozen=True):
+class CustomResource(WireStruct, frozen=True):
     """A custom resource of ours; spec and status are read by objects' own types."""
 
     metadata: Metadata
@@ -260,7 +145,7 @@ class Custom(Part, frozen=True):
     status: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class Involved(Part, frozen=True):
+class ObjectReference(WireStruct, frozen=True):
     """What an event is about."""
 
     kind: str = ""
@@ -268,9 +153,11 @@ class Involved(Part, frozen=True):
     namespace: str = ""
 
 
-class KubernetesEvent(Part, frozen=True):
+class KubernetesEvent(WireStruct, frozen=True):
+    """An Event (v1)."""
+
     metadata: Metadata
-    involved_object: Involved = Involved()
+    involved_object: ObjectReference = ObjectReference()
     reason: str = ""
     message: str = ""
     type: str = "Normal"
@@ -280,7 +167,9 @@ class KubernetesEvent(Part, frozen=True):
     event_time: datetime | None = None
 
 
-class LeaseSpec(Part, frozen=True):
+class LeaseSpec(WireStruct, frozen=True):
+    """`spec` of a Lease. lease_duration_seconds is in seconds."""
+
     holder_identity: str | None = None
     lease_duration_seconds: int | None = None
     renew_time: datetime | None = None
@@ -288,6 +177,22 @@ class LeaseSpec(Part, frozen=True):
     lease_transitions: int | None = None
 
 
-class Lease(Part, frozen=True):
+class Lease(WireStruct, frozen=True):
+    """A Lease (coordination.k8s.io/v1)."""
+
     metadata: Metadata
     spec: LeaseSpec = LeaseSpec()
+
+
+class ServedResource(WireStruct, frozen=True):
+    """A kind of object that the API server has, "jobs" of kind "Job"."""
+
+    name: str
+    kind: str = ""
+    namespaced: bool = False
+
+
+class ServedResources(WireStruct, frozen=True):
+    """The kinds of one group and version."""
+
+    resources: tuple[ServedResource, ...] = ()

@@ -1,4 +1,4 @@
-"""Where kinds of objects live in the API: paths, and how lists and watch events of them are decoded."""
+"""Kinds of objects in the API: their paths, and decoders of objects, lists and watch events."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from migctl.backends.kubernetes.client import kinds
+from migctl.backends.kubernetes.client import claim_kinds, kinds, pod_kinds
+from nodeagent.contract.wire import API_VERSION
 
 K = TypeVar("K")
-GROUP = "migctl.dev/v1alpha1"
 
 
 class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """`metadata` of a list; `continue_` is "" on its last page."""
+
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 
@@ -42,7 +44,7 @@ class Page(Protocol[K]):
 
 @dataclass(frozen=True)
 class Resource(Generic[K]):
-    """A kind of object and where it lives. `kind` is what one decodes to."""
+    """A kind of object. `api` is its group and version, `kind` the struct that one decodes to."""
 
     api: str
     plural: str
@@ -64,6 +66,7 @@ class Resource(Generic[K]):
 
     @cached_property
     def one(self) -> msgspec.json.Decoder[K]:
+        """Of one object."""
         return msgspec.json.Decoder(self.kind)
 
     @cached_property
@@ -79,16 +82,18 @@ class Resource(Generic[K]):
         return msgspec.json.Decoder(msgspec.defstruct("Event", fields, frozen=True, gc=False))
 
 
-PODS = Resource("v1", "pods", kinds.Pod, title="Pod")
+PODS = Resource("v1", "pods", pod_kinds.Pod, title="Pod")
 NODES = Resource("v1", "nodes", kinds.KubernetesNode, namespaced=False, title="Node")
-NAMESPACES = Resource("v1", "namespaces", kinds.Bare, namespaced=False, title="Namespace")
-CLAIMS = Resource("resource.k8s.io/v1", "resourceclaims", kinds.ResourceClaim, title="ResourceClaim")
-TEMPLATES = Resource("resource.k8s.io/v1", "resourceclaimtemplates", kinds.Bare, title="ResourceClaimTemplate")
+NAMESPACES = Resource("v1", "namespaces", kinds.PartialObjectMetadata, namespaced=False, title="Namespace")
+CLAIMS = Resource("resource.k8s.io/v1", "resourceclaims", claim_kinds.ResourceClaim, title="ResourceClaim")
+TEMPLATES = Resource(
+    "resource.k8s.io/v1", "resourceclaimtemplates", kinds.PartialObjectMetadata, title="ResourceClaimTemplate"
+)
 BUDGETS = Resource("policy/v1", "poddisruptionbudgets", kinds.Budget, title="PodDisruptionBudget")
-PROJECTS = Resource(GROUP, "projects", kinds.Custom, namespaced=False, title="Project")
-DEPARTMENTS = Resource(GROUP, "departments", kinds.Custom, namespaced=False, title="Department")
-GPU_NODES = Resource(GROUP, "gpunodes", kinds.Custom, namespaced=False, title="GpuNode")
-PLANS = Resource(GROUP, "placementplans", kinds.Custom, namespaced=False, title="PlacementPlan")
+PROJECTS = Resource(API_VERSION, "projects", kinds.CustomResource, namespaced=False, title="Project")
+DEPARTMENTS = Resource(API_VERSION, "departments", kinds.CustomResource, namespaced=False, title="Department")
+GPU_NODES = Resource(API_VERSION, "gpunodes", kinds.CustomResource, namespaced=False, title="GpuNode")
+PLANS = Resource(API_VERSION, "placementplans", kinds.CustomResource, namespaced=False, title="PlacementPlan")
 EVENTS = Resource("v1", "events", kinds.KubernetesEvent, title="Event")
 LEASES = Resource("coordination.k8s.io/v1", "leases", kinds.Lease, title="Lease")
-CONFIG_MAPS = Resource("v1", "configmaps", kinds.Bare, title="ConfigMap")
+CONFIG_MAPS = Resource("v1", "configmaps", kinds.PartialObjectMetadata, title="ConfigMap")

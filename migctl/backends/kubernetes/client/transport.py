@@ -1,7 +1,7 @@
 """The choke point to the Kubernetes API: raw requests over kubernetes.aio's connection and credentials.
 
 Bytes in, bytes out: the client's generated models are 10 to 60 times slower than narrow structs.
-Refusals become the protocol's errors (see refusals), a server that does not answer Unavailable.
+Refusals become the protocol's errors (see errors.py), a server that does not answer Unavailable.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 ANSWER_S = 30.0
 CONNECT_S = 5.0
-PATIENCE_S = 20.0
-"""How long requests that the server puts off are repeated."""
+RETRY_LIMIT_S = 20.0
+"""How long a request is tried again after 429."""
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -38,13 +38,13 @@ Query = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Where the API server is and who we are."""
+class ClusterAccess:
+    """The API server's address and our credentials."""
 
     configuration: Configuration
 
 
-async def from_kubeconfig(path: str | None = None, context: str | None = None) -> Access:
+async def from_kubeconfig(path: str | None = None, context: str | None = None) -> ClusterAccess:
     """Access as kubectl would have it. Raises Unavailable with the reason where there is none."""
     from kubernetes.aio import config
     from kubernetes.aio.client import Configuration
@@ -54,10 +54,10 @@ async def from_kubeconfig(path: str | None = None, context: str | None = None) -
         await config.load_kube_config(path, context, client_configuration=configuration, persist_config=False)
     except (config.ConfigException, OSError) as error:
         raise Unavailable(f"no cluster to talk to: {error}", hint="name one with --kubeconfig and --context") from error
-    return Access(configuration)
+    return ClusterAccess(configuration)
 
 
-def in_cluster() -> Access:
+def in_cluster() -> ClusterAccess:
     """Access of a pod, by its service account. Raises Unavailable outside of one."""
     from kubernetes.aio import config
     from kubernetes.aio.client import Configuration
@@ -67,18 +67,18 @@ def in_cluster() -> Access:
         config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException as error:
         raise Unavailable(f"this is no pod of a cluster: {error}", hint="give --kubeconfig") from error
-    return Access(configuration)
+    return ClusterAccess(configuration)
 
 
 class Transport:
     """One API server. Used within one event loop; closed by close() or as a context."""
 
-    def __init__(self, access: Access, *, connections: int = 32) -> None:
+    def __init__(self, access: ClusterAccess, *, connections: int = 32) -> None:
         self.access = access
         access.configuration.connection_pool_maxsize = connections
         self._session: aiohttp.ClientSession | None = None
         self._base = access.configuration.host.rstrip("/")
-        self._way = _way(access.configuration)
+        self._route = _route(access.configuration)
 
     async def request(
         self,
@@ -88,8 +88,8 @@ class Transport:
         body: bytes | None = None,
         content_type: str = JSON,
     ) -> bytes:
-        """The body of a good answer. What the server puts off (429) is repeated for a while; nothing else is."""
-        async for attempt in _put_off():
+        """The body of a good answer. 429 is tried again for RETRY_LIMIT_S; nothing else is."""
+        async for attempt in _while_too_many_requests():
             with attempt:
                 return await self._once(method, path, query, body, content_type)
         raise AssertionError("tenacity returns or raises")
@@ -99,7 +99,7 @@ class Transport:
         headers = {"Content-Type": content_type, "Accept": JSON, **await self._credentials()}
         with _explaining():
             async with self._opened().request(
-                method, self._url(path, query), data=body, headers=headers, timeout=timeout, **self._way
+                method, self._url(path, query), data=body, headers=headers, timeout=timeout, **self._route
             ) as response:
                 answer = await response.read()
         if response.status >= 300:
@@ -113,7 +113,7 @@ class Transport:
         headers = {"Accept": JSON, **await self._credentials()}
         with _explaining():
             url = self._url(path, query)
-            async with self._opened().get(url, headers=headers, timeout=timeout, **self._way) as response:
+            async with self._opened().get(url, headers=headers, timeout=timeout, **self._route) as response:
                 if response.status >= 300:
                     raise refusal(response.status, await response.read(), response.headers.get("Retry-After"))
                 yield response.content.iter_any()
@@ -134,6 +134,7 @@ class Transport:
                 raise refusal(error.status, error.message.encode()) from None
 
     async def close(self) -> None:
+        """Close the connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -161,8 +162,8 @@ class Transport:
         return URL(f"{self._base}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
 
 
-def _way(configuration: Configuration) -> dict[str, Any]:
-    """The way to the server: a proxy, by the kubeconfig or the environment, and the name in its certificate."""
+def _route(configuration: Configuration) -> dict[str, Any]:
+    """The route to the server: a proxy, by the kubeconfig or the environment, and the name in its certificate."""
     proxy = configuration.proxy or _proxy_of_environment(URL(configuration.host))
     wanted = {"proxy": proxy, "server_hostname": configuration.tls_server_name}
     return {key: value for key, value in wanted.items() if value}
@@ -184,17 +185,17 @@ def _explaining() -> Iterator[None]:
         raise Unavailable(f"the API server does not answer: {said}", hint="kubectl version tells more") from error
 
 
-def _put_off() -> AsyncRetrying:
+def _while_too_many_requests() -> AsyncRetrying:
     return AsyncRetrying(
         retry=retry_if_exception_type(TooManyRequests),
-        stop=stop_after_delay(PATIENCE_S),
-        wait=_as_told,
+        stop=stop_after_delay(RETRY_LIMIT_S),
+        wait=_retry_after,
         reraise=True,
     )
 
 
-def _as_told(state: RetryCallState) -> float:
-    """The server's own wish, a little later for each caller, so that they do not come back together."""
+def _retry_after(state: RetryCallState) -> float:
+    """The server's Retry-After, up to a fifth longer, so that callers do not come back together."""
     error = state.outcome.exception() if state.outcome else None
     after = error.after_s if isinstance(error, TooManyRequests) else 1.0
     return after * (1 + 0.2 * random.random())

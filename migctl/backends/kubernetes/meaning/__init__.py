@@ -1,4 +1,5 @@
-"""What fields of Kubernetes objects mean to migctl: names, requests, claims, quantities, node affinity. Pure.
+"""What fields of Kubernetes objects mean to migctl: names, records, requests, claims,
+quantities, node affinity. Pure functions.
 
-Not here: reading or writing them.
+Not here: reading or writing them (client/, stores/).
 """

@@ -1,4 +1,4 @@
-"""A claim of migctl is the join of a pod and its ResourceClaim: one is the wish, the other its answer.
+"""A claim of migctl is a pod and its ResourceClaim: the request and the allocation.
 
     identity        the ResourceClaim's uid, by which agents know it; the pod's name and namespace
     spec            the pod's annotations, owner and priority
@@ -7,15 +7,15 @@
     nomination, evicted, rounded   the pod's annotations
 
 Its version is the sum of both versions: it grows whichever of them changes, in whatever order the
-news arrives.
+events arrive.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
 from migctl.backends.kubernetes.meaning import names, requests
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.objects import Claim, ClaimSpec, ClaimStatus, GpuRequest, Meta, Phase
 from migctl.quantities import BadQuantity
 from solver.model.demand import Grant
@@ -51,7 +51,7 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
             workload=name,
             workload_uid=uid,
             gpu_request=gpu_request,
-            index=_index(pod),
+            index=requests.pod_index(pod.labels) or 0,
             priority=priority,
             preemptible=preemptible,
             pools=requests.pools(pod.annotations),
@@ -61,7 +61,7 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
 
 
 def orphan(record: ClaimRecord, last: Claim | None) -> Claim:
-    """A claim whose pod is gone: it keeps its devices until Kubernetes clears the allocation."""
+    """A claim whose pod is deleted: it holds its devices until Kubernetes clears the allocation."""
     if last is not None:
         meta = msgspec.structs.replace(
             last.meta, deleting=last.meta.deleting or record.deleting or record.created, version=str(record.version)
@@ -86,16 +86,9 @@ def _held(grant: Grant | None) -> GpuRequest:
     return GpuRequest(devices=len(grant.devices) if grant else 1)
 
 
-def _index(pod: GpuPod) -> int:
-    for label in names.INDEX_LABELS:
-        if pod.labels.get(label, "").isdigit():
-            return int(pod.labels[label])
-    return 0
-
-
 def _status(pod: GpuPod, record: ClaimRecord) -> ClaimStatus:
     phase = _phase(pod, record)
-    reason, message = _words(pod, record, phase)
+    reason, message = _reason(pod, record, phase)
     return ClaimStatus(
         phase=phase,
         reason=reason,
@@ -126,8 +119,8 @@ def _phase(pod: GpuPod, record: ClaimRecord) -> Phase:
     return Phase.PENDING
 
 
-def _words(pod: GpuPod, record: ClaimRecord, phase: Phase) -> tuple[str, str]:
-    """Why it is as it is, in the words of whoever knows best."""
+def _reason(pod: GpuPod, record: ClaimRecord, phase: Phase) -> tuple[str, str]:
+    """Reason and message of a phase: the ResourceClaim's, the pod's, kube-scheduler's or migctl's own."""
     if record.broken:
         return UNREADABLE_ALLOCATION, record.broken
     if phase is Phase.SUSPENDED:

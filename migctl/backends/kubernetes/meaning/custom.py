@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.client.kinds import Custom, Metadata
+from migctl.backends.kubernetes.client.kinds import CustomResource, Metadata
 from migctl.backends.protocol import Invalid
 from migctl.objects import (
     Department,
@@ -28,6 +28,7 @@ from nodeagent.contract.wire import API_VERSION, report_from_json, report_to_jso
 
 
 def meta(metadata: Metadata) -> Meta:
+    """The identity of an object."""
     return Meta(
         name=metadata.name,
         project=metadata.namespace,
@@ -40,21 +41,21 @@ def meta(metadata: Metadata) -> Meta:
     )
 
 
-def project(raw: Custom) -> Project:
+def project(raw: CustomResource) -> Project:
     """Raises Invalid where the object is none of this version's."""
     return Project(
         meta=meta(raw.metadata), spec=_read(raw, "spec", ProjectSpec), status=_read(raw, "status", ProjectStatus)
     )
 
 
-def department(raw: Custom) -> Department:
+def department(raw: CustomResource) -> Department:
     """Raises Invalid where the object is none of this version's."""
     return Department(
         meta=meta(raw.metadata), spec=_read(raw, "spec", DepartmentSpec), status=_read(raw, "status", ProjectStatus)
     )
 
 
-def node(raw: Custom) -> GpuNode:
+def node(raw: CustomResource) -> GpuNode:
     """Raises Invalid where the report is none of this version's."""
     status = _fields(raw, "status", NodeStatus)
     try:
@@ -69,7 +70,8 @@ def node(raw: Custom) -> GpuNode:
     )
 
 
-def plan(raw: Custom) -> PlacementPlan:
+def plan(raw: CustomResource) -> PlacementPlan:
+    """Raises Invalid where the object is none of this version's."""
     return PlacementPlan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
 
 
@@ -85,6 +87,7 @@ def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, An
 
 
 def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
+    """The status as the API server takes it; a plan's is made of its steps."""
     if isinstance(obj, PlacementPlan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)
@@ -103,6 +106,7 @@ def _carried_out(plan: PlacementPlan) -> dict[str, Any]:
 
 
 def metadata_to_json(own: Meta) -> dict[str, Any]:
+    """The metadata as the API server takes it, without what is empty."""
     wanted = {
         "name": own.name,
         "namespace": own.project,
@@ -114,14 +118,14 @@ def metadata_to_json(own: Meta) -> dict[str, Any]:
     return {key: value for key, value in wanted.items() if value}
 
 
-def _read(raw: Custom, part: str, kind: type[Any]) -> Any:
+def _read(raw: CustomResource, part: str, kind: type[Any]) -> Any:
     try:
         return msgspec.convert(_fields(raw, part, kind), kind)
     except msgspec.ValidationError as error:
         raise Invalid(f"{raw.metadata.name}: {part}: {error}") from None
 
 
-def _fields(raw: Custom, part: str, kind: type[Any]) -> dict[str, Any]:
+def _fields(raw: CustomResource, part: str, kind: type[Any]) -> dict[str, Any]:
     """The fields of a part that this version knows: a newer one may have written more, and conditions are not ours."""
     known = {field.encode_name for field in msgspec.structs.fields(kind)}
     found = msgspec.json.decode(getattr(raw, part)) or {}

@@ -1,4 +1,4 @@
-"""The names that migctl uses on Kubernetes objects, and those that people use to ask for GPUs."""
+"""Annotations, labels and object names of migctl on Kubernetes, and the annotations that request GPUs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WORKLOAD_LABEL = "migctl.dev/workload"
 USER_LABEL = "user"
 
 INDEX_LABELS = ("batch.kubernetes.io/job-completion-index", "apps.kubernetes.io/pod-index")
-"""Where Kubernetes writes a pod's number."""
+"""Where Kubernetes writes a pod's index."""
 
 FRACTION = "gpu-fraction"
 DEVICES = "gpu-fraction-num-devices"
@@ -43,9 +43,11 @@ PLACED = "migctl.dev/placed"
 NUDGED = "migctl.dev/nudged"
 
 PLACED_CONDITION = "migctl.dev/Placed"
-"""A pod's condition: whether it has a place, and why not."""
+"""A pod's condition: whether it has an allocation, and why not."""
 
-ASKS = (FRACTION, MEMORY, PROFILE, WHOLE)
-NOTES = (NOMINATION, EVICTED, EXCLUDED, PLACED, NUDGED)
-READ = frozenset((*ASKS, *NOTES, DEVICES, CONTAINER, POOLS, PREEMPTIBLE, GANG_SIZE, GANG_DOMAIN))
-"""Annotations that are kept of a pod; the others may be large."""
+REQUEST_ANNOTATIONS = (FRACTION, MEMORY, PROFILE, WHOLE)
+PLACEMENT_ANNOTATIONS = (NOMINATION, EVICTED, EXCLUDED, PLACED, NUDGED)
+KNOWN_ANNOTATIONS = frozenset(
+    (*REQUEST_ANNOTATIONS, *PLACEMENT_ANNOTATIONS, DEVICES, CONTAINER, POOLS, PREEMPTIBLE, GANG_SIZE, GANG_DOMAIN)
+)
+"""The annotations that are stored of a pod; others may be large."""

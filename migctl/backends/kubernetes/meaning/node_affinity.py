@@ -1,38 +1,43 @@
 """Which nodes would take a pod, by kube-scheduler's own rules: taints, node selector, required node affinity.
 
-kube-scheduler keeps the last word; what is left out here (volumes, pod affinity, ports) it finds out
-itself, and the allocation is taken back.
+kube-scheduler decides in the end: what is left out here (volumes, pod affinity, ports) makes it refuse the
+node, and the allocation is released.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from migctl.backends.kubernetes.cache.records import Constraints, NodeRecord
-from migctl.backends.kubernetes.client.kinds import Expression, LabelSelector, SelectorTerm, Taint, Toleration
+from migctl.backends.kubernetes.client.kinds import Expression, LabelSelector, SelectorTerm, Taint
+from migctl.backends.kubernetes.client.pod_kinds import Toleration
+from migctl.backends.kubernetes.meaning.records import Constraints, NodeRecord
 
-KEEPS_AWAY = ("NoSchedule", "NoExecute")
+REPELLING_EFFECTS = ("NoSchedule", "NoExecute")
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 
 
-def refusal(node: NodeRecord, wish: Constraints) -> str:
-    """Why the node does not take such a pod, "" where it does."""
-    if not selected(node.labels, wish.selector or {}):
+def refusal(node: NodeRecord, constraints: Constraints) -> str:
+    """Why a node does not accept a pod of these constraints, "" where it does."""
+    if not selected(node.labels, constraints.selector or {}):
         return "its labels do not match the nodeSelector"
-    if wish.affinity is not None and not any(_term(node, term) for term in wish.affinity.node_selector_terms):
+    if constraints.affinity is not None and not any(
+        _term(node, term) for term in constraints.affinity.node_selector_terms
+    ):
         return "its labels do not match the node affinity"
     taints = (*node.taints, UNSCHEDULABLE) if node.unschedulable else node.taints
     for taint in taints:
-        if taint.effect in KEEPS_AWAY and not any(tolerates(t, taint) for t in wish.tolerations or ()):
+        if taint.effect in REPELLING_EFFECTS and not any(tolerates(t, taint) for t in constraints.tolerations or ()):
             return f"its taint {taint.key} is not tolerated"
     return ""
 
 
 def selected(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether labels have every wanted value."""
     return all(labels.get(key) == value for key, value in wanted.items())
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:
+    """Whether a toleration covers a taint."""
     if toleration.effect and toleration.effect != taint.effect:
         return False
     if toleration.operator == "Exists":

@@ -8,7 +8,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from migctl.backends.kubernetes.client.kinds import Container, PodSpec
+from migctl.backends.kubernetes.client.pod_kinds import Container, PodSpec
+from migctl.quantities import MIB
 
 _QUANTITY = re.compile(r"([+-]?[0-9.]+)([eE][+-]?[0-9]+)?(m|u|n|k|[KMGTPE]i?)?")
 _FACTORS: Mapping[str | None, Decimal] = {
@@ -16,9 +17,8 @@ _FACTORS: Mapping[str | None, Decimal] = {
     **{unit: Decimal(1000) ** power for power, unit in enumerate("KMGTPE", start=1)},
     **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
 }  # fmt: skip
-MIB = 2**20
 
-Room = tuple[int, int]
+NodeResources = tuple[int, int]
 """Milli-CPUs and MiB."""
 
 
@@ -32,19 +32,19 @@ def number(text: str) -> Decimal:
     return Decimal(digits) * _FACTORS[match[3]]
 
 
-def room(resources: Mapping[str, Any] | None) -> Room:
+def cpu_and_memory(resources: Mapping[str, Any] | None) -> NodeResources:
     """CPU, rounded up to milli-CPUs, and memory, rounded up to MiB."""
     if not resources:
         return 0, 0
-    return _room(str(resources.get("cpu", "0")), str(resources.get("memory", "0")))
+    return _cpu_and_memory(str(resources.get("cpu", "0")), str(resources.get("memory", "0")))
 
 
 @lru_cache(maxsize=4096)
-def _room(cpu: str, memory: str) -> Room:
+def _cpu_and_memory(cpu: str, memory: str) -> NodeResources:
     return -int(-number(cpu) * 1000 // 1), -int(-number(memory) / MIB // 1)
 
 
-def requested(spec: PodSpec) -> Room:
+def requested(spec: PodSpec) -> NodeResources:
     """What a pod reserves: all containers, or the largest step of its start, whichever is more, and the overhead.
 
     Init containers run one after another; those that restart (sidecars) stay beside what comes later.
@@ -57,17 +57,17 @@ def requested(spec: PodSpec) -> Room:
             own = (0, 0)
         largest = _most(largest, _sum((sidecars, own)))
     together = _sum((sidecars, *(_of(container) for container in spec.containers or ())))
-    return _sum((_most(together, largest), room(spec.overhead)))
+    return _sum((_most(together, largest), cpu_and_memory(spec.overhead)))
 
 
-def _of(container: Container) -> Room:
-    return room(container.resources.requests) if container.resources else (0, 0)
+def _of(container: Container) -> NodeResources:
+    return cpu_and_memory(container.resources.requests) if container.resources else (0, 0)
 
 
-def _sum(rooms: Iterable[Room]) -> Room:
-    cpus, memories = zip(*rooms, strict=True)
+def _sum(many: Iterable[NodeResources]) -> NodeResources:
+    cpus, memories = zip(*many, strict=True)
     return sum(cpus), sum(memories)
 
 
-def _most(one: Room, other: Room) -> Room:
+def _most(one: NodeResources, other: NodeResources) -> NodeResources:
     return max(one[0], other[0]), max(one[1], other[1])

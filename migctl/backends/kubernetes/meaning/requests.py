@@ -1,27 +1,31 @@
-"""What a pod asks for, read from the annotations that people write, and its rank from what made it.
+"""What a pod requests, by its annotations, and its priority, by what made it.
 
 Admission has refused what cannot be read; a pod from before migctl may still carry such an
-annotation, and waits with the reason.
+annotation, and stays pending with the reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migctl.backends.kubernetes.cache.records import GpuPod
 from migctl.backends.kubernetes.meaning import names
-from migctl.objects import GpuRequest, WorkloadType
+from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.objects import GangSpec, GpuRequest, WorkloadType
 from migctl.quantities import BadQuantity, annotation_memory, fraction
+from solver.model import priorities
 
-PRIORITIES: Mapping[WorkloadType, int] = {
-    WorkloadType.TRAINING: 50,
-    WorkloadType.DISTRIBUTED: 50,
-    WorkloadType.WORKSPACE: 100,
-    WorkloadType.INFERENCE: 125,
+BY_TYPE: Mapping[WorkloadType, int] = {
+    WorkloadType.TRAINING: priorities.TRAINING,
+    WorkloadType.DISTRIBUTED: priorities.TRAINING,
+    WorkloadType.WORKSPACE: priorities.INTERACTIVE,
+    WorkloadType.INFERENCE: priorities.INFERENCE,
 }
-INTERACTIVE_PREEMPTIBLE = 75
-FIRST_NON_PREEMPTIBLE = 100
-CLASSES = {"train": 50, "interactive-preemptible": 75, "build": 100, "inference": 125}
+CLASSES = {
+    "train": priorities.TRAINING,
+    "interactive-preemptible": priorities.INTERACTIVE_PREEMPTIBLE,
+    "build": priorities.INTERACTIVE,
+    "inference": priorities.INFERENCE,
+}
 """Priority classes of existing YAML, and what they mean here."""
 
 BY_OWNER: Mapping[str, WorkloadType] = {
@@ -33,7 +37,7 @@ BY_OWNER: Mapping[str, WorkloadType] = {
 
 
 def gpu_request(annotations: Mapping[str, str]) -> GpuRequest:
-    """What is asked for. Raises BadQuantity, with a sentence that names the annotation."""
+    """The request in annotations. Raises BadQuantity, with a sentence that names the annotation."""
     devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
     try:
         if names.FRACTION in annotations:
@@ -57,6 +61,19 @@ def _count(name: str, text: str) -> int:
 def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Node pools, in order of preference."""
     return tuple(annotations.get(names.POOLS, "").replace(",", " ").split())
+
+
+def gang(annotations: Mapping[str, str]) -> GangSpec | None:
+    """The gang that a pod is in; None where the annotation names no size of two or more."""
+    size = annotations.get(names.GANG_SIZE, "")
+    if not (size.isascii() and size.isdigit()) or int(size) < 2:
+        return None
+    return GangSpec(size=int(size), domain=annotations.get(names.GANG_DOMAIN))
+
+
+def pod_index(labels: Mapping[str, str]) -> int | None:
+    """The index of a pod in its Job or StatefulSet, from 0; None where it has none."""
+    return next((int(labels[label]) for label in names.INDEX_LABELS if labels.get(label, "").isdigit()), None)
 
 
 def workload(pod: GpuPod) -> tuple[str, str, WorkloadType]:
@@ -86,11 +103,11 @@ def rank(
     alone: nothing makes the pod again, so it is preempted only where it says that it may be.
     """
     preemptible = annotations.get(names.PREEMPTIBLE)
-    named = CLASSES.get(priority_class)
-    priority = PRIORITIES[type_] if named is None else named
-    if preemptible == "true" and priority >= FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
-        priority = INTERACTIVE_PREEMPTIBLE
-    may_go = priority < FIRST_NON_PREEMPTIBLE and preemptible != "false"
-    if alone and preemptible != "true" and named is None:
-        may_go = False
-    return priority, may_go
+    of_class = CLASSES.get(priority_class)
+    priority = BY_TYPE[type_] if of_class is None else of_class
+    if preemptible == "true" and priority >= priorities.FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
+        priority = priorities.INTERACTIVE_PREEMPTIBLE
+    may_be_preempted = priority < priorities.FIRST_NON_PREEMPTIBLE and preemptible != "false"
+    if alone and preemptible != "true" and of_class is None:
+        may_be_preempted = False
+    return priority, may_be_preempted

@@ -1,1 +1,4 @@
-"""One file per kind of object: how it is kept in the API server."""
+"""The stores of the kinds that controller and people share: how each is read and written in the API server.
+
+Not here: workloads and claims, which the two see differently (user/, controller/kubernetes/claims/).
+"""

@@ -6,22 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.read_only import ReadOnlyStore
 from migctl.backends.protocol import Change, ChangeType, Forbidden, Listing, NotFound
 
 
-class Absent(ReadOnly):
-    """There are none, and none can be made. `why`: what is there instead."""
+class AbsentStore(ReadOnlyStore):
+    """An empty list; creating is refused. `title`: the kind's name; `why`: the hint, what is there instead."""
 
-    def __init__(self, word: str, why: str) -> None:
-        self._word = word
+    def __init__(self, title: str, why: str) -> None:
+        self._title = title
         self._why = why
 
     async def list(self, project: str | None) -> Listing[Any]:
         return Listing((), "0")
 
     async def get(self, name: str, project: str) -> Any:
-        raise NotFound(f"there is no {self._word} {name!r}", hint=self._why)
+        raise NotFound(f"there is no {self._title} {name!r}", hint=self._why)
 
     async def watch(self, since: str) -> AsyncIterator[Change[Any]]:
         """Nothing ever happens to what is not there."""
@@ -30,4 +30,4 @@ class Absent(ReadOnly):
             yield Change(ChangeType.DELETED, None)
 
     async def create(self, obj: Any) -> Any:
-        raise Forbidden(f"a cluster keeps no {self._word}s yet", hint=self._why)
+        raise Forbidden(f"a cluster has no {self._title}s yet", hint=self._why)

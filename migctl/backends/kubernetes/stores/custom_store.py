@@ -6,8 +6,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Generic, TypeVar
 
-from migctl.backends.kubernetes.client.api import Api
-from migctl.backends.kubernetes.client.kinds import Custom
+from migctl.backends.kubernetes.client.api import KubernetesApi
+from migctl.backends.kubernetes.client.kinds import CustomResource
 from migctl.backends.kubernetes.client.resources import DEPARTMENTS, GPU_NODES, PLANS, PROJECTS, Resource
 from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.watching import follow
@@ -22,18 +22,18 @@ NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 
 
 class CustomStore(Generic[C]):
-    """Objects of one kind of custom resource. `taken` hears of every answer to a write."""
+    """Objects of one kind of custom resource. `taken` is called with the answer to each write."""
 
     def __init__(
         self,
-        api: Api,
-        resource: Resource[Custom],
-        make: Callable[[Custom], C],
+        api: KubernetesApi,
+        resource: Resource[CustomResource],
+        make: Callable[[CustomResource], C],
         taken: Callable[[Resource[Any], bytes], None],
     ) -> None:
         self._api = api
         self._resource = resource
-        self._make: Callable[[Custom], C] = make
+        self._make: Callable[[CustomResource], C] = make
         self._taken = taken
 
     async def list(self, project: str | None) -> Listing[C]:
@@ -50,6 +50,7 @@ class CustomStore(Generic[C]):
         return follow(self._api, self._resource, since, self._make)
 
     async def create(self, obj: C) -> C:
+        """Create the object and, with a second write, its status. Raises AlreadyExists, Invalid."""
         _check_name(obj.meta.name)
         merged(obj, {})
         body = custom.to_json(obj)
@@ -57,7 +58,7 @@ class CustomStore(Generic[C]):
             answer = await self._api.create(self._resource, body)
         except AlreadyExists:
             raise AlreadyExists(
-                f"{self._word} {obj.meta.name!r} exists already", hint="choose another name, or delete it first"
+                f"{self._title} {obj.meta.name!r} exists already", hint="choose another name, or delete it first"
             ) from None
         status = body.get("status")
         if status:
@@ -67,6 +68,7 @@ class CustomStore(Generic[C]):
         return self._read(answer)
 
     async def patch(self, obj: C, changes: Mapping[str, Any], fenced: bool) -> C:
+        """Write metadata and spec, then the status: the API server takes the two apart."""
         check_identity(obj.meta, merged(obj, changes).meta)
         wanted = plain(changes)
         fence = {"uid": obj.meta.uid} | ({"resourceVersion": obj.meta.version} if fenced else {})
@@ -75,7 +77,7 @@ class CustomStore(Generic[C]):
         if "status" in wanted:
             parts.append(({"status": _status(obj, wanted["status"])}, "status"))
         if "finalizers" in main.get("metadata", {}):
-            parts.reverse()  # with its last finalizer the object goes
+            parts.reverse()  # with its last finalizer the object is deleted
         answer: bytes | None = None
         for body, subresource in parts:
             if answer is not None and fenced:
@@ -84,6 +86,7 @@ class CustomStore(Generic[C]):
         return await self._same(obj) if answer is None else self._read(answer)
 
     async def delete(self, obj: C) -> None:
+        """Delete the object of this uid. Raises NotFound."""
         options = {"preconditions": {"uid": obj.meta.uid}} if obj.meta.uid else {}
         try:
             await self._explained(obj.meta.name, self._api.delete(self._resource, obj.meta.name, options=options))
@@ -91,7 +94,7 @@ class CustomStore(Generic[C]):
             raise self._missing(obj.meta.name) from None
 
     @property
-    def _word(self) -> str:
+    def _title(self) -> str:
         return self._resource.title
 
     async def _patch(self, obj: C, body: dict[str, Any], subresource: str) -> bytes:
@@ -102,13 +105,13 @@ class CustomStore(Generic[C]):
         except Conflict:
             await self._same(obj)
             raise Conflict(
-                f"{self._word} {name!r} was changed since it was read", hint="read it again and repeat the change"
+                f"{self._title} {name!r} was changed since it was read", hint="read it again and repeat the change"
             ) from None
         self._taken(self._resource, answer)
         return answer
 
     async def _same(self, obj: C) -> C:
-        """What is stored of this very object. Raises NotFound where it is gone or has a successor."""
+        """What is stored of this very object. Raises NotFound where it is deleted or another one has its name."""
         stored = await self.get(obj.meta.name, "")
         if stored.meta.uid != obj.meta.uid:
             raise self._missing(obj.meta.name)
@@ -121,25 +124,29 @@ class CustomStore(Generic[C]):
             raise (error if error.hint else self._missing(name)) from None
 
     def _missing(self, name: str) -> NotFound:
-        return NotFound(f"there is no {self._word} {name!r}")
+        return NotFound(f"there is no {self._title} {name!r}")
 
     def _read(self, answer: bytes) -> C:
         return self._make(self._resource.one.decode(answer))
 
 
-def projects(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Project]:
+def projects(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Project]:
+    """The store of projects."""
     return CustomStore(api, PROJECTS, custom.project, taken)
 
 
-def departments(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Department]:
+def departments(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[Department]:
+    """The store of departments."""
     return CustomStore(api, DEPARTMENTS, custom.department, taken)
 
 
-def nodes(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
+def nodes(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
+    """The store of GPU nodes."""
     return CustomStore(api, GPU_NODES, custom.node, taken)
 
 
-def plans(api: Api, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[PlacementPlan]:
+def plans(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[PlacementPlan]:
+    """The store of plans."""
     return CustomStore(api, PLANS, custom.plan, taken)
 
 

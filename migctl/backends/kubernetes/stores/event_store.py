@@ -7,37 +7,40 @@ from datetime import datetime
 
 import msgspec
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.kinds import KubernetesEvent as Raw
 from migctl.backends.kubernetes.client.resources import EVENTS
-from migctl.backends.kubernetes.event_recorder import Recorder, Subject
 from migctl.backends.kubernetes.meaning.custom import meta
-from migctl.backends.kubernetes.stores.read_only import ReadOnly
+from migctl.backends.kubernetes.stores.event_recorder import EventRecorder, Subject
+from migctl.backends.kubernetes.stores.read_only import ReadOnlyStore
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Change, Listing, NotFound
 from migctl.objects import Event, EventSpec
 
-WORDS = {
+KIND_NAMES = {
     "Job": "Workload",
     "StatefulSet": "Workload",
     "Deployment": "Workload",
     "Pod": "Claim",
     "PlacementPlan": "Plan",
 }
-"""What the control plane calls Kubernetes' kinds."""
+"""The control plane's kind for each kind of Kubernetes."""
 
 
-class EventStore(ReadOnly):
+class EventStore(ReadOnlyStore):
     """Kubernetes' own events. `subject` finds what "Kind/name" of a project is."""
 
-    WORD = "events"
+    PLURAL = "events"
 
-    def __init__(self, api: Api, recorder: Recorder | None, subject: Callable[[str, str], Subject]) -> None:
+    def __init__(
+        self, api: KubernetesApi, recorder: EventRecorder | None, subject: Callable[[str, str], Subject]
+    ) -> None:
         self._api = api
         self._recorder = recorder
         self._subject = subject
 
     async def list(self, project: str | None) -> Listing[Event]:
+        """The events of a project (None: of all), oldest first."""
         found, version = await self._api.list_objects(EVENTS, project or "")
         return Listing(tuple(read(raw) for raw in sorted(found, key=_when)), version)
 
@@ -53,22 +56,22 @@ class EventStore(ReadOnly):
     async def create(self, obj: Event) -> Event:
         """Hand the event to the recorder, which gives it its name."""
         if self._recorder is not None:
-            said = obj.spec
+            spec = obj.spec
             self._recorder.record(
-                self._subject(said.about, obj.meta.project), said.reason, said.message, warning=said.warning
+                self._subject(spec.about, obj.meta.project), spec.reason, spec.message, warning=spec.warning
             )
         return obj
 
 
 def read(raw: Raw) -> Event:
-    """An event in the control plane's words. Its creation is when it happened last."""
+    """The control plane's event. Its creation is when it happened last."""
     about = raw.involved_object
     message = raw.message if (raw.count or 1) < 2 else f"{raw.message} ({raw.count} times)"
     own = meta(raw.metadata)
     return Event(
         meta=msgspec.structs.replace(own, created=_when(raw)),
         spec=EventSpec(
-            about=f"{WORDS.get(about.kind, about.kind)}/{about.name}",
+            about=f"{KIND_NAMES.get(about.kind, about.kind)}/{about.name}",
             reason=raw.reason,
             message=message,
             warning=raw.type == "Warning",

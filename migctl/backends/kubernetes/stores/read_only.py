@@ -1,4 +1,4 @@
-"""What a store refuses that is not its caller's to do."""
+"""A store that refuses writes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from migctl.backends.protocol import Change, Forbidden
 
 
-class ReadOnly:
-    """A store that only reads, but for what a subclass adds. `WORD`: its kind, in the plural."""
+class ReadOnlyStore:
+    """A store that only reads, but for what a subclass adds. `PLURAL`: its kind, in the plural."""
 
-    WORD = "objects"
+    PLURAL = "objects"
 
     async def create(self, obj: Any) -> Any:
-        raise Forbidden(f"{self.WORD} are made by Kubernetes itself")
+        raise Forbidden(f"{self.PLURAL} are made by Kubernetes itself")
 
     async def patch(self, obj: Any, changes: Mapping[str, Any], fenced: bool) -> Any:
-        raise Forbidden(f"{self.WORD} are changed by migctl's controller only")
+        raise Forbidden(f"{self.PLURAL} are changed by migctl's controller only")
 
     async def delete(self, obj: Any) -> None:
-        raise Forbidden(f"{self.WORD} are removed by Kubernetes itself")
+        raise Forbidden(f"{self.PLURAL} are removed by Kubernetes itself")
 
     def watch(self, since: str) -> AsyncIterator[Change[Any]]:
-        raise Forbidden(f"{self.WORD} are watched through the cluster's live copy")
+        raise Forbidden(f"{self.PLURAL} are watched through the cluster's live copy")

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.protocol import Change, ChangeType, Expired, Listing
 
@@ -15,12 +15,12 @@ WATCH_S = 300.0
 
 
 async def follow(
-    api: Api, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
+    api: KubernetesApi, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
 ) -> AsyncGenerator[Change[Any], None]:
     """Every change after `since`, one request after another."""
     if not (since.isascii() and since.isdigit()):
         raise Expired(
-            f"no changes are kept from version {since!r} on", hint="list again and watch from the new version"
+            f"no changes are known from version {since!r} on", hint="list again and watch from the new version"
         )
     version = since
     while True:
@@ -33,19 +33,19 @@ async def follow(
                         yield Change(ChangeType(event.type), make(event.object))
 
 
-async def joined_watch(
-    api: Api,
+async def watch_by_rereading(
+    api: KubernetesApi,
     resources: Iterable[Resource[Any]],
     since: str,
     read: Callable[[str | None], Awaitable[Listing[Any]]],
 ) -> AsyncGenerator[Change[Any], None]:
-    """Changes of objects that are joins of several kinds: whenever one of those changes, they are read anew.
+    """Changes of objects that are made of several kinds: whenever one of those changes, they are read anew.
 
-    For people who look on, not for controllers: what was there at the beginning counts as known.
+    For a user who watches, not for controllers: what is there at the beginning counts as known.
     """
     known = {(obj.meta.project, obj.meta.name, obj.meta.uid): obj for obj in (await read(None)).items}
     changed = asyncio.Event()
-    followers = [asyncio.create_task(_ring(api, resource, since, changed)) for resource in resources]
+    followers = [asyncio.create_task(_signal(api, resource, since, changed)) for resource in resources]
     try:
         while True:
             await changed.wait()
@@ -63,8 +63,8 @@ async def joined_watch(
         await asyncio.gather(*followers, return_exceptions=True)
 
 
-async def _ring(api: Api, resource: Resource[Any], since: str, changed: asyncio.Event) -> None:
-    """Ring for every change, and for the error that ends the watch."""
+async def _signal(api: KubernetesApi, resource: Resource[Any], since: str, changed: asyncio.Event) -> None:
+    """Set `changed` for every change, and for the error that ends the watch."""
     try:
         async for _ in follow(api, resource, since, lambda raw: raw):
             changed.set()

@@ -1,4 +1,4 @@
-"""The control plane as a person has it on a cluster: their kubeconfig, their permissions, ordinary Jobs and pods.
+"""The control plane as a user of a cluster has it: their kubeconfig and permissions, ordinary Jobs and pods.
 
 Not here: what only the controller may do (controller/kubernetes/).
 """

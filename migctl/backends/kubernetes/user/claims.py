@@ -1,4 +1,4 @@
-"""Claims as people see them: joins of pods and ResourceClaims, read from the API server each time."""
+"""Claims as users see them: pods and their ResourceClaims, read from the API server each time."""
 
 from __future__ import annotations
 
@@ -8,61 +8,60 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
 from migctl.backends.kubernetes.client.resources import CLAIMS
-from migctl.backends.kubernetes.meaning import claims
-from migctl.backends.kubernetes.stores.read_only import ReadOnly
-from migctl.backends.kubernetes.stores.watching import joined_watch
-from migctl.backends.kubernetes.user.kinds import PODS, REPLICA_SETS, Pod
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.meaning import claims, record_of
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
+from migctl.backends.kubernetes.stores.read_only import ReadOnlyStore
+from migctl.backends.kubernetes.stores.watching import watch_by_rereading
+from migctl.backends.kubernetes.user.kinds import PODS, REPLICA_SETS, SubmittedPod
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.protocol import Change, Listing, NotFound
 from migctl.objects import Claim
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was read at one time.
+class ClaimsWithPods:
+    """One read of pods and claims.
 
     parents  the uid of what made each ReplicaSet, by the ReplicaSet's uid, where any pod has one
     version  of the pods
     """
 
-    pods: tuple[Pod, ...]
+    pods: tuple[SubmittedPod, ...]
     claims: tuple[Claim, ...]
     parents: Mapping[str, str]
     version: str
 
 
-class PeoplesClaims(ReadOnly):
-    """A Deployment's pods belong to it, not to the ReplicaSet between them."""
+class UserClaims(ReadOnlyStore):
+    """The store of claims. A Deployment's pods belong to it, not to the ReplicaSet between them."""
 
-    WORD = "claims"
+    PLURAL = "claims"
 
-    def __init__(self, api: ReachingApi) -> None:
+    def __init__(self, api: PermittedApi) -> None:
         self._api = api
 
     async def list(self, project: str | None) -> Listing[Claim]:
         seen = await self.read(project)
         return Listing(seen.claims, seen.version)
 
-    async def read(self, project: str | None) -> Seen:
-        """The claims of a project (None: of all one may see), and the pods they were joined from."""
+    async def read(self, project: str | None) -> ClaimsWithPods:
+        """The claims of a project (None: of all one may see), and the pods they were made of."""
         namespace = project or ""
         (pods, version), (claims, _) = await asyncio.gather(
             self._api.list_objects(PODS, namespace), self._api.list_objects(CLAIMS, namespace)
         )
         parents = await self._parents(pods, namespace)
-        by_key = {(pod.metadata.namespace, pod.metadata.name): records.pod(pod) for pod in pods}
+        by_key = {(pod.metadata.namespace, pod.metadata.name): record_of.pod(pod) for pod in pods}
         found = [
             claim
             for raw in claims
-            if (record := records.claim(raw)) and (claim := _joined(by_key.get((record.namespace, record.pod)), record))
+            if (record := record_of.claim(raw)) and (claim := _of(by_key.get((record.namespace, record.pod)), record))
         ]
-        kept = sorted(
+        ordered = sorted(
             (_under(claim, parents) for claim in found), key=lambda claim: (claim.meta.project, claim.meta.name)
         )
-        return Seen(tuple(pods), tuple(kept), parents, version)
+        return ClaimsWithPods(tuple(pods), tuple(ordered), parents, version)
 
     async def get(self, name: str, project: str) -> Claim:
         for claim in (await self.list(project)).items:
@@ -71,9 +70,9 @@ class PeoplesClaims(ReadOnly):
         raise NotFound(f"there is no claim {name!r} in project {project!r}")
 
     def watch(self, since: str) -> AsyncIterator[Change[Claim]]:
-        return joined_watch(self._api, (PODS, CLAIMS), since, self.list)
+        return watch_by_rereading(self._api, (PODS, CLAIMS), since, self.list)
 
-    async def _parents(self, pods: Iterable[Pod], namespace: str) -> Mapping[str, str]:
+    async def _parents(self, pods: Iterable[SubmittedPod], namespace: str) -> Mapping[str, str]:
         makers = (pod.metadata.controller for pod in pods)
         if not any(maker is not None and maker.kind == "ReplicaSet" for maker in makers):
             return {}
@@ -81,7 +80,7 @@ class PeoplesClaims(ReadOnly):
         return {raw.metadata.uid: maker.uid for raw in sets if (maker := raw.metadata.controller) is not None}
 
 
-def _joined(pod: object, record: ClaimRecord) -> Claim | None:
+def _of(pod: object, record: ClaimRecord) -> Claim | None:
     if isinstance(pod, GpuPod) and pod.uid == record.pod_uid:
         return claims.claim(pod, record)
     return claims.orphan(record, None) if record.grant is not None else None

@@ -1,4 +1,4 @@
-"""The control plane as people have it on a cluster: every kind of object, each read from the API server when asked."""
+"""The control plane of a user on a cluster: every kind of object, each read from the API server when called."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from typing import Any
 
 from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.kubernetes.control_plane import KubernetesControlPlane
-from migctl.backends.kubernetes.event_recorder import Subject
 from migctl.backends.kubernetes.stores import custom_store
-from migctl.backends.kubernetes.stores.absent import Absent
+from migctl.backends.kubernetes.stores.absent import AbsentStore
+from migctl.backends.kubernetes.stores.event_recorder import Subject
 from migctl.backends.kubernetes.stores.event_store import EventStore
-from migctl.backends.kubernetes.user.claims import PeoplesClaims
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.claims import UserClaims
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.objects import Claim, Department, Event, GpuNode, NodePool, PlacementPlan, Project, Workload
 
 
-def peoples(api: ReachingApi, workloads: WorkloadStore) -> KubernetesControlPlane:
+def user_control_plane(api: PermittedApi, workloads: WorkloadStore) -> KubernetesControlPlane:
     """One store per kind; `workloads` is that of workloads."""
     return KubernetesControlPlane(
         {
-            Project: custom_store.projects(api, _nobody_else),
-            Department: custom_store.departments(api, _nobody_else),
-            GpuNode: custom_store.nodes(api, _nobody_else),
-            PlacementPlan: custom_store.plans(api, _nobody_else),
+            Project: custom_store.projects(api, _ignore),
+            Department: custom_store.departments(api, _ignore),
+            GpuNode: custom_store.nodes(api, _ignore),
+            PlacementPlan: custom_store.plans(api, _ignore),
             Workload: workloads,
-            Claim: PeoplesClaims(api),
+            Claim: UserClaims(api),
             Event: EventStore(api, None, Subject),
-            NodePool: Absent("node pool", "kubectl edit gpunode NODE sets a node's pool"),
+            NodePool: AbsentStore("node pool", "kubectl edit gpunode NODE sets a node's pool"),
         }
     )
 
 
-def _nobody_else(resource: Resource[Any], answer: bytes) -> None:
-    """No live copy has to hear of a write."""
+def _ignore(resource: Resource[Any], answer: bytes) -> None:
+    """There is no cache to update."""

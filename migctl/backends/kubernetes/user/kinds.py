@@ -1,57 +1,75 @@
-"""What migctl reads of the objects that people submit: Jobs, StatefulSets, Deployments and pods, templates included."""
+"""The fields of submitted objects: Jobs, StatefulSets, Deployments and pods, templates included.
+
+A Submitted* struct adds to client/pod_kinds.py what only a user's view shows: the controller, which decodes every
+pod of the cluster, skips it.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from migctl.backends.kubernetes.client import kinds
-from migctl.backends.kubernetes.client.kinds import Metadata, Part
+from migctl.backends.kubernetes.client import kinds, pod_kinds
+from migctl.backends.kubernetes.client.kinds import Metadata, WireStruct
 from migctl.backends.kubernetes.client.resources import Resource
 
 
-class Variable(Part, frozen=True):
-    """A variable whose value comes from elsewhere has none here."""
+class EnvironmentVariable(WireStruct, frozen=True):
+    """One with valueFrom has no value here."""
 
     name: str
     value: str = ""
 
 
-class Resources(kinds.Resources, frozen=True):
+class SubmittedResources(pod_kinds.ResourceRequirements, frozen=True):
+    """`resources` with limits."""
+
     limits: dict[str, Any] | None = None
 
 
-class Container(kinds.Container, frozen=True):
+class SubmittedContainer(pod_kinds.Container, frozen=True):
+    """A container with what it runs."""
+
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
-    env: tuple[Variable, ...] | None = None
-    resources: Resources | None = None
+    env: tuple[EnvironmentVariable, ...] | None = None
+    resources: SubmittedResources | None = None
 
 
-class PodSpec(kinds.PodSpec, frozen=True):
-    containers: tuple[Container, ...] | None = None
-    init_containers: tuple[Container, ...] | None = None
+class SubmittedPodSpec(pod_kinds.PodSpec, frozen=True):
+    """`spec` of a pod with what its containers run."""
+
+    containers: tuple[SubmittedContainer, ...] | None = None
+    init_containers: tuple[SubmittedContainer, ...] | None = None
 
 
-class Pod(kinds.Pod, frozen=True):
-    spec: PodSpec = PodSpec()
+class SubmittedPod(pod_kinds.Pod, frozen=True):
+    """A Pod with what its containers run."""
+
+    spec: SubmittedPodSpec = SubmittedPodSpec()
 
 
-class Template(Part, frozen=True):
+class PodTemplate(WireStruct, frozen=True):
+    """`template` of a Job, StatefulSet or Deployment."""
+
     metadata: Metadata = Metadata()
-    spec: PodSpec = PodSpec()
+    spec: SubmittedPodSpec = SubmittedPodSpec()
 
 
-class JobSpec(Part, frozen=True):
+class JobSpec(WireStruct, frozen=True):
+    """`spec` of a Job."""
+
     parallelism: int | None = None
     completions: int | None = None
     backoff_limit: int | None = None
     ttl_seconds_after_finished: int | None = None
     suspend: bool | None = None
-    template: Template = Template()
+    template: PodTemplate = PodTemplate()
 
 
-class JobStatus(Part, frozen=True):
+class JobStatus(WireStruct, frozen=True):
+    """`status` of a Job."""
+
     conditions: tuple[kinds.Condition, ...] | None = None
     start_time: datetime | None = None
     completion_time: datetime | None = None
@@ -59,54 +77,48 @@ class JobStatus(Part, frozen=True):
     failed: int | None = None
 
 
-class Job(Part, frozen=True):
+class KubernetesJob(WireStruct, frozen=True):
+    """A Job (batch/v1)."""
+
     metadata: Metadata
     spec: JobSpec = JobSpec()
     status: JobStatus = JobStatus()
 
 
-class ReplicatedSpec(Part, frozen=True):
+class ReplicatedWorkloadSpec(WireStruct, frozen=True):
+    """`spec` of a StatefulSet or a Deployment."""
+
     replicas: int | None = None
-    template: Template = Template()
+    template: PodTemplate = PodTemplate()
 
 
-class Replicated(Part, frozen=True):
+class ReplicatedWorkload(WireStruct, frozen=True):
     """A StatefulSet or a Deployment."""
 
     metadata: Metadata
-    spec: ReplicatedSpec = ReplicatedSpec()
+    spec: ReplicatedWorkloadSpec = ReplicatedWorkloadSpec()
 
 
-class Discovered(Part, frozen=True):
-    name: str
-    kind: str = ""
-    namespaced: bool = False
+class UserInfo(WireStruct, frozen=True):
+    """The user of a SelfSubjectReview."""
 
-
-class Discovery(Part, frozen=True):
-    """The kinds of one group and version."""
-
-    resources: tuple[Discovered, ...] = ()
-
-
-class UserInfo(Part, frozen=True):
     username: str = ""
     groups: tuple[str, ...] = ()
 
 
-class ReviewStatus(Part, frozen=True):
+class ReviewStatus(WireStruct, frozen=True):
     user_info: UserInfo = UserInfo()
 
 
-class SelfSubjectReview(Part, frozen=True):
-    """Who the API server takes us for."""
+class SelfSubjectReview(WireStruct, frozen=True):
+    """The user that the API server has authenticated."""
 
     status: ReviewStatus = ReviewStatus()
 
 
-PODS = Resource("v1", "pods", Pod, title="Pod")
-JOBS = Resource("batch/v1", "jobs", Job, title="Job")
-STATEFUL_SETS = Resource("apps/v1", "statefulsets", Replicated, title="StatefulSet")
-DEPLOYMENTS = Resource("apps/v1", "deployments", Replicated, title="Deployment")
-REPLICA_SETS = Resource("apps/v1", "replicasets", kinds.Bare, title="ReplicaSet")
+PODS = Resource("v1", "pods", SubmittedPod, title="Pod")
+JOBS = Resource("batch/v1", "jobs", KubernetesJob, title="Job")
+STATEFUL_SETS = Resource("apps/v1", "statefulsets", ReplicatedWorkload, title="StatefulSet")
+DEPLOYMENTS = Resource("apps/v1", "deployments", ReplicatedWorkload, title="Deployment")
+REPLICA_SETS = Resource("apps/v1", "replicasets", kinds.PartialObjectMetadata, title="ReplicaSet")
 SELF = Resource("authentication.k8s.io/v1", "selfsubjectreviews", SelfSubjectReview, False, title="SelfSubjectReview")

@@ -7,16 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
 from migctl.backends.kubernetes.stores.watching import follow as changes
 from migctl.backends.kubernetes.user import reading
-from migctl.backends.kubernetes.user.kinds import PODS, Pod
-from migctl.backends.kubernetes.user.merging import side_by_side
-from migctl.backends.kubernetes.user.reach import ReachingApi
-from migctl.backends.kubernetes.user.workload_store import Found
+from migctl.backends.kubernetes.user.interleave import interleaved
+from migctl.backends.kubernetes.user.kinds import PODS, SubmittedPod
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
+from migctl.backends.kubernetes.user.workload_store import WorkloadObject
 from migctl.backends.protocol import ChangeType, NotFound
 
 NOT_STARTED = "Pending"
 
 
-async def read(api: ReachingApi, found: Found, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+async def read(api: PermittedApi, found: WorkloadObject, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
     """The output of the newest attempts, in pieces. Raises NotFound where there is none yet, or no more."""
     pods = reading.newest_attempts(found.pods)
     if not follow:
@@ -31,33 +31,33 @@ async def read(api: ReachingApi, found: Found, follow: bool, tail: int | None) -
                 yield piece
         return
     named = [_prefixed(pod.metadata.name, stream) for pod, stream in zip(pods, streams, strict=True)]
-    async with contextlib.aclosing(side_by_side(named) if follow else _one_by_one(named)) as lines:
+    async with contextlib.aclosing(interleaved(named) if follow else _one_by_one(named)) as lines:
         async for line in lines:
             yield line
 
 
-def _nothing(found: Found) -> NotFound:
+def _nothing(found: WorkloadObject) -> NotFound:
     own, status = found.workload.meta, found.workload.status
     if status.phase.finished:
         return NotFound(
             f"workload {own.name!r} has no pods any more, and their output went with them",
-            hint="a cluster keeps it as long as the pods: give --ttl-after-finish, or collect it",
+            hint="a cluster stores it as long as the pods: give --ttl-after-finish, or collect it",
         )
     return NotFound(f"workload {own.name!r} has written nothing yet: it is {status.phase}", f"migctl why {own.name}")
 
 
-async def _pod(api: ReachingApi, pod: Pod, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
+async def _pod(api: PermittedApi, pod: SubmittedPod, query: Mapping[str, str]) -> AsyncGenerator[bytes, None]:
     """One pod's output; one that has not started is waited for."""
     if not await _started(api, pod):
         return
     path = PODS.path(pod.metadata.namespace, pod.metadata.name, "log")
-    asked = {**query, "container": reading.container_name(pod)}
-    async with api.transport.stream(path, asked, None) as pieces:
+    parameters = {**query, "container": reading.container_name(pod)}
+    async with api.transport.stream(path, parameters, None) as pieces:
         async for piece in pieces:
             yield piece
 
 
-async def _started(api: ReachingApi, pod: Pod) -> bool:
+async def _started(api: PermittedApi, pod: SubmittedPod) -> bool:
     """Whether the pod has started, as soon as it has; False where it goes without."""
     own = pod.metadata
     if pod.status.phase != NOT_STARTED:

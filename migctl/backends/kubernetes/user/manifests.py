@@ -1,8 +1,8 @@
-"""The Kubernetes objects that `migctl submit` makes: what a person would have written for kubectl.
+"""The Kubernetes objects that `migctl submit` makes: what a user would write for kubectl.
 
 training, distributed  a Job          workspace  a StatefulSet of one          inference  a Deployment
 
-What is asked for stands in annotations of the pod, or in a limit of nvidia.com/gpu; admission makes the rest of it.
+The request stands in annotations of the pod, or in a limit of nvidia.com/gpu; admission adds the gate and the claim.
 """
 
 from __future__ import annotations
@@ -88,10 +88,10 @@ def _template(workload: Workload, restart: str) -> Json:
 
 
 def _container(spec: WorkloadSpec) -> Json:
-    """One container; the words are the image's arguments unless they replace its entry point."""
+    """One container; the command is the image's arguments unless it replaces the entry point."""
     container: Json = {"name": CONTAINER, "image": spec.image}
     if spec.command:
-        container["command" if spec.entrypoint else "args"] = [literal(word) for word in spec.command]
+        container["command" if spec.entrypoint else "args"] = [literal(part) for part in spec.command]
     if spec.environment:
         container["env"] = [{"name": name, "value": literal(value)} for name, value in spec.environment.items()]
     if not _in_parts(spec):

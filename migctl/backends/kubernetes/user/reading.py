@@ -1,7 +1,7 @@
-"""Workloads as they are read: a Job, a StatefulSet, a Deployment, a bare pod, or pods that something else made.
+"""The workload that a Job, a StatefulSet, a Deployment, a bare pod, or another controller's pods are.
 
-None of those that ask for no GPU. How a workload goes is made of its pods' claims, as without a cluster; that it has
-ended is said by the Job.
+Objects that request no GPU are none. The status is made of the pods' claims by workload_status, as in the embedded
+control plane; that a workload has ended is the Job's to say.
 """
 
 from __future__ import annotations
@@ -13,12 +13,18 @@ from msgspec.structs import replace
 from migctl.backends.kubernetes.client.kinds import Metadata
 from migctl.backends.kubernetes.meaning import names, requests
 from migctl.backends.kubernetes.meaning.custom import meta
-from migctl.backends.kubernetes.user.kinds import Container, Job, Pod, PodSpec, Replicated, Template
+from migctl.backends.kubernetes.user.kinds import (
+    KubernetesJob,
+    PodTemplate,
+    ReplicatedWorkload,
+    SubmittedContainer,
+    SubmittedPod,
+    SubmittedPodSpec,
+)
 from migctl.backends.kubernetes.user.manifests import REPLICAS, as_typed
-from migctl.backends.workload_status import summary
+from migctl.backends.workload_status import summary, with_claims_reason
 from migctl.objects import (
     Claim,
-    GangSpec,
     GpuRequest,
     Phase,
     Workload,
@@ -32,8 +38,8 @@ ENDED = {"Complete": Phase.COMPLETED, "Failed": Phase.FAILED}
 POD_ENDED = {"Succeeded": Phase.COMPLETED, "Failed": Phase.FAILED}
 
 
-def job(raw: Job, claims: Sequence[Claim]) -> Workload | None:
-    """The workload that a Job is; None where it asks for no GPU."""
+def job(raw: KubernetesJob, claims: Sequence[Claim]) -> Workload | None:
+    """The workload that a Job is; None where it requests no GPU."""
     spec = _spec(raw.spec.template, WorkloadType.TRAINING, raw.metadata)
     if spec is None:
         return None
@@ -64,8 +70,8 @@ def job(raw: Job, claims: Sequence[Claim]) -> Workload | None:
     return replace(seen, status=status)
 
 
-def replicated(raw: Replicated, usual: WorkloadType, claims: Sequence[Claim]) -> Workload | None:
-    """The workload that a StatefulSet or a Deployment is; None where it asks for no GPU.
+def replicated(raw: ReplicatedWorkload, usual: WorkloadType, claims: Sequence[Claim]) -> Workload | None:
+    """The workload that a StatefulSet or a Deployment is; None where it requests no GPU.
 
     With no replicas it is suspended; its annotation says how many it had.
     """
@@ -83,9 +89,9 @@ def replicas_before(metadata: Metadata) -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() else 1
 
 
-def bare_pod(raw: Pod, claims: Sequence[Claim]) -> Workload | None:
-    """The workload that a pod is which nothing made; None where it asks for no GPU."""
-    spec = _spec(Template(raw.metadata, raw.spec), WorkloadType.WORKSPACE, raw.metadata, alone=True)
+def bare_pod(raw: SubmittedPod, claims: Sequence[Claim]) -> Workload | None:
+    """The workload that a pod is which nothing made; None where it requests no GPU."""
+    spec = _spec(PodTemplate(raw.metadata, raw.spec), WorkloadType.WORKSPACE, raw.metadata, alone=True)
     if spec is None:
         return None
     ended = POD_ENDED.get(raw.status.phase)
@@ -94,10 +100,12 @@ def bare_pod(raw: Pod, claims: Sequence[Claim]) -> Workload | None:
     return replace(seen, status=replace(seen.status, started=raw.status.start_time))
 
 
-def of_pods(name: str, uid: str, type_: WorkloadType, pods: Sequence[Pod], claims: Sequence[Claim]) -> Workload | None:
+def of_pods(
+    name: str, uid: str, type_: WorkloadType, pods: Sequence[SubmittedPod], claims: Sequence[Claim]
+) -> Workload | None:
     """The workload that made these pods and is of a kind that only its own controller knows."""
     first = min(pods, key=lambda pod: pod.metadata.name)
-    spec = _spec(Template(first.metadata, first.spec), type_, first.metadata)
+    spec = _spec(PodTemplate(first.metadata, first.spec), type_, first.metadata)
     if spec is None:
         return None
     created = min((moment for pod in pods if (moment := pod.metadata.creation_timestamp)), default=None)
@@ -119,19 +127,12 @@ def _with_status(metadata: Metadata, spec: WorkloadSpec, before: WorkloadStatus,
     living = [claim for claim in claims if not claim.status.phase.finished]
     status = summary(workload, living)
     if not status.phase.finished and not status.reason:
-        status = _explained(status, living)
+        status = with_claims_reason(status, living)
     return replace(workload, status=status)
 
 
-def _explained(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatus:
-    """The status with what keeps a pod from starting that has its place: an image that cannot be had, and the like."""
-    stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
-    why = next(stuck, None)
-    return status if why is None else replace(status, reason=why.reason, message=why.message)
-
-
-def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bool = False) -> WorkloadSpec | None:
-    """What the template of its pods says; None where it asks for no GPU."""
+def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone: bool = False) -> WorkloadSpec | None:
+    """The spec that the template of its pods gives; None where it requests no GPU."""
     annotations = template.metadata.annotations or {}
     gpu_request = gpu_request_of(annotations, template.spec)
     if gpu_request is None:
@@ -151,16 +152,16 @@ def _spec(template: Template, usual: WorkloadType, owner: Metadata, *, alone: bo
         priority=priority,
         preemptible=preemptible,
         pools=requests.pools(annotations),
-        gang=_gang(annotations),
+        gang=requests.gang(annotations),
     )
 
 
-def gpu_request_of(annotations: Mapping[str, str], spec: PodSpec) -> GpuRequest | None:
-    """What the pods of a template ask for; None where that is no GPU. What cannot be read counts as one."""
+def gpu_request_of(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> GpuRequest | None:
+    """The request of a template's pods; None where that is no GPU. What cannot be read counts as one GPU."""
     devices = whole_gpus(spec)
     if devices:
         annotations = {**annotations, names.WHOLE: str(devices)}
-    if not any(name in annotations for name in names.ASKS):
+    if not any(name in annotations for name in names.REQUEST_ANNOTATIONS):
         return None
     try:
         return requests.gpu_request(annotations)
@@ -168,41 +169,35 @@ def gpu_request_of(annotations: Mapping[str, str], spec: PodSpec) -> GpuRequest 
         return GpuRequest()
 
 
-def whole_gpus(spec: PodSpec) -> int:
+def whole_gpus(spec: SubmittedPodSpec) -> int:
     """Whole GPUs by the limits, as admission counts them: init containers run before the others, one at a time."""
     side_by_side = sum(_limit(container) for container in spec.containers or ())
     return max(side_by_side, *(_limit(container) for container in spec.init_containers or ()), 0)
 
 
-def _limit(container: Container) -> int:
+def _limit(container: SubmittedContainer) -> int:
     limits = (container.resources.limits if container.resources else None) or {}
     text = str(limits.get(names.RESOURCE, "0"))
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def _container(annotations: Mapping[str, str], spec: PodSpec) -> Container:
+def _container(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> SubmittedContainer:
     """The container that the request is about: the named one, or else the first."""
-    containers = spec.containers or (Container(),)
+    containers = spec.containers or (SubmittedContainer(),)
     return next((c for c in containers if c.name == annotations.get(names.CONTAINER)), containers[0])
 
 
-def container_name(pod: Pod) -> str:
+def container_name(pod: SubmittedPod) -> str:
+    """The container whose output is a pod's."""
     return _container(pod.metadata.annotations or {}, pod.spec).name
 
 
-def _gang(annotations: Mapping[str, str]) -> GangSpec | None:
-    size = annotations.get(names.GANG_SIZE, "")
-    if not (size.isascii() and size.isdigit()) or int(size) < 2:
-        return None
-    return GangSpec(size=int(size), domain=annotations.get(names.GANG_DOMAIN))
-
-
-def newest_attempts(pods: Iterable[Pod]) -> list[Pod]:
+def newest_attempts(pods: Iterable[SubmittedPod]) -> list[SubmittedPod]:
     """Of the pods of each number the newest; of those without one all that have not failed, or the last that has."""
-    numbered: dict[int, Pod] = {}
-    loose: list[Pod] = []
+    numbered: dict[int, SubmittedPod] = {}
+    loose: list[SubmittedPod] = []
     for pod in sorted(pods, key=_age):
-        number = _number(pod)
+        number = requests.pod_index(pod.metadata.labels or {})
         if number is None:
             loose.append(pod)
         else:
@@ -211,11 +206,6 @@ def newest_attempts(pods: Iterable[Pod]) -> list[Pod]:
     return [numbered[number] for number in sorted(numbered)] + (going_on or loose[-1:])
 
 
-def _age(pod: Pod) -> tuple[float, int]:
+def _age(pod: SubmittedPod) -> tuple[float, int]:
     created = pod.metadata.creation_timestamp
     return created.timestamp() if created else 0.0, int(pod.metadata.resource_version)
-
-
-def _number(pod: Pod) -> int | None:
-    labels = pod.metadata.labels or {}
-    return next((int(labels[label]) for label in names.INDEX_LABELS if labels.get(label, "").isdigit()), None)

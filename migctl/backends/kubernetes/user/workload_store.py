@@ -1,4 +1,4 @@
-"""Workloads as people keep them: Jobs, StatefulSets, Deployments and pods, written as kubectl would."""
+"""The store of workloads: Jobs, StatefulSets, Deployments and pods, written as kubectl would."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from typing import Any
 
 import msgspec
 
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.cache.records import GpuPod
+from migctl.backends.kubernetes.client.kinds import ServedResources
 from migctl.backends.kubernetes.client.resources import CLAIMS, Resource
-from migctl.backends.kubernetes.meaning import requests
-from migctl.backends.kubernetes.stores.watching import joined_watch
-from migctl.backends.kubernetes.user import reading
-from migctl.backends.kubernetes.user.claims import PeoplesClaims
+from migctl.backends.kubernetes.meaning import record_of, requests
+from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.backends.kubernetes.stores.watching import watch_by_rereading
+from migctl.backends.kubernetes.user import reading, workload_patch
+from migctl.backends.kubernetes.user.claims import UserClaims
 from migctl.backends.kubernetes.user.kinds import (
     DEPLOYMENTS,
     JOBS,
     PODS,
     STATEFUL_SETS,
-    Discovery,
-    Pod,
+    SubmittedPod,
 )
-from migctl.backends.kubernetes.user.manifests import REPLICAS, manifest
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.manifests import manifest
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Forbidden, Invalid, Listing, NotFound
 from migctl.objects import Claim, Workload, WorkloadType
@@ -38,18 +37,18 @@ Claims = Mapping[str, Sequence[Claim]]
 
 
 @dataclass(frozen=True)
-class Found:
+class WorkloadObject:
     """A workload and the object it is; `resource` None: one of a kind that is another controller's."""
 
     workload: Workload
     resource: Resource[Any] | None
-    pods: tuple[Pod, ...] = ()
+    pods: tuple[SubmittedPod, ...] = ()
 
 
 class WorkloadStore:
-    """What people submit and see. Each call reads the API server."""
+    """Workloads of a user. Each call reads the API server."""
 
-    def __init__(self, api: ReachingApi, claims: PeoplesClaims) -> None:
+    def __init__(self, api: PermittedApi, claims: UserClaims) -> None:
         self._api = api
         self._claims = claims
 
@@ -62,9 +61,10 @@ class WorkloadStore:
         return (await self.find(name, project)).workload
 
     def watch(self, since: str) -> AsyncIterator[Change[Workload]]:
-        return joined_watch(self._api, (*OURS, PODS, CLAIMS), since, self.list)
+        return watch_by_rereading(self._api, (*OURS, PODS, CLAIMS), since, self.list)
 
     async def create(self, obj: Workload) -> Workload:
+        """Create the Job, StatefulSet or Deployment. Raises AlreadyExists, Invalid."""
         resource, body = await self._to_create(obj)
         try:
             answer = await self._api.create(resource, body, obj.meta.project)
@@ -79,6 +79,7 @@ class WorkloadStore:
         await self._api.transport.request("POST", path, {"dryRun": "All"}, msgspec.json.encode(body))
 
     async def patch(self, obj: Workload, changes: Mapping[str, Any], fenced: bool) -> Workload:
+        """Patch the object that makes the pods. Raises Conflict, Forbidden (the status), Invalid."""
         found = await self._same(obj)
         own = found.workload.meta
         if fenced and own.version != obj.meta.version:
@@ -87,7 +88,7 @@ class WorkloadStore:
         check_identity(own, after.meta)
         if after.status != found.workload.status:
             raise Forbidden("the status of a workload is made of its pods'")
-        body = _writing(found, after, plain(changes))
+        body = workload_patch.merge_patch(found.workload, found.resource, after, plain(changes))
         if not body:
             return found.workload
         assert found.resource is not None
@@ -109,7 +110,7 @@ class WorkloadStore:
         except (Conflict, NotFound):
             raise _missing(name, namespace) from None
 
-    async def find(self, name: str, project: str) -> Found:
+    async def find(self, name: str, project: str) -> WorkloadObject:
         """The workload of a name. Raises NotFound, and Conflict where several kinds of objects have it."""
         if not name:
             raise Invalid("meta.name: a workload needs a name", field="meta.name")
@@ -125,26 +126,26 @@ class WorkloadStore:
             )
         return found[0]
 
-    async def read(self, project: str | None) -> tuple[tuple[Found, ...], str]:
+    async def read(self, project: str | None) -> tuple[tuple[WorkloadObject, ...], str]:
         """Every workload of a project (None: of all one may see) and the version they are of."""
         lists = (self._api.list_objects(resource, project or "") for resource in OURS)
         (jobs, sets, deployments), seen = await asyncio.gather(asyncio.gather(*lists), self._claims.read(project))
         by_owner: dict[str, list[Claim]] = defaultdict(list)
         for claim in seen.claims:
             by_owner[claim.spec.workload_uid].append(claim)
-        members: dict[str, list[Pod]] = defaultdict(list)
+        members: dict[str, list[SubmittedPod]] = defaultdict(list)
         for pod in seen.pods:
             owner = pod.metadata.controller
             uid = owner.uid if owner else pod.metadata.uid
             members[seen.parents.get(uid, uid)].append(pod)
         found = [*_made(jobs[0], sets[0], deployments[0], by_owner), *_others(members, by_owner)]
         versions = (int(version) for version in (jobs[1], sets[1], deployments[1], seen.version))
-        kept = (
-            Found(workload, resource, tuple(members.get(workload.meta.uid, ())))
+        workloads = (
+            WorkloadObject(workload, resource, tuple(members.get(workload.meta.uid, ())))
             for workload, resource in found
             if workload is not None
         )
-        return tuple(kept), str(min(versions))
+        return tuple(workloads), str(min(versions))
 
     async def _to_create(self, obj: Workload) -> tuple[Resource[Any], dict[str, Any]]:
         """What to create, and where. Raises AlreadyExists where an object of another kind has the name, too."""
@@ -155,7 +156,7 @@ class WorkloadStore:
             raise _taken(obj)
         return next(resource for resource in OURS if resource.title == body["kind"]), body
 
-    async def _same(self, obj: Workload) -> Found:
+    async def _same(self, obj: Workload) -> WorkloadObject:
         found = await self.find(obj.meta.name, obj.meta.project)
         if found.workload.meta.uid != obj.meta.uid:
             raise _missing(obj.meta.name, obj.meta.project)
@@ -169,13 +170,13 @@ class WorkloadStore:
         assert made is not None
         return made
 
-    async def _discovered(self, found: Found) -> Resource[Any]:
+    async def _discovered(self, found: WorkloadObject) -> Resource[Any]:
         """Where objects of the kind live that made a workload's pods. Raises Forbidden where nobody says."""
         owner = found.pods[0].metadata.controller
         assert owner is not None
         root = f"/apis/{owner.api_version}" if "/" in owner.api_version else f"/api/{owner.api_version}"
         with contextlib.suppress(NotFound):
-            answer = msgspec.json.decode(await self._api.transport.request("GET", root), type=Discovery)
+            answer = msgspec.json.decode(await self._api.transport.request("GET", root), type=ServedResources)
             for known in answer.resources:
                 if known.kind == owner.kind and "/" not in known.name:
                     return Resource(owner.api_version, known.name, msgspec.Raw, title=owner.kind)
@@ -188,7 +189,7 @@ class WorkloadStore:
 def _made(
     jobs: Sequence[Any], sets: Sequence[Any], deployments: Sequence[Any], claims: Claims
 ) -> Iterator[tuple[Workload | None, Resource[Any] | None]]:
-    """The workloads of the kinds that people write."""
+    """The workloads of the kinds that users submit."""
     for resource, objects in ((JOBS, jobs), (STATEFUL_SETS, sets), (DEPLOYMENTS, deployments)):
         for raw in objects:
             yield _one(resource, raw, claims.get(raw.metadata.uid, ())), resource
@@ -202,7 +203,7 @@ def _one(resource: Resource[Any], raw: Any, claims: Sequence[Claim]) -> Workload
 
 
 def _others(
-    members: Mapping[str, Sequence[Pod]], claims: Claims
+    members: Mapping[str, Sequence[SubmittedPod]], claims: Claims
 ) -> Iterator[tuple[Workload | None, Resource[Any] | None]]:
     """Bare pods, and the pods of controllers that are not Kubernetes' own."""
     for uid, pods in members.items():
@@ -211,42 +212,10 @@ def _others(
         if owner is None:
             yield reading.bare_pod(pods[0], held), PODS
         elif owner.kind not in KNOWN_MAKERS:
-            seen = records.pod(pods[0])
+            seen = record_of.pod(pods[0])
             if isinstance(seen, GpuPod):
                 name, _, type_ = requests.workload(seen)
                 yield reading.of_pods(name, uid, type_, pods, held), None
-
-
-def _writing(found: Found, after: Workload, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The merge patch of the object behind a workload that makes it `after`."""
-    before, resource = found.workload, found.resource
-    body: dict[str, Any] = {}
-    changed = {key: value for key, value in (wanted.get("meta") or {}).items() if key in ("labels", "finalizers")}
-    if before.meta != after.meta:
-        body["metadata"] = changed
-    if before.spec == after.spec:
-        return body
-    if resource is JOBS:
-        return {**body, "spec": _job_fields(before, after)}
-    if resource not in (STATEFUL_SETS, DEPLOYMENTS):
-        kind = "a bare pod" if resource is PODS else "made by another controller"
-        raise Invalid(f"{before.meta.name!r} is {kind}: it cannot be suspended or changed", "delete it", "spec")
-    if before.spec.backoff_limit != after.spec.backoff_limit or after.spec.ttl_after_finish_s is not None:
-        raise Invalid("spec: backoffLimit and ttlAfterFinishS are of trainings only", field="spec")
-    annotation = str(after.spec.parallelism) if after.spec.suspended else None
-    metadata = {**body.get("metadata", {}), "annotations": {REPLICAS: annotation}}
-    return {"metadata": metadata, "spec": {"replicas": 0 if after.spec.suspended else after.spec.parallelism}}
-
-
-def _job_fields(before: Workload, after: Workload) -> dict[str, Any]:
-    ttl = after.spec.ttl_after_finish_s
-    fields = {
-        "suspend": (before.spec.suspended, after.spec.suspended),
-        "parallelism": (before.spec.parallelism, after.spec.parallelism),
-        "backoffLimit": (before.spec.backoff_limit, after.spec.backoff_limit),
-        "ttlSecondsAfterFinished": (before.spec.ttl_after_finish_s, None if ttl is None else round(ttl)),
-    }
-    return {name: new for name, (old, new) in fields.items() if old != new}
 
 
 def _taken(obj: Workload) -> AlreadyExists:

@@ -1,4 +1,4 @@
-"""Allocations on Kubernetes: written to claims and pods, and brought to where they run.
+"""Allocations on Kubernetes: written to ResourceClaims and pods, and followed until the pods run.
 
-Not here: the decision.
+Not here: the decision (controller/).
 """

@@ -1,12 +1,12 @@
-"""Steward: brings pods that have a place to where they run, and makes up for what was left half-done.
+"""PlacedPodsReconciler: follows pods that have an allocation until they run.
 
 Level-triggered: each round looks at every pod that has an allocation and does not run yet.
 
-    gate still closed            open it; a gang's gates open when all its members have a place
+    gate still closed            open it; a gang's gates open when all its members have an allocation
     two claims on one device     the one that is not prepared gives way
-    kube-scheduler cannot bind   take the allocation back, remember the node and why
-    kubelet has not prepared it  touch the pod: kubelet tries again at once instead of after a minute
-    the agent never manages      ask for eviction, so that its controller makes another pod
+    kube-scheduler cannot bind   release the allocation, exclude the node for a while
+    kubelet has not prepared it  annotate the pod: kubelet tries again at once instead of after a minute
+    the agent does not prepare   request eviction, so that its controller makes another pod
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from functools import partial
 
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
-from migctl.backends.kubernetes.event_recorder import Recorder
-from migctl.backends.kubernetes.meaning import exclusions, names
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.meaning import exclusions, names, requests
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
+from migctl.backends.kubernetes.stores.event_recorder import EventRecorder
 from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller.apply import WRITES_AT_ONCE
@@ -36,12 +36,12 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class PlacementTimeouts:
     """Seconds.
 
-    bind_s        kube-scheduler says it cannot bind: then the place is taken back
-    nudge_s       a bound pod is not prepared: then kubelet is nudged, and again each time twice as late
-    give_up_s     a bound pod is still not prepared although the agent is well: then it is evicted
+    bind_s        kube-scheduler says that it cannot bind: then the allocation is released
+    nudge_s       a bound pod is not prepared: then the pod is annotated, and again each time twice as late
+    give_up_s     a bound pod is still not prepared although the agent is ready: then it is evicted
     look_again_s  between two rounds, at most
     """
 
@@ -52,13 +52,13 @@ class Patience:
     look_again_s: float = 1.0
 
 
-USUAL = Patience()
-Duty = Callable[[], Awaitable[None]]
+DEFAULT_TIMEOUTS = PlacementTimeouts()
+Action = Callable[[], Awaitable[None]]
 
 
 @dataclass
-class Watched:
-    """What the steward remembers of a pod that is not running yet, on the monotonic clock."""
+class PodProgress:
+    """What is remembered of a pod that does not run yet, on the monotonic clock."""
 
     version: int
     refused_since: float | None = None
@@ -69,45 +69,47 @@ class Watched:
 
 
 @dataclass
-class Steward:
-    """Looks after placed pods. Only the leader has one."""
+class PlacedPodsReconciler:
+    """Runs on the leader only."""
 
-    cluster: Cluster
+    cluster: ClusterCache
     placements: Placements
     pods: PodPatches
-    recorder: Recorder
+    recorder: EventRecorder
     clock: Clock
-    patience: Patience = USUAL
+    timeouts: PlacementTimeouts = DEFAULT_TIMEOUTS
     monotonic: Callable[[], float] = time.monotonic
-    _watched: dict[str, Watched] = field(default_factory=dict)
+    _progress: dict[str, PodProgress] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Look whenever something changed, and now and then, until cancelled."""
-        async for _ in self.cluster.rounds(self.patience.look_again_s):
-            await self.round()
+        """Reconcile whenever something changed, and every look_again_s, until cancelled."""
+        async for _ in self.cluster.rounds(self.timeouts.look_again_s):
+            await self.reconcile()
 
-    async def round(self) -> None:
-        """Do what is due for every pod that is not running yet."""
-        unsettled = self.cluster.unsettled()
-        self._watched = {pod.uid: self._watched.get(pod.uid) or Watched(0) for pod, _ in unsettled}
-        gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in unsettled) else {}
-        turns = asyncio.Semaphore(WRITES_AT_ONCE)
+    async def reconcile(self) -> None:
+        """Take the next action for every pod that does not run yet."""
+        starting = self.cluster.starting()
+        self._progress = {pod.uid: self._progress.get(pod.uid) or PodProgress(0) for pod, _ in starting}
+        gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in starting) else {}
+        writes = asyncio.Semaphore(WRITES_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
-            for pod, record in unsettled:
-                duty = self._duty(pod, record, self._watched[pod.uid], gangs)
-                if duty is not None:
-                    tasks.create_task(self._attempt(pod, duty, turns))
+            for pod, record in starting:
+                action = self._next_action(pod, record, self._progress[pod.uid], gangs)
+                if action is not None:
+                    tasks.create_task(self._attempt(pod, action, writes))
 
     @staticmethod
-    async def _attempt(pod: GpuPod, duty: Duty, turns: asyncio.Semaphore) -> None:
-        async with turns:
+    async def _attempt(pod: GpuPod, action: Action, writes: asyncio.Semaphore) -> None:
+        async with writes:
             try:
-                await duty()
+                await action()
             except ControlPlaneError as error:
                 log.warning("to be tried again", pod=pod.name, project=pod.namespace, error=str(error))
 
-    def _duty(self, pod: GpuPod, record: ClaimRecord, watched: Watched, gangs: Mapping[str, int]) -> Duty | None:
-        """What is due for a pod, if anything is."""
+    def _next_action(
+        self, pod: GpuPod, record: ClaimRecord, progress: PodProgress, gangs: Mapping[str, int]
+    ) -> Action | None:
+        """The next action for a pod, None where it only has to wait."""
         now = self.monotonic()
         if pod.deleting is not None or record.grant is None:
             return None
@@ -117,14 +119,14 @@ class Steward:
         if pod.gated:
             return partial(self._open, pod) if _complete(pod, gangs) else None
         if not pod.node:
-            return self._unbound(pod, record, watched, now)
-        return self._unprepared(pod, record, watched, now)
+            return self._unbound(pod, record, progress, now)
+        return self._unprepared(pod, record, progress, now)
 
     async def _open(self, pod: GpuPod) -> None:
         await self.pods.placed(pod, pod.annotations.get(names.PLACED, ""), open_gate=True)
 
     def _placed_members(self) -> Mapping[str, int]:
-        """How many pods of each owner have a place, by the owner's uid."""
+        """How many pods of each owner have an allocation, by the owner's uid."""
         placed = (record for record in self.cluster.claims.all.values() if record.grant is not None)
         pods = (self.cluster.pod_of(record) for record in placed)
         return Counter(pod.owner.uid for pod in pods if pod is not None and pod.owner is not None)
@@ -139,20 +141,20 @@ class Steward:
             self.recorder.about_pod(pod, "Evicted", why, warning=True)
             await self.pods.evict(pod)
 
-    def _unbound(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
-        verdict = pod.scheduled
-        refused = verdict is not None and verdict.status == "False" and verdict.reason == "Unschedulable"
+    def _unbound(self, pod: GpuPod, record: ClaimRecord, progress: PodProgress, now: float) -> Action | None:
+        condition = pod.scheduled
+        refused = condition is not None and condition.status == "False" and condition.reason == "Unschedulable"
         if not refused or record.reserved:
-            watched.refused_since = None
+            progress.refused_since = None
             return None
-        if watched.refused_since is None:
-            watched.refused_since = now
-        if now - watched.refused_since < self.patience.bind_s:
+        if progress.refused_since is None:
+            progress.refused_since = now
+        if now - progress.refused_since < self.timeouts.bind_s:
             return None
-        watched.refused_since = None
-        return partial(self._take_back, pod, record, verdict.message if verdict else "")
+        progress.refused_since = None
+        return partial(self._release, pod, record, condition.message if condition else "")
 
-    async def _take_back(self, pod: GpuPod, record: ClaimRecord, why: str) -> None:
+    async def _release(self, pod: GpuPod, record: ClaimRecord, why: str) -> None:
         assert record.grant is not None
         node = record.grant.node
         noted = exclusions.add(pod.annotations.get(names.EXCLUDED), node, why, self.clock())
@@ -162,38 +164,36 @@ class Steward:
         log.warning("taken back", pod=pod.name, project=pod.namespace, node=node, why=why)
         await self.pods.waits(pod, "taken-back", message)
 
-    def _unprepared(self, pod: GpuPod, record: ClaimRecord, watched: Watched, now: float) -> Duty | None:
+    def _unprepared(self, pod: GpuPod, record: ClaimRecord, progress: PodProgress, now: float) -> Action | None:
         node = self.cluster.get(GpuNode, pod.node)
         report = node.status.report if node else None
         if report is not None and record.uid in report.held:
             return None
-        if watched.bound_since is None:
-            watched.bound_since = now
-            watched.nudge_at = now + self.patience.nudge_s
-            watched.report_seen = report.generation if report else 0
+        if progress.bound_since is None:
+            progress.bound_since = now
+            progress.nudge_at = now + self.timeouts.nudge_s
+            progress.report_seen = report.generation if report else 0
             return None
-        well = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
-        if well and pod.owner is not None and now - watched.bound_since > self.patience.give_up_s:
-            watched.bound_since = now
+        ready = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
+        if ready and pod.owner is not None and now - progress.bound_since > self.timeouts.give_up_s:
+            progress.bound_since = now
             return partial(self._give_up, pod)
-        moved = report is not None and report.generation != watched.report_seen
-        if not moved and now < watched.nudge_at:
+        moved = report is not None and report.generation != progress.report_seen
+        if not moved and now < progress.nudge_at:
             return None
-        watched.report_seen = report.generation if report else 0
-        watched.nudges += 1
-        pause = min(self.patience.longest_nudge_s, self.patience.nudge_s * 2.0 ** min(watched.nudges, 10))
-        watched.nudge_at = now + pause
+        progress.report_seen = report.generation if report else 0
+        progress.nudges += 1
+        pause = min(self.timeouts.longest_nudge_s, self.timeouts.nudge_s * 2.0 ** min(progress.nudges, 10))
+        progress.nudge_at = now + pause
         return partial(self.pods.annotate, pod, {names.NUDGED: self.clock().isoformat()})
 
     async def _give_up(self, pod: GpuPod) -> None:
-        why = f"the agent on {pod.node} has not prepared its devices for {self.patience.give_up_s:.0f} s"
+        why = f"the agent on {pod.node} has not prepared its devices for {self.timeouts.give_up_s:.0f} s"
         self.recorder.about_pod(pod, "CouldNotPrepare", why, warning=True)
         await self.pods.evict(pod)
 
 
 def _complete(pod: GpuPod, gangs: Mapping[str, int]) -> bool:
-    """Whether the pod is in no gang, or in one whose members all have a place."""
-    size = pod.annotations.get(names.GANG_SIZE, "")
-    if not (size.isascii() and size.isdigit()) or pod.owner is None:
-        return True
-    return gangs.get(pod.owner.uid, 0) >= int(size)
+    """Whether the pod is in no gang, or in one whose members all have an allocation."""
+    gang = requests.gang(pod.annotations)
+    return gang is None or pod.owner is None or gangs.get(pod.owner.uid, 0) >= gang.size

@@ -1,4 +1,4 @@
-"""Writes what was decided about a claim to where it belongs: its ResourceClaim and its pod.
+"""Writes what was decided about a claim to its ResourceClaim and its pod.
 
     allocation           ResourceClaim.status.allocation, behind the delete-protection finalizer
     nomination, evicted  annotations of the pod
@@ -7,7 +7,7 @@
 
 Allocating is the fence: it carries the ResourceClaim's uid and version, and what was decided on an
 older one is refused by the API server. Everything after it may fail and is made up for by the
-steward, which opens the gate of whatever is allocated.
+PlacedPodsReconciler, which opens the gate of whatever is allocated.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import ClaimRecord, GpuPod
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CLAIMS
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid, NotFound
 from migctl.clock import Clock
@@ -37,9 +37,9 @@ WRITABLE = ("allocation", "allocated", "nomination", "evicted", "reason", "messa
 
 
 class Placements:
-    """The controller's writes about claims."""
+    """The controller's writes of claims."""
 
-    def __init__(self, api: Api, cluster: Cluster, pods: PodPatches, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, pods: PodPatches, clock: Clock) -> None:
         self._api = api
         self._cluster = cluster
         self._pods = pods
@@ -66,28 +66,28 @@ class Placements:
         return newest if newest is not None and newest.meta.uid == obj.meta.uid else wanted
 
     async def evict(self, obj: Claim) -> None:
-        """Ask for the pod's eviction. Raises BudgetExhausted where a disruption budget is in the way."""
+        """Request the pod's eviction. Raises BudgetExhausted where a disruption budget is in the way."""
         pod, _ = self._current(obj, fenced=False)
         await self._pods.evict(pod)
 
     async def release(self, record: ClaimRecord) -> None:
-        """Take an allocation back. The API server refuses once it is reserved."""
+        """Clear an allocation. The API server refuses once it is reserved."""
         body = {"metadata": _fence(record), "status": {"allocation": None}}
         answer = await self._api.patch(CLAIMS, record.name, body, record.namespace, subresource="status")
         self._cluster.take(CLAIMS, answer)
 
     async def _allocate(self, pod: GpuPod, record: ClaimRecord, grant: Grant, rounded: str) -> None:
         if names.PROTECTION not in record.finalizers:
-            keeps = {**_fence(record), "finalizers": [*record.finalizers, names.PROTECTION]}
-            record = self._taken(await self._write(record, {"metadata": keeps}, ""))
+            protected = {**_fence(record), "finalizers": [*record.finalizers, names.PROTECTION]}
+            record = self._taken(await self._write(record, {"metadata": protected}, ""))
         allocation = allocation_to_json(grant, self._naming(grant), self._clock())
         body = {"metadata": _fence(record), "status": {"allocation": allocation}}
         self._taken(await self._write(record, body, "status"))
-        self._pods.tell_placed(pod, f"on {grant.node}: {_devices(allocation)}" + (f"; {rounded}" if rounded else ""))
+        self._pods.record_placed(pod, f"on {grant.node}: {_devices(allocation)}" + (f"; {rounded}" if rounded else ""))
         try:
             await self._pods.placed(pod, rounded, open_gate=names.GANG_SIZE not in pod.annotations)
         except ControlPlaneError as error:
-            log.warning("placed, but the gate is still closed", pod=pod.name, error=str(error))
+            log.warning("allocated, but the gate is still closed", pod=pod.name, error=str(error))
 
     async def _write(self, record: ClaimRecord, body: Mapping[str, Any], subresource: str) -> bytes:
         try:
@@ -101,14 +101,14 @@ class Placements:
         try:
             self._cluster.take(CLAIMS, await self._api.get(CLAIMS, record.name, record.namespace))
         except NotFound:
-            self._cluster.lost(CLAIMS, record)
+            self._cluster.deleted(CLAIMS, record)
 
     def _taken(self, answer: bytes) -> ClaimRecord:
         self._cluster.take(CLAIMS, answer)
         metadata = CLAIMS.one.decode(answer).metadata
         record = self._cluster.claims.get(metadata.name, metadata.namespace)
         if record is None or record.version < int(metadata.resource_version):
-            raise NotFound(f"claim {metadata.name!r} is gone")
+            raise NotFound(f"claim {metadata.name!r} does not exist any more")
         return record
 
     def _current(self, obj: Claim, fenced: bool) -> tuple[GpuPod, ClaimRecord]:
@@ -122,7 +122,7 @@ class Placements:
         return pod, record
 
     def _naming(self, grant: Grant) -> Callable[[DeviceShare], str]:
-        """How people call the devices of a grant's node."""
+        """The device name, "gpu-0-..." of a share of a grant's node."""
         node = self._cluster.get(GpuNode, grant.node)
         report = node.status.report if node else None
         indexes = {gpu.uuid: gpu.index for gpu in report.gpus} if report else {}
@@ -138,7 +138,7 @@ def _fence(record: ClaimRecord) -> dict[str, Any]:
 
 
 def _check(obj: Claim, wanted: Claim) -> None:
-    """Only what a decision says is ours to write."""
+    """Raises Invalid for a field that is not in WRITABLE."""
     if (obj.meta, obj.spec) != (wanted.meta, wanted.spec):
         raise Invalid("a claim's meta and spec are its pod's: they cannot be patched")
     for field in msgspec.structs.fields(type(obj.status)):

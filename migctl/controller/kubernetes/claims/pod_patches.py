@@ -1,17 +1,17 @@
-"""Writes on pods: gate, notes, the condition that says why one waits, eviction."""
+"""Writes on pods: scheduling gate, annotations, the condition migctl.dev/Placed, eviction."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from migctl.backends.kubernetes.cache.cluster import Cluster
-from migctl.backends.kubernetes.cache.records import GpuPod
-from migctl.backends.kubernetes.client.api import Api
+from migctl.backends.kubernetes.cache.cluster import ClusterCache
+from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import PODS
 from migctl.backends.kubernetes.client.transport import STRATEGIC_PATCH
-from migctl.backends.kubernetes.event_recorder import Recorder
 from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.backends.kubernetes.stores.event_recorder import EventRecorder
 from migctl.backends.protocol import Conflict, NotFound
 from migctl.clock import Clock
 
@@ -19,16 +19,16 @@ LONGEST_MESSAGE = 1000
 
 
 class PodPatches:
-    """What the controller writes on pods. Each write names the pod's uid, so that it never meets a successor."""
+    """What the controller writes on pods. Each write names the pod's uid: another pod of its name is never changed."""
 
-    def __init__(self, api: Api, cluster: Cluster, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, api: KubernetesApi, cluster: ClusterCache, recorder: EventRecorder, clock: Clock) -> None:
         self._api = api
         self._cluster = cluster
         self._recorder = recorder
         self._clock = clock
 
     async def placed(self, pod: GpuPod, rounded: str, *, open_gate: bool) -> None:
-        """Note that the pod has a place, and let kube-scheduler have it."""
+        """Annotate a pod that has an allocation; with open_gate, let kube-scheduler bind it."""
         changed = {names.NOMINATION: None, names.PLACED: rounded or None}
         notes = {key: value for key, value in changed.items() if value != pod.annotations.get(key)}
         body: dict[str, Any] = {"metadata": {"annotations": notes}} if notes else {}
@@ -39,19 +39,21 @@ class PodPatches:
         if pod.placed is not None and pod.placed.status != "True":
             await self._condition(pod, "True", "Placed", "")
 
-    def tell_placed(self, pod: GpuPod, where: str) -> None:
+    def record_placed(self, pod: GpuPod, where: str) -> None:
+        """An event that names node and devices."""
         self._recorder.about_pod(pod, "Placed", where)
 
     async def annotate(self, pod: GpuPod, notes: Mapping[str, str | None]) -> None:
+        """Set annotations; None removes one."""
         await self._patch(pod, {"metadata": {"annotations": dict(notes)}})
 
     async def waits(self, pod: GpuPod, reason: str, message: str) -> None:
-        """Say why the pod has no place: in its condition, and in an event for `kubectl describe`."""
+        """Say why the pod has no allocation: in its condition, and in an event for `kubectl describe`."""
         await self._condition(pod, "False", reason, message)
         self._recorder.about_pod(pod, _camel(reason), message, warning=True)
 
     async def evict(self, pod: GpuPod) -> None:
-        """Raises BudgetExhausted, NotFound."""
+        """Call the Eviction API. Raises BudgetExhausted, NotFound."""
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
@@ -68,7 +70,7 @@ class PodPatches:
         try:
             self._cluster.take(PODS, await self._api.get(PODS, pod.name, pod.namespace))
         except NotFound:
-            self._cluster.lost(PODS, pod)
+            self._cluster.deleted(PODS, pod)
 
     async def _condition(self, pod: GpuPod, status: str, reason: str, message: str) -> None:
         condition = {

@@ -11,9 +11,9 @@ import pytest
 from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.client import RemoteControlPlane
-from migctl.backends.kubernetes.user.claims import PeoplesClaims
-from migctl.backends.kubernetes.user.control_plane import peoples
-from migctl.backends.kubernetes.user.reach import ReachingApi
+from migctl.backends.kubernetes.user.claims import UserClaims
+from migctl.backends.kubernetes.user.control_plane import user_control_plane
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.backends.protocol import ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
@@ -63,8 +63,8 @@ async def kubernetes(_: Path) -> AsyncIterator[ControlPlane]:
     for name in ("team-a", "team-b"):
         fake.operations.create(ADMIN, BY_PLURAL["namespaces"], "", {"metadata": {"name": name, "labels": LABELS}})
     async with fake.serving(), client(fake) as api:
-        reaching = ReachingApi(api.transport)
-        yield peoples(reaching, WorkloadStore(reaching, PeoplesClaims(reaching)))
+        reaching = PermittedApi(api.transport)
+        yield user_control_plane(reaching, WorkloadStore(reaching, UserClaims(reaching)))
 
 
 ADAPTERS: tuple[Callable[[Path], AbstractAsyncContextManager[ControlPlane]], ...] = (memory, sqlite, remote, kubernetes)

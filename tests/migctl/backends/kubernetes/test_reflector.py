@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from migctl.backends.kubernetes.cache import records
-from migctl.backends.kubernetes.cache.newest import Kept
+from migctl.backends.kubernetes.cache.newest import NewestRecords
 from migctl.backends.kubernetes.cache.reflector import Reflector, Timing
 from migctl.backends.kubernetes.client.resources import NAMESPACES
+from migctl.backends.kubernetes.meaning import record_of, records
 from tests.fakes.clients import client
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.faults import Call, shuffled, unreliable
@@ -32,11 +32,13 @@ class Watched:
 
     def __init__(self) -> None:
         self.reflector: Reflector[Any]
-        self.kept: Kept[Any, records.BareRecord] = Kept(records.bare, lambda before, after: None)
+        self.records: NewestRecords[Any, records.MetadataRecord] = NewestRecords(
+            record_of.bare, lambda before, after: None
+        )
         self.news = asyncio.Event()
 
     def versions(self) -> dict[str, str]:
-        return {record.name: str(record.version) for record in self.kept.all.values()}
+        return {record.name: str(record.version) for record in self.records.all.values()}
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -49,7 +51,7 @@ class Watched:
 async def watching(server: FakeApi, timing: Timing = QUICK) -> AsyncIterator[Watched]:
     watched = Watched()
     async with client(server) as api:
-        watched.reflector = Reflector(api, NAMESPACES, watched.kept, watched.news.set, timing)
+        watched.reflector = Reflector(api, NAMESPACES, watched.records, watched.news.set, timing)
         task = asyncio.create_task(watched.reflector.run())
         try:
             yield watched

@@ -15,10 +15,10 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from nodeagent.gpu.mig_mode import ModeChange, Outcome
-from nodeagent.kubernetes.access import Access
-from nodeagent.kubernetes.client import Api
-from nodeagent.kubernetes.gpu_node import GpuNode
-from nodeagent.kubernetes.mode_keeper import ModeKeeper
+from nodeagent.kubernetes.access import ApiAccess
+from nodeagent.kubernetes.client import KubernetesClient
+from nodeagent.kubernetes.dynamic_mig import ModeReconciler
+from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
 from tests.fakes.kubernetes_api.operations import ADMIN
@@ -359,17 +359,17 @@ class Modes:
 async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
     cluster: FakeCluster, ana: Person, tmp_path: Path
 ) -> None:
-    agent = Api(Access(cluster.server.url, False, lambda: f"Bearer {AGENT}:node-a"))
-    modes, gpu_node = Modes(), GpuNode(agent, "node-a")
-    keeper = ModeKeeper(gpu_node, modes, lambda: None)
+    agent = KubernetesClient(ApiAccess(cluster.server.url, False, lambda: f"Bearer {AGENT}:node-a"))
+    modes, gpu_node = Modes(), GpuNodeWriter(agent, "node-a")
+    keeper = ModeReconciler(gpu_node, modes, lambda: None)
 
-    async def kept() -> None:
+    async def reconciled() -> None:
         while True:
             await asyncio.to_thread(gpu_node.publish, cluster.agents["node-a"].report(), datetime.now(UTC))
             await asyncio.to_thread(keeper.step)
             await asyncio.sleep(0.02)
 
-    keeping, admin = asyncio.create_task(kept()), person(cluster, tmp_path, "admin")
+    keeping, admin = asyncio.create_task(reconciled()), person(cluster, tmp_path, "admin")
     words = ("node", "set", "node-a", "--dynamic-mig", "on")
     refused = await admin(*words)
     assert (refused.code, "GPU 0: it is in use by team-a/train" in refused.err) == (4, True)

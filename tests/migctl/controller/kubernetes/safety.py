@@ -49,7 +49,7 @@ def history(cluster: FakeCluster) -> list[str]:
     """Every moment at which two claims held one device, from the whole log of claims."""
     now: dict[str, Json] = {}
     found = []
-    for entry in cluster.operations.storage.shelf("resourceclaims").log:
+    for entry in cluster.operations.storage.section("resourceclaims").log:
         uid = entry.stored.object["metadata"]["uid"]
         now.pop(uid, None) if entry.type == "DELETED" else now.update({uid: entry.stored.object})
         try:

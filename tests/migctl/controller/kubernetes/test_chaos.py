@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from migctl.controller.kubernetes.leader_election import Terms
-from migctl.controller.kubernetes.process import Settings
+from migctl.controller.kubernetes.leader_election import LeaseTiming
+from migctl.controller.kubernetes.process import ControllerSettings
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.faults import Call, Cut, Fault, shuffled, unreliable
@@ -150,7 +150,9 @@ async def test_a_server_that_was_away_is_caught_up_with() -> None:
 
 async def test_two_controllers_one_of_which_does_not_know_it_lost_the_lease() -> None:
     """The second takes a lease that the first still believes in; both decide for a while."""
-    stubborn = Settings(terms=Terms(duration_s=0.6, step_down_s=60.0, renew_s=30.0), timing=QUICK.timing)
+    stubborn = ControllerSettings(
+        lease=LeaseTiming(duration_s=0.6, step_down_s=60.0, renew_s=30.0), watches=QUICK.watches
+    )
     async with FakeCluster().running() as cluster, cluster.controller("one", stubborn) as first:
         await cluster.node("node-a", "a100-40gb")
         await cluster.project("team-a", quota=2)

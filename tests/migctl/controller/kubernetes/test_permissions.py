@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.backends.kubernetes.event_recorder import Subject
+from migctl.backends.kubernetes.stores.event_recorder import Subject
 from migctl.controller.kubernetes.agent_liveness import SILENT_S
 from tests.fakes import manifests
 from tests.fakes.control_plane import ManualClock
@@ -42,8 +42,7 @@ async def test_the_controller_needs_each_of_its_permissions() -> None:
         await cluster.until(lambda: cluster.phases("team-a").get("ws-0") == "Running")
         cluster.create("pods", manifests.pod("waits", {"migctl.dev/mig-profile": "7g.40gb"}), "team-a")
         await cluster.until(lambda: cluster.get("leases", "migctl-controller", "migctl-system") is not None)
-        history = controller.plan_history
-        history.kept = 0
+        controller.plan_retention.most = 0
         cluster.create("pods", manifests.pod("small", {"migctl.dev/mig-profile": "1g.5gb"}), "team-a")
         await cluster.until(lambda: not list(cluster.operations.storage.all("placementplans")))
         await meet_a_conflict(cluster)

@@ -17,9 +17,9 @@ from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.sources import Sources, Variables
 from nodeagent.contract.allocation import AgentError
 from nodeagent.contract.wire import allocation_to_json, device_name
+from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.dra.driver import Driver
-from nodeagent.dra.ledger import ClaimRef, Ledger
-from nodeagent.kubernetes.client import NotFound
+from nodeagent.kubernetes.client import ApiNotFound
 from nodeagent.nvml import Nvml
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.faults import Fault, Faults
@@ -83,7 +83,7 @@ class DriverDay:
         agent = Agent(nvml, node / "agent", NODE, boot_id=library.boot_id, claim_of=lambda pid: None, **named)
         try:
             source = Sources((Variables(), SimulatedGpus(directory / "machine.json", node / "containers")))
-            specs, ledger = SpecFiles(node / "cdi"), Ledger(node / "claims")
+            specs, ledger = SpecFiles(node / "cdi"), ClaimIndex(node / "claims")
             driver = Driver(agent, self._read, specs, source, ledger, pause=lambda seconds: None)
             driver.recover()
         except BaseException:
@@ -93,7 +93,7 @@ class DriverDay:
 
     def _read(self, namespace: str, name: str) -> dict[str, Any]:
         if name not in self.shares:
-            raise NotFound("no such claim")
+            raise ApiNotFound("no such claim")
         grant = Grant(NODE, self.shares[name])
         numbers = {share.gpu: number for number, share in enumerate(grant.devices)}
         allocation = allocation_to_json(grant, lambda share: device_name(numbers[share.gpu], share), datetime.now(UTC))

@@ -11,12 +11,12 @@ from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.simulated import SimulatedGpus
 from nodeagent.cdi.sources import Sources, Variables
 from nodeagent.contract.wire import allocation_to_json, device_name
+from nodeagent.dra.claim_index import ClaimIndex
 from nodeagent.dra.driver import Driver
 from nodeagent.dra.health import HealthService
-from nodeagent.dra.ledger import Ledger
 from nodeagent.dra.sockets import Plugin
 from nodeagent.dra.stubs import dra_pb2
-from nodeagent.kubernetes.client import NotFound
+from nodeagent.kubernetes.client import ApiNotFound
 from solver.model.demand import DeviceShare, Grant
 from tests.nodeagent.dra.harness.kubelet import FakeKubelet
 from tests.nodeagent.machines import NODE, Machine, mig
@@ -31,7 +31,7 @@ class Node:
         self.cdi = directory / "cdi"
         self.claims: dict[tuple[str, str], dict[str, Any]] = {}
         self.registered = 0
-        self.ledger = Ledger(directory / "claims")
+        self.ledger = ClaimIndex(directory / "claims")
         self.start()
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Node:
         try:
             return self.claims[namespace, name]
         except KeyError:
-            raise NotFound("no such claim") from None
+            raise ApiNotFound("no such claim") from None
 
     def allocate(self, name: str, uid: str, share: DeviceShare, node: str = NODE) -> None:
         allocation = allocation_to_json(Grant(node, (share,)), lambda s: device_name(0, s), datetime.now(UTC))

@@ -15,7 +15,7 @@ from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Prepared
 from nodeagent.nvml import Nvml
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.time_slices import Compute
+from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import reconcile
 from nodeagent.shim.region import Account
@@ -45,7 +45,7 @@ class Node:
         self.toolchain = toolchain
         self.agent = self.start()
 
-    def start(self, compute: Compute = Compute.EVEN) -> Agent:
+    def start(self, compute: ComputePolicy = ComputePolicy.EVEN) -> Agent:
         library = self.simulated.library()
         folder = self.simulated.agent_dir / "shares"
         shares = HostShares(folder, self.toolchain.ours, lambda: self.cuda.drivers, compute)
@@ -101,10 +101,10 @@ def test_a_program_that_allocates_between_the_two_readings_measures_nothing(node
     share = node.prepare("claim")
     with share.cuda() as program:
         node.simulated.occupy(node.gpu, CONTEXT // MIB, program.process.pid, claim="claim")
-        node.agent.books.look()
+        node.agent.accounts.remember()
         report = node.agent.report()
         program.ok("cuMemAlloc_v2", "out", 200 * MIB)
-        node.agent.books.reconcile(report)
+        node.agent.accounts.reconcile(report)
         assert calls.free_and_total(program)[0] == HALF * MIB - FIRST_CONTEXT - 200 * MIB
 
 
@@ -152,11 +152,11 @@ def test_the_agent_gives_turns_where_it_is_told_to(node: Node) -> None:
     Upkeep(node.agent).step()
     assert [turn(share) for share in shares] == [(0, 0), (0, 0)]
     node.agent.close()
-    node.agent = node.start(Compute.CAPS)
+    node.agent = node.start(ComputePolicy.CAPS)
     Upkeep(node.agent).step()
     assert [turn(share) for share in shares] == [(0, 500), (500, 500)]
     node.agent.close()
-    node.agent = node.start(Compute.WEIGHTS)
+    node.agent = node.start(ComputePolicy.WEIGHTS)
     Upkeep(node.agent).step()
     assert [turn(share) for share in shares] == [(0, 0), (0, 0)]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.contract.allocation import GpuProcess
-from nodeagent.shares.time_slices import ANY_TIME, WHOLE, Compute, Turn, busy, turns
+from nodeagent.shares.time_slices import ANY_TIME, PERIOD, ComputePolicy, TimeSlice, launching_claims, time_slices
 from nodeagent.shim import region
 from tests.nodeagent.shim.harness.calls import PER_THREAD
 from tests.nodeagent.shim.harness.machine import GIB, SUCCESS, Machine, Program, Share, gpu_uuid
@@ -73,26 +73,33 @@ def test_the_gated_library_is_found_for_launches_however_they_are_resolved(gated
 @pytest.mark.parametrize(
     ("policy", "portions", "launching", "expected"),
     [
-        (Compute.EVEN, {"a": 0.5, "b": 0.5}, {"a", "b"}, {"a": ANY_TIME, "b": ANY_TIME}),
-        (Compute.WEIGHTS, {"a": 0.5, "b": 0.25}, {"a"}, {"a": ANY_TIME, "b": ANY_TIME}),
-        (Compute.WEIGHTS, {"a": 0.5, "b": 0.25, "c": 0.1}, {"a", "b"}, {"a": (0, 666), "b": (666, 334), "c": ANY_TIME}),
-        (Compute.CAPS, {"a": 0.5, "b": 0.25}, set(), {"a": (0, 500), "b": (500, 250)}),
+        (ComputePolicy.EVEN, {"a": 0.5, "b": 0.5}, {"a", "b"}, {"a": ANY_TIME, "b": ANY_TIME}),
+        (ComputePolicy.WEIGHTS, {"a": 0.5, "b": 0.25}, {"a"}, {"a": ANY_TIME, "b": ANY_TIME}),
+        (
+            ComputePolicy.WEIGHTS,
+            {"a": 0.5, "b": 0.25, "c": 0.1},
+            {"a", "b"},
+            {"a": (0, 666), "b": (666, 334), "c": ANY_TIME},
+        ),
+        (ComputePolicy.CAPS, {"a": 0.5, "b": 0.25}, set(), {"a": (0, 500), "b": (500, 250)}),
     ],
 )
 def test_turns_by_policy(
-    policy: Compute, portions: dict[str, float], launching: set[str], expected: dict[str, Turn]
+    policy: ComputePolicy, portions: dict[str, float], launching: set[str], expected: dict[str, TimeSlice]
 ) -> None:
-    assert turns(policy, portions, launching) == expected
+    assert time_slices(policy, portions, launching) == expected
 
 
-@given(st.lists(st.floats(0.05, 1.0), min_size=1, max_size=16), st.sampled_from(Compute), st.data())
-def test_turns_never_overlap_nor_leave_the_window(parts: list[float], policy: Compute, data: st.DataObject) -> None:
+@given(st.lists(st.floats(0.05, 1.0), min_size=1, max_size=16), st.sampled_from(ComputePolicy), st.data())
+def test_turns_never_overlap_nor_leave_the_window(
+    parts: list[float], policy: ComputePolicy, data: st.DataObject
+) -> None:
     portions = {str(i): part / max(1.0, sum(parts)) for i, part in enumerate(parts)}
-    given_turns = turns(policy, portions, data.draw(st.sets(st.sampled_from(sorted(portions)))))
+    given_turns = time_slices(policy, portions, data.draw(st.sets(st.sampled_from(sorted(portions)))))
     bound = sorted(turn for turn in given_turns.values() if turn != ANY_TIME)
     assert given_turns.keys() == portions.keys()
     assert all(first.start + first.length <= then.start for first, then in itertools.pairwise(bound))
-    assert all(turn.start + turn.length <= WHOLE for turn in bound)
+    assert all(turn.start + turn.length <= PERIOD for turn in bound)
 
 
 def test_who_is_busy_is_who_launches_and_everybody_where_the_driver_does_not_tell() -> None:
@@ -102,5 +109,5 @@ def test_who_is_busy_is_who_launches_and_everybody_where_the_driver_does_not_tel
         GpuProcess("g", 3, 10),
         GpuProcess("h", 4, 1, "c"),
     ]
-    assert busy(seen, "g", {2, 3, 4}) == {"b"}
-    assert busy(seen, "g", None) == {"a", "b"}
+    assert launching_claims(seen, "g", {2, 3, 4}) == {"b"}
+    assert launching_claims(seen, "g", None) == {"a", "b"}

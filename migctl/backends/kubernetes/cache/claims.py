@@ -1,0 +1,84 @@
+"""The claims of a cluster, each made of a pod's record and its ResourceClaim's, and remade when one of them changes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from migctl.backends.kubernetes.cache.indexes import PodRecord
+from migctl.backends.kubernetes.cache.newest import Key, NewestRecords
+from migctl.backends.kubernetes.meaning import claims
+from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
+from migctl.objects import Claim, Phase
+
+
+class ClaimCache:
+    """Claims by namespace and name of the ResourceClaim.
+
+    update() only marks what changed. The claim is remade by the next read, so that a burst of changes costs one.
+    """
+
+    def __init__(
+        self, records: NewestRecords[Any, ClaimRecord], pod_of: Callable[[ClaimRecord], GpuPod | None]
+    ) -> None:
+        self._records = records
+        self._pod_of = pod_of
+        self._claims: dict[Key, Claim] = {}
+        self._of_workload: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._starting: set[Key] = set()
+        self._stale: set[Key] = set()
+
+    def pod_changed(self, before: PodRecord | None, after: PodRecord | None) -> None:
+        """Mark the claim of a pod whose record changed."""
+        for pod in (before, after):
+            if isinstance(pod, GpuPod) and pod.claim:
+                self._stale.add((pod.namespace, pod.claim))
+
+    def claim_changed(self, before: ClaimRecord | None, after: ClaimRecord | None) -> None:
+        """Mark a claim whose record changed."""
+        self._stale.update((record.namespace, record.name) for record in (before, after) if record is not None)
+
+    def all(self) -> Mapping[Key, Claim]:
+        """The claims as they are now."""
+        for key in self._stale:
+            self._remake(key)
+        self._stale.clear()
+        return self._claims
+
+    def pod_of_workload(self, name: str, project: str) -> GpuPod | None:
+        """A pod of a workload, while it has one."""
+        self.all()
+        return next((pod for pod, _ in self._pairs(self._of_workload.get((project, name), ()))), None)
+
+    def starting(self) -> tuple[tuple[GpuPod, ClaimRecord], ...]:
+        """Pods that have an allocation and do not run yet."""
+        self.all()
+        return tuple(self._pairs(self._starting))
+
+    def _pairs(self, keys: Iterable[Key]) -> Iterable[tuple[GpuPod, ClaimRecord]]:
+        for namespace, name in keys:
+            record = self._records.get(name, namespace)
+            pod = self._pod_of(record) if record else None
+            if record is not None and pod is not None:
+                yield pod, record
+
+    def _remake(self, key: Key) -> None:
+        record = self._records.get(key[1], key[0])
+        pod = self._pod_of(record) if record else None
+        self._starting.discard(key)
+        last = self._claims.get(key)
+        if last is not None:
+            self._of_workload[last.meta.project, last.spec.workload].discard(key)
+            if not self._of_workload[last.meta.project, last.spec.workload]:
+                del self._of_workload[last.meta.project, last.spec.workload]
+        if record is None or (pod is None and record.grant is None):
+            self._claims.pop(key, None)
+            return
+        if pod is None:
+            self._claims[key] = made = claims.orphan(record, last)
+        else:
+            self._claims[key] = made = claims.claim(pod, record)
+            if made.status.phase is Phase.INITIALIZING:
+                self._starting.add(key)
+        self._of_workload[made.meta.project, made.spec.workload].add(key)

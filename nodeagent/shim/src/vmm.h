@@ -1,3 +1,0 @@
-#pragma once
-
-void vmm_forget(void);

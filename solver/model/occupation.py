@@ -1,0 +1,125 @@
+"""What a share takes of a GPU, which shares may stand on one GPU together, and a GPU with a share laid over it.
+
+Amounts of GPUs without MIG are counted in millionths of a GPU and in MiB, so that ten tenths are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
+from solver.model.demand import DeviceShare
+
+MILLIONTHS = 1_000_000
+
+
+class Footprint(NamedTuple):
+    """What a share takes of its GPU: units of a MIG instance (bit mask), else millionths of the GPU and MiB."""
+
+    mask: int
+    millionths: int
+    memory_mib: int
+
+
+def millionths(portion: float) -> int:
+    """A portion of a GPU (0 to 1) in millionths."""
+    return round(portion * MILLIONTHS)
+
+
+def footprint(share: DeviceShare, gpu: Gpu) -> Footprint:
+    """What the share takes of this GPU."""
+    if share.backing is Backing.MIG:
+        return Footprint(share.mask, 0, 0)
+    if share.backing is Backing.WHOLE:
+        return _whole(gpu)
+    return Footprint(0, millionths(share.portion), share.memory_mib)
+
+
+def plain_holders(gpu: Gpu) -> Iterator[tuple[str, Footprint]]:
+    """The claims that hold a GPU whole or share it without MIG, and what each takes."""
+    for part in gpu.parts:
+        yield part.claim, Footprint(0, millionths(part.portion), part.memory_mib)
+    if gpu.held_by:
+        yield gpu.held_by, _whole(gpu)
+
+
+def _whole(gpu: Gpu) -> Footprint:
+    return Footprint(0, MILLIONTHS, gpu.memory_mib)
+
+
+def excludes(one: DeviceShare, other: DeviceShare) -> bool:
+    """Whether two shares of one GPU cannot stand together, however little they take.
+
+    A whole GPU excludes every other share; MIG instances exclude each other where their units overlap.
+    """
+    return Backing.WHOLE in (one.backing, other.backing) or bool(one.mask & other.mask)
+
+
+def overfull(shares: Iterable[DeviceShare]) -> bool:
+    """Whether shares of one GPU come to more than the GPU."""
+    return sum(millionths(share.portion) for share in shares) > MILLIONTHS
+
+
+def occupants(gpu: Gpu, share: DeviceShare) -> tuple[str, ...]:
+    """Claims on the GPU whose shares exclude this one."""
+    here = ((claim, other) for claim, other in _shares(gpu) if claim)
+    return tuple(claim for claim, other in here if excludes(share, other))
+
+
+def _shares(gpu: Gpu) -> Iterator[tuple[str | None, DeviceShare]]:
+    """All that is on the GPU, as shares, with their claims. An instance's portion and memory are left out."""
+    if gpu.held_by:
+        yield gpu.held_by, DeviceShare(gpu.uuid, Backing.WHOLE, 1.0, gpu.memory_mib)
+    for i in gpu.instances:
+        yield i.claim, DeviceShare(gpu.uuid, Backing.MIG, 0.0, 0, i.profile, i.start, i.size)
+    for part in gpu.parts:
+        yield part.claim, DeviceShare(gpu.uuid, part.backing, part.portion, part.memory_mib)
+
+
+def conflict(gpu: Gpu, share: DeviceShare) -> str:
+    """Why the share cannot be given as the GPU is now, "" where it can. Idle instances give way to an instance."""
+    if gpu.fenced:
+        return f"GPU {gpu.uuid} is fenced: {gpu.fenced}"
+    if gpu.held_by:
+        return f"GPU {gpu.uuid} is held whole"
+    if share.backing is Backing.WHOLE:
+        return f"GPU {gpu.uuid} is shared" if gpu.parts or gpu.instances else ""
+    if share.backing is Backing.MIG:
+        assert share.start is not None
+        blocked = any(i.mask & share.mask and i.state is not InstanceState.IDLE for i in gpu.instances)
+        return f"units {share.start} to {share.start + share.size - 1} of {gpu.uuid} are taken" if blocked else ""
+    used = sum(part.memory_mib for part in gpu.parts)
+    return f"GPU {gpu.uuid} has no {share.memory_mib} MiB left" if used + share.memory_mib > gpu.memory_mib else ""
+
+
+def occupied(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
+    """The GPU with the claim's share on it, in place of what the claim has there already.
+
+    An instance takes the place of the idle ones on its units.
+    """
+    if share.backing is Backing.WHOLE:
+        return replace(gpu, held_by=claim)
+    if share.backing is Backing.MIG:
+        assert share.profile is not None
+        assert share.start is not None
+        mine = Instance(share.profile, share.start, share.size, InstanceState.BUSY, claim)
+        others = [
+            i for i in gpu.instances if not (i.mask & mine.mask and i.state is InstanceState.IDLE) and i.claim != claim
+        ]
+        return replace(gpu, instances=tuple(sorted((*others, mine), key=lambda i: i.start)))
+    part = SharedPart(claim, share.portion, share.memory_mib, share.backing)
+    return replace(gpu, parts=(*(p for p in gpu.parts if p.claim != claim), part))
+
+
+def vacated(gpu: Gpu, claim: str) -> Gpu:
+    """The GPU once the claim has left it: its instances stay behind, idle."""
+    return replace(
+        gpu,
+        instances=tuple(
+            replace(i, state=InstanceState.IDLE, claim=None) if i.claim == claim else i for i in gpu.instances
+        ),
+        parts=tuple(part for part in gpu.parts if part.claim != claim),
+        held_by=None if gpu.held_by == claim else gpu.held_by,
+    )

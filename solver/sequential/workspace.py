@@ -1,0 +1,106 @@
+"""What a request could have now: the working copy under the rules of quota, limit and fair share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from solver.disruption.openings import NOBODY, Opening
+from solver.disruption.search import Search
+from solver.disruption.victims import Victims
+from solver.model.demand import Grant, Request
+from solver.model.snapshot import Policy, Snapshot
+from solver.quota.accounting import asked
+from solver.quota.jobs import Job, gang_key
+from solver.working_copy.copy import WorkingCopy
+from solver.working_copy.free_candidates import FreeCandidates
+from solver.working_copy.gangs import Domain
+from solver.working_copy.occupancy import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A new place for a claim that makes room."""
+
+    request: Request
+    candidates: tuple[Candidate, ...]
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGrant:
+    """A request's place: its opening, those it makes go now (and why), those of them that are moved.
+
+    waits_for: all whose going it waits for; a gang's members wait for one another's.
+    """
+
+    request: Request
+    opening: Opening
+    grant: Grant
+    evicts: Mapping[str, str] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+    waits_for: frozenset[str] = NOBODY
+
+
+class Workspace:
+    """The working copy, who may have to leave it, and the places found so far.
+
+    found         places, by claim
+    beyond_quota  GPUs that a free place would have counted for, where quota or limit forbade it, by claim
+    """
+
+    def __init__(self, snapshot: Snapshot, policy: Policy, copy: WorkingCopy) -> None:
+        self.copy, self.cluster, self.ledger = copy, copy.cluster, copy.ledger
+        self.policy = policy
+        self.victims = Victims(snapshot, copy)
+        self.search = Search(copy, policy)
+        self.everywhere = Domain((), tuple(self.cluster.nodes.values()))
+        self.planned: dict[str, PlannedGrant] = {}
+        self.beyond_quota: dict[str, float] = {}
+        self._models = snapshot.models
+        self._parts: dict[Hashable, Domain] = {}
+        self._places = FreeCandidates(self.cluster, policy)
+        self._leaving_before = len(self.cluster.leaving)
+
+    @property
+    def budget(self) -> int:
+        """Evictions that the policy still allows in this plan."""
+        return self.policy.evictions - (len(self.cluster.leaving) - self._leaving_before)
+
+    def wants(self, job: Job) -> float:
+        """GPUs the job will count for."""
+        return sum(asked(request.demand, self._models) for request in job.requests)
+
+    def nodes(self, job: Job) -> list[str]:
+        """Where members of the job's gang are, or will be."""
+        key = gang_key(job.first)
+        if key is None:
+            return []
+        running = [h.grant.node for h in self.victims.members(key) if h.request.claim not in self.cluster.leaving]
+        return running + [found.grant.node for found in self.planned.values() if gang_key(found.request) == key]
+
+    def affordable(self, request: Request, domain: Domain) -> Domain:
+        """The nodes of the domain in pools where quota and limit leave room for what is asked."""
+        names = self.ledger.candidates(request)
+        least = asked(request.demand, self._models)
+        paid = tuple(name for name in names if least <= self.ledger.headroom(request, name))
+        if len(paid) == len(names):
+            return domain
+        key = (domain.name, paid)
+        if key not in self._parts:
+            self._parts[key] = Domain(key, tuple(node for node in domain.nodes if node.reported.pool in paid))
+        return self._parts[key]
+
+    def free(self, request: Request, domain: Domain) -> list[Candidate]:
+        """The best place that is free now; [] where there is none."""
+        candidates = self._places.best(request, domain)
+        return candidates if candidates and self.may_have(request, candidates) else []
+
+    def may_have(self, request: Request, candidates: Sequence[Candidate], opening: Opening | None = None) -> bool:
+        """Whether quota and limit, and for reclaimed room the fair share, cover what the candidates count for."""
+        gpus = sum(candidate.share.portion for candidate in candidates)
+        pool = candidates[0].gpu.node.reported.pool
+        if gpus > self.ledger.headroom(request, pool):
+            self.beyond_quota[request.claim] = gpus
+            return False
+        return opening is None or self.victims.fairly(request, pool, gpus, opening.removed)
