@@ -126,16 +126,16 @@ def _wants(snapshot: Snapshot, requests: Requests, barred: Sequence[bool]) -> tu
     first[ordered[::-1]] = np.arange(len(ordered))[::-1]
     gpus = {demand: asked(demand, snapshot.models) for demand in dict.fromkeys(r.demand for r in examples)}
     places: dict[Hashable, int] = {}
-    wants: list[Want] = []
+    oldest, numbers = list[Request](), list[int]()
     want_of_kind = np.full(len(examples), NO_WANT)
     for kind in np.argsort(first).tolist():
-        if barred[kind]:
-            continue
-        request = requests.pending[int(requests.order[first[kind]])]
-        place = want_of_kind[kind] = places.setdefault(want_key(request), len(wants))
-        if place == len(wants):
-            wants.append(Want(request, gpus[request.demand], 0))
-        wants[place] = replace(wants[place], number=wants[place].number + int(number[kind]))
+        if not barred[kind]:
+            place = want_of_kind[kind] = places.setdefault(want_key(examples[kind]), len(oldest))
+            if place == len(oldest):
+                oldest.append(requests.pending[int(requests.order[first[kind]])])
+                numbers.append(0)
+            numbers[place] += int(number[kind])
+    wants = [Want(request, gpus[request.demand], many) for request, many in zip(oldest, numbers, strict=True)]
     return wants, want_of_kind
 
 
