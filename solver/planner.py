@@ -19,7 +19,7 @@ from solver.gpu_tables.weights import weight
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.quota.jobs import Job
+from solver.quota.jobs import QueuedJob
 from solver.quota.queueing import Line, refusal
 from solver.sequential.draft import Draft
 from solver.sequential.explain import Explainer
@@ -82,7 +82,7 @@ def _outcome(
     if request.claim in refused:
         return refused[request.claim]
     if gpus := workspace.beyond_quota.get(request.claim):
-        barred = refusal(Job((request,)), workspace.ledger, gpus)
+        barred = refusal(QueuedJob((request,)), workspace.ledger, gpus)
         if barred:
             return barred
     if opening := draft.reserved.get(request.claim):

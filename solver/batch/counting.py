@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from solver.batch.arrays import Ints
+
 SPARSE = 8
 """Numbers below so many times their count are few enough to be counted one by one."""
 

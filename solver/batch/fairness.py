@@ -13,12 +13,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solver.batch.arrays import Ints, Marks
 from solver.batch.counting import begins, in_groups
 from solver.batch.gpu_columns import UNUSABLE, Gpus
 from solver.batch.held_columns import Holdings
-from solver.batch.request_columns import Ints, Requests
+from solver.batch.request_columns import Requests
 from solver.model.demand import Request
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import asked
@@ -27,7 +27,6 @@ from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.quota.pools import PoolCount, held_on, pools_of
 from solver.quota.wants import Want, WantPart, backing_off, want_key
 
-Flags = NDArray[np.bool_]
 REFUSED = -1
 BEYOND = 1_000_000
 NO_WANT = -1
@@ -89,7 +88,7 @@ class Fairness:
 
     def _beyond(
         self, requests: Requests, wants: Sequence[Want], want_of_kind: Ints, parts: Sequence[Sequence[WantPart]]
-    ) -> Flags:
+    ) -> Marks:
         """(R,) whether a request, with those of its project ahead of it, is more than the fair share has left."""
         accounts = {key: number for number, key in enumerate(self.ledger.accounts)}
         rest = np.array([max(0.0, account.fair_share - account.allocated) for account in self.ledger.accounts.values()])
@@ -126,20 +125,20 @@ def _wants(snapshot: Snapshot, requests: Requests, barred: Sequence[bool]) -> tu
     first[ordered[::-1]] = np.arange(len(ordered))[::-1]
     gpus = {demand: asked(demand, snapshot.models) for demand in dict.fromkeys(r.demand for r in examples)}
     places: dict[Hashable, int] = {}
-    wants: list[Want] = []
+    oldest, numbers = list[Request](), list[int]()
     want_of_kind = np.full(len(examples), NO_WANT)
     for kind in np.argsort(first).tolist():
-        if barred[kind]:
-            continue
-        request = requests.pending[int(requests.order[first[kind]])]
-        place = want_of_kind[kind] = places.setdefault(want_key(request), len(wants))
-        if place == len(wants):
-            wants.append(Want(request, gpus[request.demand], 0))
-        wants[place] = replace(wants[place], number=wants[place].number + int(number[kind]))
+        if not barred[kind]:
+            place = want_of_kind[kind] = places.setdefault(want_key(examples[kind]), len(oldest))
+            if place == len(oldest):
+                oldest.append(requests.pending[int(requests.order[first[kind]])])
+                numbers.append(0)
+            numbers[place] += int(number[kind])
+    wants = [Want(request, gpus[request.demand], many) for request, many in zip(oldest, numbers, strict=True)]
     return wants, want_of_kind
 
 
-def _tiers(requests: Requests, barred: Flags, beyond: Flags) -> Ints:
+def _tiers(requests: Requests, barred: Marks, beyond: Marks) -> Ints:
     """(R,) tiers: inside the fair share before beyond it, then by priority; REFUSED for the barred."""
     examples = requests.examples
     look = beyond * len(examples) + requests.kind

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solver.batch.arrays import Ints
 from solver.batch.held_columns import Holdings
 from solver.gpu_tables.layouts import Layouts, layouts_of
 from solver.model.cluster import Backing, Gpu, InstanceState
@@ -23,7 +23,6 @@ from solver.model.occupation import footprint, plain_holders
 from solver.model.snapshot import Snapshot
 from solver.quota.pools import NOT_OURS
 
-Ints = NDArray[np.int64]
 Look = tuple[str, int, int, InstanceState]
 UNUSABLE = -1
 SLOTS = 64

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.problem import Ints, MigGroup, Packing, PlainGroup, Problem, Solution
+from solver.batch.arrays import Ints
+from solver.batch.problem import MigGroup, Packing, PlainGroup, Problem, Solution
 from solver.gpu_tables.layouts import Layouts, layouts_of
 
 
@@ -27,7 +28,7 @@ class _Lot:
 
 def greedy(problem: Problem, note: str) -> Solution:
     """A legal answer; its bound is all that is asked for."""
-    shelves = [_shelf(group) for group in problem.groups]
+    groups = [_lots_of(group) for group in problem.groups]
     demand, options = problem.demand, problem.options
     flow = np.zeros(len(options.kind), dtype=np.int64)
     left = problem.caps.limit.copy()
@@ -38,13 +39,13 @@ def greedy(problem: Problem, note: str) -> Solution:
         mine = by_kind[begin[kind] : begin[kind + 1]]
         for option in mine[np.argsort(options.rank[mine], kind="stable")].tolist():
             most = min(waiting, _affordable(problem, option, left))
-            served = shelves[int(options.group[option])].serve(int(options.item[option]), most)
+            served = groups[int(options.group[option])].serve(int(options.item[option]), most)
             _charge(problem, option, served, left)
             flow[option] = served
             waiting -= served
     weight = float((flow * demand.weight[options.kind]).sum())
     bound = float(demand.weight @ demand.count)
-    return Solution([shelf.packing() for shelf in shelves], flow, weight, bound, 0.0, note)
+    return Solution([lots.packing() for lots in groups], flow, weight, bound, 0.0, note)
 
 
 def _affordable(problem: Problem, option: int, left: np.ndarray[tuple[int], np.dtype[np.float64]]) -> int:
@@ -59,11 +60,11 @@ def _charge(problem: Problem, option: int, served: int, left: np.ndarray[tuple[i
         left[problem.caps.row[i]] -= served * problem.caps.part[i]
 
 
-def _shelf(group: MigGroup | PlainGroup) -> _Shelf:
-    return _MigShelf(group) if isinstance(group, MigGroup) else _PlainShelf(group)
+def _lots_of(group: MigGroup | PlainGroup) -> _GroupLots:
+    return _MigLots(group) if isinstance(group, MigGroup) else _PlainLots(group)
 
 
-class _Shelf:
+class _GroupLots:
     """A group's GPUs in lots."""
 
     def __init__(self, first: Ints, second: Ints, count: Ints, nothing: int | tuple[int, ...]) -> None:
@@ -107,7 +108,7 @@ class _Shelf:
         )
 
 
-class _MigShelf(_Shelf):
+class _MigLots(_GroupLots):
     """first: open slots, second: idle ones."""
 
     def __init__(self, group: MigGroup) -> None:
@@ -143,7 +144,7 @@ class _MigShelf(_Shelf):
         return np.array(chosen, dtype=np.int64)
 
 
-class _PlainShelf(_Shelf):
+class _PlainLots(_GroupLots):
     """first: free millionths, second: free MiB. The tightest fit first."""
 
     def __init__(self, group: PlainGroup) -> None:

@@ -8,12 +8,10 @@ from itertools import count
 from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
+from solver.batch.arrays import Ints
 from solver.batch.counting import in_groups
 from solver.model.demand import Fraction, Memory, MigProfile, Request
-
-Ints = NDArray[np.int64]
 
 
 class Requests:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from solver.model.demand import Holding, Request
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import granted
-from solver.quota.jobs import GangKey, Job, gang_key
+from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.working_copy.copy import WorkingCopy
 
@@ -85,7 +85,7 @@ class Victims:
             self._moves,
         )
 
-    def of(self, job: Job, wants: float) -> EvictionRights:
+    def of(self, job: QueuedJob, wants: float) -> EvictionRights:
         """For a job that takes `wants` GPUs: work that has to give way to it, and what is leaving anyway."""
         claims = {name: self._entitlement(job, name, wants) for name in self._ledger.candidates(job.first)}
         priority = min(request.priority for request in job.requests)
@@ -100,7 +100,7 @@ class Victims:
         key = (project, priority if project else 0, tuple(claims.items()))
         return EvictionRights(key, judge.may_go, judge.complete, self._losses)
 
-    def entitled(self, job: Job, wants: float) -> bool:
+    def entitled(self, job: QueuedJob, wants: float) -> bool:
         """Whether the job stays inside its project's fair share, in some pool."""
         return any(self._entitlement(job, pool, wants).project for pool in self._ledger.candidates(job.first))
 
@@ -150,7 +150,7 @@ class Victims:
     def is_leaving(self, claim: str) -> bool:
         return claim in self._cluster.leaving
 
-    def _entitlement(self, job: Job, pool: str, wants: float) -> _Entitlement:
+    def _entitlement(self, job: QueuedJob, pool: str, wants: float) -> _Entitlement:
         account = self._ledger.account(job.first.project, pool)
         if account is None:
             return _Entitlement(False, False)

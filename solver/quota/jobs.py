@@ -13,7 +13,7 @@ GangKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class QueuedJob:
     """Requests that are placed together or not at all.
 
     missing  members that the gang needs and that nobody has asked for yet
@@ -44,7 +44,7 @@ def gang_key(request: Request) -> GangKey | None:
     return (request.project, request.gang.name) if request.gang else None
 
 
-def jobs(pending: Iterable[Request], snapshot: Snapshot) -> list[Job]:
+def jobs(pending: Iterable[Request], snapshot: Snapshot) -> list[QueuedJob]:
     """All of `pending` as jobs: single requests, gangs' needed members together, each further member alone."""
     running = Counter(gang_key(h.request) for h in snapshot.held if h.request.gang and not h.releasing)
     gangs: defaultdict[GangKey, list[Request]] = defaultdict(list)
@@ -53,11 +53,11 @@ def jobs(pending: Iterable[Request], snapshot: Snapshot) -> list[Job]:
         if key := gang_key(request):
             gangs[key].append(request)
         else:
-            found.append(Job((request,)))
+            found.append(QueuedJob((request,)))
     for key, members in gangs.items():
         assert members[0].gang is not None
         needed = max(0, members[0].gang.size - running[key])
         if needed:
-            found.append(Job(tuple(members[:needed]), max(0, needed - len(members))))
-        found += [Job((member,), extra=True) for member in members[needed:]]
+            found.append(QueuedJob(tuple(members[:needed]), max(0, needed - len(members))))
+        found += [QueuedJob((member,), extra=True) for member in members[needed:]]
     return found

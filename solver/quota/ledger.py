@@ -187,7 +187,9 @@ class Ledger:
         options = [account for name in names if (account := self.account(want.first.project, name))]
         parts, left = list[WantPart](), want.number
         for account, room in _rooms(options, free):
-            number = min(left, _whole(room, want.gpus, left))
+            if not left:
+                break
+            number = _whole(room, want.gpus, left)
             if not number:
                 continue
             left -= number

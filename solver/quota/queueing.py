@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from solver.model.plan import Code, Unplaced
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import asked
-from solver.quota.jobs import Job, jobs
+from solver.quota.jobs import QueuedJob, jobs
 from solver.quota.ledger import EPSILON, Account, Ledger
 
 Rank = tuple[object, ...]
@@ -27,12 +27,12 @@ class Line:
         self.refused: dict[str, Unplaced] = {}
         self._snapshot = snapshot
         self._ledger = ledger
-        self._queues: dict[str, deque[Job]] = {}
+        self._queues: dict[str, deque[QueuedJob]] = {}
         self._wants: dict[str, float] = {}
         self._served: set[str] = set()
         self._enqueue(jobs(snapshot.pending, snapshot))
 
-    def __iter__(self) -> Iterator[Job]:
+    def __iter__(self) -> Iterator[QueuedJob]:
         """Each job once, those refused left out. What a job is given must be charged before the next is drawn."""
         heap = [(self._rank(project), project) for project in self._queues]
         heapq.heapify(heap)
@@ -52,28 +52,28 @@ class Line:
             else:
                 heapq.heappop(heap)
 
-    def nominated(self) -> list[Job]:
+    def nominated(self) -> list[QueuedJob]:
         """Jobs for which room is being freed, and that may still have it."""
         waiting = [job for queue in self._queues.values() for job in queue if job.first.nominated]
         return [job for job in waiting if not refusal(job, self._ledger, self._gpus(job))]
 
-    def leave(self, job: Job) -> None:
+    def leave(self, job: QueuedJob) -> None:
         """The job has been served out of turn."""
         self._served.add(job.first.claim)
 
-    def _gpus(self, job: Job) -> float:
+    def _gpus(self, job: QueuedJob) -> float:
         if job.first.claim not in self._wants:
             self._wants[job.first.claim] = sum(asked(request.demand, self._snapshot.models) for request in job.requests)
         return self._wants[job.first.claim]
 
-    def _enqueue(self, waiting: list[Job]) -> None:
-        queues: defaultdict[str, list[Job]] = defaultdict(list)
+    def _enqueue(self, waiting: list[QueuedJob]) -> None:
+        queues: defaultdict[str, list[QueuedJob]] = defaultdict(list)
         for job in waiting:
             if not self._refuse(job, _unready(job, self._snapshot, self._ledger)):
                 queues[job.first.project].append(job)
         self._queues = {name: deque(sorted(queue, key=lambda job: job.order)) for name, queue in queues.items()}
 
-    def _refuse(self, job: Job, reason: Unplaced | None) -> bool:
+    def _refuse(self, job: QueuedJob, reason: Unplaced | None) -> bool:
         if reason:
             self.refused |= {request.claim: reason for request in job.requests}
         return reason is not None
@@ -101,7 +101,7 @@ def _standing(account: Account, wants: float, total: float) -> Rank:
     )
 
 
-def _unready(job: Job, snapshot: Snapshot, ledger: Ledger) -> Unplaced | None:
+def _unready(job: QueuedJob, snapshot: Snapshot, ledger: Ledger) -> Unplaced | None:
     request = job.first
     if request.project not in ledger.projects:
         known = ", ".join(sorted(ledger.projects)) or "none"
@@ -117,7 +117,7 @@ def _unready(job: Job, snapshot: Snapshot, ledger: Ledger) -> Unplaced | None:
     return None
 
 
-def refusal(job: Job, ledger: Ledger, wants: float) -> Unplaced | None:
+def refusal(job: QueuedJob, ledger: Ledger, wants: float) -> Unplaced | None:
     """Why a job may not have `wants` GPUs in any pool it may use; None where it may."""
     request = job.first
     names = ledger.candidates(request)

@@ -10,7 +10,7 @@ from solver.disruption.reasons import Reasons
 from solver.disruption.victims import EvictionRights
 from solver.model.demand import Demand, Request
 from solver.model.snapshot import Snapshot
-from solver.quota.jobs import Job
+from solver.quota.jobs import QueuedJob
 from solver.sequential.moving import Moving
 from solver.sequential.workspace import PlannedGrant, Workspace
 from solver.working_copy.copy import Mark
@@ -37,7 +37,7 @@ class Draft:
         self._work = workspace
         self.reserved: dict[str, Opening] = {}
         self._reserved_in: set[str] = set()
-        self._long_waiting: list[Job] = []
+        self._long_waiting: list[QueuedJob] = []
         self._now = snapshot.now
         self._reasons = Reasons(workspace.ledger)
         self._moving = Moving(workspace)
@@ -45,7 +45,7 @@ class Draft:
         usable = (gpu for gpu in workspace.cluster.gpus.values() if not gpu.reported.fenced)
         self._kinds = tuple({(b.reported.model, b.reported.mig): b for b in usable}.values())
 
-    def redeem(self, job: Job) -> bool:
+    def redeem(self, job: QueuedJob) -> bool:
         """Give a job the room that was nominated for it, unless any of it is lost."""
         mark = self._mark()
         for request in job.requests:
@@ -57,7 +57,7 @@ class Draft:
         self._join(job)
         return True
 
-    def serve(self, job: Job) -> bool:
+    def serve(self, job: QueuedJob) -> bool:
         """Place all requests of a job: where it is free, else by moving work, else by pushing it aside."""
         nodes = self._work.nodes(job)
         if job.gang and len(nodes) + len(job.requests) < job.gang.size:
@@ -75,7 +75,7 @@ class Draft:
             self._work.victims.hold(job.first)
         return True
 
-    def _least(self, job: Job) -> float:
+    def _least(self, job: QueuedJob) -> float:
         """GPUs that the job counts for at the smallest: an instance may count for less than the fraction asked for."""
         return sum(request.demand.devices * self._parts_of(request.demand) for request in job.requests)
 
@@ -83,7 +83,7 @@ class Draft:
         options = (option for gpu in self._kinds for _, option in gpu_options(gpu, demand, self._work.policy))
         return min((option.portion for option in options), default=0.0)
 
-    def note_unplaced(self, job: Job) -> None:
+    def note_unplaced(self, job: QueuedJob) -> None:
         """Note a job that got nothing: if it has waited long, `reserve_for_waiting` reserves room for it."""
         since = min(r.created if r.waiting_since is None else r.waiting_since for r in job.requests)
         if self._now - since >= self._work.policy.reserve_after_s:
@@ -107,7 +107,7 @@ class Draft:
                 self.reserved |= openings
                 self._reserved_in.add(account.pool)
 
-    def _reserve_all(self, job: Job, domain: Domain) -> dict[str, Opening]:
+    def _reserve_all(self, job: QueuedJob, domain: Domain) -> dict[str, Opening]:
         mark, openings = self._work.copy.mark(), {}
         for request in job.requests:
             opening = self._work.search.cheapest(request, self._work.victims.ending(), domain)
@@ -123,7 +123,7 @@ class Draft:
         account = self._work.ledger.account_for(request)
         return self._reasons.figures(request.project, account.pool if account else "")
 
-    def _place_all(self, job: Job, domain: Domain, means: _Means) -> bool:
+    def _place_all(self, job: QueuedJob, domain: Domain, means: _Means) -> bool:
         mark = self._mark()
         for request in job.requests:
             if not self._place(request, domain, means):
@@ -132,7 +132,7 @@ class Draft:
         self._join(job)
         return True
 
-    def _join(self, job: Job) -> None:
+    def _join(self, job: QueuedJob) -> None:
         """Members of a gang wait for all that any of them waits for."""
         everyone = NOBODY.union(
             *(

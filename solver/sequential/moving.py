@@ -16,7 +16,7 @@ from operator import or_
 
 from solver.disruption.openings import Opening, every
 from solver.model.demand import Grant, Holding, Request
-from solver.quota.jobs import GangKey, Job, gang_key
+from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.sequential.workspace import Move, Workspace
 from solver.working_copy.copy import Mark
 from solver.working_copy.gangs import Domain, domains
@@ -131,7 +131,10 @@ class Moving:
     def _places(self, request: Request, limit: int) -> Iterator[Opening]:
         """Places for one that has to move: free ones, or left by others who move, or to be left by `limit` at most."""
         key = gang_key(request)
-        nodes = [*self._work.nodes(Job((request,))), *(node for gang, node in self._relocated if key and gang == key)]
+        nodes = [
+            *self._work.nodes(QueuedJob((request,))),
+            *(node for gang, node in self._relocated if key and gang == key),
+        ]
         for wide in domains(self._work.everywhere, request.gang, nodes):
             domain = self._work.affordable(request, wide)
             if self._gpus > EXHAUSTIVE_UP_TO:

@@ -11,7 +11,7 @@ from solver.disruption.victims import Victims
 from solver.model.demand import Grant, Request
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.accounting import asked
-from solver.quota.jobs import Job, gang_key
+from solver.quota.jobs import QueuedJob, gang_key
 from solver.working_copy.copy import WorkingCopy
 from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain
@@ -67,11 +67,11 @@ class Workspace:
         """Evictions that the policy still allows in this plan."""
         return self.policy.evictions - (len(self.cluster.leaving) - self._leaving_before)
 
-    def wants(self, job: Job) -> float:
+    def wants(self, job: QueuedJob) -> float:
         """GPUs the job will count for."""
         return sum(asked(request.demand, self._models) for request in job.requests)
 
-    def nodes(self, job: Job) -> list[str]:
+    def nodes(self, job: QueuedJob) -> list[str]:
         """Where members of the job's gang are, or will be."""
         key = gang_key(job.first)
         if key is None:

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import replace
 from random import Random
 from types import MappingProxyType
-from typing import Any
 
 import pytest
 
@@ -119,11 +118,12 @@ def test_whatever_the_cluster_the_shares_are_the_same(seed: int) -> None:
     """MIG and not, several pools, quotas, limits, departments, gangs, fenced GPUs, work held, all kinds of demand."""
     rng = Random(seed)
     found = random_snapshot(rng, gpus=rng.randint(1, 30), pending=rng.randint(1, 80))
-    snapshot = replace(found, **_queues(rng, [project.name for project in found.projects]))
+    departments, projects = _queues(rng, [project.name for project in found.projects])
+    snapshot = replace(found, departments=departments, projects=projects)
     assert shares_in_batch(snapshot) == pytest.approx(shares_one_by_one(snapshot))
 
 
-def _queues(rng: Random, names: list[str]) -> dict[str, Any]:
+def _queues(rng: Random, names: list[str]) -> tuple[tuple[DepartmentQueue, ...], tuple[ProjectQueue, ...]]:
     departments = (DepartmentQueue("d", Quota(quota=rng.choice([-1.0, 2.0, 5.0]), limit=rng.choice([-1.0, 6.0]))),)
     projects = tuple(
         ProjectQueue(
@@ -133,7 +133,7 @@ def _queues(rng: Random, names: list[str]) -> dict[str, Any]:
         )
         for name in names
     )
-    return {"departments": departments, "projects": projects}
+    return departments, projects
 
 
 def exact_cluster(rng: Random) -> Snapshot:

@@ -8,11 +8,11 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.problem import Floats, Ints, MigGroup, PlainGroup, Problem
+from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.problem import MigGroup, PlainGroup, Problem
 from solver.gpu_tables.layouts import INFEASIBLE, layouts_of
 
 MOST_PATTERNS = 600
-Marks = NDArray[np.bool_]
 
 
 def distinct_rows(table: NDArray[np.uint8]) -> tuple[Ints, Ints]:
@@ -25,7 +25,7 @@ def distinct_rows(table: NDArray[np.uint8]) -> tuple[Ints, Ints]:
 
 
 @dataclass(frozen=True)
-class Block:
+class PatternTable:
     """One group. Items are numbered over all groups: this one's begin at `offset`.
 
     patterns  (P, I) how many of each item; the empty one is among them
@@ -55,7 +55,7 @@ class Block:
         first, which = distinct_rows((self.cost[shaped] < INFEASIBLE).astype(np.uint8))
         return shaped[first], which[shape.ravel()]
 
-    def part(self, rows: Ints, count: Ints | Floats) -> Block:
+    def part(self, rows: Ints, count: Ints | Floats) -> PatternTable:
         """Some of its states, with other counts."""
         return replace(self, cost=self.cost[rows], shape=self.shape[rows], count=count)
 
@@ -75,10 +75,10 @@ def _containing(patterns: bytes, items: int) -> NDArray[np.float32]:
     return contains
 
 
-def blocks_of(problem: Problem) -> list[Block]:
+def blocks_of(problem: Problem) -> list[PatternTable]:
     """One block per group, in order."""
     costs = _mig_costs([group for group in problem.groups if isinstance(group, MigGroup)])
-    blocks: list[Block] = []
+    blocks: list[PatternTable] = []
     offset = 0
     for group in problem.groups:
         if isinstance(group, MigGroup):
@@ -104,21 +104,21 @@ def _mig_costs(groups: list[MigGroup]) -> list[NDArray[np.uint8]]:
     return found
 
 
-def _mig(group: MigGroup, offset: int, cost: NDArray[np.uint8]) -> Block:
+def _mig(group: MigGroup, offset: int, cost: NDArray[np.uint8]) -> PatternTable:
     table = layouts_of(group.model)
     used = np.flatnonzero((cost < INFEASIBLE).any(axis=0))
     columns = [table.profiles.index(name) for name in group.profiles]
     _, shape = np.unique(group.open, return_inverse=True)
     patterns = table.multisets[used][:, columns]
-    return Block(offset, patterns, np.ascontiguousarray(cost[:, used]), shape.ravel(), group.count, used)
+    return PatternTable(offset, patterns, np.ascontiguousarray(cost[:, used]), shape.ravel(), group.count, used)
 
 
-def plain_block(group: PlainGroup, offset: int, patterns: Ints, complete: bool) -> Block:
+def plain_block(group: PlainGroup, offset: int, patterns: Ints, complete: bool) -> PatternTable:
     """The block of a group without MIG for these patterns."""
     used = patterns @ np.array(group.items, dtype=np.int64).reshape(-1, 2)
     fits = (used[None, :, 0] <= group.millionths[:, None]) & (used[None, :, 1] <= group.memory_mib[:, None])
     cost = np.where(fits, 0, INFEASIBLE).astype(np.uint8)
-    return Block(offset, patterns, cost, np.arange(len(cost)), group.count, np.arange(len(patterns)), complete)
+    return PatternTable(offset, patterns, cost, np.arange(len(cost)), group.count, np.arange(len(patterns)), complete)
 
 
 def _largest(group: PlainGroup) -> tuple[int, int]:

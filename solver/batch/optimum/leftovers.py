@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Block, Marks
-from solver.batch.optimum.linear import INFINITY, Floats, Ints, Program, SolveFailed
+from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.optimum.blocks import PatternTable
+from solver.batch.optimum.linear import INFINITY, Program, SolveFailed
 from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.prices import Prices, reduced_costs
-from solver.batch.optimum.rounding import Draft, Taken, fitted, tier_weights
+from solver.batch.optimum.rounding import PartialSolution, Taken, fitted, tier_weights
 from solver.batch.problem import Problem
 from solver.gpu_tables.layouts import INFEASIBLE
 
@@ -33,11 +34,13 @@ LIKING = 0.0001
 class Settler:
     """Improves drafts by small integer programs over GPUs without a pattern and requests not served yet."""
 
-    def __init__(self, problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints, prices: Prices) -> None:
+    def __init__(
+        self, problem: Problem, menus: Menus, blocks: Sequence[PatternTable], item_of: Ints, prices: Prices
+    ) -> None:
         self._problem, self._menus, self._blocks, self._item_of = problem, menus, blocks, item_of
         self._prices = prices
 
-    def settle(self, draft: Draft, seconds: float = SETTLE_S) -> Draft:
+    def settle(self, draft: PartialSolution, seconds: float = SETTLE_S) -> PartialSolution:
         """Give the GPUs that are left over the patterns that serve most, and serve with them and with what is spare."""
         try:
             leftover = Leftover(self._problem, self._menus, self._blocks, self._item_of, draft, self._prices)
@@ -45,12 +48,12 @@ class Settler:
         except SolveFailed:
             return draft
 
-    def retry(self, draft: Draft, offset: int) -> Draft:
+    def retry(self, draft: PartialSolution, offset: int) -> PartialSolution:
         """The better of the draft and what it becomes when a few of its GPUs may choose again."""
         freed = fitted(_released(draft.taken, RETRIED, offset), self._blocks, self._item_of, draft.flow)
         return max(draft, self.settle(freed), key=self.merit)
 
-    def merit(self, draft: Draft) -> tuple[float, ...]:
+    def merit(self, draft: PartialSolution) -> tuple[float, ...]:
         """Comparable: the weight of each tier in order, then fewest operations."""
         weights = tier_weights(self._problem, draft.flow)
         spent = sum(int(b.cost[t.state, t.pattern] @ t.count) for b, t in zip(self._blocks, draft.taken, strict=True))
@@ -78,9 +81,9 @@ class Leftover:
         self,
         problem: Problem,
         menus: Menus,
-        blocks: Sequence[Block],
+        blocks: Sequence[PatternTable],
         item_of: Ints,
-        draft: Draft,
+        draft: PartialSolution,
         prices: Prices | None = None,
     ) -> None:
         self._problem, self._draft = problem, draft
@@ -99,20 +102,20 @@ class Leftover:
         self._keep_caps()
 
     @staticmethod
-    def _left(taken: Taken, block: Block) -> Ints:
+    def _left(taken: Taken, block: PatternTable) -> Ints:
         """(S,) GPUs of each state without a pattern."""
         used = np.bincount(taken.state, weights=taken.count, minlength=len(block.count))
         left: Ints = np.maximum(block.count - used, 0).astype(np.int64)
         return left
 
-    def _possible(self, spare: Ints, blocks: Sequence[Block]) -> Marks:
+    def _possible(self, spare: Ints, blocks: Sequence[PatternTable]) -> Marks:
         """(I,) the items that there may be."""
         possible: Marks = spare > 0
         for block, (_, pattern, _, _) in zip(blocks, self._columns, strict=True):
             possible[block.offset : block.offset + block.items] |= block.patterns[pattern].any(axis=0)
         return possible
 
-    def _offer(self, left: Ints, block: Block, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
+    def _offer(self, left: Ints, block: PatternTable, prices: Prices | None) -> tuple[Ints, Ints, Ints, Floats]:
         """Leftover states and their patterns: state, pattern, variable and cost, each (X,)."""
         states = np.flatnonzero(left)
         feasible = block.cost[states] < INFEASIBLE
@@ -136,7 +139,7 @@ class Leftover:
         mine, capped = self._menus.capped(self._chosen)
         self._program.add_terms(rows[caps.row[mine]], capped, np.round(caps.part[mine] * CAP_SCALE))
 
-    def together(self, seconds: float) -> Draft:
+    def together(self, seconds: float) -> PartialSolution:
         """Weight, tier before tier, and operations in one objective. Raises SolveFailed."""
         if not self._waiting.any():
             return self._draft
@@ -145,7 +148,7 @@ class Leftover:
         self._program.set_cost(self._costs(np.round(demand.weight * before * WEIGHT_PER_OPERATION, 2)))
         return self._read(self._program.solve_integer(seconds, maximize=True).x)
 
-    def in_order(self, seconds: float) -> tuple[Draft, bool]:
+    def in_order(self, seconds: float) -> tuple[PartialSolution, bool]:
         """Each tier's weight, then operations, one after the other; whether all are optimal. Raises SolveFailed."""
         if not self._waiting.any():
             return self._draft, True
@@ -173,10 +176,12 @@ class Leftover:
         cost[self._served] = worth
         return cost
 
-    def _read(self, solution: Floats) -> Draft:
+    def _read(self, solution: Floats) -> PartialSolution:
         found = solution.astype(np.int64)
         taken = [
             old.joined(Taken(state[found[x] > 0], pattern[found[x] > 0], found[x][found[x] > 0]))
             for old, (state, pattern, x, _) in zip(self._draft.taken, self._columns, strict=True)
         ]
-        return Draft(taken, self._draft.flow + self._menus.shared_out(found[self._chosen], found[self._served]))
+        return PartialSolution(
+            taken, self._draft.flow + self._menus.shared_out(found[self._chosen], found[self._served])
+        )

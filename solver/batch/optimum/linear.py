@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from ortools.math_opt import (
     callback_pb2,
     model_parameters_pb2,
@@ -24,8 +24,8 @@ from ortools.math_opt import (
 )
 from ortools.math_opt.core.python import solver
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from solver.batch.arrays import Floats, Ints
+
 INFINITY = float("inf")
 
 

@@ -12,8 +12,8 @@ from copy import copy
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Marks
-from solver.batch.optimum.linear import INFINITY, Ints, Program
+from solver.batch.arrays import Ints, Marks
+from solver.batch.optimum.linear import INFINITY, Program
 from solver.batch.problem import Problem
 
 NONE = -1

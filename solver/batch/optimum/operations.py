@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Block, Marks, distinct_rows
-from solver.batch.optimum.linear import Floats, Ints
+from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.optimum.blocks import PatternTable, distinct_rows
 from solver.batch.optimum.master import Columns, Master, Served
 from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.prices import Prices, operations_bound, reduced_costs
@@ -54,7 +54,12 @@ class Relaxed:
 
 
 def fewest_operations(
-    problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints, best: WeightOptimum, has_time: HasTime
+    problem: Problem,
+    menus: Menus,
+    blocks: Sequence[PatternTable],
+    item_of: Ints,
+    best: WeightOptimum,
+    has_time: HasTime,
 ) -> Relaxed:
     """Serve every tier as well as can be, with few operations."""
     faces = [_on_face(block, best) for block in blocks]
@@ -77,18 +82,18 @@ def fewest_operations(
     return Relaxed(columns, [m[k] for m, k in zip(member, kind_of, strict=True)], served, met)
 
 
-def _on_face(block: Block, best: WeightOptimum) -> Block:
+def _on_face(block: PatternTable, best: WeightOptimum) -> PatternTable:
     """The block without the patterns that plans of the best weight cannot use."""
     return replace(block, cost=np.where(best.face(block), block.cost, INFEASIBLE).astype(np.uint8))
 
 
-def _kinds(block: Block) -> tuple[Block, Ints]:
+def _kinds(block: PatternTable) -> tuple[PatternTable, Ints]:
     """States that pay the same for every pattern are one; with the kind of each state."""
     first, which = distinct_rows(block.cost)
     return block.part(first, np.bincount(which, weights=block.count, minlength=len(first))), which
 
 
-def _sample(block: Block, total: int) -> tuple[Ints, Floats]:
+def _sample(block: PatternTable, total: int) -> tuple[Ints, Floats]:
     """Some states and how many GPUs each stands for: of every class of equal weight some, evenly over its GPUs."""
     _, weight_class = block.weight_classes
     order = np.argsort(weight_class, kind="stable")
@@ -104,7 +109,7 @@ def _sample(block: Block, total: int) -> tuple[Ints, Floats]:
 
 
 def _learn(
-    problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints, best: WeightOptimum
+    problem: Problem, menus: Menus, blocks: Sequence[PatternTable], item_of: Ints, best: WeightOptimum
 ) -> tuple[list[Marks], list[Prices]]:
     """The fewest operations on a sample: per block the patterns it takes, and its prices."""
     total = sum(int(block.count.sum()) for block in blocks)
@@ -124,7 +129,7 @@ def _learn(
     return [_near(block, rows, listed, x, prices) for block, (rows, _), listed, x in taken], [prices]
 
 
-def _near(block: Block, rows: Ints, columns: Columns, x: Floats, prices: Prices) -> Marks:
+def _near(block: PatternTable, rows: Ints, columns: Columns, x: Floats, prices: Prices) -> Marks:
     """Patterns worth a look: the best ones, and where they are nearly as good what sampled states of equal weight take.
 
     Sampled states keep the maximal ones as well, to make good what others miss.
@@ -142,14 +147,14 @@ def _near(block: Block, rows: Ints, columns: Columns, x: Floats, prices: Prices)
     return marks
 
 
-def _helps(block: Block, marks: Marks, missing: Marks, prices: Prices) -> bool:
+def _helps(block: PatternTable, marks: Marks, missing: Marks, prices: Prices) -> bool:
     """Whether some state would rather take a pattern that is not listed for it."""
     reduced = reduced_costs(block, prices)
     listed = np.where(marks, reduced, np.inf).min(axis=1, initial=np.inf)
     return bool((np.where(missing, reduced, np.inf).min(axis=1, initial=np.inf) < listed - HELPS).any())
 
 
-def _seeds(block: Block, prices: Prices) -> Marks:
+def _seeds(block: PatternTable, prices: Prices) -> Marks:
     """Patterns to begin with: doing nothing, the maximal ones, and the best at several scales of the worth."""
     feasible = block.cost < INFEASIBLE
     marks = block.maximal(feasible)
@@ -160,21 +165,21 @@ def _seeds(block: Block, prices: Prices) -> Marks:
     return marks & feasible
 
 
-def _ties(block: Block, prices: Prices) -> Marks:
+def _ties(block: PatternTable, prices: Prices) -> Marks:
     """The patterns that are best at these prices."""
     reduced = reduced_costs(block, prices)
     ties: Marks = reduced <= reduced.min(axis=1)[:, None] + SAME
     return ties
 
 
-def _listed(block: Block, marks: Marks) -> Columns:
+def _listed(block: PatternTable, marks: Marks) -> Columns:
     """Every state its own class, with its marked patterns."""
     row, pattern = np.nonzero(marks)
     cost = block.cost[row, pattern].astype(np.float64)
     return Columns(block.offset, block.patterns, block.count.astype(np.float64), row, pattern, cost)
 
 
-def _classes(blocks: Sequence[Block], near: Sequence[Marks]) -> tuple[list[Columns], list[Ints], float]:
+def _classes(blocks: Sequence[PatternTable], near: Sequence[Marks]) -> tuple[list[Columns], list[Ints], float]:
     """States with the same marked patterns at the same differences of cost are one class; `base` is what all share."""
     columns, member, base = [], [], 0.0
     for block, marks in zip(blocks, near, strict=True):

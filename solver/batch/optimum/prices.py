@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Block, best_filling
-from solver.batch.optimum.linear import Floats, Ints
+from solver.batch.arrays import Floats, Ints
+from solver.batch.optimum.blocks import PatternTable, best_filling
 from solver.batch.problem import PlainGroup, Problem
 from solver.gpu_tables.layouts import INFEASIBLE
 
@@ -28,7 +28,7 @@ class Prices:
         return Prices(self.item + times * other.item, self.tier + times * other.tier)
 
 
-def reduced_costs(block: Block, prices: Prices) -> Floats:
+def reduced_costs(block: PatternTable, prices: Prices) -> Floats:
     """(S, P): operations of a pattern less what its items are worth; large where it cannot be taken."""
     worth = block.patterns @ prices.item[block.offset : block.offset + block.patterns.shape[1]]
     reduced: Floats = block.cost - worth
@@ -37,7 +37,7 @@ def reduced_costs(block: Block, prices: Prices) -> Floats:
 
 
 def operations_bound(
-    problem: Problem, blocks: Sequence[Block], item_of: Ints, prices: Prices, achieved: Floats
+    problem: Problem, blocks: Sequence[PatternTable], item_of: Ints, prices: Prices, achieved: Floats
 ) -> float:
     """Operations that every plan needs which serves each tier with `achieved` weight or more."""
     tier = prices.tier[: len(achieved)]
@@ -49,7 +49,7 @@ def operations_bound(
     return float(tier @ achieved + gpus + best @ demand.count)
 
 
-def _best(group: object, block: Block, prices: Prices) -> float:
+def _best(group: object, block: PatternTable, prices: Prices) -> float:
     if isinstance(group, PlainGroup) and not block.complete:
         sizes = np.array(group.items)
         worth = prices.item[block.offset : block.offset + len(sizes)]

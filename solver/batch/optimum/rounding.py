@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Block
-from solver.batch.optimum.linear import Floats, Ints
+from solver.batch.arrays import Floats, Ints
+from solver.batch.optimum.blocks import PatternTable
 from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.operations import Relaxed
 from solver.batch.problem import Problem
@@ -27,7 +27,7 @@ class Taken:
     def joined(self, other: Taken) -> Taken:
         return Taken(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in ("state", "pattern", "count")))
 
-    def items(self, block: Block) -> Ints:
+    def items(self, block: PatternTable) -> Ints:
         """(I,) items that these patterns give."""
         given: Ints = self.count @ block.patterns[self.pattern]
         return given
@@ -37,14 +37,14 @@ NONE = Taken(*(np.empty(0, dtype=np.int64),) * 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PartialSolution:
     """Whole GPUs by block, and requests served by each option: never more than the GPUs give."""
 
     taken: Sequence[Taken]
     flow: Ints
 
 
-def rounded_down(blocks: Sequence[Block], menus: Menus, item_of: Ints, relaxed: Relaxed) -> Draft:
+def rounded_down(blocks: Sequence[PatternTable], menus: Menus, item_of: Ints, relaxed: Relaxed) -> PartialSolution:
     """Whole amounts, patterns handed to the states of each class in order, and whole flows."""
     taken = [
         _spread(
@@ -58,7 +58,7 @@ def rounded_down(blocks: Sequence[Block], menus: Menus, item_of: Ints, relaxed: 
     return fitted(taken, blocks, item_of, menus.shared_out(chosen, served))
 
 
-def fitted(taken: Sequence[Taken], blocks: Sequence[Block], item_of: Ints, flow: Ints) -> Draft:
+def fitted(taken: Sequence[Taken], blocks: Sequence[PatternTable], item_of: Ints, flow: Ints) -> PartialSolution:
     """The draft of these GPUs, with the flow cut down to what they give."""
     given = np.concatenate([t.items(b) for t, b in zip(taken, blocks, strict=True)])
     over = np.bincount(item_of, weights=flow, minlength=len(given)).astype(np.int64) - given
@@ -67,7 +67,7 @@ def fitted(taken: Sequence[Taken], blocks: Sequence[Block], item_of: Ints, flow:
         mine = np.flatnonzero(item_of == item)
         before = np.cumsum(flow[mine]) - flow[mine]
         fewer[mine] -= np.clip(over[item] - before, 0, flow[mine])
-    return Draft(taken, fewer)
+    return PartialSolution(taken, fewer)
 
 
 def _spread(count: Ints, member: Ints, row: Ints, pattern: Ints, amount: Ints) -> Taken:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Block, blocks_of
+from solver.batch.arrays import Ints
+from solver.batch.optimum.blocks import PatternTable, blocks_of
 from solver.batch.optimum.leftovers import Leftover, Settler
-from solver.batch.optimum.linear import Ints, SolveFailed
+from solver.batch.optimum.linear import SolveFailed
 from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.operations import fewest_operations
 from solver.batch.optimum.prices import Prices, operations_bound
-from solver.batch.optimum.rounding import NONE, Draft, Taken, rounded_down, tier_weights
+from solver.batch.optimum.rounding import NONE, PartialSolution, Taken, rounded_down, tier_weights
 from solver.batch.optimum.weight import WeightOptimum, best_weight
 from solver.batch.problem import Group, MigGroup, Packing, Problem, Solution
 from solver.gpu_tables.layouts import layouts_of
@@ -53,22 +54,26 @@ def solve(problem: Problem, has_time: Callable[[], bool]) -> Solution:
     return _answer(problem, blocks, draft, best.bound(achieved), proof)
 
 
-def _exactly(problem: Problem, menus: Menus, blocks: Sequence[Block], item_of: Ints) -> tuple[Draft, bool]:
+def _exactly(
+    problem: Problem, menus: Menus, blocks: Sequence[PatternTable], item_of: Ints
+) -> tuple[PartialSolution, bool]:
     """A small cluster solved whole; whether the answer is proven best."""
-    nothing = Draft([NONE] * len(blocks), np.zeros(len(problem.options.kind), dtype=np.int64))
+    nothing = PartialSolution([NONE] * len(blocks), np.zeros(len(problem.options.kind), dtype=np.int64))
     try:
         return Leftover(problem, menus, blocks, item_of, nothing).in_order(EXACT_S)
     except SolveFailed:
         return nothing, False
 
 
-def _account(problem: Problem, blocks: Sequence[Block], draft: Draft) -> tuple[float, int]:
+def _account(problem: Problem, blocks: Sequence[PatternTable], draft: PartialSolution) -> tuple[float, int]:
     """Weight served and operations spent."""
     spent = sum(int(b.cost[t.state, t.pattern] @ t.count) for b, t in zip(blocks, draft.taken, strict=True))
     return float(tier_weights(problem, draft.flow).sum()), spent
 
 
-def _answer(problem: Problem, blocks: Sequence[Block], draft: Draft, bound: float, operations_bound: float) -> Solution:
+def _answer(
+    problem: Problem, blocks: Sequence[PatternTable], draft: PartialSolution, bound: float, operations_bound: float
+) -> Solution:
     return Solution(
         packings=[_packing(g, b, t) for g, b, t in zip(problem.groups, blocks, draft.taken, strict=True)],
         flow=draft.flow,
@@ -84,7 +89,9 @@ def _tried(best: WeightOptimum, met: Sequence[Prices]) -> Iterator[Prices]:
     return (prices.plus(dearer, times) for times in DEARER for prices in met[:-3:-1])
 
 
-def _proof(problem: Problem, blocks: Sequence[Block], item_of: Ints, tried: Iterable[Prices], draft: Draft) -> float:
+def _proof(
+    problem: Problem, blocks: Sequence[PatternTable], item_of: Ints, tried: Iterable[Prices], draft: PartialSolution
+) -> float:
     """The best bound on operations that one of these prices proves, or the first that comes near; a whole number."""
     achieved, (_, spent) = tier_weights(problem, draft.flow), _account(problem, blocks, draft)
     proven = 0.0
@@ -95,7 +102,7 @@ def _proof(problem: Problem, blocks: Sequence[Block], item_of: Ints, tried: Iter
     return float(math.ceil(proven - 1e-6))
 
 
-def _packing(group: Group, block: Block, taken: Taken) -> Packing:
+def _packing(group: Group, block: PatternTable, taken: Taken) -> Packing:
     if not isinstance(group, MigGroup):
         return Packing(taken.state, block.patterns[taken.pattern], taken.count)
     table = layouts_of(group.model)

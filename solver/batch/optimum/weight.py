@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from solver.batch.optimum.blocks import Block, Marks, best_filling, plain_block
-from solver.batch.optimum.linear import Floats, Ints
+from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.optimum.blocks import PatternTable, best_filling, plain_block
 from solver.batch.optimum.master import Columns, Master
 from solver.batch.optimum.menus import Menus
 from solver.batch.problem import PlainGroup, Problem
@@ -42,7 +42,7 @@ class WeightOptimum:
         lost = np.maximum(0.0, self.served - achieved)
         return float(self.served.sum() + (self.price @ lost).sum())
 
-    def face(self, block: Block) -> Marks:
+    def face(self, block: PatternTable) -> Marks:
         """(S, P): the patterns that plans of the best weight can use; every other one costs some tier weight."""
         first, member = block.weight_classes
         feasible = block.cost[first] < INFEASIBLE
@@ -52,7 +52,7 @@ class WeightOptimum:
         return feasible[member]
 
 
-def best_weight(problem: Problem, menus: Menus, blocks: list[Block], item_of: Ints) -> WeightOptimum:
+def best_weight(problem: Problem, menus: Menus, blocks: list[PatternTable], item_of: Ints) -> WeightOptimum:
     """Solve the relaxation; patterns of groups without MIG that it lacks are added to `blocks` until none helps."""
     for _ in range(MOST_ROUNDS):
         found = _tiers(problem, menus, blocks, item_of)
@@ -61,7 +61,7 @@ def best_weight(problem: Problem, menus: Menus, blocks: list[Block], item_of: In
     return found
 
 
-def _tiers(problem: Problem, menus: Menus, blocks: list[Block], item_of: Ints) -> WeightOptimum:
+def _tiers(problem: Problem, menus: Menus, blocks: list[PatternTable], item_of: Ints) -> WeightOptimum:
     columns = [_classes(block) for block in blocks]
     items = sum(block.items for block in blocks)
     master = Master(problem, menus, columns, item_of, items)
@@ -73,7 +73,7 @@ def _tiers(problem: Problem, menus: Menus, blocks: list[Block], item_of: Ints) -
     return WeightOptimum(served, worth, price)
 
 
-def _classes(block: Block) -> Columns:
+def _classes(block: PatternTable) -> Columns:
     """Maximal patterns that are no mix of others, for each class of states that can take the same ones."""
     first, member = block.weight_classes
     count = np.bincount(member, weights=block.count, minlength=len(first)).astype(np.float64)
@@ -99,7 +99,7 @@ def _corners(patterns: bytes, items: int) -> Marks:
     return corners
 
 
-def _improve(problem: Problem, blocks: list[Block], found: WeightOptimum) -> bool:
+def _improve(problem: Problem, blocks: list[PatternTable], found: WeightOptimum) -> bool:
     """Add the patterns that the relaxation would rather have; True where there were any."""
     better = False
     for i, (group, block) in enumerate(zip(problem.groups, blocks, strict=True)):
@@ -111,7 +111,7 @@ def _improve(problem: Problem, blocks: list[Block], found: WeightOptimum) -> boo
     return better
 
 
-def _missing(group: PlainGroup, block: Block, found: WeightOptimum) -> list[list[int]]:
+def _missing(group: PlainGroup, block: PatternTable, found: WeightOptimum) -> list[list[int]]:
     sizes = np.array(group.items, dtype=np.int64).reshape(-1, 2)
     extra: dict[tuple[int, ...], None] = {}
     for every in found.item:
