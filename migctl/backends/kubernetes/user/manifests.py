@@ -22,9 +22,6 @@ RESOURCES: dict[WorkloadType, Resource[Any]] = {
     WorkloadType.WORKSPACE: STATEFUL_SETS,
     WorkloadType.INFERENCE: DEPLOYMENTS,
 }
-REPLICAS = "migctl.dev/replicas"
-"""Annotation of what is suspended: how many replicas it had."""
-
 APP_LABEL = "app"
 CONTAINER = "main"
 Json = dict[str, Any]
@@ -46,7 +43,11 @@ def manifest(workload: Workload) -> Json:
             "namespace": workload.meta.project,
             "labels": labels,
             **({"finalizers": list(workload.meta.finalizers)} if workload.meta.finalizers else {}),
-            **({"annotations": {REPLICAS: str(spec.parallelism)}} if resource is not JOBS and spec.suspended else {}),
+            **(
+                {"annotations": {names.REPLICAS: str(spec.parallelism)}}
+                if resource is not JOBS and spec.suspended
+                else {}
+            ),
         },
         "spec": body,
     }
