@@ -35,6 +35,7 @@ def manifest(workload: Workload) -> Json:
     resource = RESOURCES[spec.type]
     body = _job(workload) if resource is JOBS else _replicated(workload)
     labels = {**workload.meta.labels, **_user(spec)}
+    annotations = {names.REPLICAS: str(spec.parallelism)}
     return {
         "apiVersion": resource.api,
         "kind": resource.title,
@@ -43,11 +44,7 @@ def manifest(workload: Workload) -> Json:
             "namespace": workload.meta.project,
             "labels": labels,
             **({"finalizers": list(workload.meta.finalizers)} if workload.meta.finalizers else {}),
-            **(
-                {"annotations": {names.REPLICAS: str(spec.parallelism)}}
-                if resource is not JOBS and spec.suspended
-                else {}
-            ),
+            **({"annotations": annotations} if resource is not JOBS and spec.suspended else {}),
         },
         "spec": body,
     }
