@@ -41,13 +41,13 @@ class PodIndex:
         self._requests[pod.node] = (cpu + sign * pod.requests[0], memory + sign * pod.requests[1])
 
 
-class GpuIndex:
+class GpuHolders:
     """The claims that hold a part of each GPU."""
 
     def __init__(self) -> None:
         self._claims: dict[str, set[Key]] = {}
 
-    def holders(self, gpu: str) -> frozenset[Key]:
+    def claims(self, gpu: str) -> frozenset[Key]:
         """Namespaces and names of the claims on a GPU, given by UUID."""
         return frozenset(self._claims.get(gpu, ()))
 
