@@ -117,6 +117,10 @@ openb: $(READY)  ## replay the openb trace and draw the charts of docs/simulatio
 soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
 	MIGCTL_THOROUGH=1 $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py
 
+.PHONY: soak-planners
+soak-planners: $(READY)  ## one by one against in batch on 1,000 random clusters: shares, what is admitted; half a minute
+	MIGCTL_THOROUGH=1 $(PYTEST) tests/solver/test_both_planners.py
+
 .PHONY: manifests
 manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
 	$(BIN)/python -m deploy.crds

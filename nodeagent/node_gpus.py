@@ -18,7 +18,7 @@ from nodeagent.gpu import inventory, mig_mode, recovery
 from nodeagent.gpu.events import EventKind, EventObserver
 from nodeagent.gpu.gpu_locks import GpuLocks
 from nodeagent.gpu.health import fault_of_readings, fault_of_xid
-from nodeagent.gpu.inventory import ClaimOf, GpuState, IsLimited
+from nodeagent.gpu.inventory import ClaimOf, IsLimited, ObservedGpu
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.gpu.mig_mode import ModeChange
 from nodeagent.gpu.nvlink import link_groups
@@ -28,7 +28,7 @@ from solver.model.geometry import GpuModel, Placement
 
 
 @dataclass(frozen=True, slots=True)
-class NodeGpuStates:
+class ObservedNode:
     """All GPUs of the node at one moment.
 
     gpus     each GPU's state, by UUID
@@ -36,7 +36,7 @@ class NodeGpuStates:
     changes  how often layouts or holders were found changed since the start
     """
 
-    gpus: Mapping[str, GpuState]
+    gpus: Mapping[str, ObservedGpu]
     missing: Mapping[int, str]
     changes: int
 
@@ -67,7 +67,7 @@ class NodeGpus:
         self._claim_of, self._is_limited, self._clock, self._observer = claim_of, is_limited, clock, observer
         self.by_uuid: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
-        self._states: dict[str, GpuState] = {}
+        self._states: dict[str, ObservedGpu] = {}
         self._changes = 0
         self._states_lock = threading.Lock()
         self._mode_lock = threading.Lock()
@@ -97,7 +97,7 @@ class NodeGpus:
             with contextlib.suppress(AgentError):
                 self._locks.change(gpu, functools.partial(recovery.recover, self._nvml))
 
-    def read(self) -> NodeGpuStates:
+    def read(self) -> ObservedNode:
         """The GPUs' present state; one that is being changed is shown as it was before."""
         with self._states_lock:
             if self._missing:
@@ -106,7 +106,7 @@ class NodeGpus:
             if {u: s.gpu for u, s in states.items()} != {u: s.gpu for u, s in self._states.items()}:
                 self._changes += 1
             self._states = states
-            return NodeGpuStates(states, dict(self._missing), self._changes)
+            return ObservedNode(states, dict(self._missing), self._changes)
 
     def readings(self) -> dict[str, Readings]:
         """The sensors' readings by GPU UUID; without the GPUs that do not answer."""
@@ -220,7 +220,7 @@ class NodeGpus:
             for uuid, gpu in self.by_uuid.items():
                 gpu.link_group = groups.get(uuid)
 
-    def _state(self, gpu: ManagedGpu) -> GpuState:
+    def _state(self, gpu: ManagedGpu) -> ObservedGpu:
         try:
             return self._locks.read(gpu, functools.partial(self._read_state, gpu))
         except Busy:
@@ -231,6 +231,6 @@ class NodeGpus:
             self._nvml.forget(gpu.uuid)
             return inventory.unreadable(gpu, self.node, str(e))
 
-    def _read_state(self, gpu: ManagedGpu) -> GpuState:
+    def _read_state(self, gpu: ManagedGpu) -> ObservedGpu:
         recovery.recover_if_needed(self._nvml, gpu)
         return inventory.read_state(self._nvml, gpu, self.node, self._claim_of, self._is_limited)

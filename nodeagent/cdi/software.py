@@ -47,7 +47,7 @@ class SoftwareShares:
             raise Busy(f"cannot read the memory of a GPU of claim {prepared.claim}: {e}") from e
         folder = self._accounts.directory / prepared.claim
         given = [
-            placing.Mount(hostPath=m.host_path, containerPath=m.container_path, options=list(m.options))
+            placing.BindMount(hostPath=m.host_path, containerPath=m.container_path, options=list(m.options))
             for m in edits.mounts
         ]
         mounts = placing.container_mounts(folder, given)

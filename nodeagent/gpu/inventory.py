@@ -21,14 +21,14 @@ IsLimited = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class GpuState:
+class ObservedGpu:
     """One GPU at one moment. `processes`: on all of it and its instances."""
 
     gpu: Gpu
     processes: tuple[GpuProcess, ...] = ()
 
 
-def read_state(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, is_limited: IsLimited) -> GpuState:
+def read_state(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, is_limited: IsLimited) -> ObservedGpu:
     """Read the hardware and match it with the record. Needs the GPU's lock. Raises NvmlError."""
     mode = mode_of(nvml, gpu)
     mig = mode is not None and mode.current
@@ -40,18 +40,18 @@ def read_state(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, is_lim
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
     state = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
     parts = tuple(replace(p, backing=_backing(is_limited(p.claim, gpu.uuid))) for p in state.parts)
-    return GpuState(replace(state, parts=parts, fenced=gpu.unschedulable or waits_for_reset(gpu, mode)), processes)
+    return ObservedGpu(replace(state, parts=parts, fenced=gpu.unschedulable or waits_for_reset(gpu, mode)), processes)
 
 
 def _backing(by_driver: bool) -> Backing:
     return Backing.DRIVER_LIMIT if by_driver else Backing.SOFTWARE
 
 
-def unreadable(gpu: ManagedGpu, node: str, why: str) -> GpuState:
+def unreadable(gpu: ManagedGpu, node: str, why: str) -> ObservedGpu:
     """A GPU that the driver does not show: fenced, with what its record says."""
     mig = bool(gpu.record.owned)
     instances = tuple(_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG)
-    return GpuState(replace(_gpu(gpu, node, mig, instances), fenced=why))
+    return ObservedGpu(replace(_gpu(gpu, node, mig, instances), fenced=why))
 
 
 def _gpu(gpu: ManagedGpu, node: str, mig: bool, instances: tuple[Instance, ...]) -> Gpu:

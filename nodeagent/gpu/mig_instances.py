@@ -175,7 +175,7 @@ def _victims(
     """The idle instances to destroy. Raises Busy or StaleAllocation where anything else is in the way."""
     mask = profile.mask(placement.start)
     for hold in gpu.record.holds.values():
-        if hold.claim != claim and hold.mask & mask:
+        if hold.claim != claim and hold.share.mask & mask:
             raise Busy(f"{hold.name} still holds a part of {placement.profile} at {placement.start} on GPU {gpu.uuid}")
     victims, others = [], []
     for i in present:

@@ -52,10 +52,6 @@ class Hold:
         profile, start = self.share.profile, self.share.start
         return None if profile is None or start is None else Placement(profile, start)
 
-    @property
-    def mask(self) -> int:
-        return self.share.mask
-
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -13,7 +13,7 @@ from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.units import MIB
 from nodeagent.shares.time_slices import TimeSlice
 from nodeagent.shim import placing, region
-from nodeagent.shim.reconciling import Finding, by_host_pid, reconcile
+from nodeagent.shim.reconciling import Reconciliation, by_host_pid, reconcile
 from nodeagent.shim.region import Holder
 
 _FIRST_CONTEXT = 512 * MIB  # of a CUDA context on a data-centre GPU, until measured
@@ -22,7 +22,7 @@ _REPORTED_DRIFT = 256 * MIB
 
 def correct(
     folder: Path, gpu: str, used: Mapping[int, int], before: Collection[Holder]
-) -> tuple[Finding, Collection[int]]:
+) -> tuple[Reconciliation, Collection[int]]:
     """Correct what a context takes in a claim's accounts on a GPU, as measured; also returns the pids with an account.
 
     folder  the claim's, as nodeagent.shim.placing makes it

@@ -27,7 +27,7 @@ _VERSIONED = {_CUDA: re.compile(r"libcuda\.so\.[\d.]+"), _NVML: re.compile(r"lib
 _DRIVER = {_CUDA: DRIVER_CUDA, _NVML: DRIVER_NVML}
 
 
-class Mount(TypedDict):
+class BindMount(TypedDict):
     """A bind mount, as the Container Device Interface writes it."""
 
     hostPath: str
@@ -48,9 +48,9 @@ def place(
     container  its processes see the accounts at CONTAINER_ACCOUNTS and may have any user id
     """
     seen = Path(CONTAINER_ACCOUNTS / "region") if container else accounts(folder)
-    told = Limits(seen, tuple(gpus))
+    share = Limits(seen, tuple(gpus))
     accounts(folder).parent.mkdir(parents=True, exist_ok=True)
-    region.ensure(accounts(folder), told, mode=0o666 if container else 0o600)
+    region.ensure(accounts(folder), share, mode=0o666 if container else 0o600)
     if (folder / "lib").exists():
         return
     beside = folder / f".lib.{os.getpid()}"
@@ -60,7 +60,7 @@ def place(
         shutil.copyfile(own, beside / soname)
         (beside / soname.removesuffix(".1")).symlink_to(soname)
         (beside / _DRIVER[soname]).symlink_to(driver)
-    (beside / limits.FILE_NAME).write_text(told.text())
+    (beside / limits.FILE_NAME).write_text(share.text())
     beside.rename(folder / "lib")
 
 
@@ -70,7 +70,7 @@ def environment(folder: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": ":".join(searched)}
 
 
-def container_mounts(folder: Path, mounts: Iterable[Mount]) -> list[Mount]:
+def container_mounts(folder: Path, mounts: Iterable[BindMount]) -> list[BindMount]:
     """The mounts of a container with a GPU's driver, changed so that the folder's libraries take the driver's place.
 
     The driver's library moves to its other name in the same directory, where ours looks for it; ours and the limits
@@ -81,14 +81,14 @@ def container_mounts(folder: Path, mounts: Iterable[Mount]) -> list[Mount]:
     missing = {_CUDA, _NVML} - {_soname(mount) for mount in found}
     if missing:
         raise MissingLibraries(f"the container has no {' and no '.join(sorted(missing))}: cannot bound its GPU memory")
-    told = {str(PurePosixPath(m["containerPath"]).parent): m["options"] for m in found if _soname(m)}
-    for directory, options in told.items():
+    directories = {str(PurePosixPath(m["containerPath"]).parent): m["options"] for m in found if _soname(m)}
+    for directory, options in directories.items():
         changed.append(_mount(folder / "lib" / limits.FILE_NAME, f"{directory}/{limits.FILE_NAME}", options))
     writable = ["rw", "nosuid", "nodev", "noexec", "bind"]
     return [*changed, _mount(accounts(folder).parent, str(CONTAINER_ACCOUNTS), writable)]
 
 
-def _stand_in_front(folder: Path, mount: Mount) -> Iterator[Mount]:
+def _stand_in_front(folder: Path, mount: BindMount) -> Iterator[BindMount]:
     soname = _soname(mount)
     if soname is None:
         yield mount
@@ -98,10 +98,10 @@ def _stand_in_front(folder: Path, mount: Mount) -> Iterator[Mount]:
     yield _mount(folder / "lib" / soname, mount["containerPath"], mount["options"])
 
 
-def _soname(mount: Mount) -> str | None:
+def _soname(mount: BindMount) -> str | None:
     name = PurePosixPath(mount["containerPath"]).name
     return next((soname for soname, pattern in _VERSIONED.items() if pattern.fullmatch(name)), None)
 
 
-def _mount(host: Path, container: str, options: list[str]) -> Mount:
-    return Mount(hostPath=str(host), containerPath=container, options=list(options))
+def _mount(host: Path, container: str, options: list[str]) -> BindMount:
+    return BindMount(hostPath=str(host), containerPath=container, options=list(options))

@@ -1,7 +1,7 @@
 """The memory in which a workload's processes keep their accounts: made, read and corrected from outside.
 
-The layout is that of src/region.h. A slot belongs to the process that holds an open-file-description lock on the byte
-of its number; what stands in a slot without its lock is left over and counts for nothing.
+The layout is that of src/region/layout.h. A slot belongs to the process that holds an open-file-description lock on
+the byte of its number; what stands in a slot without its lock is left over and counts for nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAGIC = b"migctlR1"
 SLOTS = 256
 
 _HEADER = struct.Struct("=8sIIII")  # magic, size, lock, high, unused
-_GPU = struct.Struct("=16sQII")  # uuid, context, turn, unused
+_GPU = struct.Struct("=16sQII")  # uuid, context, time slice, unused
 _SLOT = struct.Struct("=QQQQ")  # token, pid, pid namespace, start time
 _ACCOUNT = struct.Struct("=QQ")  # bytes, contexts
 
@@ -32,8 +32,8 @@ _FLOCK = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux: type, whence
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """What a process holds on a GPU: bytes it asked for, and how many contexts."""
+class ProcessUsage:
+    """What a process holds on a GPU: bytes that it allocated, and how many contexts."""
 
     memory: int
     contexts: int
@@ -49,7 +49,7 @@ class Holder:
 
     pid: int
     pid_namespace: int
-    gpus: Mapping[str, Account]
+    gpus: Mapping[str, ProcessUsage]
 
 
 def ensure(path: Path, limits: Limits, mode: int = 0o600) -> None:
@@ -83,7 +83,7 @@ def set_context(path: Path, uuid: str, size: int) -> None:
 
 
 def set_turn(path: Path, uuid: str, start: int, length: int) -> None:
-    """Tell gated processes when their launches pass on a GPU, in thousandths of the window; length 0: at any time."""
+    """Set when launches of gated processes pass on a GPU, in thousandths of the period; length 0: at any time."""
     _set_word(path, uuid, offset=24, word=struct.pack("=I", start << 16 | length))
 
 
@@ -120,8 +120,8 @@ def _uuid_bytes(uuid: str) -> bytes:
 
 
 def _is_held(fd: int, slot: int) -> bool:
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, slot, 1, 0)
-    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked)
+    query = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, slot, 1, 0)
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, query)
     held: bool = _FLOCK.unpack(answer)[0] != fcntl.F_UNLCK
     return held
 
@@ -130,7 +130,7 @@ def _holder(content: bytes, slot: int) -> Holder | None:
     at = _SLOTS_AT + slot * _SLOT_SIZE
     token, pid, namespace, _ = _SLOT.unpack_from(content, at)
     accounts = {
-        uuid: Account(*_ACCOUNT.unpack_from(content, at + _SLOT.size + row * _ACCOUNT.size))
+        uuid: ProcessUsage(*_ACCOUNT.unpack_from(content, at + _SLOT.size + row * _ACCOUNT.size))
         for row, uuid in enumerate(_uuids(content))
     }
     gpus = {uuid: account for uuid, account in accounts.items() if account.memory or account.contexts}

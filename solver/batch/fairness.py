@@ -9,7 +9,7 @@ program (problem.py), not estimates.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,32 +24,37 @@ from solver.model.snapshot import Snapshot
 from solver.quota.accounting import asked
 from solver.quota.jobs import GangKey, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
-from solver.quota.pools import Pool
+from solver.quota.pools import PoolCount, held_on, pools_of
+from solver.quota.wants import Want, WantPart, backing_off, want_key
 
 Flags = NDArray[np.bool_]
 REFUSED = -1
 BEYOND = 1_000_000
+NO_WANT = -1
 
 
 class Fairness:
     """tier: (R,) of each request, 0 first, REFUSED for those that may not be served now; beyond: its fair share."""
 
     def __init__(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings, requests: Requests) -> None:
-        self.rebook(snapshot, gpus, holdings)
-        count = np.bincount(requests.kind, minlength=len(requests.examples))
-        demands = dict.fromkeys(request.demand for request in requests.examples)
-        gpus_of = {demand: asked(demand, snapshot.models) for demand in demands}
-        self._wants = np.array([gpus_of[request.demand] for request in requests.examples])
-        barred = [self.barred(request, snapshot) for request in requests.examples]
-        self._count_wants(requests, count, barred)
+        self._open(snapshot, gpus, holdings)
+        barred = [self._barred(request, snapshot) for request in requests.examples]
+        wants, want_of_kind = _wants(snapshot, requests, barred)
+        parts = self.ledger.count_wants(wants)
         self.ledger.divide()
-        self.tier = self._tiers(requests, np.array(barred, dtype=bool))
+        self.beyond = self._beyond(requests, wants, want_of_kind, parts)
+        self.tier = _tiers(requests, np.array(barred, dtype=bool), self.beyond)
 
     def rebook(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings) -> None:
-        """Read the accounts anew, after others have been served."""
-        one_per_pool = tuple({node.pool: node for node in snapshot.nodes}.values())
-        self.ledger = Ledger(replace(snapshot, nodes=one_per_pool, gpus=(), held=(), pending=()))
-        self.ledger.pools = _pools(snapshot, gpus)
+        """Read the accounts anew after others have been served; fair shares stay what they were."""
+        before = self.ledger.accounts
+        self._open(snapshot, gpus, holdings)
+        for key, account in self.ledger.accounts.items():
+            account.fair_share = before[key].fair_share
+
+    def _open(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings) -> None:
+        bare = replace(snapshot, nodes=(), gpus=(), held=(), pending=())
+        self.ledger = Ledger(bare, pools_of(_counts(snapshot, gpus)))
         self._accounts: dict[tuple[str, tuple[str, ...]], list[tuple[str, Account]]] = {}
         self._least = holdings.least
         self._book(holdings)
@@ -62,10 +67,9 @@ class Fairness:
         """Projects that hold more than is theirs in some pool."""
         return {name for (name, _), account in self.ledger.accounts.items() if account.excess > EPSILON}
 
-    def barred(self, request: Request, snapshot: Snapshot) -> bool:
+    def _barred(self, request: Request, snapshot: Snapshot) -> bool:
         """Whether it may not start now whatever room there is."""
-        waits = request.backing_off_until is not None and snapshot.now < request.backing_off_until
-        return waits or request.project not in self.ledger.projects
+        return backing_off(request, snapshot) or request.project not in self.ledger.projects
 
     def accounts(self, request: Request) -> Sequence[tuple[str, Account]]:
         """Its project's account in each pool that it may use."""
@@ -83,59 +87,74 @@ class Fairness:
                 level.standing += gpus
                 level.non_preemptible += 0.0 if preemptible else gpus
 
-    def _count_wants(self, requests: Requests, count: Ints, barred: Sequence[bool]) -> None:
-        """Each kind's wants go to the pools it may use: first inside the project's quota, then where room is free."""
-        free = {name: pool.gpus for name, pool in self.ledger.pools.items()}
-        for account in self.ledger.accounts.values():
-            account.wanted = account.allocated
-            free[account.pool] -= account.allocated
-        for kind in np.argsort([-request.priority for request in requests.examples], kind="stable").tolist():
-            options = self.accounts(requests.examples[kind])
-            left = float(self._wants[kind] * count[kind])
-            if barred[kind] or not options:
-                continue
-            for own in (True, False):
-                for name, account in options:
-                    quota = account.quota.quota
-                    room = min(free[name], quota - account.wanted) if own and quota >= 0 else free[name]
-                    part = min(left, max(0.0, room))
-                    account.wanted += part
-                    free[name] -= part
-                    left -= part
-            options[0][1].wanted += left
+    def _beyond(
+        self, requests: Requests, wants: Sequence[Want], want_of_kind: Ints, parts: Sequence[Sequence[WantPart]]
+    ) -> Flags:
+        """(R,) whether a request, with those of its project ahead of it, is more than the fair share has left."""
+        accounts = {key: number for number, key in enumerate(self.ledger.accounts)}
+        rest = np.array([max(0.0, account.fair_share - account.allocated) for account in self.ledger.accounts.values()])
+        flat = [
+            (accounts[want.first.project, part.pool], want.gpus if part.wanted else 0.0, part.wanted, part.number)
+            for want, mine in zip(wants, parts, strict=True)
+            for part in mine
+        ]
+        want = np.append(want_of_kind, NO_WANT)[requests.kind[requests.order]]
+        has_account = np.append([bool(mine) for mine in parts], False)[want]
+        ordered, want = requests.order[has_account], want[has_account]
+        beyond = np.ones(len(requests.kind), dtype=bool)
+        if not len(ordered):
+            return beyond
+        account, gpus, wanted, number = (np.array(column) for column in zip(*flat, strict=True))
+        by_want = in_groups(want, len(wants))
+        part = np.empty(len(ordered), dtype=np.int64)
+        part[by_want] = np.repeat(np.arange(len(flat)), number)
+        by_account = in_groups(account[part], len(accounts))
+        part = part[by_account]
+        reach = np.cumsum(gpus[part])
+        whose = account[part]
+        first = begins(whose, len(accounts))
+        ahead = np.append(0.0, reach)[first][whose]
+        beyond[ordered[by_account]] = (reach - ahead > rest[whose] + EPSILON) | ~wanted[part]
+        return beyond
 
-    def _tiers(self, requests: Requests, barred: Flags) -> Ints:
-        examples, kind = requests.examples, requests.kind
-        names = {name: i for i, name in enumerate(dict.fromkeys(request.project for request in examples))}
-        project = np.array([names[request.project] for request in examples], dtype=np.int64)
-        rest = np.array([self._share_left(name) for name in names])
-        ordered = requests.order[in_groups(project[kind[requests.order]], len(names))]
-        whose = project[kind[ordered]]
-        gpus = np.where(barred, 0.0, self._wants)[kind[ordered]]
-        reach = np.cumsum(gpus)
-        first = begins(whose, len(names))
-        self.beyond = np.empty(len(kind), dtype=bool)
-        self.beyond[ordered] = reach - reach[first][whose] + gpus[first][whose] > (rest + EPSILON)[whose]
-        return self._by_rank(examples, barred, self.beyond * len(examples) + kind)
 
-    def _by_rank(self, examples: Sequence[Request], barred: Flags, look: Ints) -> Ints:
-        """(R,) tiers. look: (R,) the kind, plus the number of kinds where the request is beyond its fair share."""
-        priority = np.array([request.priority for request in examples], dtype=np.int64)
-        rank = np.concatenate([-priority, BEYOND - priority])
-        present = np.bincount(look, minlength=len(rank)) > 0
-        kind = np.arange(len(rank)) % len(examples)
-        for members in _gangs(examples):
-            mine = present & np.isin(kind, members)
-            rank[mine] = rank[mine].min()
-        usable = present & ~barred[kind]
-        tier = np.full(len(rank), REFUSED, dtype=np.int64)
-        tier[usable] = np.unique(rank[usable], return_inverse=True)[1].ravel()
-        return tier[look]
+def _wants(snapshot: Snapshot, requests: Requests, barred: Sequence[bool]) -> tuple[list[Want], Ints]:
+    """The wants in the order of their first request, and (K,) the want of each kind, NO_WANT for those barred."""
+    examples, ordered = requests.examples, requests.kind[requests.order]
+    number = np.bincount(ordered, minlength=len(examples))
+    first = np.empty(len(examples), dtype=np.int64)
+    first[ordered[::-1]] = np.arange(len(ordered))[::-1]
+    gpus = {demand: asked(demand, snapshot.models) for demand in dict.fromkeys(r.demand for r in examples)}
+    places: dict[Hashable, int] = {}
+    wants: list[Want] = []
+    want_of_kind = np.full(len(examples), NO_WANT)
+    for kind in np.argsort(first).tolist():
+        if barred[kind]:
+            continue
+        request = requests.pending[int(requests.order[first[kind]])]
+        place = want_of_kind[kind] = places.setdefault(want_key(request), len(wants))
+        if place == len(wants):
+            wants.append(Want(request, gpus[request.demand], 0))
+        wants[place] = replace(wants[place], number=wants[place].number + int(number[kind]))
+    return wants, want_of_kind
 
-    def _share_left(self, project: str) -> float:
-        """GPUs of its fair share, over all pools, that a project does not have yet."""
-        mine = (account for (name, _), account in self.ledger.accounts.items() if name == project)
-        return sum(max(0.0, account.fair_share - account.allocated) for account in mine)
+
+def _tiers(requests: Requests, barred: Flags, beyond: Flags) -> Ints:
+    """(R,) tiers: inside the fair share before beyond it, then by priority; REFUSED for the barred."""
+    examples = requests.examples
+    look = beyond * len(examples) + requests.kind
+    priority = np.array([request.priority for request in examples], dtype=np.int64)
+    rank = np.concatenate([-priority, BEYOND - priority])
+    present = np.bincount(look, minlength=len(rank)) > 0
+    kind = np.arange(len(rank)) % len(examples)
+    for members in _gangs(examples):
+        mine = present & np.isin(kind, members)
+        rank[mine] = rank[mine].min()
+    usable = present & ~barred[kind]
+    tier = np.full(len(rank), REFUSED, dtype=np.int64)
+    tier[usable] = np.unique(rank[usable], return_inverse=True)[1].ravel()
+    found: Ints = tier[look]
+    return found
 
 
 def _gangs(examples: Sequence[Request]) -> list[list[int]]:
@@ -147,14 +166,25 @@ def _gangs(examples: Sequence[Request]) -> list[list[int]]:
     return list(found.values())
 
 
-def _pools(snapshot: Snapshot, gpus: Gpus) -> dict[str, Pool]:
-    """What quota/pools.py says, from columns: GPUs that can serve, less the slices that are not ours."""
-    part = (gpus.kind != UNUSABLE).astype(np.float64)
-    np.subtract.at(part, *gpus.foreign)
-    np.maximum(part, 0.0, out=part)
-    per_node = np.bincount(gpus.node[gpus.node >= 0], weights=part[gpus.node >= 0], minlength=len(snapshot.nodes))
-    grains = [1.0 / kind.model.slices if kind.mig and kind.model and kind.model.slices else 1.0 for kind in gpus.kinds]
-    totals: defaultdict[str, float] = defaultdict(float)
-    for node, amount in zip(snapshot.nodes, per_node.tolist(), strict=True):
-        totals[node.pool] += amount
-    return {name: Pool(name, total, min(grains, default=1.0)) for name, total in sorted(totals.items())}
+def _counts(snapshot: Snapshot, gpus: Gpus) -> dict[str, PoolCount]:
+    """What each pool is made of, from columns."""
+    names = list(dict.fromkeys(node.pool for node in snapshot.nodes))
+    counts = {name: PoolCount() for name in names}
+    numbers = {name: number for number, name in enumerate(names)}
+    pool = np.array([*(numbers[node.pool] for node in snapshot.nodes), len(names)], dtype=np.int64)[gpus.node]
+    known = pool < len(names)
+    serves = known & (gpus.kind != UNUSABLE)
+    usable = np.bincount(pool[serves] * len(gpus.kinds) + gpus.kind[serves], minlength=len(names) * len(gpus.kinds))
+    for place in np.flatnonzero(usable).tolist():
+        count, kind = counts[names[place // len(gpus.kinds)]], gpus.kinds[place % len(gpus.kinds)]
+        count.usable += int(usable[place])
+        if kind.mig and kind.model:
+            count.slices.add(kind.model.slices)
+    rows, part = gpus.others
+    mine = serves[rows]
+    for name, others in zip(names, np.bincount(pool[rows[mine]], part[mine], len(names)).tolist(), strict=True):
+        counts[name].others = others
+    idle = np.flatnonzero(known & ~serves).tolist()
+    for name, held in held_on({gpus.gpus[row].uuid: names[pool[row]] for row in idle}, snapshot.held).items():
+        counts[name].held = held
+    return counts

@@ -14,13 +14,14 @@ from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.gpu_columns import UNUSABLE, GpuKind, Gpus
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
 from solver.batch.request_columns import Ints, Requests
-from solver.gpu_tables.tables import ShareOption, plain_option, table
+from solver.gpu_tables.choices import SOFTWARE_RANK, choices
+from solver.gpu_tables.tables import ShareOption, table
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Request
 from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
+from solver.quota.pools import allows
 
-SOFTWARE_RANK = 9
 POOL_RANK = 20
 
 
@@ -162,7 +163,7 @@ class Formulator:
         """Every way to serve such a request, on every site it may use."""
         found = []
         for number, site in enumerate(self._sites):
-            if not _allowed(site.node, request):
+            if not allows(site.node, request):
                 continue
             pool = request.pools.index(site.pool) * POOL_RANK if request.pools else 0
             for rank, option in _site_options(site.kind, request, self._policy):
@@ -216,20 +217,10 @@ def _plain(kind: GpuKind, used: Ints, memory_mib: Ints, count: Ints) -> PlainGro
     return PlainGroup((), np.maximum(MILLIONTHS - used, 0), np.maximum(kind.memory_mib - memory_mib, 0), count)
 
 
-def _allowed(node: Node, request: Request) -> bool:
-    return (
-        node.name not in request.excluded
-        and (not request.pools or node.pool in request.pools)
-        and all(node.labels.get(key) == value for key, value in request.node_selector.items())
-    )
-
-
 def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, ShareOption]]:
-    if not kind.mig:
-        option = plain_option(request.demand, kind.memory_mib)
-        return [(SOFTWARE_RANK, option)] if option else []
-    assert kind.model is not None
-    return enumerate(table(kind.model).mig_options(request.demand, policy.memory_rule))
+    return choices(
+        kind.mig, kind.memory_mib, table(kind.model) if kind.mig and kind.model else None, request.demand, policy
+    )
 
 
 def _item(site: Site, option: ShareOption) -> int:

@@ -21,6 +21,7 @@ from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel, Placement, unit_mask
 from solver.model.occupation import footprint, plain_holders
 from solver.model.snapshot import Snapshot
+from solver.quota.pools import NOT_OURS
 
 Ints = NDArray[np.int64]
 Look = tuple[str, int, int, InstanceState]
@@ -54,10 +55,10 @@ class _Reader:
         profile, start, size, state = look
         slot = self.table.index.get(Placement(profile, start)) if self.table else None
         if self.table is None or slot is None:
-            return self._unknown(unit_mask(start, size)), 0, 0.0
+            return self._unknown(unit_mask(start, size)), 0, self._part(profile) if state in NOT_OURS else 0.0
         if state is InstanceState.IDLE:
             return ALL, 1 << slot, 0.0
-        return ~self.table.excludes[slot], 0, 0.0 if state is InstanceState.BUSY else self._part(profile)
+        return ~self.table.excludes[slot], 0, self._part(profile) if state in NOT_OURS else 0.0
 
     def _unknown(self, units: int) -> int:
         """What an instance that the model's table does not list leaves open."""
@@ -71,7 +72,7 @@ class _Reader:
 class Gpus:
     """Columns over all GPUs of the snapshot, in its order: kind (UNUSABLE where nothing may be placed), node and state.
 
-    foreign: rows of instances that are not ours, and the part of their GPU that each takes
+    others: rows of instances of others, and the part of their GPU that each takes
     """
 
     def __init__(self, snapshot: Snapshot, holdings: Holdings) -> None:
@@ -133,8 +134,8 @@ class Gpus:
         begin = (np.cumsum(many) - many)[rows]
         self.open[rows] &= np.bitwise_and.reduceat(leaves[pair], begin)
         self.idle[rows] = np.bitwise_or.reduceat(idle[pair], begin)
-        foreign = np.flatnonzero(part[pair])
-        self.foreign = (np.repeat(np.arange(len(many)), many)[foreign], part[pair[foreign]])
+        others = np.flatnonzero(part[pair])
+        self.others = (np.repeat(np.arange(len(many)), many)[others], part[pair[others]])
 
     def _share(self, rows: Sequence[int]) -> list[str | None]:
         """What is used of GPUs without MIG. Whose claims use it."""

@@ -1,4 +1,4 @@
-"""The books of one decision: what queues have, want and are entitled to, per node pool.
+"""The accounts of one decision: what queues have, want and are entitled to, per node pool.
 
 A project has an account in every pool. A department has one in every pool where it has a quota of
 its own; it stands above its projects' accounts, and what they are charged it is charged too. A
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from solver.model.demand import Grant, Holding, Request
@@ -17,6 +17,7 @@ from solver.model.snapshot import Quota, Snapshot
 from solver.quota.accounting import asked, granted
 from solver.quota.fair_share import Group, Queue, divide_top_down
 from solver.quota.pools import Pool, pools
+from solver.quota.wants import Want, WantPart, backing_off, want_key
 
 EPSILON = 1e-6
 
@@ -70,10 +71,13 @@ class Account:
 
 
 class Ledger:
-    """Accounts of all projects in all pools, and of departments. Charges can be taken back (`undo`)."""
+    """Accounts of all projects in all pools, and of departments. Charges can be taken back (`undo`).
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.pools = pools(snapshot)
+    counted: the snapshot's pools where the caller has counted them; None: they are counted here
+    """
+
+    def __init__(self, snapshot: Snapshot, counted: dict[str, Pool] | None = None) -> None:
+        self.pools = pools(snapshot) if counted is None else counted
         self.pool_of = {node.name: node.pool for node in snapshot.nodes}
         self.projects = {project.name: project for project in snapshot.projects}
         self.departments: dict[tuple[str, str], Account] = {}
@@ -86,7 +90,7 @@ class Ledger:
             if not holding.releasing:
                 gpus = granted(holding.grant)
                 self._book(holding.request, holding.grant, gpus, gpus)
-        self._count_wants(snapshot)
+        self._count_pending(snapshot)
         self.divide()
         self._journal.clear()
 
@@ -153,30 +157,50 @@ class Ledger:
                 if above:
                     above.members.append(account)
 
-    def _count_wants(self, snapshot: Snapshot) -> None:
-        """Each pending request counts in one pool: the first where its project's quota, else the pool, has room.
+    def _count_pending(self, snapshot: Snapshot) -> None:
+        alike: defaultdict[Hashable, list[Request]] = defaultdict(list)
+        for request in sorted(snapshot.pending, key=lambda r: (-r.priority, r.created, r.claim)):
+            if not backing_off(request, snapshot):
+                alike[want_key(request)].append(request)
+        wants = [Want(same[0], asked(same[0].demand, snapshot.models), len(same)) for same in alike.values()]
+        for same, parts in zip(alike.values(), self.count_wants(wants), strict=True):
+            pool_of_each = (part.pool for part in parts for _ in range(part.number))
+            self.pool_for.update((r.claim, pool) for r, pool in zip(same, pool_of_each, strict=False))
 
-        What cannot start whatever is free (backing off, or non-preemptible beyond the quota) is no want.
+    def count_wants(self, wants: Iterable[Want]) -> list[list[WantPart]]:
+        """Each request counts in one pool: the first where its project's quota, else the pool, has room.
+
+        Wants come in the order of priority, then age and claim of their first. Non-preemptible requests beyond the
+        quota cannot start whatever is free and are not wanted. Returns where each want's requests count, the older
+        ones first; nothing for a project or pools that are not known.
         """
-        firm: defaultdict[Account, float] = defaultdict(float)
+        firm: dict[Account, float] = {}
         free = {pool.name: pool.gpus for pool in self.pools.values()}
         for account in self.accounts.values():
             account.wanted = account.allocated
             firm[account] = account.non_preemptible
             free[account.pool] -= account.allocated
-        for request in sorted(snapshot.pending, key=lambda r: (-r.priority, r.created, r.claim)):
-            gpus = asked(request.demand, snapshot.models)
-            options = [a for name in self.candidates(request) if (a := self.account(request.project, name))]
-            if not options or _backing_off(request, snapshot):
+        return [self._parts(want, free, firm) for want in wants]
+
+    def _parts(self, want: Want, free: dict[str, float], firm: dict[Account, float]) -> list[WantPart]:
+        names = self.candidates(want.first)
+        options = [account for name in names if (account := self.account(want.first.project, name))]
+        parts, left = list[WantPart](), want.number
+        for account, room in _rooms(options, free):
+            number = min(left, _whole(room, want.gpus, left))
+            if not number:
                 continue
-            chosen = _roomiest(options, gpus, free)
-            self.pool_for[request.claim] = chosen.pool
-            free[chosen.pool] -= gpus
-            if not request.preemptible:
-                if 0 <= chosen.quota.quota < firm[chosen] + gpus - EPSILON:
-                    continue
-                firm[chosen] += gpus
-            chosen.wanted += gpus
+            left -= number
+            free[account.pool] -= number * want.gpus
+            wanted = number
+            if not want.first.preemptible:
+                if account.quota.quota >= 0:
+                    wanted = min(number, _whole(account.quota.quota - firm[account], want.gpus, number))
+                firm[account] += wanted * want.gpus
+            account.wanted += wanted * want.gpus
+            shares = ((wanted, True), (number - wanted, False))
+            parts += (WantPart(account.pool, many, counts) for many, counts in shares if many)
+        return parts
 
     def divide(self) -> None:
         """Give every account its fair share of what its pool has, by what is wanted."""
@@ -195,14 +219,21 @@ class Ledger:
             self.accounts[name, pool.name].fair_share = share
 
 
-def _backing_off(request: Request, snapshot: Snapshot) -> bool:
-    return request.backing_off_until is not None and snapshot.now < request.backing_off_until
+def _rooms(options: list[Account], free: dict[str, float]) -> Iterator[tuple[Account, float]]:
+    """Where to count, and for how many GPUs there is room when its turn comes: quotas, pools, then the first choice."""
+    for account in options:
+        yield account, math.inf if account.quota.quota < 0 else account.quota.quota - account.wanted
+    for account in options:
+        yield account, free[account.pool]
+    for account in options[:1]:
+        yield account, math.inf
 
 
-def _roomiest(options: list[Account], gpus: float, free: dict[str, float]) -> Account:
-    inside = (a for a in options if a.quota.quota < 0 or a.wanted + gpus <= a.quota.quota + EPSILON)
-    vacant = (a for a in options if free[a.pool] >= gpus - EPSILON)
-    return next(inside, None) or next(vacant, None) or options[0]
+def _whole(room: float, gpus: float, most: int) -> int:
+    """How many requests of so many GPUs there is room for, up to `most`."""
+    if gpus <= 0 or (most * gpus) <= room + EPSILON:
+        return most
+    return max(0, int((room + EPSILON) / gpus))
 
 
 def _queue(account: Account) -> Queue:

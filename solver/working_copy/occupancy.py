@@ -17,6 +17,7 @@ from solver.model.demand import DeviceShare, Grant, Holding, Request
 from solver.model.geometry import Placement, legal
 from solver.model.occupation import MILLIONTHS, footprint, plain_holders
 from solver.model.snapshot import Snapshot
+from solver.quota.pools import allows
 
 GPU_FIELDS = ("occupants", "idle", "spent", "mask", "millionths", "memory_mib", "known")
 NODE_FIELDS = ("cpu_milli", "memory_mib", "keys")
@@ -145,12 +146,7 @@ class WorkingNode:
 
     def allowed(self, request: Request) -> bool:
         """Whether the node may run the request at all, whatever runs there now."""
-        return (
-            self.reported.ready
-            and self.reported.name not in request.excluded
-            and (not request.pools or self.reported.pool in request.pools)
-            and all(self.reported.labels.get(key) == value for key, value in request.node_selector.items())
-        )
+        return self.reported.ready and allows(self.reported, request)
 
     def lack(self, request: Request, freed: Iterable[Request]) -> tuple[int, int]:
         """CPU and memory that are missing for it, once the holders of `freed` have gone; 0 or less: nothing."""

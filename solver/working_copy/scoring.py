@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from solver.gpu_tables.choices import choices
 from solver.gpu_tables.states import Cost
-from solver.gpu_tables.tables import ShareOption, Table, plain_option
+from solver.gpu_tables.tables import ShareOption, Table
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Request, WholeGpus
 from solver.model.occupation import MILLIONTHS, millionths
@@ -19,7 +20,6 @@ from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu,
 
 Score = tuple[float, ...]
 GroupKey = tuple[int, str | None, str]
-SOFTWARE_RANK = 9
 
 
 def best_candidates(
@@ -66,10 +66,7 @@ def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[
 
 def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The same for any GPU like this one."""
-    if gpu.mig:
-        return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()
-    option = plain_option(demand, gpu.memory_mib)
-    return ((SOFTWARE_RANK, option),) if option else ()
+    return choices(gpu.mig, gpu.memory_mib, table, demand, policy)
 
 
 def fits_plain(used: int, memory_mib: int, option: ShareOption, gpu: WorkingGpu) -> bool:

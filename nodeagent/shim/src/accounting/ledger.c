@@ -46,7 +46,7 @@ static void attach(void)
     fork_watch();
 }
 
-/* Opens the books. A slot that is no longer ours (a program that closed every descriptor was taken for dead, or
+/* Attaches to the region. A slot that is no longer ours (a program that closed every descriptor was taken for dead, or
  * something wrote over it) is given up for a fresh one with the same contents. */
 static void enter(void)
 {
@@ -178,18 +178,18 @@ uint64_t ledger_used(int gpu)
     return total;
 }
 
-struct turn ledger_turn(int gpu)
+struct time_slice ledger_time_slice(int gpu)
 {
-    struct turn turn = {0, 0};
+    struct time_slice slice = {0, 0};
     if (gpu == NO_GPU)
-        return turn;
+        return slice;
     pthread_mutex_lock(&mutex);
     if (at.region) {
-        uint32_t word = atomic_load_explicit(&at.region->gpu[gpu].turn, memory_order_relaxed);
-        turn = (struct turn){.start = word >> 16, .length = word & 0xffff};
+        uint32_t word = atomic_load_explicit(&at.region->gpu[gpu].time_slice, memory_order_relaxed);
+        slice = (struct time_slice){.start = word >> 16, .length = word & 0xffff};
     }
     pthread_mutex_unlock(&mutex);
-    return turn;
+    return slice;
 }
 
 static void forget(void)

@@ -1,4 +1,4 @@
-/* The books of the workload: every byte is taken before the driver is asked and given back when it refuses. */
+/* The accounts of the workload: every byte is taken before the driver is asked and given back when it refuses. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +14,6 @@ void ledger_give(int gpu, uint64_t bytes, unsigned contexts);
 uint64_t ledger_used(int gpu);
 uint64_t ledger_limit(int gpu);
 
-/* The agent's word on when launches may pass, in thousandths of the window; length 0: at any time. */
-struct turn { unsigned start, length; };
-struct turn ledger_turn(int gpu);
+/* When the agent lets launches pass, in thousandths of the period; length 0: at any time. */
+struct time_slice { unsigned start, length; };
+struct time_slice ledger_time_slice(int gpu);

@@ -1,5 +1,5 @@
 /* Memory pools. Before a request the pool's greatest possible growth is taken, afterwards what it did not grow is given
- * back: what stands in the books is never less than what the driver has reserved. */
+ * back: the charge is never less than what the driver has reserved. */
 #include "charges.h"
 #include "devices.h"
 #include "driver/driver.h"
@@ -43,8 +43,8 @@ static uint64_t idle_bytes(const struct pool *pool)
     return reserved > used ? reserved - used : 0;
 }
 
-/* A request that had `mine` pending is over (0: a look at any time). What stands in the books only shrinks here; the
- * growth of other requests is covered by what they have pending. Returns what the driver reserved beyond the books. */
+/* A request that had `mine` pending is over (0: a look at any time). The charge only shrinks here; the
+ * growth of other requests is covered by what they have pending. Returns what the driver reserved beyond the charge. */
 static uint64_t settle(struct pool *pool, uint64_t mine)
 {
     uint64_t covered = pool->charge + pool->pending;
@@ -147,7 +147,7 @@ static uint64_t chunks(uint64_t bytes)
 }
 
 /* Takes what the pool can grow by. Near the limit idle memory is handed back first; what is then still idle inside the
- * pool is reckoned with, and stays in the books for this request even if the driver should release it meanwhile. */
+ * pool is reckoned with, and stays charged for this request even if the driver should release it meanwhile. */
 static bool take_growth(struct pool *pool, uint64_t bytes, struct draw *draw)
 {
     draw->pending = chunks(bytes);

@@ -1,6 +1,7 @@
-/* Launches wait for the workload's turn, where the agent gave it one: a part of every window of the machine's clock, so
- * that the turns of one GPU's workloads need not overlap. Only in the gated library; without it, and for a workload
- * without a turn, launches are the driver's own. Approximate: what was launched in a turn may run on after it. */
+/* Launches wait for the workload's time slice, where the agent set one: a part of every period of the machine's clock,
+ * so that the time slices of one GPU's workloads need not overlap. Only in the gated library; without it, and for a
+ * workload without a time slice, launches are the driver's own. Approximate: kernels launched in a time slice may run
+ * on after it. */
 #define _GNU_SOURCE
 #include "contexts.h"
 #include "accounting/devices.h"
@@ -9,17 +10,17 @@
 
 #include <time.h>
 
-enum { WINDOW_NS = 100000000, PART_NS = WINDOW_NS / 1000 };
+enum { PERIOD_NS = 100000000, PART_NS = PERIOD_NS / 1000 };
 
-/* Nanoseconds until the turn begins; 0: it is on. */
-static long wait_ns(struct turn turn)
+/* Nanoseconds until the time slice begins; 0: it is on. */
+static long wait_ns(struct time_slice slice)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    long at = now.tv_nsec % WINDOW_NS, begin = (long)turn.start * PART_NS, end = begin + (long)turn.length * PART_NS;
+    long at = now.tv_nsec % PERIOD_NS, begin = (long)slice.start * PART_NS, end = begin + (long)slice.length * PART_NS;
     if (at >= begin && at < end)
         return 0;
-    return at < begin ? begin - at : WINDOW_NS - at + begin;
+    return at < begin ? begin - at : PERIOD_NS - at + begin;
 }
 
 /* What a stream records is not run, and waiting there would hold up a capture for nothing. */
@@ -29,15 +30,15 @@ static bool is_recording(CUstream stream)
     return DRIVER(cuStreamIsCapturing)(stream, &status) == CUDA_SUCCESS && status != 0;
 }
 
-/* One window at most: a turn that moves meanwhile starves nobody. */
-static void wait_for_turn(CUstream stream)
+/* One period at most: a time slice that moves meanwhile starves nobody. */
+static void wait_for_slice(CUstream stream)
 {
     CUdevice device;
     uint64_t owner;
     if (!contexts_current(&device, &owner))
         return;
-    struct turn turn = ledger_turn(device_gpu(device));
-    long wait = turn.length ? wait_ns(turn) : 0;
+    struct time_slice slice = ledger_time_slice(device_gpu(device));
+    long wait = slice.length ? wait_ns(slice) : 0;
     if (wait > 0 && !is_recording(stream))
         nanosleep(&(struct timespec){.tv_nsec = wait}, NULL);
 }
@@ -45,7 +46,7 @@ static void wait_for_turn(CUstream stream)
 #define LAUNCHES(name, parameters, arguments, stream) \
     CUresult name parameters \
     { \
-        wait_for_turn(stream); \
+        wait_for_slice(stream); \
         return DRIVER(name) arguments; \
     }
 #define SHAPE \

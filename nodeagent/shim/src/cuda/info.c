@@ -1,4 +1,4 @@
-/* What programs are told: the share as if it were the GPU. Clamped, never failed. */
+/* Total and free memory as programs see them: those of the share, clamped; no call fails because of it. */
 #include "contexts.h"
 #include "accounting/devices.h"
 #include "driver/driver.h"

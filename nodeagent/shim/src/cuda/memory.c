@@ -4,7 +4,7 @@
 #include "allocation.h"
 #include "driver/driver.h"
 
-/* Rows lie at multiples of this many bytes on every GPU in use; asked in full before the driver chooses. */
+/* Rows lie at multiples of this many bytes on every GPU in use; taken in full before the driver chooses. */
 enum { PITCH_STEP = 512 };
 
 #define ALLOCATES(name, parameters, arguments) \

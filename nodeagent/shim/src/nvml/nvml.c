@@ -1,7 +1,7 @@
-/* libnvidia-ml.so.1: what nvidia-smi and pynvml are told. When something is amiss they get the real numbers. */
+/* libnvidia-ml.so.1: the numbers that nvidia-smi and pynvml get. Where the share cannot be read, they are the driver's. */
 #define _GNU_SOURCE
-#include "driver/driver.h"
 #include "base/limits.h"
+#include "driver/driver.h"
 #include "region/region.h"
 #include "region/region_lock.h"
 
@@ -53,31 +53,31 @@ static int row_of(nvmlDevice_t device)
     return limits_find(uuid);
 }
 
-/* A copy of the books as they are, without the slots of the dead; NULL: there are none. */
-static struct region *read_books(void)
+/* A copy of the region as it is, without the slots of the dead; NULL: there are none. */
+static struct region *read_region(void)
 {
-    struct region *books = malloc(sizeof *books);
+    struct region *accounts = malloc(sizeof *accounts);
     int fd = open(limits_get()->region, O_RDONLY | O_CLOEXEC);
-    bool whole = books && fd >= 0 && read(fd, books, sizeof *books) == sizeof *books
-                 && memcmp(books->magic, REGION_MAGIC, sizeof books->magic) == 0;
+    bool whole = accounts && fd >= 0 && read(fd, accounts, sizeof *accounts) == sizeof *accounts
+                 && memcmp(accounts->magic, REGION_MAGIC, sizeof accounts->magic) == 0;
     for (unsigned i = 0; whole && i < SLOTS; i++)
-        if (books->slot[i].token && !region_slot_is_held(fd, i))
-            region_clear_slot(&books->slot[i]);
+        if (accounts->slot[i].token && !region_slot_is_held(fd, i))
+            region_clear_slot(&accounts->slot[i]);
     if (fd >= 0)
         close(fd);
     if (whole)
-        return books;
-    free(books);
+        return accounts;
+    free(accounts);
     return NULL;
 }
 
-static uint64_t used(const struct region *books, int row)
+static uint64_t used(const struct region *accounts, int row)
 {
-    uint64_t context = books->gpu[row].context ? books->gpu[row].context : limits_get()->gpu[row].context;
+    uint64_t context = accounts->gpu[row].context ? accounts->gpu[row].context : limits_get()->gpu[row].context;
     uint64_t total = limits_get()->gpu[row].reserved;
     for (unsigned i = 0; i < SLOTS; i++)
-        if (books->slot[i].token)
-            total += books->slot[i].gpu[row].bytes + books->slot[i].gpu[row].contexts * context;
+        if (accounts->slot[i].token)
+            total += accounts->slot[i].gpu[row].bytes + accounts->slot[i].gpu[row].contexts * context;
     return total;
 }
 
@@ -87,12 +87,12 @@ struct view { uint64_t total, free, used; };
 static bool share_of(nvmlDevice_t device, uint64_t really_free, struct view *view)
 {
     int row = row_of(device);
-    struct region *books = row < 0 ? NULL : read_books();
-    if (!books)
+    struct region *accounts = row < 0 ? NULL : read_region();
+    if (!accounts)
         return false;
     view->total = limits_get()->gpu[row].memory;
-    view->used = used(books, row);
-    free(books);
+    view->used = used(accounts, row);
+    free(accounts);
     if (view->used > view->total)
         view->used = view->total;
     view->free = view->total - view->used < really_free ? view->total - view->used : really_free;
@@ -117,10 +117,10 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
     return result;
 }
 
-static bool is_of_ours(const struct region *books, unsigned pid)
+static bool is_of_ours(const struct region *accounts, unsigned pid)
 {
     for (unsigned i = 0; i < SLOTS; i++)
-        if (books->slot[i].token && books->slot[i].pid == pid)
+        if (accounts->slot[i].token && accounts->slot[i].pid == pid)
             return true;
     return false;
 }
@@ -128,17 +128,17 @@ static bool is_of_ours(const struct region *books, unsigned pid)
 /* Neighbours on the same GPU are nobody's business. Entries begin with the pid, whatever their version's size. */
 static nvmlReturn_t hide_neighbours(nvmlReturn_t result, nvmlDevice_t device, unsigned *count, char *entries, size_t size)
 {
-    struct region *books = result == NVML_SUCCESS && entries && row_of(device) >= 0 ? read_books() : NULL;
+    struct region *accounts = result == NVML_SUCCESS && entries && row_of(device) >= 0 ? read_region() : NULL;
     unsigned kept = 0, pid;
-    if (!books)
+    if (!accounts)
         return result;
     for (unsigned i = 0; i < *count; i++) {
         memcpy(&pid, entries + i * size, sizeof pid);
-        if (is_of_ours(books, pid))
+        if (is_of_ours(accounts, pid))
             memmove(entries + kept++ * size, entries + i * size, size);
     }
     *count = kept;
-    free(books);
+    free(accounts);
     return result;
 }
 

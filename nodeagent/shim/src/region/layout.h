@@ -1,7 +1,7 @@
 /* The memory that all processes of one workload share: who holds how much of which GPU.
  * One slot per process, written by its owner alone (and cleared by others once the owner is gone), so that a process
  * killed at any instruction leaves nothing to repair. The agent makes the file (nodeagent/shim/region.py, which has
- * the same layout) and writes `context` and `turn`. */
+ * the same layout) and writes `context` and `time_slice`. */
 #pragma once
 
 #include "base/limits.h"
@@ -13,7 +13,7 @@ enum { SLOTS = 256 };
 
 struct account {
     _Atomic uint64_t bytes;
-    _Atomic uint64_t contexts; /* how many; what one takes is in struct gpu_words */
+    _Atomic uint64_t contexts; /* how many; what one takes is in struct gpu_settings */
 };
 
 struct slot {
@@ -24,10 +24,10 @@ struct slot {
     struct account gpu[MAX_GPUS];
 };
 
-struct gpu_words {
+struct gpu_settings {
     unsigned char uuid[16];
     _Atomic uint64_t context; /* measured bytes of one context, 0: as the limits file says */
-    _Atomic uint32_t turn;    /* when launches may pass: start << 16 | length, in thousandths; 0: at any time */
+    _Atomic uint32_t time_slice; /* when launches may pass: start << 16 | length, in thousandths; 0: at any time */
     uint32_t unused;
 };
 
@@ -37,7 +37,7 @@ struct region {
     _Atomic uint32_t lock; /* see region_lock */
     _Atomic uint32_t high; /* slots from here on were never used */
     uint32_t unused;
-    struct gpu_words gpu[MAX_GPUS];
+    struct gpu_settings gpu[MAX_GPUS];
     struct slot slot[SLOTS];
 };
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nodeagent.shim import build, libraries, limits, placing, region
 from nodeagent.shim.libraries import Libraries, MissingLibraries
 from nodeagent.shim.limits import GpuLimit, Limits
-from nodeagent.shim.placing import Mount
+from nodeagent.shim.placing import BindMount
 from tests.nodeagent.shim.harness.machine import GIB, MIB, OUT_OF_MEMORY, SUCCESS, Machine, Share, gpu_uuid
 
 ROWS = st.lists(
@@ -67,7 +67,7 @@ def test_holders_are_the_live_processes_and_what_they_hold(share: Share) -> None
         namespace = os.stat("/proc/self/ns/pid").st_ino
         held = {holder.pid: holder for holder in region.holders(share.region)}
         assert set(held) == {first.process.pid, second.process.pid}
-        assert held[first.process.pid].gpus == {gpu_uuid(0): region.Account(MIB, 1)}
+        assert held[first.process.pid].gpus == {gpu_uuid(0): region.ProcessUsage(MIB, 1)}
         assert held[first.process.pid].pid_namespace == namespace
 
 
@@ -166,8 +166,8 @@ LIB = "/usr/lib/x86_64-linux-gnu"
 READ_ONLY = ["ro", "nosuid", "nodev", "bind"]
 
 
-def mount(host: str, container: str) -> Mount:
-    return Mount(hostPath=host, containerPath=container, options=READ_ONLY)
+def mount(host: str, container: str) -> BindMount:
+    return BindMount(hostPath=host, containerPath=container, options=READ_ONLY)
 
 
 DRIVER_MOUNTS = [

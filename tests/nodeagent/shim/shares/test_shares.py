@@ -18,7 +18,7 @@ from nodeagent.shares.host_shares import HostShares
 from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import reconcile
-from nodeagent.shim.region import Account
+from nodeagent.shim.region import ProcessUsage
 from nodeagent.upkeep.metrics import Metrics
 from nodeagent.upkeep.upkeep import Upkeep
 from tests.nodeagent import machines
@@ -182,16 +182,16 @@ def test_the_runner_puts_the_libraries_first(monkeypatch: pytest.MonkeyPatch, gi
     ("accounts", "used", "context", "drift", "unbound"),
     [
         ({}, {}, None, 0, ()),
-        ({1: Account(10, 1)}, {1: 15}, 5, 0, ()),
-        ({1: Account(10, 1)}, {1: 7}, 0, -3, ()),
-        ({1: Account(10, 2)}, {1: 30}, 10, 0, ()),
-        ({1: Account(0, 1), 2: Account(0, 1), 3: Account(0, 1)}, {1: 5, 2: 5, 3: 50}, 5, 45, ()),
-        ({1: Account(10, 1)}, {2: 99}, None, 0, (2,)),
-        ({1: Account(10, 0)}, {1: 15}, None, 0, ()),
+        ({1: ProcessUsage(10, 1)}, {1: 15}, 5, 0, ()),
+        ({1: ProcessUsage(10, 1)}, {1: 7}, 0, -3, ()),
+        ({1: ProcessUsage(10, 2)}, {1: 30}, 10, 0, ()),
+        ({1: ProcessUsage(0, 1), 2: ProcessUsage(0, 1), 3: ProcessUsage(0, 1)}, {1: 5, 2: 5, 3: 50}, 5, 45, ()),
+        ({1: ProcessUsage(10, 1)}, {2: 99}, None, 0, (2,)),
+        ({1: ProcessUsage(10, 0)}, {1: 15}, None, 0, ()),
     ],
 )
 def test_reconciling(
-    accounts: dict[int, Account], used: dict[int, int], context: int | None, drift: int, unbound: tuple[int, ...]
+    accounts: dict[int, ProcessUsage], used: dict[int, int], context: int | None, drift: int, unbound: tuple[int, ...]
 ) -> None:
     finding = reconcile(accounts, used)
     assert (finding.context, finding.drift, finding.unbound) == (context, drift, unbound)

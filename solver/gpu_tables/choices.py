@@ -1,0 +1,20 @@
+"""How a GPU could serve one device of a demand, best first: the rule of both planners."""
+
+from __future__ import annotations
+
+from solver.gpu_tables.tables import ShareOption, Table, plain_option
+from solver.model.demand import Demand
+from solver.model.snapshot import Policy
+
+SOFTWARE_RANK = 9
+"""After every MIG profile: no demand has so many."""
+
+
+def choices(
+    mig: bool, memory_mib: int, table: Table | None, demand: Demand, policy: Policy
+) -> tuple[tuple[int, ShareOption], ...]:
+    """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known."""
+    if mig:
+        return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()
+    option = plain_option(demand, memory_mib)
+    return ((SOFTWARE_RANK, option),) if option else ()
