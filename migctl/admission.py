@@ -25,7 +25,8 @@ from migctl.objects import (
     WorkloadSpec,
     WorkloadType,
 )
-from migctl.quantities import MIB, SMALLEST_MEMORY
+from migctl.quantities import SMALLEST_MEMORY
+from nodeagent.contract.units import MIB
 from solver.model import priorities
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import UNLIMITED

@@ -10,7 +10,8 @@ import math
 import re
 from decimal import Decimal
 
-MIB = 2**20
+from nodeagent.contract.units import MIB
+
 SMALLEST_MEMORY = 100 * 10**6
 MOST_GPUS = 10**6
 

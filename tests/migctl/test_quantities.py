@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from migctl import quantities
 from migctl.quantities import BadQuantity
+from nodeagent.contract.units import MIB
 
 LARGE_ENOUGH = 100
 
@@ -54,7 +55,7 @@ def test_less_than_100_mb_is_refused(text: str) -> None:
 def test_memory_is_the_fewest_mib_that_hold_the_bytes(number: int, unit: str) -> None:
     size = number * quantities.FLAG_UNITS[unit]
     mib = quantities.flag_memory(f"{number}{unit}")
-    assert (mib - 1) * quantities.MIB < size <= mib * quantities.MIB
+    assert (mib - 1) * MIB < size <= mib * MIB
 
 
 @given(st.integers(LARGE_ENOUGH, 10**9), st.sampled_from(sorted(quantities.FLAG_UNITS)))

@@ -35,7 +35,7 @@ class ControllerMetrics(Collector):
             "migctl_controller_cache_age_seconds", "Since the API server last said anything.", labels=["kind"]
         )
         for reflector in cluster.reflectors:
-            age.add_metric([reflector.resource.plural], max(0.0, time.monotonic() - reflector.heard))
+            age.add_metric([reflector.resource.plural], max(0.0, time.monotonic() - reflector.last_answer))
         yield age
         claims = GaugeMetricFamily("migctl_claims", "Claims by phase.", labels=["phase"])
         counts = dict.fromkeys(Phase, 0)

@@ -13,7 +13,7 @@ from typing import Any, cast
 import structlog
 
 from migctl.backends.kubernetes.cache.claims import ClaimCache
-from migctl.backends.kubernetes.cache.indexes import GpuIndex, PodIndex, PodRecord
+from migctl.backends.kubernetes.cache.indexes import GpuHolders, PodIndex, PodRecord
 from migctl.backends.kubernetes.cache.newest import Key, NewestRecords
 from migctl.backends.kubernetes.cache.reflector import DEFAULT_TIMING, Reflector, Timing
 from migctl.backends.kubernetes.client.api import KubernetesApi
@@ -62,7 +62,7 @@ class ClusterCache:
         self._waker: asyncio.Task[None] | None = None
         self._made: dict[type[Any], dict[Key, Any]] = {Project: {}, Department: {}, GpuNode: {}}
         self._pod_index = PodIndex()
-        self._gpu_index = GpuIndex()
+        self._gpu_holders = GpuHolders()
         self.pods: NewestRecords[Any, PodRecord] = NewestRecords(record_of.pod, self._pod_changed)
         self.claims: NewestRecords[Any, ClaimRecord] = NewestRecords(record_of.claim, self._claim_changed)
         self.nodes: NewestRecords[Any, NodeRecord] = NewestRecords(record_of.node, self._node_changed)
@@ -158,7 +158,7 @@ class ClusterCache:
 
     def holders(self, gpu: str) -> tuple[ClaimRecord, ...]:
         """The claims that hold a part of a GPU."""
-        keys = self._gpu_index.holders(gpu)
+        keys = self._gpu_holders.claims(gpu)
         return tuple(record for key in keys if (record := self.claims.get(key[1], key[0])) is not None)
 
     def pod_of_workload(self, name: str, project: str) -> GpuPod | None:
@@ -182,7 +182,7 @@ class ClusterCache:
         self._claims.pod_changed(before, after)
 
     def _claim_changed(self, before: ClaimRecord | None, after: ClaimRecord | None) -> None:
-        self._gpu_index.update(before, after)
+        self._gpu_holders.update(before, after)
         self._claims.claim_changed(before, after)
 
     def _node_changed(self, before: NodeRecord | None, after: NodeRecord | None) -> None:

@@ -27,27 +27,28 @@ class PodIndex:
 
     def update(self, before: PodRecord | None, after: PodRecord | None) -> None:
         """Replace a pod's record; None where there is none."""
-        if before is not None and before.node:
+        if before is None or after is None or (before.node, before.requests) != (after.node, after.requests):
             self._add(before, -1)
-        if after is not None and after.node:
             self._add(after, 1)
         if isinstance(before, NonGpuPod) and before.agent is not None:
             self._agents.get(before.node, {}).pop((before.namespace, before.name), None)
         if isinstance(after, NonGpuPod) and after.agent is not None:
             self._agents.setdefault(after.node, {})[after.namespace, after.name] = after.agent
 
-    def _add(self, pod: PodRecord, sign: int) -> None:
+    def _add(self, pod: PodRecord | None, sign: int) -> None:
+        if pod is None or not pod.node:
+            return
         cpu, memory = self._requests.get(pod.node, (0, 0))
         self._requests[pod.node] = (cpu + sign * pod.requests[0], memory + sign * pod.requests[1])
 
 
-class GpuIndex:
+class GpuHolders:
     """The claims that hold a part of each GPU."""
 
     def __init__(self) -> None:
         self._claims: dict[str, set[Key]] = {}
 
-    def holders(self, gpu: str) -> frozenset[Key]:
+    def claims(self, gpu: str) -> frozenset[Key]:
         """Namespaces and names of the claims on a GPU, given by UUID."""
         return frozenset(self._claims.get(gpu, ()))
 

@@ -1,6 +1,6 @@
 """The newest version of every object of one kind, whatever order news of it arrives in.
 
-An event may come twice, late, or after the answer to a write of ours that it tells of. Versions of
+An event may come twice, late, or after the answer to the write of ours that caused it. Versions of
 one cluster grow with every write, so an older one is dropped; what was deleted is remembered for a
 while, so that a late event does not bring it back.
 """

@@ -82,8 +82,8 @@ class Reflector(Generic[K]):
     ) -> None:
         self.resource = resource
         self.synced = False
-        self.heard = monotonic()
-        """When the server last said anything, on the monotonic clock."""
+        self.last_answer = monotonic()
+        """When the server last sent anything, on the monotonic clock (seconds)."""
         self._api = api
         self._sink = sink
         self._changed = changed
@@ -137,7 +137,7 @@ class Reflector(Generic[K]):
         self._version = version
         now = self._monotonic()
         self._audit_at = now + max(self._timing.audit_s, 100 * (now - began))
-        self._heard_of()
+        self._note_answer()
         self._changed()
 
     async def _watch(self) -> None:
@@ -148,7 +148,7 @@ class Reflector(Generic[K]):
             async for events in batches:
                 self._failures = 0
                 self._take(events)
-                self._heard_of()
+                self._note_answer()
                 self._changed()
 
     def _take(self, events: Iterable[WatchEvent]) -> None:
@@ -159,6 +159,6 @@ class Reflector(Generic[K]):
             elif event.type != "BOOKMARK":
                 self._sink.put(event.object)
 
-    def _heard_of(self) -> None:
-        self.heard = self._monotonic()
+    def _note_answer(self) -> None:
+        self.last_answer = self._monotonic()
         self.synced = True

@@ -102,7 +102,7 @@ class KubernetesApi:
     async def delete(
         self, resource: Resource[Any], name: str, namespace: str = "", *, options: Mapping[str, Any] | None = None
     ) -> bytes:
-        """DELETE an object; what it owns goes in the background. `options`: fields of DeleteOptions."""
+        """DELETE an object; what it owns is deleted in the background. `options`: fields of DeleteOptions."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", **(options or {})}
         return await self.transport.request("DELETE", resource.path(namespace, name), body=msgspec.json.encode(body))
 

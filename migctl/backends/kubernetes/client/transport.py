@@ -181,8 +181,8 @@ def _explaining() -> Iterator[None]:
     except ControlPlaneError:
         raise
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        said = str(error) or type(error).__name__
-        raise Unavailable(f"the API server does not answer: {said}", hint="kubectl version tells more") from error
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f"the API server does not answer: {reason}", hint="kubectl version tells more") from error
 
 
 def _while_too_many_requests() -> AsyncRetrying:

@@ -1,4 +1,4 @@
-"""Nodes that refused a pod a short while ago, remembered on the pod itself: an annotation."""
+"""Nodes that refused a pod a short while ago, in an annotation of the pod."""
 
 from __future__ import annotations
 

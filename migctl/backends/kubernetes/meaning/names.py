@@ -36,6 +36,9 @@ PREEMPTIBLE = "migctl.dev/preemptible"
 GANG_SIZE = "migctl.dev/gang-size"
 GANG_DOMAIN = "migctl.dev/gang-topology"
 
+REPLICAS = "migctl.dev/replicas"
+"""Of a suspended StatefulSet or Deployment: how many replicas it had."""
+
 NOMINATION = "migctl.dev/nomination"
 EVICTED = "migctl.dev/evicted"
 EXCLUDED = "migctl.dev/excluded"

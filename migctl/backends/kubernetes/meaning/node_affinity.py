@@ -1,4 +1,4 @@
-"""Which nodes would take a pod, by kube-scheduler's own rules: taints, node selector, required node affinity.
+"""Which nodes would accept a pod, by kube-scheduler's own rules: taints, node selector, required node affinity.
 
 kube-scheduler decides in the end: what is left out here (volumes, pod affinity, ports) makes it refuse the
 node, and the allocation is released.

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from migctl.backends.kubernetes.client.pod_kinds import Container, PodSpec
-from migctl.quantities import MIB
+from nodeagent.contract.units import MIB
 
 _QUANTITY = re.compile(r"([+-]?[0-9.]+)([eE][+-]?[0-9]+)?(m|u|n|k|[KMGTPE]i?)?")
 _FACTORS: Mapping[str | None, Decimal] = {

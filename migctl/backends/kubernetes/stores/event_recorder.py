@@ -64,8 +64,8 @@ class EventNote:
     @property
     def name(self) -> str:
         """The same for the same reason and message about the same object: a repetition is counted, not stored."""
-        said = f"{self.subject}{self.reason}{self.message}"
-        return f"{self.subject.name[:200]}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+        content = f"{self.subject}{self.reason}{self.message}"
+        return f"{self.subject.name[:200]}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
 
 
 class EventRecorder:

@@ -1,4 +1,4 @@
-"""Several streams as one."""
+"""Several asynchronous streams as one, in the order of arrival."""
 
 from __future__ import annotations
 

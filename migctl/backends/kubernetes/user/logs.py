@@ -58,7 +58,7 @@ async def _pod(api: PermittedApi, pod: SubmittedPod, query: Mapping[str, str]) -
 
 
 async def _started(api: PermittedApi, pod: SubmittedPod) -> bool:
-    """Whether the pod has started, as soon as it has; False where it goes without."""
+    """Whether the pod has started, as soon as it has; False where it is deleted before."""
     own = pod.metadata
     if pod.status.phase != NOT_STARTED:
         return True

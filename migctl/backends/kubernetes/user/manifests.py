@@ -22,9 +22,6 @@ RESOURCES: dict[WorkloadType, Resource[Any]] = {
     WorkloadType.WORKSPACE: STATEFUL_SETS,
     WorkloadType.INFERENCE: DEPLOYMENTS,
 }
-REPLICAS = "migctl.dev/replicas"
-"""Annotation of what is suspended: how many replicas it had."""
-
 APP_LABEL = "app"
 CONTAINER = "main"
 Json = dict[str, Any]
@@ -38,6 +35,7 @@ def manifest(workload: Workload) -> Json:
     resource = RESOURCES[spec.type]
     body = _job(workload) if resource is JOBS else _replicated(workload)
     labels = {**workload.meta.labels, **_user(spec)}
+    annotations = {names.REPLICAS: str(spec.parallelism)}
     return {
         "apiVersion": resource.api,
         "kind": resource.title,
@@ -46,7 +44,7 @@ def manifest(workload: Workload) -> Json:
             "namespace": workload.meta.project,
             "labels": labels,
             **({"finalizers": list(workload.meta.finalizers)} if workload.meta.finalizers else {}),
-            **({"annotations": {REPLICAS: str(spec.parallelism)}} if resource is not JOBS and spec.suspended else {}),
+            **({"annotations": annotations} if resource is not JOBS and spec.suspended else {}),
         },
         "spec": body,
     }

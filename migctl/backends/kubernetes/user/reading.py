@@ -21,7 +21,7 @@ from migctl.backends.kubernetes.user.kinds import (
     SubmittedPod,
     SubmittedPodSpec,
 )
-from migctl.backends.kubernetes.user.manifests import REPLICAS, as_typed
+from migctl.backends.kubernetes.user.manifests import as_typed
 from migctl.backends.workload_status import summary, with_claims_reason
 from migctl.objects import (
     Claim,
@@ -43,16 +43,16 @@ def job(raw: KubernetesJob, claims: Sequence[Claim]) -> Workload | None:
     spec = _spec(raw.spec.template, WorkloadType.TRAINING, raw.metadata)
     if spec is None:
         return None
-    said, parallelism = raw.spec, raw.spec.parallelism
+    fields, parallelism = raw.spec, raw.spec.parallelism
     parallelism = 1 if parallelism is None else parallelism
     ended = next((c for c in raw.status.conditions or () if c.type in ENDED and c.status == "True"), None)
     full = replace(
         spec,
         parallelism=parallelism,
-        completions=said.completions if said.completions != parallelism else None,
-        backoff_limit=6 if said.backoff_limit is None else said.backoff_limit,
-        ttl_after_finish_s=said.ttl_seconds_after_finished,
-        suspended=bool(said.suspend),
+        completions=fields.completions if fields.completions != parallelism else None,
+        backoff_limit=6 if fields.backoff_limit is None else fields.backoff_limit,
+        ttl_after_finish_s=fields.ttl_seconds_after_finished,
+        suspended=bool(fields.suspend),
     )
     before = WorkloadStatus()
     if ended is not None:
@@ -85,7 +85,7 @@ def replicated(raw: ReplicatedWorkload, usual: WorkloadType, claims: Sequence[Cl
 
 def replicas_before(metadata: Metadata) -> int:
     """How many replicas something suspended had, at least one."""
-    text = (metadata.annotations or {}).get(REPLICAS, "")
+    text = (metadata.annotations or {}).get(names.REPLICAS, "")
     return max(1, int(text)) if text.isascii() and text.isdigit() else 1
 
 

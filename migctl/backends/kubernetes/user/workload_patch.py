@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from migctl.backends.kubernetes.client.resources import Resource
+from migctl.backends.kubernetes.meaning import names
 from migctl.backends.kubernetes.user.kinds import DEPLOYMENTS, JOBS, PODS, STATEFUL_SETS
-from migctl.backends.kubernetes.user.manifests import REPLICAS
 from migctl.backends.protocol import Invalid
 from migctl.objects import Workload
 
@@ -36,7 +36,7 @@ def merge_patch(
     if before.spec.backoff_limit != after.spec.backoff_limit or after.spec.ttl_after_finish_s is not None:
         raise Invalid("spec: backoffLimit and ttlAfterFinishS are of trainings only", field="spec")
     annotation = str(after.spec.parallelism) if after.spec.suspended else None
-    metadata = {**body.get("metadata", {}), "annotations": {REPLICAS: annotation}}
+    metadata = {**body.get("metadata", {}), "annotations": {names.REPLICAS: annotation}}
     return {"metadata": metadata, "spec": {"replicas": 0 if after.spec.suspended else after.spec.parallelism}}
 
 

@@ -60,7 +60,6 @@ Action = Callable[[], Awaitable[None]]
 class PodProgress:
     """What is remembered of a pod that does not run yet, on the monotonic clock."""
 
-    version: int
     refused_since: float | None = None
     bound_since: float | None = None
     nudge_at: float = 0.0
@@ -70,7 +69,7 @@ class PodProgress:
 
 @dataclass
 class PlacedPodsReconciler:
-    """Runs on the leader only."""
+    """Takes placed pods to where they run. Runs on the leader only."""
 
     cluster: ClusterCache
     placements: Placements
@@ -89,7 +88,7 @@ class PlacedPodsReconciler:
     async def reconcile(self) -> None:
         """Take the next action for every pod that does not run yet."""
         starting = self.cluster.starting()
-        self._progress = {pod.uid: self._progress.get(pod.uid) or PodProgress(0) for pod, _ in starting}
+        self._progress = {pod.uid: self._progress.get(pod.uid) or PodProgress() for pod, _ in starting}
         gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in starting) else {}
         writes = asyncio.Semaphore(WRITES_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:

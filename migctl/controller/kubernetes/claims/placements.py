@@ -6,7 +6,7 @@
     delete               the Eviction API, which respects disruption budgets
 
 Allocating is the fence: it carries the ResourceClaim's uid and version, and what was decided on an
-older one is refused by the API server. Everything after it may fail and is made up for by the
+older one is refused by the API server. Everything after it may fail and is repeated by the
 PlacedPodsReconciler, which opens the gate of whatever is allocated.
 """
 
