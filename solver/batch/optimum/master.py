@@ -62,7 +62,7 @@ class Served:
 
 
 class Master:
-    """One program; `serve` maximises a tier, `save` minimises operations."""
+    """One program; `serve` maximises weight, `save` minimises operations."""
 
     def __init__(
         self,
@@ -111,11 +111,10 @@ class Master:
             self._short.append((short, penalty))
         self._floors.append(row)
 
-    def serve(self, tier: int) -> Served:
-        """The most of a tier's weight."""
+    def serve(self, factors: Floats) -> Served:
+        """The most weight, each tier's times its factor. factors: (T,)."""
         cost = np.zeros(self.program.variables)
-        mine = self.demand.tier == tier
-        cost[self._served[mine]] = self.demand.weight[mine]
+        cost[self._served] = self.demand.weight * factors[self.demand.tier]
         self.program.set_cost(cost)
         return self._solve(maximize=True)
 
