@@ -20,7 +20,7 @@ from solver.gpu_tables.layouts import INFEASIBLE
 
 FLOOR_SLACK = 1e-9
 FACE_SLACK = 1e-6
-LATER, LEAST_FACTOR = 0.25, 1e-3
+LATER, LEAST_FACTOR = 0.5, 1e-3
 """What a tier's weight counts in the program of all tiers, relative to the tier before it, and at least."""
 MOST_ROUNDS = 30
 MOST_MIXED = 100
