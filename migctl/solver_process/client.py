@@ -16,8 +16,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Lock, Timer
 
-from solver.batch.batch_solver import BatchSolverFailed
-from solver.batch.problem import Problem, Solution
+from solver.batch.problem import BatchSolverFailed, Problem, Solution
 
 COMMAND = (sys.executable, "-m", "migctl.solver_process")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

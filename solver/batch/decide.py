@@ -16,18 +16,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.arrays import Ints
-from solver.batch.batch_solver import BatchSolver, BatchSolverFailed
-from solver.batch.counting import in_groups
+from solver.batch.arrays import Ints, in_groups
 from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.formulate import Formulator
-from solver.batch.gpu_columns import Gpus
+from solver.batch.gpu_columns import GpuColumns
 from solver.batch.greedy import greedy
 from solver.batch.handout import hand_out, work_of
 from solver.batch.held_columns import Holdings
 from solver.batch.lazy_plan import After, Outcomes, Steps
 from solver.batch.merge import after, merged, summed
-from solver.batch.problem import Problem, Solution
+from solver.batch.problem import BatchSolver, BatchSolverFailed, Problem, Solution
 from solver.batch.request_columns import Requests
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
@@ -46,7 +44,7 @@ class Batch:
         self._snapshot, self._policy, self._solver, self._in_turn = snapshot, policy, solver, in_turn
         self._requests = Requests(snapshot.pending)
         holdings = Holdings(snapshot)
-        self._gpus = Gpus(snapshot, holdings)
+        self._gpus = GpuColumns(snapshot, holdings)
         self._fairness = Fairness(snapshot, self._gpus, holdings, self._requests)
         self._placed = np.zeros(len(snapshot.pending), dtype=bool)
         self._plans: list[Plan] = []
@@ -83,7 +81,7 @@ class Batch:
     def _serve_together(self, positions: Ints) -> None:
         if self._plans:
             holdings = Holdings(self._current())
-            self._gpus = Gpus(self._current(), holdings)
+            self._gpus = GpuColumns(self._current(), holdings)
             self._fairness.rebook(self._current(), self._gpus, holdings)
         formulation = Formulator(self._gpus, self._requests, self._fairness, self._policy).build(
             positions, self._policy.improve_s

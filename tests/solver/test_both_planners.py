@@ -11,7 +11,7 @@ import pytest
 
 from solver import planner
 from solver.batch.fairness import Fairness
-from solver.batch.gpu_columns import Gpus
+from solver.batch.gpu_columns import GpuColumns
 from solver.batch.held_columns import Holdings
 from solver.batch.request_columns import Requests
 from solver.model.catalog import find
@@ -43,7 +43,7 @@ def shares_in_batch(snapshot: Snapshot) -> Shares:
 
 def fairness(snapshot: Snapshot) -> Fairness:
     holdings = Holdings(snapshot)
-    return Fairness(snapshot, Gpus(snapshot, holdings), holdings, Requests(snapshot.pending))
+    return Fairness(snapshot, GpuColumns(snapshot, holdings), holdings, Requests(snapshot.pending))
 
 
 def both(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Plan]:

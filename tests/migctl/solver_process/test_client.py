@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from migctl.solver_process.client import SolverProcess
-from solver.batch.batch_solver import BatchSolverFailed
+from solver.batch.problem import BatchSolverFailed
 from tests.solver.batch.test_optimum import judged, random_problem
 
 AWAKE = """
