@@ -16,6 +16,7 @@ from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.environment import CLAIM as CLAIM_VARIABLE
 from tests.depth import sampled
 from tests.e2e.embedded import HOLD, Embedded, share
+from tests.limits import WAIT_S
 
 SIMULATED = "a100-40gb=1,v100=1"
 ASKS = (
@@ -128,6 +129,6 @@ def test_a_workload_that_ends_while_nobody_looks_is_completed(embedded: Callable
     one.kill()
     (one.home / "go").touch()
     assert pid is not None
-    psutil.Process(pid).wait(20)
+    psutil.Process(pid).wait(WAIT_S)
     one.ok("up", "--detach")
     one.wait("brief", Phase.COMPLETED)

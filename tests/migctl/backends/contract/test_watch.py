@@ -9,17 +9,15 @@ import pytest
 
 from migctl.backends.protocol import Change, ChangeType, ControlPlane, Expired
 from migctl.objects import GpuNode, T
+from tests.limits import WAIT_S
 from tests.migctl.backends.contract import samples
 from tests.migctl.backends.contract.conftest import KEPT
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_S = 20.0
-"""A watch that is silent for so long is broken."""
-
 
 async def take(watch: AsyncIterator[Change[T]], count: int) -> list[Change[T]]:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         return [await anext(watch) for _ in range(count)]
 
 
