@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from migctl.api.streams import streamed
-from migctl.backends.http.runtime import Runtime
+from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import JSON, OBJECTS
 from migctl.backends.protocol import ControlPlane
 from migctl.objects import Workload, encode
 
 
-def workload_routes(control_plane: ControlPlane, runtime: Runtime, closing: asyncio.Event) -> APIRouter:
+def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closing: asyncio.Event) -> APIRouter:
     routes = APIRouter(prefix=f"{OBJECTS}/workloads/{{name}}")
 
     @routes.get("/log")

@@ -24,7 +24,7 @@ DECIDED_BY: tuple[type[Any], ...] = (Project, Department, NodePool, Workload, Cl
 """The kinds that a decision looks at."""
 
 
-class View(Protocol):
+class ObjectView(Protocol):
     """A live copy of the objects that a decision needs, however it is kept."""
 
     @property

@@ -92,6 +92,11 @@ def _refusal(error: Exception) -> Failure | None:
 
 
 def _system(error: Exception) -> Failure | None:
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("migctl", "solver", "nodeagent")):
+        return Failure(
+            f"this installation lacks {error.name}, which the command needs",
+            hint="install all of migctl, with: pip install migctl",
+        )
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return Failure(f"{where}{error.strerror}")

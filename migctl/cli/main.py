@@ -17,7 +17,7 @@ from migctl.cli.failures import ExitCode
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
 
 if TYPE_CHECKING:
-    from migctl.cli.session import World
+    from migctl.cli.session import System
 
 
 class Commands(LazyGroup):
@@ -25,8 +25,8 @@ class Commands(LazyGroup):
 
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
-            "submit": Lazy("migctl.cli.grammar.verbs:submit", "Submit a job, or an interactive one.", WordsCommand),
-            "list": Lazy("migctl.cli.grammar.verbs:list_", "List jobs, nodes or projects."),
+            "submit": Lazy("migctl.cli.verb_first:submit", "Submit a job, or an interactive one.", WordsCommand),
+            "list": Lazy("migctl.cli.verb_first:list_", "List jobs, nodes or projects."),
             "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
             "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
             "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
@@ -38,10 +38,10 @@ class Commands(LazyGroup):
             "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
         },
         "Workloads, noun first": {
-            "training": Lazy("migctl.cli.grammar.nouns:training", "Trainings: preemptible, run to their end."),
-            "workspace": Lazy("migctl.cli.grammar.nouns:workspace", "Workspaces: interactive, run until deleted."),
-            "inference": Lazy("migctl.cli.grammar.nouns:inference", "Inference: serves, never preempted."),
-            "workload": Lazy("migctl.cli.grammar.nouns:workload", "Workloads of every type."),
+            "training": Lazy("migctl.cli.noun_first:training", "Trainings: preemptible, run to their end."),
+            "workspace": Lazy("migctl.cli.noun_first:workspace", "Workspaces: interactive, run until deleted."),
+            "inference": Lazy("migctl.cli.noun_first:inference", "Inference: serves, never preempted."),
+            "workload": Lazy("migctl.cli.noun_first:workload", "Workloads of every type."),
         },
         "GPUs and plans": {
             "gpus": Lazy("migctl.cli.gpus.command:gpus", "Show a map of every GPU, live with -w."),
@@ -56,11 +56,11 @@ class Commands(LazyGroup):
         "Projects and people": {
             "project": Lazy("migctl.cli.queues.projects:app", "Projects: queues with quota."),
             "department": Lazy("migctl.cli.queues.departments:app", "Departments: projects that share a quota."),
-            "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
-            "context": Lazy("migctl.cli.contexts.command:app", "Contexts: the control planes to choose from."),
-            "whoami": Lazy("migctl.cli.identity:whoami", "Show who you are to the control plane."),
-            "login": Lazy("migctl.cli.identity:login", "Say how you are known to the control plane."),
-            "logout": Lazy("migctl.cli.identity:logout", "Say that there is nothing to forget."),
+            "config": Lazy("migctl.cli.identity.who:config", "Settings of this user."),
+            "context": Lazy("migctl.cli.identity.contexts:app", "Contexts: the control planes to choose from."),
+            "whoami": Lazy("migctl.cli.identity.who:whoami", "Show who you are to the control plane."),
+            "login": Lazy("migctl.cli.identity.who:login", "Say how you are known to the control plane."),
+            "logout": Lazy("migctl.cli.identity.who:logout", "Say that there is nothing to forget."),
         },
         "This machine": {
             "run": Lazy(
@@ -72,16 +72,16 @@ class Commands(LazyGroup):
             "up": Lazy("migctl.cli.machine.daemon:up", "Share this machine's GPUs, or simulated ones.", anywhere=False),
             "down": Lazy("migctl.cli.machine.daemon:down", "Stop sharing.", anywhere=False),
             "doctor": Lazy("migctl.cli.machine.doctor:doctor", "Check this machine; say what to do.", anywhere=False),
-            "version": Lazy("migctl.cli.identity:version", "Show the version of migctl.", anywhere=False),
+            "version": Lazy("migctl.cli.identity.who:version", "Show the version of migctl.", anywhere=False),
         },
     }
 
 
 @dataclass
 class Start:
-    """What a run begins with; `debug` is what its flag said. Without a world, the real one is made when needed."""
+    """What a run begins with; `debug` is what its flag said. Without a system, the real one is made when needed."""
 
-    world: World | None
+    system: System | None
     debug: bool = False
 
 
@@ -106,17 +106,17 @@ def before_command(
     ] = False,
 ) -> None:
     """Share NVIDIA GPUs: fractions, memory and MIG profiles, planned around running work."""
-    from migctl.cli import world
+    from migctl.cli import system
     from migctl.cli.session import Session
 
     start = context.obj
     start.debug = debug
-    context.obj = Session(start.world or world.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
+    context.obj = Session(start.system or system.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
 
 
-def run(arguments: Sequence[str], world: World | None = None, program: str = "migctl") -> int:
+def run(arguments: Sequence[str], system: System | None = None, program: str = "migctl") -> int:
     """The exit code of one command line. What went wrong is on stderr."""
-    start = Start(world)
+    start = Start(system)
     try:
         outcome = typer.main.get_command(app).main(list(arguments), program, standalone_mode=False, obj=start)
         return outcome if isinstance(outcome, int) else ExitCode.OK
@@ -144,6 +144,6 @@ def main() -> None:
 
 def plugin() -> None:
     """As `kubectl migctl`: commands are about a cluster, never about this machine's own control plane."""
-    from migctl.cli import world
+    from migctl.cli import system
 
-    sys.exit(run(sys.argv[1:], world.real(clusters_only=True), "kubectl migctl"))
+    sys.exit(run(sys.argv[1:], system.real(clusters_only=True), "kubectl migctl"))

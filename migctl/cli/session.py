@@ -1,6 +1,6 @@
 """What a command needs from outside: the control plane, settings, the clock, the streams.
 
-A World is made once by the entry point (tests bring their own); a Session is a World plus what the words
+A System is made once by the entry point (tests bring their own); a Session is a System plus what the words
 before the command said. Commands are plain functions: `run` gives their coroutine a connected control plane.
 What only running commands need is imported when they run: help and completion come through here too.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migctl.backends.protocol import ControlPlane
-    from migctl.cli.contexts.context import Place
+    from migctl.cli.contexts.context import Context
     from migctl.cli.contexts.control import Control
     from migctl.cli.settings import Config
     from migctl.objects import Project
@@ -42,7 +42,7 @@ UNSEEN_NOTICE = (
 
 
 @dataclass(frozen=True)
-class World:
+class System:
     """What the command line takes from outside.
 
     locate      the control plane of a name, or the default one (None)
@@ -55,15 +55,15 @@ class World:
     user: str
     directory: str
     now: Callable[[], datetime]
-    locate: Callable[[Mapping[str, str], str | None], Place]
-    connect: Callable[[Place, Mapping[str, str]], AbstractAsyncContextManager[Control]]
+    locate: Callable[[Mapping[str, str], str | None], Context]
+    connect: Callable[[Context, Mapping[str, str]], AbstractAsyncContextManager[Control]]
     execute: Callable[[Sequence[str], Mapping[str, str], str], None]
     random_name: Callable[[], str]
 
 
 @dataclass(frozen=True)
 class Session:
-    """A World and what the words before the command said.
+    """A System and what the words before the command said.
 
     project, output  from -p and -o, None where not given
     context          from --context, None where not given
@@ -71,7 +71,7 @@ class Session:
     noun             value of the WorkloadType that a noun-first command is about
     """
 
-    world: World
+    system: System
     project: str | None = None
     output: str | None = None
     noun: str | None = None
@@ -81,18 +81,18 @@ class Session:
     @cached_property
     def environ(self) -> Mapping[str, str]:
         """The environment, with what a flag says of it."""
-        return {**self.world.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
+        return {**self.system.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
 
     @cached_property
-    def place(self) -> Place:
+    def target(self) -> Context:
         """The control plane that this command is about. Raises Failure where there is none."""
-        return self.world.locate(self.environ, self.setting("context", None))
+        return self.system.locate(self.environ, self.setting("context", None))
 
     @cached_property
     def config_path(self) -> Path:
         from migctl.cli import settings
 
-        return settings.config_path(self.world.environ)
+        return settings.config_path(self.system.environ)
 
     @cached_property
     def config(self) -> Config:
@@ -114,17 +114,17 @@ class Session:
 
     def kept_setting(self, name: str) -> str | None:
         """The value that holds without flags: MIGCTL_*, config file, or None."""
-        if said := self.world.environ.get(f"MIGCTL_{name.upper()}"):
+        if said := self.system.environ.get(f"MIGCTL_{name.upper()}"):
             return said
-        if name == "project" and self.place.cluster:
-            return self.config.projects.get(self.place.name) or self.place.own_namespace
+        if name == "project" and self.target.cluster:
+            return self.config.projects.get(self.target.name) or self.target.own_namespace
         kept: str | None = getattr(self.config, name)
         return kept
 
     def keep_project(self, name: str) -> None:
         """Make a project the one that commands on this control plane are about without -p."""
-        if self.place.cluster:
-            self.keep(projects={**self.config.projects, self.place.name: name})
+        if self.target.cluster:
+            self.keep(projects={**self.config.projects, self.target.name: name})
         else:
             self.keep(project=name)
 
@@ -132,13 +132,13 @@ class Session:
         """The result of `work`, done with a connected control plane. across: it shows what is in all projects."""
         import asyncio
 
-        place = self.place
-        if place.cluster and not place.chosen:
-            tell_once(self, f"context {place.name}", DEFAULT_NOTICE.format(name=place.name))
+        target = self.target
+        if target.cluster and not target.chosen:
+            tell_once(self, f"context {target.name}", DEFAULT_NOTICE.format(name=target.name))
 
         async def connected() -> R:
             asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
-            async with self.world.connect(place, self.environ) as control:
+            async with self.system.connect(target, self.environ) as control:
                 result = await work(control)
                 if across and control.unseen:
                     note(UNSEEN_NOTICE.format(names=_few(sorted(control.unseen))))

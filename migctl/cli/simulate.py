@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from migctl.simulate.compare import Watch
     from migctl.simulate.events import Arrival
-    from migctl.simulate.fleet import Fleet
+    from migctl.simulate.fleet import SimulatedFleet
     from migctl.simulate.policies import Make
     from migctl.simulate.results.metrics import Result
 
@@ -69,7 +69,7 @@ def simulate(
     from migctl.simulate import compare
     from migctl.simulate.results import charts, report
 
-    shown = view(session.of(context), output)
+    shown = view(sessions.of(context), output)
     if chart and chart.suffix.lower() not in charts.FORMATS:
         raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
     filling = bool(stay or fill)
@@ -103,7 +103,7 @@ def _document(results: Sequence[Result]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Simulation", "policies": [row(result) for result in results]}
 
 
-def _fleet(text: str) -> Fleet:
+def _fleet(text: str) -> SimulatedFleet:
     from migctl.simulate.fleet import BadFleet, parse
 
     try:
@@ -112,7 +112,9 @@ def _fleet(text: str) -> Fleet:
         raise usage(f"--fleet: {error}", hint="--fleet a100-40gb=100") from error
 
 
-def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int) -> tuple[Fleet, Sequence[Arrival]]:
+def _traced(
+    trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int
+) -> tuple[SimulatedFleet, Sequence[Arrival]]:
     from migctl.simulate.demand import openb
 
     try:
@@ -126,15 +128,15 @@ def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int)
     return fleet, openb.staying(pods) if stay else pods
 
 
-def _generated(fleet: Fleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:
-    from migctl.simulate.demand.generated import Workload
+def _generated(fleet: SimulatedFleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:
+    from migctl.simulate.demand.generated import DemandMix
 
     if mix not in MIXES:
         raise usage(f"no mix is called {mix!r}", hint=f"--mix {' or '.join(MIXES)}")
-    return tuple(Workload(mix, load, arrivals, seed).on(fleet))
+    return tuple(DemandMix(mix, load, arrivals, seed).on(fleet))
 
 
-def _chosen(fleet: Fleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, Make]:
+def _chosen(fleet: SimulatedFleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, Make]:
     from migctl.simulate.policies import makers
 
     known = makers(fleet, arrivals)

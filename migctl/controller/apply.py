@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from migctl.backends.mirror import View
+from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe
@@ -33,7 +33,7 @@ class Applier:
     """
 
     def __init__(
-        self, control_plane: ControlPlane, mirror: View, clock: Clock, snapshot: Callable[[], Snapshot]
+        self, control_plane: ControlPlane, mirror: ObjectView, clock: Clock, snapshot: Callable[[], Snapshot]
     ) -> None:
         self._control_plane = control_plane
         self._mirror = mirror

@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from migctl.backends.merge import difference
-from migctl.backends.mirror import View
+from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import Conflict, ControlPlane, NotFound
 from migctl.objects import Department, PoolUsage, Project, ProjectStatus
 from solver.model.snapshot import Snapshot
@@ -21,7 +21,7 @@ ByPool = dict[str, PoolUsage]
 Q = TypeVar("Q", Project, Department)
 
 
-async def publish(control_plane: ControlPlane, mirror: View, state: Snapshot) -> None:
+async def publish(control_plane: ControlPlane, mirror: ObjectView, state: Snapshot) -> None:
     """Write the figures that differ from those shown."""
     ledger, used = Ledger(state), usage(state)
     projects = _by_queue(ledger.accounts)
@@ -80,7 +80,7 @@ def _status(pools: ByPool, used: Usage) -> ProjectStatus:
     )
 
 
-async def _write(control_plane: ControlPlane, mirror: View, queue: Q, status: ProjectStatus) -> None:
+async def _write(control_plane: ControlPlane, mirror: ObjectView, queue: Q, status: ProjectStatus) -> None:
     changes = difference(queue, replace(queue, status=status))
     if changes:
         try:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from migctl.backends.mirror import View
+from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import figures, observe, publish, queues
@@ -39,7 +39,7 @@ class Controller:
     """
 
     control_plane: ControlPlane
-    mirror: View
+    mirror: ObjectView
     clock: Clock
     planner: Planner
     policy: Policy = field(default_factory=Policy)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from types import MappingProxyType
 
-from migctl.backends.mirror import View
+from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
 from migctl.objects import Claim, Department, GpuNode, Phase, Project
 from nodeagent.contract.allocation import NodeReport
@@ -38,7 +38,7 @@ class Observer:
     describe  adds to a claim's request what only its backend knows: the same for the same Claim object
     """
 
-    def __init__(self, mirror: View, describe: Describe = lambda claim, request: request) -> None:
+    def __init__(self, mirror: ObjectView, describe: Describe = lambda claim, request: request) -> None:
         self._mirror, self._describe = mirror, describe
         self._holdings: dict[str, tuple[Claim, Holding]] = {}
         self._gpus: dict[str, tuple[Gpu, Laid, Gpu]] = {}
@@ -102,7 +102,7 @@ class Observer:
         return {uuid: occupied for uuid, (_, _, occupied) in self._gpus.items()}
 
 
-def snapshot(mirror: View, now: datetime) -> Snapshot:
+def snapshot(mirror: ObjectView, now: datetime) -> Snapshot:
     """The cluster as the mirror shows it at `now`, once."""
     return Observer(mirror)(now)
 

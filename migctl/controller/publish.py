@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from migctl.backends.mirror import View
+from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.controller.apply import WRITES_AT_ONCE, Verdict
 from migctl.controller.names import Names
@@ -30,7 +30,7 @@ from solver.model import plan as decided
 from solver.model.snapshot import Snapshot
 
 
-async def reasons(control_plane: ControlPlane, mirror: View, plan: decided.Plan) -> None:
+async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided.Plan) -> None:
     """Tell every claim without a place why, and every claim that waits for evictions for whom."""
     turns = asyncio.Semaphore(WRITES_AT_ONCE)
 
@@ -162,7 +162,7 @@ def _step(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Ver
     )
 
 
-async def _patch(control_plane: ControlPlane, mirror: View, obj: T, status: Mapping[str, Any]) -> None:
+async def _patch(control_plane: ControlPlane, mirror: ObjectView, obj: T, status: Mapping[str, Any]) -> None:
     """Write a status that only informs: whatever was in the way, the next decision tells it again."""
     try:
         await mirror.absorb(await control_plane.patch(obj, {"status": dict(status)}, fenced=True))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from migctl.simulate.events import Admission
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from solver.gpu_tables.layouts import layouts_of
 from solver.gpu_tables.tables import table
 from solver.model.demand import MigProfile, Request
@@ -31,7 +31,7 @@ EPSILON = 1e-9
 class Repacking:
     """A fleet of one MIG model that re-packs for free. Places nobody."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: SimulatedFleet) -> None:
         (model,) = fleet.models.values()
         self._gpus = len(fleet.gpus)
         self.profiles = {profile.name: number for number, profile in enumerate(table(model).usual)}
@@ -55,7 +55,7 @@ class Repacking:
 class Pooling:
     """A fleet without MIG as one large node: whoever fits into the sum of GPUs, CPU and memory is admitted."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: SimulatedFleet) -> None:
         gpus = float(len(fleet.gpus))
         cpu, memory = ([node.cpu_milli for node in fleet.nodes], [node.memory_mib for node in fleet.nodes])
         self._size, self._free = fleet.size, np.array([gpus, _sum(cpu), _sum(memory)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from migctl.simulate.events import Arrival
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from migctl.simulate.loop import play
 from migctl.simulate.policies import Make
 from migctl.simulate.results.metrics import Result, measure
@@ -20,7 +20,7 @@ def unwatched(policy: str, arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
 
 
 def compare(
-    fleet: Fleet,
+    fleet: SimulatedFleet,
     arrivals: Sequence[Arrival],
     policies: Mapping[str, Make],
     queue: bool = False,

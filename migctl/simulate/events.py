@@ -47,7 +47,7 @@ class Scheduler(Protocol):
         """The holder has gone."""
 
 
-class Kind(StrEnum):
+class SimulationEventKind(StrEnum):
     """What happened.
 
     admitted  a share was given out
@@ -67,7 +67,7 @@ class SimulationEvent:
     """One thing that happened to one arrival (`number`: its place in the order of arrival)."""
 
     at: float
-    kind: Kind
+    kind: SimulationEventKind
     number: int
     arrival: Arrival
     admission: Admission | None = None

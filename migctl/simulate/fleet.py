@@ -31,7 +31,7 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class SimulatedFleet:
     """Nodes and GPUs, empty; either all GPUs are in MIG mode or none is."""
 
     nodes: tuple[Node, ...]
@@ -65,7 +65,7 @@ class Fleet:
         }
 
 
-def parse(text: str) -> Fleet:
+def parse(text: str) -> SimulatedFleet:
     """`a100-40gb=100` or `a100-40gb=64,h100=32`: nodes of eight GPUs, in MIG mode where the model has it.
 
     Raises BadFleet.
@@ -87,7 +87,7 @@ def parse(text: str) -> Fleet:
         raise BadFleet("GPUs with MIG and without it are compared apart: one fleet has either")
     if len(gpus) > MOST_GPUS:
         raise BadFleet(f"{len(gpus):,} GPUs are too many (at most {MOST_GPUS:,})")
-    return Fleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
+    return SimulatedFleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
 
 
 def _part(text: str) -> tuple[GpuModel, int]:

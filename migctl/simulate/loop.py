@@ -6,7 +6,7 @@ import heapq
 import math
 from collections.abc import Iterable, Iterator
 
-from migctl.simulate.events import Arrival, Kind, Scheduler, SimulationEvent
+from migctl.simulate.events import Arrival, Scheduler, SimulationEvent, SimulationEventKind
 from solver.model.demand import Demand
 
 _Key = tuple[Demand, tuple[str, ...], int, int]
@@ -37,7 +37,7 @@ class _Play:
         while self._ends and self._ends[0][0] <= now and self._ends[0][0] < math.inf:
             at, number, arrival = heapq.heappop(self._ends)
             self._scheduler.release(arrival.request.claim)
-            yield SimulationEvent(at, Kind.ENDED, number, arrival)
+            yield SimulationEvent(at, SimulationEventKind.ENDED, number, arrival)
             if self._waiting:
                 yield from self._serve(self._waiting, at)
 
@@ -46,9 +46,9 @@ class _Play:
         if _key(arrival) not in hopeless and (event := self._admit(number, arrival, arrival.at)):
             return event
         if self._waiting is None:
-            return SimulationEvent(arrival.at, Kind.REFUSED, number, arrival)
+            return SimulationEvent(arrival.at, SimulationEventKind.REFUSED, number, arrival)
         self._waiting[number] = arrival
-        return SimulationEvent(arrival.at, Kind.WAITS, number, arrival)
+        return SimulationEvent(arrival.at, SimulationEventKind.WAITS, number, arrival)
 
     def _serve(self, waiting: dict[int, Arrival], now: float) -> Iterator[SimulationEvent]:
         """In order of arrival; where one finds no room, those like it are not tried."""
@@ -67,7 +67,7 @@ class _Play:
         if admission is None:
             return None
         heapq.heappush(self._ends, (now + arrival.lasts, number, arrival))
-        return SimulationEvent(now, Kind.ADMITTED, number, arrival, admission)
+        return SimulationEvent(now, SimulationEventKind.ADMITTED, number, arrival, admission)
 
 
 def _key(arrival: Arrival) -> _Key:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from migctl.simulate.events import Admission
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from solver.model.cluster import Gpu, Instance, InstanceState, Node
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Assign, Create, Destroy, Placed, Plan
@@ -23,7 +23,7 @@ Planner = Callable[[Snapshot, Policy], Plan]
 class Ours:
     """Places what fits now, and moves nobody."""
 
-    def __init__(self, fleet: Fleet, online: Callable[[Snapshot], Online] = Online) -> None:
+    def __init__(self, fleet: SimulatedFleet, online: Callable[[Snapshot], Online] = Online) -> None:
         self._online = online(fleet.snapshot)
 
     def admit(self, request: Request, now: float) -> Admission | None:
@@ -41,7 +41,7 @@ class Ours:
 class OursMoving(Ours):
     """Places what fits now; for what does not, the planner may move others: at most `moves` for one admission."""
 
-    def __init__(self, fleet: Fleet, moves: int = 1, planner: Planner = plan) -> None:
+    def __init__(self, fleet: SimulatedFleet, moves: int = 1, planner: Planner = plan) -> None:
         super().__init__(fleet)
         self._fleet, self._planner = fleet, planner
         self._policy = Policy(evictions=moves)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from migctl.simulate.baselines import mig, plain
 from migctl.simulate.bound import Pooling, Repacking
 from migctl.simulate.events import Arrival, Scheduler
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from migctl.simulate.ours import Ours, OursMoving
 from solver.model.demand import MigProfile
 
@@ -21,7 +21,7 @@ BOUND = "re-packing for free"
 OWN = (OURS, OURS_MOVING)
 
 
-def makers(fleet: Fleet, arrivals: Sequence[Arrival]) -> Mapping[str, Make]:
+def makers(fleet: SimulatedFleet, arrivals: Sequence[Arrival]) -> Mapping[str, Make]:
     """Every scheduler that can serve this fleet, in the order of the table."""
     found: dict[str, Make] = {OURS: partial(Ours, fleet), OURS_MOVING: partial(OursMoving, fleet)}
     if not fleet.mig:

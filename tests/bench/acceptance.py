@@ -16,7 +16,7 @@ from itertools import product
 from pathlib import Path
 
 from migctl.simulate.compare import compare
-from migctl.simulate.demand.generated import MIXES, Workload
+from migctl.simulate.demand.generated import MIXES, DemandMix
 from migctl.simulate.fleet import parse
 from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
 from migctl.simulate.results.metrics import Result
@@ -35,7 +35,7 @@ Results = tuple[list[Result], list[Result]]
 def row(mix_and_load: Row) -> Results:
     mix, load = mix_and_load
     fleet = parse(FLEET)
-    arrivals = tuple(Workload(mix, load, ARRIVALS, seed=1).on(fleet))
+    arrivals = tuple(DemandMix(mix, load, ARRIVALS, seed=1).on(fleet))
     known = makers(fleet, arrivals)
     without = {name: make for name, make in known.items() if name != OURS_MOVING}
     moving = {name: known[name] for name in (OURS_MOVING, BOUND)}

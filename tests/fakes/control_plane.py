@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from migctl.backends.protocol import Change, Listing
-from migctl.backends.sqlite.state import LOG_LENGTH, State
+from migctl.backends.sqlite.state import LOG_LENGTH, ObjectState
 from migctl.backends.sqlite.transaction import Transaction
 from migctl.clock import Clock
 from migctl.objects import T
@@ -33,7 +33,7 @@ class MemoryControlPlane:
     def __init__(self, clock: Clock | None = None, keep: int = LOG_LENGTH, uids: str = "uid") -> None:
         self._clock = clock or ManualClock()
         self._uids = (f"{uids}-{number}" for number in itertools.count(1))
-        self._state = State(keep=keep)
+        self._state = ObjectState(keep=keep)
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
         return self._state.list(kind, project)

@@ -17,7 +17,7 @@ class ExecEnvironment(msgspec.Struct, frozen=True, rename="camel"):
     directory: str
 
 
-class Runtime(Protocol):
+class WorkloadRuntime(Protocol):
     """Runs workloads. The calls raise NotFound where there is nothing to read or to join."""
 
     async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ LOG_LENGTH = 4096
 """Changes kept for watches that start in the past, at least."""
 
 
-class State:
+class ObjectState:
     """Objects by kind, project and name, with the latest changes.
 
     revision  the version of the last change

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from migctl.backends.protocol import Change, Listing, Unavailable
 from migctl.backends.sqlite.database import Database
-from migctl.backends.sqlite.state import LOG_LENGTH, State
+from migctl.backends.sqlite.state import LOG_LENGTH, ObjectState
 from migctl.backends.sqlite.transaction import Transaction, Uids
 from migctl.clock import Clock, system_clock
 from migctl.objects import T
@@ -69,7 +69,7 @@ class SqliteControlPlane:
         except BaseException:
             self._database.close()
             raise
-        self._state = State(revision, objects, log, keep)
+        self._state = ObjectState(revision, objects, log, keep)
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="migctl-store")
         self._waiting: list[_Write[Any]] = []
         self._writer: asyncio.Task[None] | None = None

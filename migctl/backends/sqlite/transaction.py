@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from migctl.backends.merge import check_identity, decoded, merged
 from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
-from migctl.backends.sqlite.state import State, missing
+from migctl.backends.sqlite.state import ObjectState, missing
 from migctl.clock import Clock
 from migctl.objects import Object, T, encode, singular
 
@@ -22,7 +22,7 @@ Uids = Callable[[], str]
 class Transaction:
     """Changes that follow each other; `changes` is what must be stored, in order."""
 
-    def __init__(self, state: State, clock: Clock, uids: Uids) -> None:
+    def __init__(self, state: ObjectState, clock: Clock, uids: Uids) -> None:
         self.changes: list[Change[Any]] = []
         self._state = state
         self._clock = clock

@@ -32,7 +32,7 @@ class Identity:
     groups: tuple[str, ...] = ()
 
 
-class Runtime(Protocol):
+class ControlExtras(Protocol):
     """What a control plane offers that is not an object."""
 
     @property
@@ -59,5 +59,5 @@ class Runtime(Protocol):
         ...
 
 
-class Control(ControlPlane, Runtime, Protocol):
+class Control(ControlPlane, ControlExtras, Protocol):
     """All that a command can reach."""

@@ -98,14 +98,14 @@ class _Loaded(MutableMapping[str, Any]):
         return len(self._table)
 
 
-class PatientGroup(TyperGroup):
+class HelpGroup(TyperGroup):
     """A group that shows its help when it is called without a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args or ["--help"])
 
 
-class LazyGroup(PatientGroup):
+class LazyGroup(HelpGroup):
     """A group whose commands come from a table, by heading."""
 
     table: ClassVar[dict[str, dict[str, Lazy]]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.failures import ExitCode
 from migctl.cli.grammar import options
 from migctl.cli.output.formats import Format
@@ -25,7 +25,7 @@ def doctor(context: typer.Context, output: options.Output = None) -> None:
     from migctl.embedded import doctor as machine
     from migctl.embedded.home import Home
 
-    form = view(session.of(context), output).format
+    form = view(sessions.of(context), output).format
     found = machine.findings(Home.default())
     print(_text(found, form))
     if any(finding["level"] == machine.ERROR for finding in found):

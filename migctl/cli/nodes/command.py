@@ -12,26 +12,26 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found, usage
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.selectors import selector
-from migctl.cli.nodes import fleet
-from migctl.cli.nodes.fleet import SeenGpu
 from migctl.cli.output import watching
-from migctl.cli.output.listings import Listed, View, view
+from migctl.cli.output.listings import OutputOptions, TableKind, view
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
+from migctl.cli.views import fleet
+from migctl.cli.views.fleet import SeenGpu
 from migctl.objects import Claim, DynamicMig, GpuNode
 
 SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
 
 
 @dataclass(frozen=True)
-class Row:
+class NodeRow:
     """A node and its GPUs."""
 
     node: GpuNode
@@ -65,8 +65,8 @@ class Row:
         return f"{report.driver} (simulated)" if report.simulated else report.driver
 
 
-def table(now: Callable[[], datetime]) -> Listed[Row]:
-    return Listed(
+def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
+    return TableKind(
         "GpuNode",
         (
             Column("NAME", lambda row: row.node.meta.name),
@@ -84,19 +84,19 @@ def table(now: Callable[[], datetime]) -> Listed[Row]:
     )
 
 
-def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
+def write(session: Session, shown: OutputOptions, labels: str | None, watch: bool) -> None:
     """Write every node that the label selector chooses."""
     matches = selector(labels)
 
     async def written(control: Control) -> None:
-        async def read() -> list[Row]:
+        async def read() -> list[NodeRow]:
             seen = await fleet.read(control)
-            return [Row(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
+            return [NodeRow(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
 
-        listing = Listing(table(asked.world.now), shown, read, empty="no nodes")
+        listing = TableSource(table(session.system.now), shown, read, empty="no nodes")
         await watching.write(control, (GpuNode, Claim), listing, watch)
 
-    asked.run(written)
+    session.run(written)
 
 
 def list_nodes(
@@ -108,8 +108,8 @@ def list_nodes(
     watch: options.Watch = False,
 ) -> None:
     """List nodes, their GPUs and what is allocated."""
-    asked = session.of(context)
-    write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
+    session = sessions.of(context)
+    write(session, view(session, output, not no_headers, sort_by), labels, watch)
 
 
 def set_node(
@@ -125,15 +125,15 @@ def set_node(
     """
     if dynamic_mig not in ("on", "off"):
         raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
-    asked = session.of(context)
-    node, answer = asked.run(lambda control: _switch(control, name, dynamic_mig == "on"))
+    session = sessions.of(context)
+    node, answer = session.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":
         raise Failure(
             f"dynamic MIG of node {node} was not switched {dynamic_mig}", cause=answer.message, code=ExitCode.CONFLICT
         )
     print(f"Dynamic MIG of node {node} is {dynamic_mig}" + ("" if answer.outcome == "done" else ": not yet"))
     if answer.message:
-        session.note(answer.message)
+        sessions.note(answer.message)
 
 
 async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
@@ -187,7 +187,7 @@ async def _node(control: Control, name: str | None) -> GpuNode:
     return found
 
 
-app = typer.Typer(cls=PatientGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
 app.callback()(lambda: None)
 app.command("list")(list_nodes)
 app.command("set")(set_node)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from migctl.backends.protocol import ControlPlane, Expired
 from migctl.cli.output import formats, listings, tables
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import Listed, View
+from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.objects import Object
 
 Row = TypeVar("Row")
@@ -62,17 +62,17 @@ def _any(kinds: Kinds) -> Sequence[Any]:
 
 
 @dataclass(frozen=True)
-class Listing(Generic[Row]):
+class TableSource(Generic[Row]):
     """A list that can be read again and again, and how it is written."""
 
-    listed: Listed[Row]
-    view: View
+    listed: TableKind[Row]
+    view: OutputOptions
     read: Callable[[], Awaitable[Sequence[Row]]]
     title: str = ""
     empty: str = ""
 
 
-async def write(control: ControlPlane, kinds: Kinds, listing: Listing[Any], watch: bool) -> None:
+async def write(control: ControlPlane, kinds: Kinds, listing: TableSource[Any], watch: bool) -> None:
     """Write a list on stdout, and with `watch` go on with what changes."""
     if not watch:
         rows = await listing.read()
@@ -83,7 +83,7 @@ async def write(control: ControlPlane, kinds: Kinds, listing: Listing[Any], watc
         await _append(control, kinds, listing)
 
 
-async def _redraw(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) -> None:
+async def _redraw(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]) -> None:
     from rich.console import Group
     from rich.live import Live
 
@@ -99,7 +99,7 @@ async def _redraw(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) ->
         await follow(control, kinds, draw, every=REDRAW_S)
 
 
-async def _append(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) -> None:
+async def _append(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]) -> None:
     """First everything, then each row whose object changed."""
     seen: dict[tuple[str, str], str] = {}
     first = True
@@ -116,7 +116,7 @@ async def _append(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) ->
         rows = [row for row in await listing.read() if fresh(row)]
         if listing.view.format.for_people or listing.view.format is Format.NAME:
             if rows or first:
-                view = View(listing.view.format, listing.view.headers and first, listing.view.sort_by)
+                view = OutputOptions(listing.view.format, listing.view.headers and first, listing.view.sort_by)
                 listings.write(rows, listing.listed, view, title=listing.title, empty=listing.empty if first else "")
         else:
             for row in rows:

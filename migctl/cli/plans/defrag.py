@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
@@ -45,32 +45,32 @@ def defrag(
 
     A moved workload starts again in its new place. Work that may not be preempted stays where it is.
     """
-    asked = session.of(context)
+    session = sessions.of(context)
     demand = gpu_request_of(target).to_demand() if target else None
     if apply and not yes and not sys.stdin.isatty():
         raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
-    if apply and asked.place.cluster:
+    if apply and session.target.cluster:
         raise Failure(
             "moves on a cluster are not told from here",
             cause="places are kept for moved pods by the controller alone",
             hint="migctl plan defrag shows them; what is deleted is placed anew: kubectl delete pod POD",
         )
-    state, proposal = asked.run(lambda control: _proposed(control, asked, demand, moves))
-    shown = view(asked, output)
+    state, proposal = session.run(lambda control: _proposed(control, session, demand, moves))
+    shown = view(session, output)
     if shown.format.for_people:
         _write(state, proposal)
     else:
         formats.write(_document(state, proposal), shown.format)
     if apply and proposal.moves:
         _ask(len(proposal.moves), yes)
-        asked.run(lambda control: _apply(control, asked, demand, moves, proposal))
-        session.note(f"{len(proposal.moves)} told to move; next: migctl gpus -w")
+        session.run(lambda control: _apply(control, session, demand, moves, proposal))
+        sessions.note(f"{len(proposal.moves)} told to move; next: migctl gpus -w")
 
 
-async def _proposed(control: Control, asked: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
+async def _proposed(control: Control, session: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
     from solver.defragment import propose
 
-    state = await control.snapshot(asked.world.now())
+    state = await control.snapshot(session.system.now())
     return state, propose(state, moves, demand)
 
 
@@ -79,12 +79,12 @@ def _ask(count: int, yes: bool) -> None:
         typer.confirm(f"Move {count} workload{'s' if count > 1 else ''}, each starting again?", abort=True, err=True)
 
 
-async def _apply(control: Control, asked: Session, demand: Demand | None, moves: int, shown: Proposal) -> None:
+async def _apply(control: Control, session: Session, demand: Demand | None, moves: int, shown: Proposal) -> None:
     from migctl.backends.mirror import Mirror
     from migctl.controller.apply import Applier
     from migctl.objects import StepState
 
-    state, newest = await _proposed(control, asked, demand, moves)
+    state, newest = await _proposed(control, session, demand, moves)
     if newest.moves != shown.moves:
         raise Failure(
             "nothing was moved: the cluster has changed since the moves were shown",
@@ -93,7 +93,7 @@ async def _apply(control: Control, asked: Session, demand: Demand | None, moves:
         )
     mirror = Mirror(control)
     await mirror.read()
-    verdicts = await Applier(control, mirror, asked.world.now, lambda: state).apply(newest.plan)
+    verdicts = await Applier(control, mirror, session.system.now, lambda: state).apply(newest.plan)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:
         raise Failure("not every workload could be told to move", cause="; ".join(rejected), hint="migctl plan defrag")

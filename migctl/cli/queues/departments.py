@@ -5,29 +5,29 @@ from __future__ import annotations
 import typer
 
 from migctl.backends.protocol import NotFound
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.output import watching
-from migctl.cli.output.listings import Listed, view, write_one
+from migctl.cli.output.listings import TableKind, view, write_one
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.queues import columns, description, fields, making
 from migctl.cli.session import Session
 from migctl.objects import Department, DepartmentSpec, Meta
 
-app = typer.Typer(cls=PatientGroup, help="Departments: projects that share a quota.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Departments: projects that share a quota.", **APP_SETTINGS)
 
 
-def table(asked: Session) -> Listed[Department]:
-    return Listed(
+def table(session: Session) -> TableKind[Department]:
+    return TableKind(
         "Department",
         (
             Column("NAME", lambda department: department.meta.name),
             *columns.figures(Department),
-            age_column(lambda department: department.meta.created, asked.world.now, wide=True),
+            age_column(lambda department: department.meta.created, session.system.now, wide=True),
         ),
         lambda department: department,
     )
@@ -42,17 +42,19 @@ def list_departments(
     watch: options.Watch = False,
 ) -> None:
     """List departments, their quota and the use of all their projects."""
-    asked = session.of(context)
-    shown = view(asked, output, not no_headers, sort_by)
+    session = sessions.of(context)
+    shown = view(session, output, not no_headers, sort_by)
 
     async def written(control: Control) -> None:
         async def read() -> list[Department]:
             return sorted((await control.list(Department)).items, key=lambda department: department.meta.name)
 
-        listing = Listing(table(asked), shown, read, empty="no departments; migctl department create NAME --quota 8")
+        listing = TableSource(
+            table(session), shown, read, empty="no departments; migctl department create NAME --quota 8"
+        )
         await watching.write(control, (Department,), listing, watch)
 
-    asked.run(written)
+    session.run(written)
 
 
 @app.command("create")
@@ -67,12 +69,12 @@ def create(
     output: options.Output = None,
 ) -> None:
     """Create a department. Without a quota it only groups projects."""
-    asked = session.of(context)
+    session = sessions.of(context)
     spec = DepartmentSpec(**fields.Flags(quota, limit, weight, priority, pools).fields())
 
-    made = asked.run(lambda control: making.create(control, Department(meta=Meta(name=name), spec=spec)))
-    write_one(made, view(asked, output), lambda: print(f"Created department {name}"))
-    session.note(f"next: migctl project update PROJECT --department {name}")
+    made = session.run(lambda control: making.create(control, Department(meta=Meta(name=name), spec=spec)))
+    write_one(made, view(session, output), lambda: print(f"Created department {name}"))
+    sessions.note(f"next: migctl project update PROJECT --department {name}")
 
 
 @app.command("update")
@@ -87,35 +89,35 @@ def update(
     output: options.Output = None,
 ) -> None:
     """Change a department's quota, limit, weight or priority."""
-    asked = session.of(context)
+    session = sessions.of(context)
     changes = fields.Flags(quota, limit, weight, priority, pools).changes(DepartmentSpec)
 
     async def updated(control: Control) -> Department:
         return await control.patch(await _require(control, name), {"spec": changes})
 
-    write_one(asked.run(updated), view(asked, output), lambda: print(f"Updated department {name}"))
+    write_one(session.run(updated), view(session, output), lambda: print(f"Updated department {name}"))
 
 
 @app.command("describe")
 def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
     """Show a department: quota and use in each node pool, and its projects."""
-    asked = session.of(context)
+    session = sessions.of(context)
 
     async def read(control: Control) -> description.Described:
         return await description.of_department(control, await _require(control, name))
 
-    description.write(asked.run(read), asked, view(asked, output))
+    description.write(session.run(read), session, view(session, output))
 
 
 @app.command("delete")
 def delete(context: typer.Context, name: options.Name) -> None:
     """Delete a department; one that has projects stays."""
-    asked = session.of(context)
+    session = sessions.of(context)
 
     async def deleted(control: Control) -> None:
         await control.delete(await _require(control, name))
 
-    asked.run(deleted)
+    session.run(deleted)
     print(f"Deleted department {name}")
 
 

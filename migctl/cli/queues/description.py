@@ -12,12 +12,12 @@ from migctl.backends.protocol import ControlPlane
 from migctl.cli import events
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import View
+from migctl.cli.output.listings import OutputOptions
 from migctl.cli.output.tables import Column
 from migctl.cli.queues import columns
 from migctl.cli.queues.columns import PoolRow, gpus_text, ratio_text, weight_text
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import Job, jobs
+from migctl.cli.views.workloads import WorkloadView, jobs
 from migctl.objects import API_VERSION, Department, Event, PoolQuota, PoolUsage, Project
 
 LATEST = 10
@@ -28,7 +28,7 @@ class Described:
     """A queue with what is in it: workloads and their latest events, or projects."""
 
     queue: Project | Department
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[WorkloadView, ...] = ()
     events: tuple[Event, ...] = ()
     projects: tuple[Project, ...] = ()
 
@@ -45,13 +45,13 @@ async def of_department(control: ControlPlane, department: Department) -> Descri
     return Described(department, projects=tuple(sorted(members, key=lambda project: project.meta.name)))
 
 
-def write(described: Described, asked: Session, view: View) -> None:
+def write(described: Described, session: Session, view: OutputOptions) -> None:
     if view.format is Format.NAME:
         print(formats.name(described.queue))
     elif not view.format.for_people:
         formats.write(_document(described), view.format)
     else:
-        _write(described, asked)
+        _write(described, session)
 
 
 def _document(described: Described) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _document(described: Described) -> dict[str, Any]:
     }
 
 
-def _write(described: Described, asked: Session) -> None:
+def _write(described: Described, session: Session) -> None:
     queue = described.queue
     tables.facts(*_facts(queue))
     if queue.status.pools or queue.spec.pools:
@@ -78,7 +78,7 @@ def _write(described: Described, asked: Session) -> None:
         tables.section("Projects", tables.table(described.projects, shown) if described.projects else "none")
         return
     tables.section("Workloads", tables.table(described.jobs, _JOB_COLUMNS) if described.jobs else "none")
-    said = [column for column in events.table(asked).columns if column.header != "PROJECT"]
+    said = [column for column in events.table(session).columns if column.header != "PROJECT"]
     tables.section("Latest events", tables.table(described.events, said) if described.events else "none")
 
 
@@ -114,7 +114,7 @@ def _pools(queue: Project | Department) -> Iterator[PoolRow]:
         yield name, spec.pools.get(name, usual), queue.status.pools.get(name, PoolUsage())
 
 
-_JOB_COLUMNS: Sequence[Column[Job]] = (
+_JOB_COLUMNS: Sequence[Column[WorkloadView]] = (
     Column("NAME", lambda job: job.name),
     Column("TYPE", lambda job: job.workload.spec.type.value),
     Column("STATUS", lambda job: job.phase.value),

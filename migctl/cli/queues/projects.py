@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import Listed, View, view, write_one
+from migctl.cli.output.listings import OutputOptions, TableKind, view, write_one
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.queues import columns, description, fields, making
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
@@ -27,22 +27,22 @@ MinRuntime = Annotated[
 ]
 
 
-def table(asked: Session) -> Listed[Project]:
-    chosen = asked.setting("project", None)
-    return Listed(
+def table(session: Session) -> TableKind[Project]:
+    chosen = session.setting("project", None)
+    return TableKind(
         "Project",
         (
             Column("NAME", lambda project: project.meta.name),
             Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else ""),
             Column("DEPARTMENT", lambda project: project.spec.department or ""),
             *columns.figures(Project),
-            age_column(lambda project: project.meta.created, asked.world.now, wide=True),
+            age_column(lambda project: project.meta.created, session.system.now, wide=True),
         ),
         lambda project: project,
     )
 
 
-def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
+def write(session: Session, shown: OutputOptions, labels: str | None, watch: bool) -> None:
     """Write every project that the label selector chooses."""
     matches = selector(labels)
 
@@ -51,13 +51,13 @@ def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
             projects = (await control.list(Project)).items
             return sorted((p for p in projects if matches(p.meta.labels)), key=lambda project: project.meta.name)
 
-        listing = Listing(table(asked), shown, read, empty="no projects; migctl project create NAME --quota 1")
+        listing = TableSource(table(session), shown, read, empty="no projects; migctl project create NAME --quota 1")
         await watching.write(control, (Project, Workload), listing, watch)
 
-    asked.run(written)
+    session.run(written)
 
 
-app = typer.Typer(cls=PatientGroup, help="Projects: queues with quota.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Projects: queues with quota.", **APP_SETTINGS)
 
 
 @app.command("list")
@@ -70,8 +70,8 @@ def list_projects(
     watch: options.Watch = False,
 ) -> None:
     """List projects, their quota and use. `*` marks the default one."""
-    asked = session.of(context)
-    write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
+    session = sessions.of(context)
+    write(session, view(session, output, not no_headers, sort_by), labels, watch)
 
 
 @app.command("create")
@@ -88,15 +88,15 @@ def create(
     output: options.Output = None,
 ) -> None:
     """Create a project."""
-    asked = session.of(context)
+    session = sessions.of(context)
     given = fields.Flags(quota, limit, weight, priority, pools)
     spec = ProjectSpec(**given.fields(department=department, min_runtime_s=_seconds(min_runtime)))
 
-    made = asked.run(lambda control: making.create(control, Project(meta=Meta(name=name), spec=spec)))
+    made = session.run(lambda control: making.create(control, Project(meta=Meta(name=name), spec=spec)))
     text = f"Created project {name} with a quota of {columns.gpus_text(made.spec.quota)} GPUs"
-    write_one(made, view(asked, output), lambda: print(text))
-    if view(asked, output).format is Format.TABLE and asked.setting("project", None) is None:
-        session.note(f"next: migctl project set {name}")
+    write_one(made, view(session, output), lambda: print(text))
+    if view(session, output).format is Format.TABLE and session.setting("project", None) is None:
+        sessions.note(f"next: migctl project set {name}")
 
 
 @app.command("update")
@@ -113,14 +113,14 @@ def update(
     output: options.Output = None,
 ) -> None:
     """Change a project's quota, limit, weight, priority, department or minimum runtime."""
-    asked = session.of(context)
+    session = sessions.of(context)
     given = fields.Flags(quota, limit, weight, priority, pools)
     changes = given.changes(ProjectSpec, department=department, min_runtime_s=_seconds(min_runtime))
 
     async def updated(control: Control) -> Project:
-        return await control.patch(await session.require_project(control, name), {"spec": changes})
+        return await control.patch(await sessions.require_project(control, name), {"spec": changes})
 
-    write_one(asked.run(updated), view(asked, output), lambda: print(f"Updated project {name}"))
+    write_one(session.run(updated), view(session, output), lambda: print(f"Updated project {name}"))
 
 
 def _seconds(min_runtime: str | None) -> float | None:
@@ -130,30 +130,30 @@ def _seconds(min_runtime: str | None) -> float | None:
 @app.command("describe")
 def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
     """Show a project: quota and use in each node pool, its workloads, what happened to them lately."""
-    asked = session.of(context)
+    session = sessions.of(context)
 
     async def read(control: Control) -> description.Described:
-        return await description.of_project(control, await session.require_project(control, name))
+        return await description.of_project(control, await sessions.require_project(control, name))
 
-    description.write(asked.run(read), asked, view(asked, output))
+    description.write(session.run(read), session, view(session, output))
 
 
 @app.command("set")
 def set_default(context: typer.Context, name: options.Name) -> None:
     """Choose the project that commands are about without -p."""
-    asked = session.of(context)
-    asked.run(lambda control: session.require_project(control, name))
-    asked.keep_project(name)
+    session = sessions.of(context)
+    session.run(lambda control: sessions.require_project(control, name))
+    session.keep_project(name)
     print(f"Project {name} is the default now")
 
 
 @app.command("delete")
 def delete(context: typer.Context, name: options.Name) -> None:
     """Delete a project; one that has workloads stays."""
-    asked = session.of(context)
+    session = sessions.of(context)
 
     async def deleted(control: Control) -> None:
-        await control.delete(await session.require_project(control, name))
+        await control.delete(await sessions.require_project(control, name))
 
-    asked.run(deleted)
+    session.run(deleted)
     print(f"Deleted project {name}")

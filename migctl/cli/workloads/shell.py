@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control, Execution
 from migctl.cli.failures import Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import after_dashes
-from migctl.cli.workloads.jobs import find
+from migctl.cli.views.workloads import find
 
 Stdin = Annotated[bool, typer.Option("-i", "--stdin", help="Always so.", hidden=True)]
 Tty = Annotated[bool, typer.Option("-t", "--tty", help="Always so.", hidden=True)]
@@ -56,16 +56,16 @@ def bash(
 
 def _become(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
     """Run the command, or a shell."""
-    asked = session.of(context)
+    session = sessions.of(context)
 
     async def prepared(control: Control) -> Execution:
-        chosen = await asked.choose_project(control, project)
-        workload = await find(control, chosen, name, asked.noun)
+        chosen = await session.choose_project(control, project)
+        workload = await find(control, chosen, name, session.noun)
         return await control.execution(chosen, workload.meta.name, command)
 
-    execution = asked.run(prepared)
+    execution = session.run(prepared)
     try:
-        asked.world.execute(execution.command, execution.environment, execution.directory)
+        session.system.execute(execution.command, execution.environment, execution.directory)
     except OSError as error:
         raise Failure(
             f"{execution.command[0]!r} cannot be run beside {name}: {error.strerror}",

@@ -1,6 +1,6 @@
 """`submit`, and the noun-first grammar's: from flags to a workload.
 
-Both grammars fill in one Wish; what a wish may hold, and what follows from it, is said once.
+Both grammars fill in one SubmitRequest; what it may hold, and what follows from it, is said once.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import msgspec
 
 from migctl import admission, quantities
 from migctl.backends.protocol import AlreadyExists
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
-from migctl.cli.output.listings import View, write_one
+from migctl.cli.output.listings import OutputOptions, write_one
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import request_text
+from migctl.cli.views.workloads import request_text
 from migctl.objects import GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 
 NAMES_TO_TRY = 10
@@ -30,7 +30,7 @@ IMAGE_NOTICE = (
 
 
 @dataclass(frozen=True)
-class Wish:
+class SubmitRequest:
     """What a person asks to run, in their words.
 
     gpus      a fraction or a number of whole GPUs, as text; memory with its unit; profile by name
@@ -57,7 +57,7 @@ class Wish:
     pools: Sequence[str] = ()
 
 
-def gpu_request(wish: Wish) -> GpuRequest:
+def gpu_request(wish: SubmitRequest) -> GpuRequest:
     """The GPUs asked for: exactly one kind of request. Devices alone are whole GPUs."""
     given = {"-g": wish.gpus, "--gpu-memory": wish.memory, "--mig-profile": wish.profile}
     chosen = [flag for flag, value in given.items() if value is not None]
@@ -87,7 +87,7 @@ def _counted(gpus: str, devices: int | None) -> GpuRequest:
     return GpuRequest(devices=count)
 
 
-def workload(wish: Wish, asked: Session, project: str) -> Workload:
+def workload(wish: SubmitRequest, session: Session, project: str) -> Workload:
     """The workload that a wish describes, Raises Failure or BadQuantity where it breaks a rule."""
     spec = WorkloadSpec(
         type=wish.type,
@@ -96,8 +96,8 @@ def workload(wish: Wish, asked: Session, project: str) -> Workload:
         command=wish.command,
         entrypoint=wish.entrypoint,
         environment=environment(wish.environment),
-        user=asked.world.user,
-        directory="" if asked.place.cluster else asked.world.directory,
+        user=session.system.user,
+        directory="" if session.target.cluster else session.system.directory,
         preemptible=wish.preemptible or wish.type is WorkloadType.TRAINING,
         suspended=wish.suspended,
         pools=tuple(pool for text in wish.pools for pool in re.split(r"[\s,]+", text) if pool),
@@ -106,7 +106,7 @@ def workload(wish: Wish, asked: Session, project: str) -> Workload:
     return Workload(meta=Meta(name=wish.name or "", project=project), spec=admission.ranked(spec))
 
 
-def _repetition(wish: Wish) -> dict[str, Any]:
+def _repetition(wish: SubmitRequest) -> dict[str, Any]:
     given = {
         "parallelism": wish.parallelism,
         "completions": wish.completions,
@@ -128,19 +128,19 @@ def environment(pairs: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
-def submit(asked: Session, wish: Wish, project: str | None, view: View, dry_run: bool) -> None:
+def submit(session: Session, wish: SubmitRequest, project: str | None, view: OutputOptions, dry_run: bool) -> None:
     """Create the workload, and say what was created and what to type next."""
 
     async def created(control: Control) -> Workload:
-        chosen = await asked.choose_project(control, project)
-        names = [wish.name] if wish.name else [asked.world.random_name() for _ in range(NAMES_TO_TRY)]
-        wanted = workload(wish, asked, chosen)
+        chosen = await session.choose_project(control, project)
+        names = [wish.name] if wish.name else [session.system.random_name() for _ in range(NAMES_TO_TRY)]
+        wanted = workload(wish, session, chosen)
         return await _create(control, wanted, names, dry_run)
 
-    made = asked.run(created)
+    made = session.run(created)
     write_one(made, view, lambda: print(_summary(made, dry_run)))
     if view.format.for_people:
-        _advise(asked, made, project, dry_run)
+        _advise(session, made, project, dry_run)
 
 
 async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_run: bool) -> Workload:
@@ -168,11 +168,11 @@ def _summary(made: Workload, dry_run: bool) -> str:
     return f"{verb} {made.spec.type} {made.meta.name} to project {made.meta.project}: {wanted}"
 
 
-def _advise(asked: Session, made: Workload, project: str | None, dry_run: bool) -> None:
+def _advise(session: Session, made: Workload, project: str | None, dry_run: bool) -> None:
     if dry_run:
         return
-    if made.spec.image and not asked.place.cluster:
-        session.tell_once(asked, "image", IMAGE_NOTICE)
-    named = project or asked.project
-    elsewhere = f" -p {named}" if named and named != asked.kept_setting("project") else ""
-    session.note(f"next: migctl describe {made.meta.name}{elsewhere}")
+    if made.spec.image and not session.target.cluster:
+        sessions.tell_once(session, "image", IMAGE_NOTICE)
+    named = project or session.project
+    elsewhere = f" -p {named}" if named and named != session.kept_setting("project") else ""
+    sessions.note(f"next: migctl describe {made.meta.name}{elsewhere}")

@@ -9,12 +9,12 @@ import typer
 
 from migctl import quantities
 from migctl.backends.protocol import NotFound
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.output import watching
-from migctl.cli.workloads.jobs import find, one_name
+from migctl.cli.views.workloads import find, one_name
 from migctl.objects import Phase, Workload
 
 DELETED = "delete"
@@ -33,13 +33,13 @@ def wait(
 
     Exit code 124 when it takes too long, 1 when it cannot come any more.
     """
-    asked = session.of(context)
+    session = sessions.of(context)
     name, condition, seconds = one_name(names), _condition(wanted), quantities.duration(timeout)
     last: list[Workload] = []
 
     async def waited(control: Control) -> None:
-        chosen = await asked.choose_project(control, project)
-        workload = await find(control, chosen, name, asked.noun)
+        chosen = await session.choose_project(control, project)
+        workload = await find(control, chosen, name, session.noun)
 
         async def look() -> bool:
             try:
@@ -53,7 +53,7 @@ def wait(
                 await watching.follow(control, (Workload,), look)
 
     try:
-        asked.run(waited)
+        session.run(waited)
     except TimeoutError:
         raise _too_late(name, wanted, timeout, last) from None
     print(f"workload {name} is {'gone' if condition is None else condition}")

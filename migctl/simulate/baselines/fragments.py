@@ -22,7 +22,7 @@ Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RequestKind:
     """Requests alike: host room, and `need` millionths of each of `devices` GPUs."""
 
     cpu: int
@@ -34,9 +34,9 @@ class Kind:
 class Fragments:
     """The fragmentation of nodes without MIG, for what is typical among these requests."""
 
-    def __init__(self, asked: Iterable[Kind]) -> None:
+    def __init__(self, asked: Iterable[RequestKind]) -> None:
         counts = Counter(asked).most_common()
-        total, seen, typical = sum(count for _, count in counts), 0, list[tuple[Kind, int]]()
+        total, seen, typical = sum(count for _, count in counts), 0, list[tuple[RequestKind, int]]()
         for kind, count in counts:
             if seen < TYPICAL * total:
                 typical.append((kind, count))

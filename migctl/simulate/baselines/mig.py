@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from migctl.simulate.baselines.fragments import unusable_units
 from migctl.simulate.events import Admission
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from solver.gpu_tables.tables import Slot, Table, table
 from solver.model.demand import Holding, MigProfile, Request
 from solver.model.geometry import Placement
@@ -140,7 +140,7 @@ class _Lookup:
 class MigBaseline:
     """A fleet in MIG mode under one rule; requests name their profile. demand: how often each is asked for."""
 
-    def __init__(self, fleet: Fleet, rule: Rule, demand: Demand) -> None:
+    def __init__(self, fleet: SimulatedFleet, rule: Rule, demand: Demand) -> None:
         self._cluster = WorkingCluster(fleet.snapshot)
         self._gpus = sorted(self._cluster.gpus.values(), key=rule.order)
         self._number = {gpu.reported.uuid: number for number, gpu in enumerate(self._gpus)}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from migctl.simulate.baselines.fragments import Kind
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.baselines.fragments import RequestKind
+from migctl.simulate.fleet import SimulatedFleet
 from solver.gpu_tables.tables import plain_option
 from solver.model.cluster import Gpu
 from solver.model.demand import Demand, Fraction, Grant, Request, WholeGpus
@@ -20,8 +20,8 @@ ABSENT = -1
 UNCOUNTED = 2**62
 
 
-def kind_of(request: Request) -> Kind:
-    return Kind(request.cpu_milli, request.memory_mib, request.demand.devices, _need(request.demand))
+def kind_of(request: Request) -> RequestKind:
+    return RequestKind(request.cpu_milli, request.memory_mib, request.demand.devices, _need(request.demand))
 
 
 def _need(demand: Demand) -> int:
@@ -34,7 +34,7 @@ def _need(demand: Demand) -> int:
 class Nodes:
     """Free are (nodes,) CPU and memory, and (nodes, most GPUs) millionths of each GPU, ABSENT where there is none."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: SimulatedFleet) -> None:
         row = {node.name: number for number, node in enumerate(fleet.nodes)}
         self.names = list(row)
         self._gpus: list[list[Gpu]] = [[] for _ in row]
@@ -50,9 +50,9 @@ class Nodes:
         self.size = (self.gpu > 0).sum(axis=1)
         self.most = int(self.cpu.max()), int(self.memory.max())
         self._pool = np.array([node.pool for node in fleet.nodes])
-        self._held: dict[str, tuple[Kind, int, list[int]]] = {}
+        self._held: dict[str, tuple[RequestKind, int, list[int]]] = {}
 
-    def with_room(self, request: Request, kind: Kind) -> Flags:
+    def with_room(self, request: Request, kind: RequestKind) -> Flags:
         """Where the request could run now."""
         room: Flags = ((self.gpu >= kind.need).sum(axis=1) >= kind.devices) & (self.cpu >= kind.cpu)
         room &= self.memory >= kind.memory
@@ -63,7 +63,7 @@ class Nodes:
         used: NDArray[np.float64] = 1 - np.maximum(self.gpu, 0).sum(axis=1) / (self.size * MILLIONTHS)
         return used
 
-    def take(self, request: Request, kind: Kind, row: int, gpus: Iterable[int]) -> Grant:
+    def take(self, request: Request, kind: RequestKind, row: int, gpus: Iterable[int]) -> Grant:
         chosen = list(gpus)
         self._held[request.claim] = kind, row, chosen
         self._book(kind, row, chosen, -1)
@@ -80,7 +80,7 @@ class Nodes:
         self._book(kind, row, gpus, 1)
         return row
 
-    def _book(self, kind: Kind, row: int, gpus: list[int], sign: int) -> None:
+    def _book(self, kind: RequestKind, row: int, gpus: list[int], sign: int) -> None:
         self.cpu[row] += sign * kind.cpu
         self.memory[row] += sign * kind.memory
         self.gpu[row, gpus] += sign * kind.need

@@ -20,7 +20,7 @@ from random import Random
 from types import MappingProxyType
 
 from migctl.simulate.events import SECONDS_PER_HOUR, Arrival
-from migctl.simulate.fleet import PROJECT, Fleet
+from migctl.simulate.fleet import PROJECT, SimulatedFleet
 from solver.gpu_tables.tables import table
 from solver.model.demand import Demand, Fraction, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
@@ -48,7 +48,7 @@ MIXES: Mapping[str, Callable[[Sizes], list[float]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class DemandMix:
     """A mix at a load. `lifetime` is the mean, in seconds."""
 
     mix: str
@@ -57,7 +57,7 @@ class Workload:
     seed: int = 0
     lifetime: float = SECONDS_PER_HOUR
 
-    def on(self, fleet: Fleet) -> Iterator[Arrival]:
+    def on(self, fleet: SimulatedFleet) -> Iterator[Arrival]:
         """The arrivals: the same for everybody who asks."""
         rng = Random(self.seed)
         demands, weights = _demand(fleet, self.mix)
@@ -80,7 +80,7 @@ def usual_asks(model: GpuModel) -> list[tuple[Demand, float]]:
     return [(MigProfile(profile.name), profile.size / model.units) for profile in profiles]
 
 
-def _demand(fleet: Fleet, mix: str) -> tuple[list[tuple[Demand, tuple[str, ...]]], list[float]]:
+def _demand(fleet: SimulatedFleet, mix: str) -> tuple[list[tuple[Demand, tuple[str, ...]]], list[float]]:
     """Asks (with the pool that they go to, where the fleet has several) and how often each is made."""
     demands: list[tuple[Demand, tuple[str, ...]]] = []
     weights: list[float] = []

@@ -20,7 +20,7 @@ from random import Random
 from types import MappingProxyType
 
 from migctl.simulate.events import Arrival
-from migctl.simulate.fleet import PROJECT, Fleet
+from migctl.simulate.fleet import PROJECT, SimulatedFleet
 from solver.model.cluster import Gpu, Node
 from solver.model.demand import Demand, Fraction, Request, WholeGpus
 from solver.model.geometry import GpuModel
@@ -44,7 +44,7 @@ class BadTrace(ValueError):
     """The file is not of this trace's form. The message says where."""
 
 
-def fleet(path: Path) -> Fleet:
+def fleet(path: Path) -> SimulatedFleet:
     """The nodes that have GPUs, each model a pool. Raises BadTrace, OSError."""
     nodes: list[Node] = []
     gpus: list[Gpu] = []
@@ -58,7 +58,7 @@ def fleet(path: Path) -> Fleet:
     if not gpus:
         raise BadTrace(f"{path} lists no node with a GPU")
     models = {gpu.model: GpuModel(gpu.model, gpu.model, "", 0) for gpu in gpus}
-    return Fleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
+    return SimulatedFleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
 
 
 def arrivals(path: Path) -> tuple[Arrival, ...]:
@@ -72,7 +72,7 @@ def staying(pods: Iterable[Arrival]) -> tuple[Arrival, ...]:
     return tuple(replace(pod, at=float(number), lasts=math.inf) for number, pod in enumerate(pods))
 
 
-def filling(pods: Sequence[Arrival], whole: Fleet, load: float, seed: int) -> tuple[Arrival, ...]:
+def filling(pods: Sequence[Arrival], whole: SimulatedFleet, load: float, seed: int) -> tuple[Arrival, ...]:
     """Pods drawn from these until they ask for `load` times the fleet's GPUs; nobody leaves.
 
     So Weng et al. (section 6) load a cluster until it is full.

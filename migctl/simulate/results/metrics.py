@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from migctl.simulate.events import Kind, SimulationEvent
-from migctl.simulate.fleet import Fleet, Size
+from migctl.simulate.events import SimulationEvent, SimulationEventKind
+from migctl.simulate.fleet import SimulatedFleet, Size
 from solver.model.demand import Demand, Fraction, Grant, MigProfile, WholeGpus
 
 SAMPLES = 400
@@ -57,7 +57,9 @@ class Result:
     over_time: tuple[tuple[float, float], ...]
 
 
-def measure(policy: str, fleet: Fleet, events: Iterable[SimulationEvent], arrivals: int, warm_up: int = 0) -> Result:
+def measure(
+    policy: str, fleet: SimulatedFleet, events: Iterable[SimulationEvent], arrivals: int, warm_up: int = 0
+) -> Result:
     """arrivals: how many there are. Time is counted from the first that counts to the last."""
     meter = _Meter(fleet, warm_up, arrivals - 1)
     for event in events:
@@ -76,7 +78,7 @@ class _Occupied:
 
     def see(self, event: SimulationEvent, size: Size) -> None:
         claim = event.arrival.request.claim
-        if event.kind is Kind.ENDED:
+        if event.kind is SimulationEventKind.ENDED:
             self.compute, self.room = self.compute - size.compute, self.room - size.room
             self._lay(self._grants.pop(claim, None), -1)
         elif event.admission:
@@ -95,7 +97,7 @@ class _Occupied:
 
 
 class _Meter:
-    def __init__(self, fleet: Fleet, first: int, last: int) -> None:
+    def __init__(self, fleet: SimulatedFleet, first: int, last: int) -> None:
         self._fleet, self._first, self._last = fleet, first, last
         self._gpus = len(fleet.gpus)
         self._occupied = _Occupied()
@@ -111,16 +113,16 @@ class _Meter:
         if event.number >= self._first:
             self._count(event, size)
         self._occupied.see(event, size)
-        arrives = event.at == event.arrival.at and event.kind is not Kind.ENDED
+        arrives = event.at == event.arrival.at and event.kind is not SimulationEventKind.ENDED
         if not self._over and (self._moments or (arrives and event.number >= self._first)):
             self._moments.append((event.at, self._occupied.compute, self._occupied.in_use))
         self._over |= arrives and event.number == self._last
 
     def _count(self, event: SimulationEvent, size: Size) -> None:
         demand = event.arrival.request.demand
-        if event.kind is not Kind.ENDED:
-            self._asked[demand] += event.kind is not Kind.ADMITTED or event.at == event.arrival.at
-        if event.kind in (Kind.REFUSED, Kind.WAITS):
+        if event.kind is not SimulationEventKind.ENDED:
+            self._asked[demand] += event.kind is not SimulationEventKind.ADMITTED or event.at == event.arrival.at
+        if event.kind in (SimulationEventKind.REFUSED, SimulationEventKind.WAITS):
             free = self._gpus - self._occupied.compute, self._gpus - self._occupied.room
             self._did["fragmented"] += free[0] + EPSILON >= size.compute and free[1] + EPSILON >= size.room
         if event.admission:

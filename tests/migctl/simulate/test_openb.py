@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from migctl.simulate.baselines.fragments import Fragments, Kind
+from migctl.simulate.baselines.fragments import Fragments, RequestKind
 from migctl.simulate.baselines.plain import RULES, Fgd
 from migctl.simulate.demand import openb
-from migctl.simulate.events import Kind as Happened
 from migctl.simulate.events import Scheduler
-from migctl.simulate.fleet import PROJECT, Fleet, parse
+from migctl.simulate.events import SimulationEventKind as Happened
+from migctl.simulate.fleet import PROJECT, SimulatedFleet, parse
 from migctl.simulate.loop import play
 from migctl.simulate.policies import BOUND, makers
 from solver.model.demand import Demand, Fraction, Request, WholeGpus
@@ -86,7 +86,7 @@ def test_the_whole_trace_is_there() -> None:
 def test_on_a_part_of_the_trace_no_policy_gives_out_what_is_not_there() -> None:
     whole = openb.fleet(TRACE / "openb_node_list_gpu_node.csv")
     names = {node.name for node in whole.nodes[::40]}
-    fleet = Fleet(whole.nodes[::40], tuple(gpu for gpu in whole.gpus if gpu.node in names), whole.models)
+    fleet = SimulatedFleet(whole.nodes[::40], tuple(gpu for gpu in whole.gpus if gpu.node in names), whole.models)
     arrivals = openb.filling(openb.arrivals(TRACE / "openb_pod_list_default.csv.gz"), fleet, 1.2, seed=1)
     admitted: Counter[str] = Counter()
     for name, make in makers(fleet, arrivals).items():
@@ -140,7 +140,7 @@ def test_fgd_puts_a_share_where_what_is_left_is_of_use() -> None:
 
 
 def test_fragmentation_of_a_node_is_what_typical_requests_cannot_use() -> None:
-    halves, wholes = Kind(1000, 0, 1, 500_000), Kind(4000, 0, 1, 1_000_000)
+    halves, wholes = RequestKind(1000, 0, 1, 500_000), RequestKind(4000, 0, 1, 1_000_000)
     import numpy as np
 
     fragments = Fragments([halves, halves, halves, wholes])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.simulate.demand.generated import Workload
-from migctl.simulate.events import Kind
-from migctl.simulate.fleet import Fleet, parse
+from migctl.simulate.demand.generated import DemandMix
+from migctl.simulate.events import SimulationEventKind
+from migctl.simulate.fleet import SimulatedFleet, parse
 from migctl.simulate.loop import play
 from migctl.simulate.ours import Ours, OursMoving
 from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
@@ -31,7 +31,7 @@ def test_every_plan_with_a_move_is_sound_and_moves_one_at_most(seed: int) -> Non
         plans.append(decided)
         return decided
 
-    arrivals = tuple(Workload("uniform", 1.1, 300, seed).on(fleet))
+    arrivals = tuple(DemandMix("uniform", 1.1, 300, seed).on(fleet))
     events = list(judged(fleet, play(arrivals, OursMoving(fleet, planner=watched))))
     moved = [event.admission.moves for event in events if event.admission and event.admission.moves]
     assert moved
@@ -52,13 +52,13 @@ def test_every_decision_without_moves_is_sound() -> None:
             world.release(claim)
             super().release(claim)
 
-    arrivals = tuple(Workload("small", 1.1, 400, 1).on(fleet))
+    arrivals = tuple(DemandMix("small", 1.1, 400, 1).on(fleet))
     kinds = [event.kind for event in play(arrivals, Ours(fleet, Judged))]
-    assert kinds.count(Kind.REFUSED) > 0
+    assert kinds.count(SimulationEventKind.REFUSED) > 0
 
 
-def _results(fleet: Fleet, load: float, arrivals: int) -> dict[str, Result]:
-    met = tuple(Workload("uniform", load, arrivals, 1).on(fleet))
+def _results(fleet: SimulatedFleet, load: float, arrivals: int) -> dict[str, Result]:
+    met = tuple(DemandMix("uniform", load, arrivals, 1).on(fleet))
     return {
         name: measure(name, fleet, play(met, make()), arrivals)
         for name, make in makers(fleet, met).items()

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, Lazy, LazyGroup, ShellCommand, WordsCommand, after_dashes
@@ -59,12 +59,12 @@ def submit(
     from migctl.cli.workloads import submit as submitting
     from migctl.objects import WorkloadType
 
-    asked = session.of(context)
-    assert asked.noun is not None
+    session = sessions.of(context)
+    assert session.noun is not None
     _agree(kind, portion, memory, profile)
-    wish = submitting.Wish(
+    wish = submitting.SubmitRequest(
         name=name,
-        type=WorkloadType(asked.noun),
+        type=WorkloadType(session.noun),
         gpus=portion,
         memory=memory,
         profile=profile,
@@ -81,7 +81,7 @@ def submit(
         suspended=suspend,
         pools=pools or (),
     )
-    submitting.submit(asked, wish, project, view(asked, output), dry_run)
+    submitting.submit(session, wish, project, view(session, output), dry_run)
 
 
 def _agree(kind: RequestType | None, portion: str | None, memory: str | None, profile: str | None) -> None:
@@ -119,7 +119,7 @@ class SubmittedVerbs(Verbs):
 
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Commands": {
-            "submit": Lazy("migctl.cli.grammar.nouns:submit", "Submit one.", WordsCommand),
+            "submit": Lazy("migctl.cli.noun_first:submit", "Submit one.", WordsCommand),
             **Verbs.table["Commands"],
         },
     }
@@ -130,7 +130,7 @@ def _noun(name: str | None, help: str) -> typer.Typer:
 
     def before_command(context: typer.Context) -> None:
         if name is not None:
-            session.about(context, name)
+            sessions.about(context, name)
 
     app.callback(help=help)(before_command)
     return app

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from migctl.backends.protocol import ControlPlane
-from migctl.cli.workloads.jobs import holds
+from migctl.cli.views.workloads import holds
 from migctl.objects import Claim, GpuNode
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare

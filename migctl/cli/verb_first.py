@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import after_dashes
 
@@ -37,14 +37,14 @@ def list_(
     from migctl.cli.queues import projects
     from migctl.cli.workloads import listing
 
-    asked = session.of(context)
-    shown = view(asked, output, not no_headers, sort_by)
+    session = sessions.of(context)
+    shown = view(session, output, not no_headers, sort_by)
     if noun is Noun.NODES:
-        command.write(asked, shown, labels, watch)
+        command.write(session, shown, labels, watch)
     elif noun is Noun.PROJECTS:
-        projects.write(asked, shown, labels, watch)
+        projects.write(session, shown, labels, watch)
     else:
-        listing.write(asked, listing.v1(asked.world.now), shown, project, all_projects, labels, watch)
+        listing.write(session, listing.v1(session.system.now), shown, project, all_projects, labels, watch)
 
 
 def submit(
@@ -83,8 +83,8 @@ def submit(
     from migctl.cli.workloads import submit as submitting
     from migctl.objects import WorkloadType
 
-    asked = session.of(context)
-    wish = submitting.Wish(
+    session = sessions.of(context)
+    wish = submitting.SubmitRequest(
         name=name,
         type=WorkloadType.WORKSPACE if interactive else WorkloadType.TRAINING,
         gpus=gpus,
@@ -103,4 +103,4 @@ def submit(
         suspended=suspend,
         pools=pools or (),
     )
-    submitting.submit(asked, wish, project, view(asked, output), dry_run)
+    submitting.submit(session, wish, project, view(session, output), dry_run)

@@ -25,7 +25,7 @@ V1_TYPES = {
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkloadView:
     """A workload and its pods, by index; attempts that are over come before the one that is not."""
 
     workload: Workload
@@ -93,7 +93,7 @@ def request_text(request: GpuRequest) -> str:
     return one if request.devices == 1 else f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs"
 
 
-def gpus_cell(job: Job) -> str:
+def gpus_cell(job: WorkloadView) -> str:
     """`Allocated (Requested)`: nothing is allocated any more to what is over."""
     held = "-" if job.phase.finished else quantities.portion_text(job.allocated)
     return f"{held} ({gpu_request_text(job.workload.spec.gpu_request, job.workload.spec.parallelism)})"
@@ -114,7 +114,7 @@ def one_name(words: list[str]) -> str:
 
 async def jobs(
     control: ControlPlane, project: str | None, keep: Callable[[Workload], bool] = lambda _: True
-) -> list[Job]:
+) -> list[WorkloadView]:
     """Every kept workload of a project (None: of all), oldest first, with its pods."""
     workloads, claims = await asyncio.gather(control.list(Workload, project), control.list(Claim, project))
     pods: dict[str, list[Claim]] = defaultdict(list)
@@ -124,11 +124,11 @@ async def jobs(
     return sorted((joined(w, pods[w.meta.uid]) for w in chosen), key=lambda job: (job.project, _created(job), job.name))
 
 
-def joined(workload: Workload, claims: Sequence[Claim]) -> Job:
-    return Job(workload, tuple(sorted(claims, key=lambda pod: (pod.spec.index, pod.spec.attempt))))
+def joined(workload: Workload, claims: Sequence[Claim]) -> WorkloadView:
+    return WorkloadView(workload, tuple(sorted(claims, key=lambda pod: (pod.spec.index, pod.spec.attempt))))
 
 
-def _created(job: Job) -> float:
+def _created(job: WorkloadView) -> float:
     return job.workload.meta.created.timestamp() if job.workload.meta.created else 0.0
 
 
@@ -147,7 +147,7 @@ async def find(control: ControlPlane, project: str, name: str, noun: str | None 
     return workload
 
 
-async def find_job(control: ControlPlane, project: str, name: str, noun: str | None = None) -> Job:
+async def find_job(control: ControlPlane, project: str, name: str, noun: str | None = None) -> WorkloadView:
     """The workload and its pods."""
     workload = await find(control, project, name, noun)
     claims = (await control.list(Claim, project)).items
