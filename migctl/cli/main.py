@@ -15,6 +15,7 @@ import typer
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
+from migctl.cli.grammar.verbs import VERBS
 
 if TYPE_CHECKING:
     from migctl.cli.session import System
@@ -27,15 +28,7 @@ class Commands(LazyGroup):
         "Workloads": {
             "submit": Lazy("migctl.cli.verb_first:submit", "Submit a job, or an interactive one.", WordsCommand),
             "list": Lazy("migctl.cli.verb_first:list_", "List jobs, nodes or projects."),
-            "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
-            "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
-            "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
-            "exec": Lazy("migctl.cli.workloads.shell:exec_", "Run a command beside a workload.", ShellCommand),
-            "bash": Lazy("migctl.cli.workloads.shell:bash", "Open a shell beside a workload."),
-            "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until a workload runs, ends or is gone."),
-            "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
-            "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
-            "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
+            **VERBS,
         },
         "Workloads, noun first": {
             "training": Lazy("migctl.cli.noun_first:training", "Trainings: preemptible, run to their end."),

@@ -1,4 +1,4 @@
-"""The verb-first grammar's own commands: `submit`, `list`, and those that accept a noun before a name."""
+"""The verb-first grammar's own commands: `submit`, `list`, and the GPUs that its `submit` asks for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import after_dashes
+from migctl.cli.grammar.submit_options import GrammarOptions
+from migctl.cli.session import Session
+from migctl.cli.submit_command import submit_command
 
 
 class Noun(StrEnum):
@@ -47,10 +49,8 @@ def list_(
         listing.write(session, listing.v1(session.system.now), shown, project, all_projects, labels, watch)
 
 
-def submit(
-    context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Generated where it is left out.", show_default=False)] = None,
-    image: options.Image = "",
+def _requested(
+    session: Session,
     gpus: Annotated[
         str | None, typer.Option("-g", "--gpu", metavar="GPUS", help="A part of a GPU (0.5), or whole ones (2).")
     ] = None,
@@ -62,45 +62,11 @@ def submit(
         int | None, typer.Option("--gpu-devices", min=1, metavar="N", help="The same part on each of N GPUs.")
     ] = None,
     interactive: Annotated[bool, typer.Option("--interactive", help="A workspace: runs until deleted.")] = False,
-    preemptible: options.Preemptible = False,
-    project: options.Project = None,
-    variables: options.Variables = None,
-    parallelism: options.Parallelism = None,
-    completions: options.Completions = None,
-    backoff_limit: options.BackoffLimit = None,
-    ttl: options.Ttl = None,
-    suspend: options.Suspended = False,
-    pools: options.Pools = None,
-    command: options.Command = False,
-    dry_run: options.DryRun = False,
-    output: options.Output = None,
-) -> None:
-    """Submit a job, or an interactive one.
-
-    The words after -- are its command; without any it holds its share until it is deleted.
-    """
-    from migctl.cli.output.listings import view
-    from migctl.cli.workloads import submit as submitting
+) -> GrammarOptions:
     from migctl.objects import WorkloadType
 
-    session = sessions.of(context)
-    wish = submitting.SubmitRequest(
-        name=name,
-        type=WorkloadType.WORKSPACE if interactive else WorkloadType.TRAINING,
-        gpus=gpus,
-        memory=memory,
-        profile=profile,
-        devices=devices,
-        image=image,
-        command=after_dashes(context),
-        entrypoint=command,
-        environment=variables or (),
-        preemptible=preemptible,
-        parallelism=parallelism,
-        completions=completions,
-        backoff_limit=backoff_limit,
-        ttl_after_finish=ttl,
-        suspended=suspend,
-        pools=pools or (),
-    )
-    submitting.submit(session, wish, project, view(session, output), dry_run)
+    kind = WorkloadType.WORKSPACE if interactive else WorkloadType.TRAINING
+    return GrammarOptions(kind, gpus, memory, profile, devices)
+
+
+submit = submit_command(_requested, "Submit a job, or an interactive one.")
