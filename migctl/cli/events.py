@@ -10,8 +10,9 @@ import typer
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import watching
-from migctl.cli.output.listings import TableKind, view
+from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
@@ -42,14 +43,14 @@ def _style(event: Event) -> str:
     return "yellow" if event.spec.warning else ""
 
 
+@grouped
 def events(
     context: typer.Context,
+    *,
     about: Annotated[str | None, typer.Option("--for", metavar="NAME", help="Only those about this workload.")] = None,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """Show what happened.
@@ -57,9 +58,9 @@ def events(
     Placements, evictions and failures, the oldest first.
     """
     session = sessions.of(context)
-    shown = view(session, output, not no_headers, sort_by)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[Event]:
         chosen = None if all_projects else await session.choose_project(control, project)
 
         async def read() -> Sequence[Event]:
@@ -67,9 +68,9 @@ def events(
             return sorted((e for e in found if about is None or _name(e) == about), key=when)
 
         empty = f"no events in project {chosen}" if chosen else "no events"
-        await watching.write(control, (Event,), TableSource(table(session), shown, read, empty=empty), watch)
+        return TableSource(table(session), shown, read, empty=empty)
 
-    session.run(written)
+    watching.show(session, (Event,), source, watch)
 
 
 def _name(event: Event) -> str:

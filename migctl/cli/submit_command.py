@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from migctl.cli.grammar.lazy_groups import after_dashes
+from migctl.cli.grammar.option_groups import KEYWORD, flags_of, with_parameters
 from migctl.cli.grammar.submit_options import GrammarOptions, SubmitOptions
-
-if TYPE_CHECKING:
-    from migctl.cli.session import Session
-
 
 ABOUT_COMMAND = "The words after -- are its command; without any it holds its share until it is deleted."
 
@@ -23,28 +20,18 @@ OwnOptions = Callable[..., GrammarOptions]
 
 
 def submit_command(own: OwnOptions, summary: str) -> Callable[..., None]:
-    """The command whose parameters are those of SubmitOptions, with the grammar's own among them."""
+    """The command whose parameters are those of SubmitOptions, with the grammar's own after the first two."""
 
     def submit(context: typer.Context, **given: Any) -> None:
         from migctl.cli import session as sessions
         from migctl.cli.workloads import submit as submitting
 
-        session: Session = sessions.of(context)
+        session = sessions.of(context)
         shared = {field.name: given.pop(field.name) for field in fields(SubmitOptions)}
         submitting.submit(session, own(session, **given), SubmitOptions(**shared), after_dashes(context))
 
-    parameters = _parameters(own)
-    submit.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    submit.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    submit.__doc__ = (
-        f"{summary}\n\nThe words after -- are its command; without any it holds its share until it is deleted."
-    )
-    return submit
-
-
-def _parameters(own: OwnOptions) -> Sequence[inspect.Parameter]:
-    _, *gpus = inspect.signature(own, eval_str=True).parameters.values()
-    name, image, *others = inspect.signature(SubmitOptions, eval_str=True).parameters.values()
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    named = (parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (name, image, *gpus, *others))
-    return (context, *named)
+    submit.__doc__ = f"{summary}\n\n{ABOUT_COMMAND}"
+    _, *gpus = flags_of(own)
+    name, image, *others = flags_of(SubmitOptions)
+    context = inspect.Parameter("context", KEYWORD, annotation=typer.Context)
+    return with_parameters(submit, (context, name, image, *gpus, *others))

@@ -9,6 +9,7 @@ import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.grammar import options
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.submit_options import GrammarOptions
 from migctl.cli.session import Session
 from migctl.cli.submit_command import submit_command
@@ -22,25 +23,24 @@ class Noun(StrEnum):
     PROJECTS = "projects"
 
 
+@grouped
 def list_(
     context: typer.Context,
+    *,
     noun: Annotated[Noun, typer.Argument(help="What to list.")] = Noun.JOBS,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List jobs, nodes or projects."""
     from migctl.cli.nodes import command
-    from migctl.cli.output.listings import view
     from migctl.cli.queues import projects
     from migctl.cli.workloads import listing
 
     session = sessions.of(context)
-    shown = view(session, output, not no_headers, sort_by)
+    shown = listed.view(session)
     if noun is Noun.NODES:
         command.write(session, shown, labels, watch)
     elif noun is Noun.PROJECTS:

@@ -17,9 +17,10 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found, usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
-from migctl.cli.output.listings import OutputOptions, TableKind, view
+from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
@@ -88,28 +89,27 @@ def write(session: Session, shown: OutputOptions, labels: str | None, watch: boo
     """Write every node that the label selector chooses."""
     matches = selector(labels)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[NodeRow]:
         async def read() -> list[NodeRow]:
             seen = await fleet.read(control)
             return [NodeRow(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
 
-        listing = TableSource(table(session.system.now), shown, read, empty="no nodes")
-        await watching.write(control, (GpuNode, Claim), listing, watch)
+        return TableSource(table(session.system.now), shown, read, empty="no nodes")
 
-    session.run(written)
+    watching.show(session, (GpuNode, Claim), source, watch)
 
 
+@grouped
 def list_nodes(
     context: typer.Context,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    *,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List nodes, their GPUs and what is allocated."""
     session = sessions.of(context)
-    write(session, view(session, output, not no_headers, sort_by), labels, watch)
+    write(session, listed.view(session), labels, watch)
 
 
 def set_node(

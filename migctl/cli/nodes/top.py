@@ -14,8 +14,9 @@ from migctl import quantities
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import watching
-from migctl.cli.output.listings import TableKind, view
+from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.views import fleet
@@ -41,14 +42,14 @@ class UsageRow:
     used_mib: int
 
 
+@grouped
 def top(
     context: typer.Context,
+    *,
     what: Annotated[TopSubject, typer.Argument(help="What to rank.")] = TopSubject.JOBS,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """Rank jobs or nodes by what they use.
@@ -56,9 +57,9 @@ def top(
     GPUs in the quota currency, GPU memory granted, and GPU memory that processes have in use.
     """
     session = sessions.of(context)
-    shown = view(session, output, not no_headers, sort_by)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[UsageRow]:
         chosen = None
         if what is TopSubject.JOBS and not all_projects:
             chosen = await session.choose_project(control, project)
@@ -72,10 +73,9 @@ def top(
             return sorted(rows, key=lambda row: -row.allocated)
 
         table = _nodes() if what is TopSubject.NODES else _jobs()
-        listing = TableSource(table, shown, read, empty=f"no {what}")
-        await watching.write(control, (GpuNode, Workload, Claim), listing, watch)
+        return TableSource(table, shown, read, empty=f"no {what}")
 
-    session.run(written)
+    watching.show(session, (GpuNode, Workload, Claim), source, watch)
 
 
 def _memory_in_use(seen: Fleet) -> Mapping[str, int]:

@@ -13,6 +13,7 @@ from migctl.backends.protocol import ControlPlane, Expired
 from migctl.cli.output import formats, listings, tables
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import OutputOptions, TableKind
+from migctl.cli.session import Session
 from migctl.objects import Object
 
 Row = TypeVar("Row")
@@ -81,6 +82,15 @@ async def write(control: ControlPlane, kinds: Kinds, listing: TableSource[Any], 
         await _redraw(control, kinds, listing)
     else:
         await _append(control, kinds, listing)
+
+
+def show(session: Session, kinds: Kinds, source: Callable[[Any], Awaitable[TableSource[Any]]], watch: bool) -> None:
+    """Connect, and write the list that `source` makes of the control plane."""
+
+    async def shown(control: Any) -> None:
+        await write(control, kinds, await source(control), watch)
+
+    session.run(shown)
 
 
 async def _redraw(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]) -> None:

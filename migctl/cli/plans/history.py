@@ -13,6 +13,7 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import tables, watching
 from migctl.cli.output.listings import TableKind, view, write_one
 from migctl.cli.output.tables import Column, age_column
@@ -89,27 +90,25 @@ app.callback()(lambda: None)
 
 
 @app.command("list")
+@grouped
 def list_plans(
     context: typer.Context,
+    *,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Only the newest N.")] = 20,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """List plans, the newest first."""
     session = sessions.of(context)
-    shown = view(session, output, not no_headers, sort_by)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[PlacementPlan]:
         async def read() -> Sequence[PlacementPlan]:
             return (await newest_first(control))[:limit]
 
-        await watching.write(
-            control, (PlacementPlan,), TableSource(_table(session), shown, read, empty="no plans yet"), watch
-        )
+        return TableSource(_table(session), shown, read, empty="no plans yet")
 
-    session.run(written)
+    watching.show(session, (PlacementPlan,), source, watch)
 
 
 @app.command("show")

@@ -10,13 +10,27 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import watching
-from migctl.cli.output.listings import TableKind, view, write_one
+from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
-from migctl.cli.queues import columns, description, fields, making
+from migctl.cli.queues import columns, description, fields
+from migctl.cli.queues.commands import QueueCommands
 from migctl.cli.session import Session
 from migctl.objects import Department, DepartmentSpec, Meta
+
+
+async def _require(control: Control, name: str) -> Department:
+    try:
+        return await control.get(Department, name)
+    except NotFound:
+        known = sorted(department.meta.name for department in (await control.list(Department)).items)
+    hint = f"departments: {', '.join(known)}" if known else "there is none yet: migctl department create NAME"
+    raise not_found(f"no department is called {name!r}", hint=hint)
+
+
+COMMANDS = QueueCommands(Department, _require, description.of_department)
 
 app = typer.Typer(cls=HelpGroup, help="Departments: projects that share a quota.", **APP_SETTINGS)
 
@@ -34,97 +48,65 @@ def table(session: Session) -> TableKind[Department]:
 
 
 @app.command("list")
+@grouped
 def list_departments(
     context: typer.Context,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    *,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """List departments, their quota and the use of all their projects."""
     session = sessions.of(context)
-    shown = view(session, output, not no_headers, sort_by)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[Department]:
         async def read() -> list[Department]:
             return sorted((await control.list(Department)).items, key=lambda department: department.meta.name)
 
-        listing = TableSource(
-            table(session), shown, read, empty="no departments; migctl department create NAME --quota 8"
-        )
-        await watching.write(control, (Department,), listing, watch)
+        return TableSource(table(session), shown, read, empty="no departments; migctl department create NAME --quota 8")
 
-    session.run(written)
+    watching.show(session, (Department,), source, watch)
 
 
 @app.command("create")
+@grouped
 def create(
     context: typer.Context,
+    *,
     name: options.Name,
-    quota: fields.Quota = None,
-    limit: fields.Limit = None,
-    weight: fields.Weight = None,
-    priority: fields.Priority = None,
-    pools: fields.Pools = None,
+    given: fields.QuotaOptions,
     output: options.Output = None,
 ) -> None:
     """Create a department. Without a quota it only groups projects."""
     session = sessions.of(context)
-    spec = DepartmentSpec(**fields.Flags(quota, limit, weight, priority, pools).fields())
+    spec = DepartmentSpec(**given.fields())
 
-    made = session.run(lambda control: making.create(control, Department(meta=Meta(name=name), spec=spec)))
-    write_one(made, view(session, output), lambda: print(f"Created department {name}"))
+    COMMANDS.create(session, Department(meta=Meta(name=name), spec=spec), output, f"Created department {name}")
     sessions.note(f"next: migctl project update PROJECT --department {name}")
 
 
 @app.command("update")
+@grouped
 def update(
     context: typer.Context,
+    *,
     name: options.Name,
-    quota: fields.Quota = None,
-    limit: fields.Limit = None,
-    weight: fields.Weight = None,
-    priority: fields.Priority = None,
-    pools: fields.Pools = None,
+    given: fields.QuotaOptions,
     output: options.Output = None,
 ) -> None:
     """Change a department's quota, limit, weight or priority."""
     session = sessions.of(context)
-    changes = fields.Flags(quota, limit, weight, priority, pools).changes(DepartmentSpec)
-
-    async def updated(control: Control) -> Department:
-        return await control.patch(await _require(control, name), {"spec": changes})
-
-    write_one(session.run(updated), view(session, output), lambda: print(f"Updated department {name}"))
+    changes = given.changes(DepartmentSpec)
+    COMMANDS.update(session, name, changes, output)
 
 
 @app.command("describe")
 def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
     """Show a department: quota and use in each node pool, and its projects."""
-    session = sessions.of(context)
-
-    async def read(control: Control) -> description.Described:
-        return await description.of_department(control, await _require(control, name))
-
-    description.write(session.run(read), session, view(session, output))
+    COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("delete")
 def delete(context: typer.Context, name: options.Name) -> None:
     """Delete a department; one that has projects stays."""
-    session = sessions.of(context)
-
-    async def deleted(control: Control) -> None:
-        await control.delete(await _require(control, name))
-
-    session.run(deleted)
-    print(f"Deleted department {name}")
-
-
-async def _require(control: Control, name: str) -> Department:
-    try:
-        return await control.get(Department, name)
-    except NotFound:
-        known = sorted(department.meta.name for department in (await control.list(Department)).items)
-    hint = f"departments: {', '.join(known)}" if known else "there is none yet: migctl department create NAME"
-    raise not_found(f"no department is called {name!r}", hint=hint)
+    COMMANDS.delete(sessions.of(context), name)

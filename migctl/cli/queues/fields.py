@@ -34,14 +34,14 @@ Pools = Annotated[
 
 
 @dataclass(frozen=True)
-class Flags:
-    """What was given on the command line; None: nothing."""
+class QuotaOptions:
+    """What a queue may use, as given on the command line; None: nothing was."""
 
-    quota: float | None
-    limit: float | None
-    weight: str | None
-    priority: int | None
-    pools: list[str] | None
+    quota: Quota = None
+    limit: Limit = None
+    weight: Weight = None
+    priority: Priority = None
+    pools: Pools = None
 
     def fields(self, **more: Any) -> dict[str, Any]:
         """The fields of a new queue's spec that they set."""
@@ -84,6 +84,13 @@ class Flags:
         except ValueError:
             raise usage(f"--pool {text} names no numbers of GPUs", hint="--pool a100=4, or --pool a100=4:8") from None
         return name, {"quota": amount("--pool", gpus), "limit": amount("--pool", most), **self._rank()}
+
+
+@dataclass(frozen=True)
+class NewProjectOptions(QuotaOptions):
+    """A new project's: without a quota it has 0 GPUs of its own."""
+
+    quota: Quota = 0.0
 
 
 def _wire(record: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,15 @@ from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import OutputOptions, TableKind, view, write_one
+from migctl.cli.output.listings import OutputOptions, TableKind, view
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
-from migctl.cli.queues import columns, description, fields, making
+from migctl.cli.queues import columns, description, fields
+from migctl.cli.queues.commands import QueueCommands
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 
@@ -46,81 +48,72 @@ def write(session: Session, shown: OutputOptions, labels: str | None, watch: boo
     """Write every project that the label selector chooses."""
     matches = selector(labels)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[Project]:
         async def read() -> list[Project]:
             projects = (await control.list(Project)).items
             return sorted((p for p in projects if matches(p.meta.labels)), key=lambda project: project.meta.name)
 
-        listing = TableSource(table(session), shown, read, empty="no projects; migctl project create NAME --quota 1")
-        await watching.write(control, (Project, Workload), listing, watch)
+        return TableSource(table(session), shown, read, empty="no projects; migctl project create NAME --quota 1")
 
-    session.run(written)
+    watching.show(session, (Project, Workload), source, watch)
 
+
+COMMANDS = QueueCommands(Project, sessions.require_project, description.of_project)
 
 app = typer.Typer(cls=HelpGroup, help="Projects: queues with quota.", **APP_SETTINGS)
 
 
 @app.command("list")
+@grouped
 def list_projects(
     context: typer.Context,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    *,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List projects, their quota and use. `*` marks the default one."""
     session = sessions.of(context)
-    write(session, view(session, output, not no_headers, sort_by), labels, watch)
+    write(session, listed.view(session), labels, watch)
 
 
 @app.command("create")
+@grouped
 def create(
     context: typer.Context,
+    *,
     name: options.Name,
-    quota: fields.Quota = 0.0,
-    limit: fields.Limit = None,
-    weight: fields.Weight = None,
-    priority: fields.Priority = None,
-    pools: fields.Pools = None,
+    given: fields.NewProjectOptions,
     department: InDepartment = None,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Create a project."""
     session = sessions.of(context)
-    given = fields.Flags(quota, limit, weight, priority, pools)
     spec = ProjectSpec(**given.fields(department=department, min_runtime_s=_seconds(min_runtime)))
 
-    made = session.run(lambda control: making.create(control, Project(meta=Meta(name=name), spec=spec)))
-    text = f"Created project {name} with a quota of {columns.gpus_text(made.spec.quota)} GPUs"
-    write_one(made, view(session, output), lambda: print(text))
+    project = Project(meta=Meta(name=name), spec=spec)
+    text = f"Created project {name} with a quota of {columns.gpus_text(spec.quota)} GPUs"
+    COMMANDS.create(session, project, output, text)
     if view(session, output).format is Format.TABLE and session.setting("project", None) is None:
         sessions.note(f"next: migctl project set {name}")
 
 
 @app.command("update")
+@grouped
 def update(
     context: typer.Context,
+    *,
     name: options.Name,
-    quota: fields.Quota = None,
-    limit: fields.Limit = None,
-    weight: fields.Weight = None,
-    priority: fields.Priority = None,
-    pools: fields.Pools = None,
+    given: fields.QuotaOptions,
     department: InDepartment = None,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Change a project's quota, limit, weight, priority, department or minimum runtime."""
     session = sessions.of(context)
-    given = fields.Flags(quota, limit, weight, priority, pools)
     changes = given.changes(ProjectSpec, department=department, min_runtime_s=_seconds(min_runtime))
-
-    async def updated(control: Control) -> Project:
-        return await control.patch(await sessions.require_project(control, name), {"spec": changes})
-
-    write_one(session.run(updated), view(session, output), lambda: print(f"Updated project {name}"))
+    COMMANDS.update(session, name, changes, output)
 
 
 def _seconds(min_runtime: str | None) -> float | None:
@@ -130,12 +123,7 @@ def _seconds(min_runtime: str | None) -> float | None:
 @app.command("describe")
 def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
     """Show a project: quota and use in each node pool, its workloads, what happened to them lately."""
-    session = sessions.of(context)
-
-    async def read(control: Control) -> description.Described:
-        return await description.of_project(control, await sessions.require_project(control, name))
-
-    description.write(session.run(read), session, view(session, output))
+    COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("set")
@@ -150,10 +138,4 @@ def set_default(context: typer.Context, name: options.Name) -> None:
 @app.command("delete")
 def delete(context: typer.Context, name: options.Name) -> None:
     """Delete a project; one that has workloads stays."""
-    session = sessions.of(context)
-
-    async def deleted(control: Control) -> None:
-        await control.delete(await sessions.require_project(control, name))
-
-    session.run(deleted)
-    print(f"Deleted project {name}")
+    COMMANDS.delete(sessions.of(context), name)

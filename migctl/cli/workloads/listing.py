@@ -11,9 +11,10 @@ from migctl import quantities
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
-from migctl.cli.output.listings import OutputOptions, TableKind, view
+from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
@@ -101,27 +102,26 @@ def write(
     def wanted(workload: Workload) -> bool:
         return matches(workload.meta.labels) and session.noun in (None, workload.spec.type)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[WorkloadView]:
         chosen = None if all_projects else await session.choose_project(control, project)
         title = f"Showing jobs for project {chosen}" if chosen else ""
         empty = f"no workloads in project {chosen}" if chosen else "no workloads"
-        listing = TableSource(table, view, lambda: jobs(control, chosen, wanted), title, empty)
-        await watching.write(control, (Workload, Claim), listing, watch)
+        return TableSource(table, view, lambda: jobs(control, chosen, wanted), title, empty)
 
-    session.run(written)
+    watching.show(session, (Workload, Claim), source, watch)
 
 
+@grouped
 def list_workloads(
     context: typer.Context,
+    *,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List workloads and what they hold."""
     session = sessions.of(context)
-    shown = view(session, output, not no_headers, sort_by)
+    shown = listed.view(session)
     write(session, v2(session.system.now), shown, project, all_projects, labels, watch)
