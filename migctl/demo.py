@@ -25,7 +25,7 @@ from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
 SIMULATED = "a100-40gb=1,v100=2"
-PATIENCE_S = 20.0
+WAIT_S = 20.0
 HOLD = ("--", "sleep", "600")
 TRAININGS = ("by-memory", "by-profile-1", "by-profile-2")
 
@@ -48,13 +48,13 @@ class Demo:
     def say(self, text: str) -> None:
         print(f"\n\033[1m# {text}\033[0m" if sys.stdout.isatty() else f"\n# {text}", flush=True)
 
-    def run(self, *words: str) -> str:
+    def run(self, *arguments: str) -> str:
         """Type a command, show it and what it prints."""
-        print(f"$ migctl {' '.join(words)}", flush=True)
-        done = self._migctl(*words)
+        print(f"$ migctl {' '.join(arguments)}", flush=True)
+        done = self._migctl(*arguments)
         print((done.stdout + done.stderr).rstrip(), flush=True)
         if done.returncode != 0:
-            raise NotSo(f"migctl {' '.join(words)} ended with code {done.returncode}")
+            raise NotSo(f"migctl {' '.join(arguments)} ended with code {done.returncode}")
         return done.stdout
 
     def look(self, kind: type[T]) -> tuple[T, ...]:
@@ -85,20 +85,20 @@ class Demo:
 
     def until(self, what: str, look: Callable[[], R]) -> R:
         """The first true answer of `look`."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             if answer := look():
                 return answer
             time.sleep(0.1)
-        raise NotSo(f"{what}: not within {PATIENCE_S:.0f} s")
+        raise NotSo(f"{what}: not within {WAIT_S:.0f} s")
 
     def check(self, what: str, holds: bool) -> None:
         if not holds:
             raise NotSo(what)
         print(f"  ok: {what}", flush=True)
 
-    def _migctl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "migctl", *words]
+    def _migctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "migctl", *arguments]
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
 
     def end(self) -> None:

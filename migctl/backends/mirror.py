@@ -25,7 +25,7 @@ DECIDED_BY: tuple[type[Any], ...] = (Project, Department, NodePool, Workload, Cl
 
 
 class ObjectView(Protocol):
-    """A live copy of the objects that a decision needs, however it is kept."""
+    """A live copy of the objects that a decision needs, however it is cached."""
 
     @property
     def synced(self) -> bool: ...
@@ -113,21 +113,21 @@ class Mirror:
         return listing.version
 
     def _put(self, obj: Object) -> bool:
-        kept = self._objects[type(obj)]
+        cached = self._objects[type(obj)]
         key = (obj.meta.project, obj.meta.name)
-        old = kept.get(key)
+        old = cached.get(key)
         if old is not None and int(old.meta.version) >= int(obj.meta.version):
             return False
-        kept[key] = obj
+        cached[key] = obj
         return True
 
     def _drop(self, obj: Object) -> bool:
-        kept = self._objects[type(obj)]
+        cached = self._objects[type(obj)]
         key = (obj.meta.project, obj.meta.name)
-        old = kept.get(key)
+        old = cached.get(key)
         if old is None or (old.meta.uid != obj.meta.uid and int(old.meta.version) > int(obj.meta.version)):
             return False
-        del kept[key]
+        del cached[key]
         return True
 
     async def _notify(self) -> None:

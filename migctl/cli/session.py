@@ -110,16 +110,16 @@ class Session:
 
     def setting(self, name: str, flag: str | None) -> str | None:
         """The value of `project`, `output` or `context`: flag, MIGCTL_*, config file, or None."""
-        return flag or getattr(self, name) or self.kept_setting(name)
+        return flag or getattr(self, name) or self.stored_setting(name)
 
-    def kept_setting(self, name: str) -> str | None:
+    def stored_setting(self, name: str) -> str | None:
         """The value that holds without flags: MIGCTL_*, config file, or None."""
         if said := self.system.environ.get(f"MIGCTL_{name.upper()}"):
             return said
         if name == "project" and self.target.cluster:
             return self.config.projects.get(self.target.name) or self.target.own_namespace
-        kept: str | None = getattr(self.config, name)
-        return kept
+        stored: str | None = getattr(self.config, name)
+        return stored
 
     def keep_project(self, name: str) -> None:
         """Make a project the one that commands on this control plane are about without -p."""
@@ -134,7 +134,7 @@ class Session:
 
         target = self.target
         if target.cluster and not target.chosen:
-            tell_once(self, f"context {target.name}", DEFAULT_NOTICE.format(name=target.name))
+            note_once(self, f"context {target.name}", DEFAULT_NOTICE.format(name=target.name))
 
         async def connected() -> R:
             asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
@@ -209,12 +209,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def tell_once(session: Session, key: str, text: str) -> None:
+def note_once(session: Session, key: str, text: str) -> None:
     """A note that is shown the first time only. Where that cannot be remembered it is shown again."""
-    if key in session.config.told:
+    if key in session.config.notices:
         return
     note(text)
     try:
-        session.keep(told=(*session.config.told, key))
+        session.keep(notices=(*session.config.notices, key))
     except (OSError, Failure):
         return

@@ -22,14 +22,14 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     project   what -p defaults to on this machine; projects: on each context of the kubeconfig
     output    what -o defaults to
     context   what --context defaults to
-    told      notices already shown, which are shown once
+    notices   already shown, which are shown once
     """
 
     project: str | None = None
     projects: dict[str, str] = {}
     output: str | None = None
     context: str | None = None
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = msgspec.field(default=(), name="told")
 
 
 def config_path(environ: Mapping[str, str]) -> Path:

@@ -39,7 +39,7 @@ class Applier:
         self._mirror = mirror
         self._clock = clock
         self._snapshot = snapshot
-        self._turns = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._writing = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def apply(self, plan: Plan) -> dict[int, Verdict]:
         """Carry out what can be; the verdict on every eviction and assignment, by step position."""
@@ -87,8 +87,8 @@ class Applier:
         if step.beneficiary and (beneficiary is None or not observe.waits(beneficiary)):
             return StepState.REJECTED, "the claim it was for does not wait any more"
         try:
-            words = {"evicted": step.why, "reason": "Moved" if moves_to else "Preempted", "message": step.why}
-            await self._write(claim, {**words, "nomination": to_builtins(moves_to) if moves_to else None})
+            status = {"evicted": step.why, "reason": "Moved" if moves_to else "Preempted", "message": step.why}
+            await self._write(claim, {**status, "nomination": to_builtins(moves_to) if moves_to else None})
             await self._control_plane.delete(claim)
         except ControlPlaneError as error:
             await self._spare(claim)
@@ -117,7 +117,7 @@ class Applier:
             "message": "",
         }
         try:
-            async with self._turns:
+            async with self._writing:
                 await self._write(claim, status)
         except ControlPlaneError as error:
             return StepState.REJECTED, str(error)
@@ -125,9 +125,9 @@ class Applier:
 
     async def _spare(self, claim: Claim) -> None:
         """Its eviction was refused: it goes on, and nothing says otherwise."""
-        words = {"evicted": "", "reason": claim.status.reason, "message": claim.status.message}
+        status = {"evicted": "", "reason": claim.status.reason, "message": claim.status.message}
         with contextlib.suppress(ControlPlaneError):
-            await self._mirror.absorb(await self._control_plane.patch(claim, {"status": words}))
+            await self._mirror.absorb(await self._control_plane.patch(claim, {"status": status}))
 
     async def _write(self, claim: Claim, status: Mapping[str, Any]) -> None:
         await self._mirror.absorb(await self._control_plane.patch(claim, {"status": dict(status)}, fenced=True))

@@ -17,7 +17,7 @@ import structlog
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
-from migctl.controller import figures, observe, publish, queues
+from migctl.controller import observe, publish, queue_status, queues
 from migctl.controller.apply import Applier, Verdict
 from migctl.objects import NodePool, StepState
 from solver.model.plan import Assign, Evict, Placed, Plan
@@ -82,7 +82,7 @@ class Controller:
             milliseconds = (time.perf_counter() - started) * 1000
             verdicts = await applier.apply(plan)
             await self._publish(state, plan, verdicts, milliseconds)
-        await figures.publish(self.control_plane, self.mirror, self.observe())
+        await queue_status.publish(self.control_plane, self.mirror, self.observe())
         return plan
 
     async def _publish(self, state: Snapshot, plan: Plan, verdicts: dict[int, Verdict], milliseconds: float) -> None:

@@ -57,7 +57,7 @@ class Observer:
             gpus=tuple(gpus.values()),
             models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
             pending=tuple(
-                self._describe(claim, request(claim, nominated.kept(claim))) for claim in claims if waits(claim)
+                self._describe(claim, request(claim, nominated.reserved_for(claim))) for claim in claims if waits(claim)
             ),
             held=held,
             projects=tuple(queues.project(stored) for stored in mirror.all(Project)),
@@ -168,7 +168,7 @@ class Nominations:
     def __init__(self, gpus: Mapping[str, Gpu], held: Iterable[Holding]) -> None:
         self._gpus, self._held = gpus, held
 
-    def kept(self, claim: Claim) -> Grant | None:
+    def reserved_for(self, claim: Claim) -> Grant | None:
         """The claim's nomination, None where it has none or it will not come true."""
         nomination = claim.status.nomination
         if nomination is None or not all(share.gpu in self._gpus for share in nomination.devices):

@@ -32,10 +32,10 @@ from solver.model.snapshot import Snapshot
 
 async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided.Plan) -> None:
     """Tell every claim without a place why, and every claim that waits for evictions for whom."""
-    turns = asyncio.Semaphore(WRITES_AT_ONCE)
+    writing = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def tell(claim: Claim, reason: str, message: str) -> None:
-        async with turns:
+        async with writing:
             await _patch(control_plane, mirror, claim, {"reason": reason, "message": message})
 
     async with asyncio.TaskGroup() as tasks:

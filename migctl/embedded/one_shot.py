@@ -48,12 +48,12 @@ class Wanted:
     mib: int | None = None
     gpu: str | None = None
 
-    def of(self, board: GpuInfo) -> int:
-        return self.mib if self.mib is not None else int(round((self.portion or 0) * board.memory_mib, 6))
+    def of(self, gpu: GpuInfo) -> int:
+        return self.mib if self.mib is not None else int(round((self.portion or 0) * gpu.memory_mib, 6))
 
 
-def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told: Callable[[str], None]) -> int:
-    """Run a command in its part of a GPU; its exit code. `told` hears in one line what it got.
+def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], report: Callable[[str], None]) -> int:
+    """Run a command in its part of a GPU; its exit code. `report` is called with one line that says what it got.
 
     Raises NoGpus, NoRoom, or OSError where the command or the folder cannot be had.
     """
@@ -65,8 +65,8 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told
         ) from error
     try:
         with _share(nvml, wanted, _folder(environ)) as share:
-            text = f"{share.mib} of {share.board.memory_mib} MiB of GPU {share.board.index} ({share.board.name})"
-            told(f"{text}, backing {Backing.SOFTWARE}")
+            text = f"{share.mib} of {share.gpu.memory_mib} MiB of GPU {share.gpu.index} ({share.gpu.name})"
+            report(f"{text}, backing {Backing.SOFTWARE}")
             return _supervise(nvml, share, command, environ)
     except (NvmlError, MissingLibraries) as error:
         raise NoGpus(str(error), "migctl doctor looks for what is missing") from error
@@ -76,7 +76,7 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], told
 
 @dataclass(frozen=True)
 class _Share:
-    board: GpuInfo
+    gpu: GpuInfo
     mib: int
     folder: Path
     lock: IO[str]
@@ -88,19 +88,19 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
     with (folder / "lock").open("w") as all_runs:
         fcntl.flock(all_runs, fcntl.LOCK_EX)
         given = _given(folder)
-        board, mib = _choose(nvml, wanted, given)
+        gpu, mib = _choose(nvml, wanted, given)
         mine = Path(tempfile.mkdtemp(dir=folder))
         lock = (mine / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
-        share = DeviceShare(board.uuid, Backing.SOFTWARE, mib / board.memory_mib, mib)
+        share = DeviceShare(gpu.uuid, Backing.SOFTWARE, mib / gpu.memory_mib, mib)
         placing.place(
             mine,
-            [limit_of(share, board, ShareAccounts(mine).context(board.uuid))],
+            [limit_of(share, gpu, ShareAccounts(mine).context(gpu.uuid))],
             libraries.ours(),
             libraries.drivers(),
         )
     try:
-        yield _Share(board, mib, mine, lock)
+        yield _Share(gpu, mib, mine, lock)
     finally:
         lock.close()
         if _is_over(mine):
@@ -109,24 +109,24 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
 
 def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[GpuInfo, int]:
     """The GPU and what it gives, in MiB. `given`: to other runs, by GPU UUID."""
-    boards = [b for b in nvml.gpus() if wanted.gpu in (None, str(b.index), b.uuid)]
-    if not boards:
+    candidates = [b for b in nvml.gpus() if wanted.gpu in (None, str(b.index), b.uuid)]
+    if not candidates:
         raise NoGpus(
             f"this machine has no GPU {wanted.gpu}" if wanted.gpu else "this machine has no GPU", "nvidia-smi -L"
         )
-    free = [b for b in boards if not ((mode := nvml.mig_mode(b.uuid)) and mode.current)]
+    free = [b for b in candidates if not ((mode := nvml.mig_mode(b.uuid)) and mode.current)]
     if not free:
         raise NoGpus("every GPU here is in MIG mode, where a fraction is an instance", "migctl up, then migctl submit")
-    board = max(free, key=lambda b: min(b.memory_mib - given.get(b.uuid, 0), _really_free(nvml, b)))
-    mib, left = wanted.of(board), board.memory_mib - given.get(board.uuid, 0)
+    gpu = max(free, key=lambda b: min(b.memory_mib - given.get(b.uuid, 0), _really_free(nvml, b)))
+    mib, left = wanted.of(gpu), gpu.memory_mib - given.get(gpu.uuid, 0)
     if mib > left:
-        why = f"GPU {board.index} has {left} MiB of {board.memory_mib} left, {mib} MiB are wanted"
+        why = f"GPU {gpu.index} has {left} MiB of {gpu.memory_mib} left, {mib} MiB are wanted"
         raise NoRoom(why, "wait until another `migctl run` has ended, or ask for less")
-    return board, mib
+    return gpu, mib
 
 
-def _really_free(nvml: Nvml, board: GpuInfo) -> int:
-    return board.memory_mib - nvml.readings(board.uuid).used_mib
+def _really_free(nvml: Nvml, gpu: GpuInfo) -> int:
+    return gpu.memory_mib - nvml.readings(gpu.uuid).used_mib
 
 
 def _given(folder: Path) -> dict[str, int]:
@@ -150,7 +150,7 @@ def _is_over(run_folder: Path) -> bool:
 
 def _supervise(nvml: Nvml, share: _Share, command: Sequence[str], environ: Mapping[str, str]) -> int:
     """Wait for the command, passing on what would end us, and keep the size of its contexts right."""
-    found = {**environ, "CUDA_VISIBLE_DEVICES": share.board.uuid, **placing.environment(share.folder, environ)}
+    found = {**environ, "CUDA_VISIBLE_DEVICES": share.gpu.uuid, **placing.environment(share.folder, environ)}
     process = subprocess.Popen(command, env=found, pass_fds=(share.lock.fileno(),))
     with _passed_on(process):
         while True:
@@ -180,8 +180,8 @@ def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def _correct(nvml: Nvml, share: _Share) -> None:
     before = region.holders(placing.accounts(share.folder))
-    used = {process.pid: process.memory_mib * MIB for process in nvml.processes(share.board.uuid)}
-    correct(share.folder, share.board.uuid, used, before)
+    used = {process.pid: process.memory_mib * MIB for process in nvml.processes(share.gpu.uuid)}
+    correct(share.folder, share.gpu.uuid, used, before)
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -86,7 +86,7 @@ async def _serve(
             await _until_synced(mirror)
             await _until_reported(publishers)
             ready()
-            await _told_to_stop()
+            await _stop_requested()
     finally:
         for task in tasks:
             task.cancel()
@@ -106,7 +106,7 @@ async def _until_reported(publishers: Iterable[NodePublisher]) -> None:
             await asyncio.gather(*(publisher.first.wait() for publisher in publishers))
 
 
-async def _told_to_stop() -> None:
+async def _stop_requested() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -11,7 +11,7 @@ from migctl.simulate.baselines import mig, plain
 from migctl.simulate.bound import Pooling, Repacking
 from migctl.simulate.events import Arrival, Scheduler
 from migctl.simulate.fleet import SimulatedFleet
-from migctl.simulate.ours import Ours, OursMoving
+from migctl.simulate.migctl_policy import Ours, OursMoving
 from solver.model.demand import MigProfile
 
 Make = Callable[[], Scheduler]

@@ -103,7 +103,7 @@ class RemoteControlPlane:
 
     async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
         """The body of a good answer. Raises the error that another one stands for."""
-        async with self._turns:
+        async with self._limit:
             with self._explaining():
                 response = await self._client().request(method, url, params=params, content=body)
         if not response.is_success:
@@ -124,7 +124,7 @@ class RemoteControlPlane:
                     yield piece
 
     @cached_property
-    def _turns(self) -> asyncio.Semaphore:
+    def _limit(self) -> asyncio.Semaphore:
         import asyncio
 
         return asyncio.Semaphore(CALLS_AT_ONCE)

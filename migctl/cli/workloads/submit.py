@@ -144,7 +144,7 @@ def _advise(session: Session, made: Workload, project: str | None, dry_run: bool
     if dry_run:
         return
     if made.spec.image and not session.target.cluster:
-        sessions.tell_once(session, "image", IMAGE_NOTICE)
+        sessions.note_once(session, "image", IMAGE_NOTICE)
     named = project or session.project
-    elsewhere = f" -p {named}" if named and named != session.kept_setting("project") else ""
+    elsewhere = f" -p {named}" if named and named != session.stored_setting("project") else ""
     sessions.note(f"next: migctl describe {made.meta.name}{elsewhere}")

@@ -45,7 +45,7 @@ def wait(
             try:
                 last[:] = [await control.get(Workload, workload.meta.name, chosen)]
             except NotFound:
-                return _gone(name, condition)
+                return _deleted(name, condition)
             return not _reached(last[0], condition)
 
         if await look():
@@ -72,7 +72,7 @@ def _condition(wanted: str) -> Phase | None:
     return found
 
 
-def _gone(name: str, condition: Phase | None) -> bool:
+def _deleted(name: str, condition: Phase | None) -> bool:
     if condition is None:
         return False
     raise Failure(f"workload {name} was deleted before it was {condition}", code=ExitCode.NOT_FOUND)

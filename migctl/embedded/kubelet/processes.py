@@ -94,10 +94,10 @@ class ClaimProcess:
         started right before a kill -9, held the gate: then that one is waited for.
         """
         if launched is not None:
-            await _gone(launched)
+            await _ended(launched)
         leader = self.leader()
         if leader is not None:
-            await _gone(leader)
+            await _ended(leader)
         return self.exit_code()
 
     async def stop(self, grace_s: float) -> None:
@@ -107,7 +107,7 @@ class ClaimProcess:
             _signal_group(pid, signal.SIGTERM)
             try:
                 async with asyncio.timeout(grace_s):
-                    await _gone(pid)
+                    await _ended(pid)
             except TimeoutError:
                 _signal_group(pid, signal.SIGKILL)
         await asyncio.to_thread(self.sweep)
@@ -134,7 +134,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         return
 
 
-async def _gone(pid: int) -> None:
+async def _ended(pid: int) -> None:
     """Wait for a process to end, and reap it where it is our child."""
     try:
         descriptor = os.pidfd_open(pid)

@@ -137,7 +137,7 @@ class Runner:
         process = self.process(claim)
         launched = None
         if claim.status.phase is not Phase.RUNNING:
-            await self._predecessor_gone(claim)
+            await self._predecessor_ended(claim)
             prepared = await self._prepare(claim)
             if prepared is None:
                 return
@@ -150,7 +150,7 @@ class Runner:
         await asyncio.to_thread(process.sweep)
         await self._finish(claim, code, _ending(code))
 
-    async def _predecessor_gone(self, claim: Claim) -> None:
+    async def _predecessor_ended(self, claim: Claim) -> None:
         """Wait for the pod that this one replaces: two of one index never run side by side."""
         seen, pod = -1, (claim.spec.workload_uid, claim.spec.index)
         while any(

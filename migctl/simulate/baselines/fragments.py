@@ -34,8 +34,8 @@ class RequestKind:
 class Fragments:
     """The fragmentation of nodes without MIG, for what is typical among these requests."""
 
-    def __init__(self, asked: Iterable[RequestKind]) -> None:
-        counts = Counter(asked).most_common()
+    def __init__(self, requested: Iterable[RequestKind]) -> None:
+        counts = Counter(requested).most_common()
         total, seen, typical = sum(count for _, count in counts), 0, list[tuple[RequestKind, int]]()
         for kind, count in counts:
             if seen < TYPICAL * total:

@@ -71,9 +71,9 @@ def _fullest(nodes: Nodes, kind: RequestKind) -> Scores:
 class Fgd:
     """The node and GPU whose fragmentation grows the least. What a node's would be is kept until it changes."""
 
-    def __init__(self, fleet: SimulatedFleet, asked: Iterable[Request]) -> None:
+    def __init__(self, fleet: SimulatedFleet, requested: Iterable[Request]) -> None:
         self._nodes = Nodes(fleet)
-        self._fragments = Fragments(kind_of(request) for request in asked)
+        self._fragments = Fragments(kind_of(request) for request in requested)
         self._growth: dict[RequestKind, tuple[Scores, NDArray[np.int64]]] = {}
         self._changed: list[int] = []
         self._seen: dict[RequestKind, int] = {}

@@ -72,7 +72,7 @@ class DemandMix:
             yield Arrival(now, request, rng.expovariate(1 / self.lifetime))
 
 
-def usual_asks(model: GpuModel) -> list[tuple[Demand, float]]:
+def usual_demands(model: GpuModel) -> list[tuple[Demand, float]]:
     """What is asked for on this model and the part of a GPU it takes, the smallest first."""
     if not model.units:
         return [*PLAIN, (WholeGpus(), 1.0)]
@@ -85,7 +85,7 @@ def _demand(fleet: SimulatedFleet, mix: str) -> tuple[list[tuple[Demand, tuple[s
     demands: list[tuple[Demand, tuple[str, ...]]] = []
     weights: list[float] = []
     for model in fleet.models.values():
-        usual = usual_asks(model)
+        usual = usual_demands(model)
         often = MIXES[mix]([size for _, size in usual])
         mean = sum(w * size for w, (_, size) in zip(often, usual, strict=True))
         gpus = sum(gpu.model == model.id for gpu in fleet.gpus)

@@ -77,10 +77,10 @@ def filling(pods: Sequence[Arrival], whole: SimulatedFleet, load: float, seed: i
 
     So Weng et al. (section 6) load a cluster until it is full.
     """
-    rng, asked, drawn = Random(seed), 0.0, list[Arrival]()
-    while asked < load * len(whole.gpus):
+    rng, requested, drawn = Random(seed), 0.0, list[Arrival]()
+    while requested < load * len(whole.gpus):
         pod = rng.choice(pods)
-        asked += whole.size(pod.request.demand).compute
+        requested += whole.size(pod.request.demand).compute
         name = f"{pod.request.name}-{len(drawn)}"
         drawn.append(replace(pod, request=replace(pod.request, claim=name, name=name, workload=name)))
     return staying(drawn)

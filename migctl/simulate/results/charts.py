@@ -82,9 +82,9 @@ def _admitted(axes: Axes, results: Sequence[Result], colours: dict[str, str]) ->
 
 def _sizes(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> None:
     """What part of each size was admitted: the most frequent ones."""
-    asked = results[0].by_size
-    often = set(sorted(asked, key=lambda size: -asked[size][0])[:MOST_SIZES])
-    names = [name for name in asked if name in often]
+    requested = results[0].by_size
+    often = set(sorted(requested, key=lambda size: -requested[size][0])[:MOST_SIZES])
+    names = [name for name in requested if name in often]
     width = 0.8 / len(results)
     for number, result in enumerate(results):
         parts = [100 * result.by_size[name][1] / result.by_size[name][0] for name in names]

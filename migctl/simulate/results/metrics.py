@@ -101,7 +101,7 @@ class _Meter:
         self._fleet, self._first, self._last = fleet, first, last
         self._gpus = len(fleet.gpus)
         self._occupied = _Occupied()
-        self._asked: Counter[Demand] = Counter()
+        self._requested: Counter[Demand] = Counter()
         self._got: Counter[Demand] = Counter()
         self._did: Counter[str] = Counter()
         self._waits: list[float] = []
@@ -121,7 +121,7 @@ class _Meter:
     def _count(self, event: SimulationEvent, size: Size) -> None:
         demand = event.arrival.request.demand
         if event.kind is not SimulationEventKind.ENDED:
-            self._asked[demand] += event.kind is not SimulationEventKind.ADMITTED or event.at == event.arrival.at
+            self._requested[demand] += event.kind is not SimulationEventKind.ADMITTED or event.at == event.arrival.at
         if event.kind in (SimulationEventKind.REFUSED, SimulationEventKind.WAITS):
             free = self._gpus - self._occupied.compute, self._gpus - self._occupied.room
             self._did["fragmented"] += free[0] + EPSILON >= size.compute and free[1] + EPSILON >= size.room
@@ -133,22 +133,24 @@ class _Meter:
             self._did["moves"] += len(event.admission.moves)
 
     def result(self, policy: str) -> Result:
-        computes = {demand: self._fleet.size(demand).compute for demand in self._asked}
-        asked, got = (sum(computes[demand] * n for demand, n in counts.items()) for counts in (self._asked, self._got))
+        computes = {demand: self._fleet.size(demand).compute for demand in self._requested}
+        requested, got = (
+            sum(computes[demand] * n for demand, n in counts.items()) for counts in (self._requested, self._got)
+        )
         waits = sorted(self._waits)
         busy = self._over_time(2)
         placed = any(in_use for _, _, in_use in self._moments)
         return Result(
             policy=policy,
-            arrivals=self._asked.total(),
+            arrivals=self._requested.total(),
             admitted=self._got.total(),
-            requests=self._got.total() / max(1, self._asked.total()),
-            slices=got / asked if asked else 0.0,
+            requests=self._got.total() / max(1, self._requested.total()),
+            slices=got / requested if requested else 0.0,
             utilisation=self._over_time(1) / self._gpus,
             idle_gpus=self._gpus - busy if placed else None,
             waiting=sum(waits) / max(1, len(waits)),
             waiting_p95=waits[int(len(waits) * 0.95)] if waits else 0.0,
-            unserved=self._asked.total() - self._got.total(),
+            unserved=self._requested.total() - self._got.total(),
             fragmented=self._did["fragmented"],
             moves=self._did["moves"],
             creates=self._did["creates"],
@@ -158,7 +160,7 @@ class _Meter:
             idle_at_end=self._gpus - self._moments[-1][2] if placed else None,
             by_size={
                 demand_text(demand): (count, self._got[demand])
-                for demand, count in sorted(self._asked.items(), key=_size(computes))
+                for demand, count in sorted(self._requested.items(), key=_size(computes))
             },
             over_time=self._samples(),
         )

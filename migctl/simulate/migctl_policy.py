@@ -78,8 +78,8 @@ def carried_out(state: Snapshot, decided: Plan) -> Snapshot:
     grants = {step.claim: step.grant for step in decided.steps if isinstance(step, Assign)}
     requests = {holding.request.claim: holding for holding in state.held}
     left = [holding.grant for claim, holding in requests.items() if claim in grants]
-    gone = {(step.gpu, step.profile, step.start) for step in decided.steps if isinstance(step, Destroy)}
-    gpus = (_left_with(gpu, _instances_of(gpu, left), gone) for gpu in state.gpus)
+    destroyed = {(step.gpu, step.profile, step.start) for step in decided.steps if isinstance(step, Destroy)}
+    gpus = (_left_with(gpu, _instances_of(gpu, left), destroyed) for gpu in state.gpus)
     stay = [replace(holding, grant=grants.get(claim, holding.grant)) for claim, holding in requests.items()]
     new = [Holding(request, grants[request.claim], state.now) for request in state.pending if request.claim in grants]
     nodes = _hosts(state.nodes, state.held, [*stay, *new])
@@ -127,6 +127,6 @@ def _instances_of(gpu: Gpu, grants: Iterable[Grant]) -> tuple[Instance, ...]:
     )
 
 
-def _left_with(gpu: Gpu, more: tuple[Instance, ...], gone: set[tuple[str, str, int]]) -> Gpu:
-    instances = (i for i in (*gpu.instances, *more) if (gpu.uuid, i.profile, i.start) not in gone)
+def _left_with(gpu: Gpu, more: tuple[Instance, ...], destroyed: set[tuple[str, str, int]]) -> Gpu:
+    instances = (i for i in (*gpu.instances, *more) if (gpu.uuid, i.profile, i.start) not in destroyed)
     return replace(gpu, instances=tuple(instances))

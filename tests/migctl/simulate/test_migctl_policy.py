@@ -8,7 +8,7 @@ from migctl.simulate.demand.generated import DemandMix
 from migctl.simulate.events import SimulationEventKind
 from migctl.simulate.fleet import SimulatedFleet, parse
 from migctl.simulate.loop import play
-from migctl.simulate.ours import Ours, OursMoving
+from migctl.simulate.migctl_policy import Ours, OursMoving
 from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
 from migctl.simulate.results.metrics import Result, measure
 from solver.model.demand import Grant
