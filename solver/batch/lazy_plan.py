@@ -9,12 +9,12 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.arrays import Ints
-from solver.batch.counting import in_groups
+from solver.batch.columns.arrays import Ints
+from solver.batch.columns.counting import in_groups
+from solver.batch.columns.gpu_columns import Gpus
+from solver.batch.columns.request_columns import Requests
 from solver.batch.formulate import Formulation
-from solver.batch.gpu_columns import Gpus
 from solver.batch.handout import NO_SLOT, Shares, Work
-from solver.batch.request_columns import Requests
 from solver.gpu_tables.layouts import layouts_of
 from solver.gpu_tables.tables import rounding
 from solver.model.demand import DeviceShare, Grant

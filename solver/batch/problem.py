@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats, Ints
 from solver.model.geometry import GpuModel
 
 

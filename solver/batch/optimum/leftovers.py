@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.columns.arrays import Floats, Ints, Marks
 from solver.batch.optimum.blocks import PatternTable
 from solver.batch.optimum.linear import INFINITY, Program, SolveFailed
 from solver.batch.optimum.menus import Menus

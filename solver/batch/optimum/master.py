@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.optimum.linear import INFINITY, Program
 from solver.batch.optimum.menus import Menus
 from solver.batch.problem import Problem

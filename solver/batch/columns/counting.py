@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solver.batch.arrays import Ints
+from solver.batch.columns.arrays import Ints
 
 SPARSE = 8
 """Numbers below so many times their count are few enough to be counted one by one."""
