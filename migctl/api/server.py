@@ -55,7 +55,7 @@ async def serving(app: FastAPI, path: Path) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that sleeps until it is told to end, and leaves signals alone."""
+    """A uvicorn server that waits for the request to end without polling, and handles no signals."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""What a workload has beside its object: its output, and the environment of commands run beside it."""
+"""The routes of a workload's output and of the environment for commands run beside it."""
 
 from __future__ import annotations
 

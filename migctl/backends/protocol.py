@@ -1,8 +1,8 @@
 """The one protocol of a control plane: list, get, watch, create, patch, delete.
 
 Adapters: embedded (SQLite), remote (HTTP over the socket of `migctl up`), Kubernetes. All pass
-tests/migctl/backends/contract. Deleting is asked for, not done at once: an object with finalizers stays, marked
-`deleting`, until the last finalizer is patched away.
+tests/migctl/backends/contract. Deletion is a request: an object with finalizers stays, marked `deleting`,
+until the last finalizer is patched away.
 
 ControlPlaneError      what every adapter raises
 ├── NotFound           no such object
@@ -25,7 +25,7 @@ from migctl.objects import T
 
 
 class ControlPlaneError(Exception):
-    """The text is for people; `hint` says what to do next."""
+    """The message is for users; `hint` says what to do next."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -105,11 +105,11 @@ class ControlPlane(Protocol):
         """Merge `changes` (RFC 7396, JSON keys) into the stored object of obj's kind, name and uid.
 
         fenced: raise Conflict unless the stored version is obj's. Raises NotFound when the
-        object is gone or another one of the same name took its place. A Record in `changes`
+        object does not exist or another one has its name now. A Record in `changes`
         stands for all its fields; entries of maps go only by null, see merge.difference.
         """
         ...
 
     async def delete(self, obj: T) -> None:
-        """Ask for obj's deletion (by name and uid). Raises NotFound."""
+        """Request obj's deletion (by name and uid). Raises NotFound."""
         ...

@@ -1,4 +1,4 @@
-"""What people call the things a plan names by uid and UUID."""
+"""Readable names of the claims and GPUs that a plan names by uid and UUID."""
 
 from __future__ import annotations
 

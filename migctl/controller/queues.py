@@ -1,4 +1,4 @@
-"""Projects and departments in the solver's words, and the policies of node pools."""
+"""Stored projects, departments and node pools as the solver's queues and policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from migctl.objects import Department, DepartmentSpec, NodePool, PoolQuota, Project, ProjectSpec
+from migctl.objects import Department, NodePool, PoolQuota, Project, QueueQuota
 from solver.model import snapshot as model
 from solver.model.snapshot import UNLIMITED, Policy, Quota
 
@@ -46,5 +46,5 @@ def _pools(pools: Mapping[str, PoolQuota]) -> Mapping[str, Quota]:
     return MappingProxyType({name: _quota(spec, spec.quota) for name, spec in pools.items()})
 
 
-def _quota(spec: PoolQuota | ProjectSpec | DepartmentSpec, gpus: float) -> Quota:
+def _quota(spec: QueueQuota, gpus: float) -> Quota:
     return Quota(gpus, spec.limit if spec.limit >= 0 else UNLIMITED, spec.over_quota_weight, spec.priority)

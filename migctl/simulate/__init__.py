@@ -1,6 +1,6 @@
 """What would a fleet have admitted? A simulator of days of demand, with the production planner in it.
 
-    events.py      the words of a simulation
+    events.py      arrivals, admissions and events
     fleet.py       the GPUs: "a100-40gb=100", or the node list of a trace; how large a request is on it
     workload.py    generated arrivals: a mix of sizes, Poisson arrivals, exponential lifetimes, a seed
     openb.py       arrivals and nodes of the openb trace
@@ -15,7 +15,7 @@
 
 Two ways of refusal. Loss: who finds no room leaves at once; what is compared is who was admitted.
 Queue: who finds no room waits, and is tried again, in order of arrival, whenever somebody leaves; what
-is compared is how long people waited. All policies meet the same arrivals.
+is compared is how long requests waited. All policies meet the same arrivals.
 
 Nothing here reads a clock or a file but the trace, and the seed is the only source of chance: the same
 question has the same answer.

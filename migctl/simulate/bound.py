@@ -29,7 +29,7 @@ EPSILON = 1e-9
 
 
 class Repacking:
-    """A fleet of one MIG model that re-packs for free. Places nobody."""
+    """A fleet of one MIG model that re-packs for free; gives no placements."""
 
     def __init__(self, fleet: SimulatedFleet) -> None:
         (model,) = fleet.models.values()

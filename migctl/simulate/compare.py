@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from migctl.simulate.events import Arrival
 from migctl.simulate.fleet import SimulatedFleet
 from migctl.simulate.loop import play
-from migctl.simulate.policies import Make
+from migctl.simulate.policies import SchedulerFactory
 from migctl.simulate.results.metrics import Result, measure
 
 Watch = Callable[[str, Sequence[Arrival]], Iterable[Arrival]]
@@ -22,7 +22,7 @@ def unwatched(policy: str, arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
 def compare(
     fleet: SimulatedFleet,
     arrivals: Sequence[Arrival],
-    policies: Mapping[str, Make],
+    policies: Mapping[str, SchedulerFactory],
     queue: bool = False,
     warm_up: float = WARM_UP,
     watch: Watch = unwatched,

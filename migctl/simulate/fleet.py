@@ -15,7 +15,7 @@ from solver.model.snapshot import ProjectQueue, Quota, Snapshot
 
 PROJECT = "simulated"
 GPUS_PER_NODE = 8
-MOST_GPUS = 1_000_000
+MAX_GPUS = 1_000_000
 
 
 class BadFleet(ValueError):
@@ -85,8 +85,8 @@ def parse(text: str) -> SimulatedFleet:
         raise BadFleet("a fleet needs GPUs: a100-40gb=100")
     if len({gpu.mig for gpu in gpus}) > 1:
         raise BadFleet("GPUs with MIG and without it are compared apart: one fleet has either")
-    if len(gpus) > MOST_GPUS:
-        raise BadFleet(f"{len(gpus):,} GPUs are too many (at most {MOST_GPUS:,})")
+    if len(gpus) > MAX_GPUS:
+        raise BadFleet(f"{len(gpus):,} GPUs are too many (at most {MAX_GPUS:,})")
     return SimulatedFleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from migctl.backends.protocol import AlreadyExists, Invalid
 
-LONGEST = 107
+MAX_PATH_BYTES = 107
 """Bytes of a socket's path (sun_path in unix(7), less the final null)."""
 
 
 def check_path(path: Path) -> None:
     """Raises Invalid for a path that the kernel does not take."""
     length = len(os.fsencode(path))
-    if length > LONGEST:
+    if length > MAX_PATH_BYTES:
         raise Invalid(
-            f"the socket path {path} has {length} bytes; Unix sockets allow {LONGEST}",
+            f"the socket path {path} has {length} bytes; Unix sockets allow {MAX_PATH_BYTES}",
             hint="choose a shorter state directory, for example MIGCTL_HOME=/tmp/migctl",
         )
 

@@ -14,14 +14,14 @@ from migctl.backends.protocol import Change, ChangeType, Expired, Listing, NotFo
 from migctl.objects import Object, T, singular
 
 LOG_LENGTH = 4096
-"""Changes kept for watches that start in the past, at least."""
+"""Least number of changes that stay for watches which start in the past."""
 
 
 class ObjectState:
     """Objects by kind, project and name, with the latest changes.
 
     revision  the version of the last change
-    keep      how many changes the log holds at least; it is cut when it reaches twice that
+    keep      least number of changes in the log; it is cut at twice that
     """
 
     def __init__(
@@ -109,4 +109,6 @@ def missing(kind: type[Object], name: str, project: str) -> NotFound:
 
 
 def _expired(since: str) -> Expired:
-    return Expired(f"no changes are kept from version {since!r} on", hint="list again and watch from the new version")
+    return Expired(
+        f"the changes since version {since!r} are no longer stored", hint="list again and watch from the new version"
+    )

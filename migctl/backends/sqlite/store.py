@@ -29,7 +29,7 @@ def random_uid() -> str:
 
 
 class _Write(Generic[R]):
-    """A write that waits for its turn, and what came of it."""
+    """A queued write and its result."""
 
     def __init__(self, decide: Callable[[Transaction], R]) -> None:
         self._decide = decide

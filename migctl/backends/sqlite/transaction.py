@@ -64,7 +64,7 @@ class Transaction:
             self._add(ChangeType.MODIFIED, replace(stored, meta=replace(stored.meta, deleting=self._clock())))
 
     def _stored(self, obj: T) -> T:
-        """What is stored of this very object; NotFound when it is gone or has a successor."""
+        """The stored object of obj's name and uid. Raises NotFound."""
         stored = self._find(type(obj), obj.meta.name, obj.meta.project)
         if stored is None or stored.meta.uid != obj.meta.uid:
             raise missing(type(obj), obj.meta.name, obj.meta.project)

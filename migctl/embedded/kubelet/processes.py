@@ -1,4 +1,4 @@
-"""Workload processes that outlive us: a process group per claim, with its log and its exit code in files.
+"""Workload processes that outlive the control plane: a process group per claim, log and exit code in files.
 
 A tiny shell launcher leads the group. Creating `<claim>.pid` with O_EXCL is the gate that lets a
 claim's command start once, whatever is killed in between; `<claim>.exit` appears by rename when the
@@ -26,7 +26,7 @@ START_FAILED = 127
 SWEEPS = 10
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
-# The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
+# The shell's own noclobber makes the pid file the O_EXCL gate, and its own messages ("Terminated") stay out of the log.
 LAUNCHER = f"""
 set -C; echo $$ > "$1.pid" || exit 0; set +C
 [ -z "${variables.CGROUP}" ] || echo $$ > "${variables.CGROUP}/cgroup.procs" || exit 126
@@ -81,7 +81,7 @@ class ClaimProcess:
         return pid if process_owner.started_for(pid) == self.claim else None
 
     def exit_code(self) -> int:
-        """The command's exit code; 137 where the launcher was killed before it could tell."""
+        """The command's exit code; 137 where the launcher was killed before it wrote one."""
         try:
             return int(self.base.with_suffix(".exit").read_text())
         except (FileNotFoundError, ValueError):
@@ -90,7 +90,7 @@ class ClaimProcess:
     async def wait(self, launched: int | None = None) -> int:
         """The exit code, as soon as the command has ended.
 
-        launched: the launcher just started here. It has come and gone at once where an earlier one,
+        launched: the launcher just started here. It ended at once where an earlier one,
         started right before a kill -9, held the gate: then that one is waited for.
         """
         if launched is not None:
@@ -113,7 +113,7 @@ class ClaimProcess:
         await asyncio.to_thread(self.sweep)
 
     def sweep(self) -> None:
-        """Kill what is left of the claim outside its group, and what that forked meanwhile, until it is gone.
+        """Kill what is left of the claim outside its group, and what that forked meanwhile, until none is left.
 
         A process that even KILL does not end (stuck in the driver) is left: the agent sees it on the GPU.
         """

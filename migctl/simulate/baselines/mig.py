@@ -7,7 +7,7 @@
                  USENIX ATC 2023): free units that a request of the mix could not use, by how often it is made
     hami         the fullest node, on it the fullest GPU (binpack); 1g and 3g from the high end of the GPU,
                  others from the low end
-    hami-spread  the same with the emptiest GPU of the fullest node: what HAMi does unless told otherwise
+    hami-spread  the same with the emptiest GPU of the fullest node: HAMi's default
     dra          the first in the order of names: nodes, then devices named gpu-<n>-mig-<profile>-<start>
 
 The smaller score is the better; of equal GPUs the first one's.
@@ -138,7 +138,7 @@ class _Lookup:
 
 
 class MigBaseline:
-    """A fleet in MIG mode under one rule; requests name their profile. demand: how often each is asked for."""
+    """A fleet in MIG mode under one rule; requests name their profile. demand: the part that names each."""
 
     def __init__(self, fleet: SimulatedFleet, rule: Rule, demand: Demand) -> None:
         self._cluster = WorkingCluster(fleet.snapshot)

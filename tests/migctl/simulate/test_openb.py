@@ -17,7 +17,7 @@ from migctl.simulate.events import Scheduler
 from migctl.simulate.events import SimulationEventKind as Happened
 from migctl.simulate.fleet import PROJECT, SimulatedFleet, parse
 from migctl.simulate.loop import play
-from migctl.simulate.policies import BOUND, makers
+from migctl.simulate.policies import BOUND, schedulers
 from solver.model.demand import Demand, Fraction, Request, WholeGpus
 from tests.migctl.simulate.judge import judged
 
@@ -89,7 +89,7 @@ def test_on_a_part_of_the_trace_no_policy_gives_out_what_is_not_there() -> None:
     fleet = SimulatedFleet(whole.nodes[::40], tuple(gpu for gpu in whole.gpus if gpu.node in names), whole.models)
     arrivals = openb.filling(openb.arrivals(TRACE / "openb_pod_list_default.csv.gz"), fleet, 1.2, seed=1)
     admitted: Counter[str] = Counter()
-    for name, make in makers(fleet, arrivals).items():
+    for name, make in schedulers(fleet, arrivals).items():
         events = play(arrivals, make()) if name == BOUND else judged(fleet, play(arrivals, make()))
         admitted[name] = sum(event.kind is Happened.ADMITTED for event in events)
     assert max(admitted.values()) == admitted[BOUND] < len(arrivals)
