@@ -60,7 +60,7 @@ def check_change(before: Workload, after: Workload) -> None:
             raise _invalid(
                 f"spec.{field.encode_name}",
                 "cannot be changed after the submission",
-                hint=f"delete {before.meta.name} and submit it anew; what can be changed: {changeable}",
+                hint=f"delete {before.meta.name} and submit it again; what can be changed: {changeable}",
             )
     if before.spec != after.spec:
         _pods(after.spec)

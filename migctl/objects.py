@@ -55,6 +55,7 @@ class GpuRequest(Record, frozen=True):
     devices: int = 1
 
     def to_demand(self) -> Demand:
+        """The request as the solver's demand."""
         if self.fraction is not None:
             return Fraction(self.fraction, self.devices)
         if self.memory_mib is not None:
@@ -117,6 +118,8 @@ class ProjectStatus(PoolUsage, frozen=True):
 
 
 class Project(Record, frozen=True, tag_field="kind", tag="Project"):
+    """A queue of workloads with its own quota."""
+
     PLURAL: ClassVar[str] = "projects"
     meta: Meta
     spec: ProjectSpec = ProjectSpec()
@@ -130,6 +133,8 @@ class DepartmentSpec(QueueQuota, frozen=True):
 
 
 class Department(Record, frozen=True, tag_field="kind", tag="Department"):
+    """A queue of projects."""
+
     PLURAL: ClassVar[str] = "departments"
     meta: Meta
     spec: DepartmentSpec = DepartmentSpec()
@@ -143,6 +148,8 @@ class NodePoolSpec(Record, frozen=True):
 
 
 class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
+    """The nodes that name it as their pool."""
+
     PLURAL: ClassVar[str] = "nodepools"
     meta: Meta
     spec: NodePoolSpec = NodePoolSpec()
@@ -231,6 +238,8 @@ class WorkloadStatus(Record, frozen=True):
 
 
 class Workload(Record, frozen=True, tag_field="kind", tag="Workload"):
+    """A workload: its pods' claims are made from its spec."""
+
     PLURAL: ClassVar[str] = "workloads"
     meta: Meta
     spec: WorkloadSpec
@@ -286,6 +295,8 @@ class ClaimStatus(Record, frozen=True):
 
 
 class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
+    """One pod's claim on GPU shares."""
+
     PLURAL: ClassVar[str] = "claims"
     meta: Meta
     spec: ClaimSpec
@@ -326,6 +337,8 @@ class NodeStatus(Record, frozen=True):
 
 
 class GpuNode(Record, frozen=True, tag_field="kind", tag="GpuNode"):
+    """A node with GPUs."""
+
     PLURAL: ClassVar[str] = "nodes"
     meta: Meta
     spec: NodeSpec = NodeSpec()
@@ -386,13 +399,15 @@ class PlanSpec(Record, frozen=True):
 
 
 class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
+    """A plan as it was applied."""
+
     PLURAL: ClassVar[str] = "plans"
     meta: Meta
     spec: PlanSpec = PlanSpec()
 
 
 class EventSpec(Record, frozen=True):
-    """Something that happened to an object; `about`: "Kind/name"."""
+    """What happened; `about`: "Kind/name" of the object."""
 
     about: str
     reason: str
@@ -401,6 +416,8 @@ class EventSpec(Record, frozen=True):
 
 
 class Event(Record, frozen=True, tag_field="kind", tag="Event"):
+    """Something that happened to an object."""
+
     PLURAL: ClassVar[str] = "events"
     meta: Meta
     spec: EventSpec
@@ -439,5 +456,5 @@ def decode(data: bytes | str, kind: type[T]) -> T:
 
 
 def to_builtins(value: Any) -> Any:
-    """Dicts, lists and strings as they stand in the JSON."""
+    """The JSON as dicts, lists and strings."""
     return msgspec.to_builtins(value, enc_hook=_plain)

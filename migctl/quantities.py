@@ -27,7 +27,7 @@ _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
 
 class BadQuantity(ValueError):
-    """The text is not such a quantity; the message says what one looks like, `hint` gives an example."""
+    """The text does not parse; the message names the form, `hint` gives an example."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)

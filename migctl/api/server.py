@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
 
 
 class _PeerProtocol(H11Protocol):
-    """Requests know who sent them: `request.state.peer`."""
+    """Sets `request.state.peer` to the process that sent the request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

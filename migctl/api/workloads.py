@@ -15,6 +15,7 @@ from migctl.objects import Workload, encode
 
 
 def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closing: asyncio.Event) -> APIRouter:
+    """The log, and the environment of `migctl exec`."""
     routes = APIRouter(prefix=f"{OBJECTS}/workloads/{{name}}")
 
     @routes.get("/log")

@@ -80,7 +80,7 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """Objects of one moment. `version` is where a watch goes on from."""
+    """A consistent list of objects; a watch continues from `version`."""
 
     items: tuple[T, ...]
     version: str
@@ -106,7 +106,7 @@ class ControlPlane(Protocol):
 
         fenced: raise Conflict unless the stored version is obj's. Raises NotFound when the
         object does not exist or another one has its name now. A Record in `changes`
-        stands for all its fields; entries of maps go only by null, see merge.difference.
+        sets all its fields; only null removes an entry of a map, see merge.difference.
         """
         ...
 

@@ -27,9 +27,9 @@ MAX_CONCURRENT_WRITES = 16
 
 
 class Applier:
-    """The one writer of allocations. Not to be run twice at a time.
+    """The only writer of allocations; not reentrant.
 
-    Assignments are checked one after another and written side by side: each is a write of its own object.
+    Assignments are checked one after another and written concurrently: each is a write of its own object.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class Applier:
 
 
 class Room:
-    """What is free while a plan is applied: the newest state, and the grants given since."""
+    """The occupation while a plan is applied: the newest snapshot and the grants accepted since."""
 
     def __init__(self, state: Snapshot) -> None:
         self._gpus = {gpu.uuid: gpu for gpu in state.gpus}
@@ -156,5 +156,6 @@ class Room:
         return f"GPU {share.gpu} is no longer there" if gpu is None else conflict(gpu, share)
 
     def occupy(self, claim: str, grant: Grant) -> None:
+        """Add a grant that was accepted."""
         for share in grant.devices:
             self._gpus[share.gpu] = occupied(self._gpus[share.gpu], claim, share)

@@ -36,7 +36,7 @@ class Controller:
     """Runs one cycle after another.
 
     planner    migctl.solver_process.planning.plan; another one in tests of the loop itself
-    observer   makes the snapshots, where the mirror alone does not know enough
+    observer   makes the snapshots, where the mirror alone is not enough
     monotonic  seconds, for durations
     """
 

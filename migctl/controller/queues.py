@@ -15,6 +15,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def project(stored: Project) -> model.ProjectQueue:
+    """The project as a queue of the solver."""
     spec = stored.spec
     return model.ProjectQueue(
         name=stored.meta.name,
@@ -27,6 +28,7 @@ def project(stored: Project) -> model.ProjectQueue:
 
 
 def department(stored: Department) -> model.DepartmentQueue:
+    """The department as a queue of the solver."""
     spec = stored.spec
     return model.DepartmentQueue(
         name=stored.meta.name,
@@ -37,7 +39,7 @@ def department(stored: Department) -> model.DepartmentQueue:
 
 
 def policy(base: Policy, pools: Iterable[NodePool]) -> Policy:
-    """The policy with what admins decided about each node pool."""
+    """The policy with the placement of each node pool."""
     spreading = {pool.meta.name: pool.spec.placement for pool in pools}
     return replace(base, spreading=MappingProxyType({**base.spreading, **spreading}))
 

@@ -1,10 +1,10 @@
 """A part of a GPU for one command, without a daemon: `migctl run` preloads the fraction libraries.
 
 folder/lock       held while runs are looked through and one is added
-folder/RUN/lock   held by the run and by its command; where it is free and nobody has an account, RUN is left over
+folder/RUN/lock   held by the run and by its command; where it is free and no process has an account, RUN is stale
 folder/RUN/lib, accounts   the share, as nodeagent.shim.placing makes it
 
-Runs of one user know of each other and are never given more of a GPU than it has. Other users' programs, and those
+Runs of one user share the folder and never get more of a GPU than it has. Other users' programs, and those
 started without migctl, are seen in what the driver says is free.
 """
 
@@ -49,6 +49,7 @@ class ShareRequest:
     gpu: str | None = None
 
     def of(self, gpu: GpuInfo) -> int:
+        """MiB of this GPU."""
         return self.mib if self.mib is not None else int(round((self.portion or 0) * gpu.memory_mib, 6))
 
 
@@ -132,7 +133,7 @@ def _really_free(nvml: Nvml, gpu: GpuInfo) -> int:
 
 
 def _allocated(folder: Path) -> dict[str, int]:
-    """What runs that go on have, in MiB by GPU UUID; removes what ended ones left."""
+    """What running runs hold, in MiB by GPU UUID; removes the folders of ended ones."""
     allocated: dict[str, int] = {}
     for run_folder in [path for path in folder.iterdir() if path.is_dir()]:
         if _is_over(run_folder):
@@ -151,7 +152,7 @@ def _is_over(run_folder: Path) -> bool:
 
 
 def _supervise(nvml: Nvml, share: _Share, command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Wait for the command, passing on what would end us, and keep the size of its contexts right."""
+    """Wait for the command, forward signals to it and correct the size of its contexts; its exit code."""
     found = {**environ, "CUDA_VISIBLE_DEVICES": share.gpu.uuid, **placing.environment(share.folder, environ)}
     process = subprocess.Popen(command, env=found, pass_fds=(share.lock.fileno(),))
     with _passed_on(process):

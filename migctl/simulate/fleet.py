@@ -11,7 +11,7 @@ from solver.model.catalog import UnknownModel, find
 from solver.model.cluster import Gpu, Node
 from solver.model.demand import Demand, Fraction, MigProfile, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.model.snapshot import ProjectQueue, Quota, Snapshot
+from solver.model.snapshot import UNLIMITED, ProjectQueue, Quota, Snapshot
 
 PROJECT = "simulated"
 GPUS_PER_NODE = 8
@@ -41,7 +41,7 @@ class SimulatedFleet:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The fleet at the beginning, and one project that may use all of it."""
-        return Snapshot(self.nodes, self.gpus, self.models, projects=(ProjectQueue(PROJECT, Quota(quota=-1.0)),))
+        return Snapshot(self.nodes, self.gpus, self.models, projects=(ProjectQueue(PROJECT, Quota(quota=UNLIMITED)),))
 
     @cached_property
     def mig(self) -> bool:

@@ -102,7 +102,7 @@ class RemoteControlPlane:
         await self.close()
 
     async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
-        """The body of a good answer. Raises the error that another one stands for."""
+        """The body of a successful response. Raises the protocol's error for any other."""
         async with self._limit:
             with self._explaining():
                 response = await self._client().request(method, url, params=params, content=body)
@@ -158,7 +158,7 @@ class RemoteControlPlane:
         except httpx.TransportError as error:
             raise Unavailable(
                 f"migctl stopped answering at {self._path}: {error or type(error).__name__}",
-                hint="look whether it still runs, or start it with `migctl up`",
+                hint="check that it still runs, or start it with `migctl up`",
             ) from error
 
 

@@ -23,8 +23,10 @@ class WorkloadRuntime(Protocol):
     async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
         """The output of the workload's newest attempts, in pieces: the last `tail` lines of it, or all.
 
-        follow: go on with what is written until the workload ends or the iterator is closed.
+        follow: continue with new output until the workload ends or the iterator is closed.
         """
         ...
 
-    async def exec_environment(self, workload: Workload) -> ExecEnvironment: ...
+    async def exec_environment(self, workload: Workload) -> ExecEnvironment:
+        """How a command is run beside the workload."""
+        ...

@@ -56,7 +56,7 @@ def _answers(path: Path) -> bool:
 
 
 def _bind(listener: socket.socket, path: Path) -> None:
-    """Bind so that nobody else can connect, not even before a chmod."""
+    """Bind so that no other user can connect at any time."""
     mask = os.umask(0o177)
     try:
         listener.bind(os.fspath(path))

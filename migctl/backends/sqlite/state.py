@@ -104,6 +104,7 @@ class ObjectState:
 
 
 def missing(kind: type[Object], name: str, project: str) -> NotFound:
+    """The error for an object that does not exist."""
     where = f" in project {project!r}" if project else ""
     return NotFound(f"there is no {singular(kind)} {name!r}{where}")
 

@@ -25,6 +25,7 @@ R = TypeVar("R")
 
 
 def random_uid() -> str:
+    """A UUID, version 4."""
     return str(uuid4())
 
 
@@ -40,7 +41,7 @@ class _Write(Generic[R]):
         """Add its change to the transaction, or answer at once that it may not."""
         try:
             self._outcome = self._decide(transaction)
-        except Exception as error:  # the caller's to handle: the other writes go on
+        except Exception as error:  # raised to its caller; the other writes continue
             self.fail(error)
 
     def succeed(self) -> None:
@@ -133,7 +134,7 @@ class SqliteControlPlane:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._disk, self._database.append, transaction.changes, self._state.oldest)
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # any error must reach the waiting writers
             return error
         self._state.apply(transaction.changes)
         return None

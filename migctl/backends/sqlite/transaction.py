@@ -85,7 +85,7 @@ class Transaction:
 
 
 def _check_segment(field: str, name: str) -> None:
-    """Ensures that the name can stand in a URL's path."""
+    """Raises Invalid for a name that cannot be part of a URL's path."""
     if "/" in name or name in (".", ".."):
         raise Invalid(f"{field}: a name is not empty, '.' or '..' and holds no '/'", field=field)
 

@@ -1,7 +1,7 @@
 """Workload processes that outlive the control plane: a process group per claim, log and exit code in files.
 
 A tiny shell launcher leads the group. Creating `<claim>.pid` with O_EXCL is the gate that lets a
-claim's command start once, whatever is killed in between; `<claim>.exit` appears by rename when the
+claim's command start once, also after a kill in between; `<claim>.exit` appears by rename when the
 command has ended. Every process of a claim is known by the claim in its environment, so that
 daemons that left the group, and shells that `migctl exec` opened, are found too.
 """
@@ -70,6 +70,7 @@ class ClaimProcess:
             )
 
     def started(self) -> bool:
+        """Whether the command was started, however it ended."""
         return self.base.with_suffix(".pid").exists()
 
     def leader(self) -> int | None:
@@ -101,7 +102,7 @@ class ClaimProcess:
         return self.exit_code()
 
     async def stop(self, grace_s: float) -> None:
-        """End every process of the claim: TERM to the group, KILL to whatever lives after the grace."""
+        """End every process of the claim: TERM to the group, KILL to those that are left after `grace_s` seconds."""
         pid = self.leader()
         if pid is not None:
             _signal_group(pid, signal.SIGTERM)

@@ -294,7 +294,7 @@ def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[st
 
 
 async def _to_the_end(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """A blocking call in a thread that is waited for even when we are cancelled: what follows must come after it."""
+    """Run a blocking call in a thread; when cancelled, wait for its end first."""
     working = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
     try:
         return await asyncio.shield(working)

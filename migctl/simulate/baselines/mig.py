@@ -45,7 +45,7 @@ def _as_listed(gpu: WorkingGpu) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Rule:
-    """What one rule looks at.
+    """The criteria of one rule.
 
     score  of a slot on a GPU of this model whose units of the mask are taken, for this demand
     start  which of a GPU's slots of equal score is taken

@@ -7,7 +7,7 @@
     hami         the node whose GPUs are the fullest, on it the fullest GPUs (binpack)
     hami-spread  the same node, on it the emptiest GPUs: HAMi's default
 
-All look at what Kubernetes looks at first: CPU, memory, and the GPU model where one is requested.
+All filter as Kubernetes does first: CPU, memory, and the GPU model where one is requested.
 The smaller score is the better; of equal nodes and GPUs the first.
 """
 

@@ -111,7 +111,7 @@ def _over_time(axes: Axes, results: Sequence[Result], colours: dict[str, str], b
 
 
 def _left(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> None:
-    """What nobody could use in the end: whole GPUs, and parts of others."""
+    """What was unused in the end: whole GPUs, and parts of others."""
     placed = [result for result in results if result.idle_at_end is not None]
     paint = [colours[result.policy] for result in placed]
     idle = [result.idle_at_end or 0 for result in placed]

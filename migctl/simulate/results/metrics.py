@@ -31,7 +31,7 @@ class Result:
     fragmented   refused, or made to wait, while enough compute and room was free in sum
     moves, creates, destroys   by all admissions together
     used_at_end   compute held of the fleet's, after the last arrival
-    free_at_end, idle_at_end   GPUs not held then, parts added up, and those that nobody used at all
+    free_at_end, idle_at_end   GPUs not held then, parts added up, and GPUs without any use
     by_size      for each demand: how often it arrived, and how often it was admitted
     over_time    (when, compute held of the fleet's)
     """
@@ -68,7 +68,7 @@ def measure(
 
 
 class _Occupied:
-    """What is held at a moment: of compute and room (in GPUs), and how many GPUs somebody uses."""
+    """What is held at a moment: of compute and room (in GPUs), and how many GPUs are in use."""
 
     def __init__(self) -> None:
         self.compute = self.room = 0.0
