@@ -18,7 +18,6 @@ SchedulerFactory = Callable[[], Scheduler]
 MIGCTL = "migctl"
 MIGCTL_MOVING = "migctl, 1 move"
 BOUND = "re-packing for free"
-OWN = (MIGCTL, MIGCTL_MOVING)
 
 
 def schedulers(fleet: SimulatedFleet, arrivals: Sequence[Arrival]) -> Mapping[str, SchedulerFactory]:

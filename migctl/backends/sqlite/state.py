@@ -20,17 +20,21 @@ LOG_LENGTH = 4096
 class ObjectState:
     """Objects by kind, project and name, with the latest changes.
 
-    revision  the version of the last change
-    keep      least number of changes in the log; it is cut at twice that
+    revision    the version of the last change
+    log_length  least number of changes in the log; it is cut at twice that
     """
 
     def __init__(
-        self, revision: int = 0, objects: Iterable[Object] = (), log: Iterable[Change[Any]] = (), keep: int = LOG_LENGTH
+        self,
+        revision: int = 0,
+        objects: Iterable[Object] = (),
+        log: Iterable[Change[Any]] = (),
+        log_length: int = LOG_LENGTH,
     ) -> None:
         self.revision = revision
         self._objects: dict[str, dict[tuple[str, str], Object]] = {}
         self._log: list[Change[Any]] = list(log)
-        self._keep = keep
+        self._log_length = log_length
         self._news = asyncio.Event()
         self._closed = False
         for obj in objects:
@@ -66,8 +70,8 @@ class ObjectState:
                 self._of(obj.PLURAL)[obj.meta.project, obj.meta.name] = obj
             self._log.append(change)
             self.revision = int(obj.meta.version)
-        if len(self._log) >= 2 * self._keep:
-            del self._log[: -self._keep]
+        if len(self._log) >= 2 * self._log_length:
+            del self._log[: -self._log_length]
         self._wake()
 
     def close(self) -> None:

@@ -56,11 +56,11 @@ class _Write(Generic[R]):
 class SqliteControlPlane:
     """The protocol's ControlPlane in a file. Raises StoreUnusable, StoreInUse when made.
 
-    keep  how many changes a watch may be behind, at least
+    log_length  how many changes a watch may be behind, at least
     """
 
     def __init__(
-        self, path: Path, clock: Clock = system_clock, uids: Uids = random_uid, keep: int = LOG_LENGTH
+        self, path: Path, clock: Clock = system_clock, uids: Uids = random_uid, log_length: int = LOG_LENGTH
     ) -> None:
         self._clock = clock
         self._uids = uids
@@ -70,7 +70,7 @@ class SqliteControlPlane:
         except BaseException:
             self._database.close()
             raise
-        self._state = ObjectState(revision, objects, log, keep)
+        self._state = ObjectState(revision, objects, log, log_length)
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="migctl-store")
         self._waiting: list[_Write[Any]] = []
         self._writer: asyncio.Task[None] | None = None

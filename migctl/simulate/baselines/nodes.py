@@ -1,4 +1,4 @@
-"""The nodes of a fleet without MIG as arrays: what is free on them, and taking and giving back."""
+"""The nodes of a fleet without MIG as arrays of what is free."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ UNCOUNTED = 2**62
 
 
 def kind_of(request: Request) -> RequestKind:
+    """The kind that the request is counted as."""
     return RequestKind(request.cpu_milli, request.memory_mib, request.demand.devices, _need(request.demand))
 
 
@@ -66,7 +67,7 @@ class Nodes:
     def take(self, request: Request, kind: RequestKind, row: int, gpus: Iterable[int]) -> Grant:
         chosen = list(gpus)
         self._held[request.claim] = kind, row, chosen
-        self._book(kind, row, chosen, -1)
+        self._account(kind, row, chosen, -1)
         shares = []
         for gpu in (self._gpus[row][column] for column in chosen):
             option = plain_option(request.demand, gpu.memory_mib)
@@ -77,10 +78,10 @@ class Nodes:
     def release(self, claim: str) -> int:
         """The row of the node that it was on."""
         kind, row, gpus = self._held.pop(claim)
-        self._book(kind, row, gpus, 1)
+        self._account(kind, row, gpus, 1)
         return row
 
-    def _book(self, kind: RequestKind, row: int, gpus: list[int], sign: int) -> None:
+    def _account(self, kind: RequestKind, row: int, gpus: list[int], sign: int) -> None:
         self.cpu[row] += sign * kind.cpu
         self.memory[row] += sign * kind.memory
         self.gpu[row, gpus] += sign * kind.need

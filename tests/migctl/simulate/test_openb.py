@@ -128,8 +128,8 @@ def test_where_a_quarter_goes(rule: str, gpu: str) -> None:
 def test_fgd_puts_a_share_where_what_is_left_is_of_use() -> None:
     """Halves and whole GPUs are typical: 0.3 on the GPU with 0.4 wastes nothing more, and elsewhere a whole GPU."""
     fleet = parse("v100=3")
-    asked = [_request("a", Fraction(0.5)), _request("b", WholeGpus())]
-    fgd = Fgd(fleet, asked)
+    requested = [_request("a", Fraction(0.5)), _request("b", WholeGpus())]
+    fgd = Fgd(fleet, requested)
     assert _place(fgd, "c", Fraction(0.6)) == ["node-0000/0"]
     assert _place(fgd, "d", Fraction(0.5)) == ["node-0000/1"]
     assert _place(fgd, "e", Fraction(0.3)) == ["node-0000/0"]

@@ -97,7 +97,7 @@ def test_who_waits_is_served_in_order_and_smaller_ones_do_not_wait_for_larger_on
 
 
 class _Slots:
-    """A scheduler with so many places, whatever is asked for."""
+    """A scheduler with room for so many requests of any size."""
 
     def __init__(self, places: int) -> None:
         self.free = places
@@ -136,5 +136,5 @@ def test_load_is_the_room_that_is_asked_for() -> None:
     for mix in MIXES:
         fleet = parse("a100-40gb=10")
         arrivals = list(DemandMix(mix, 0.7, 4000, 3).on(fleet))
-        asked = sum(fleet.size(arrival.request.demand).room * arrival.lasts for arrival in arrivals)
-        assert asked / arrivals[-1].at / 10 == pytest.approx(0.7, rel=0.1)
+        requested = sum(fleet.size(arrival.request.demand).room * arrival.lasts for arrival in arrivals)
+        assert requested / arrivals[-1].at / 10 == pytest.approx(0.7, rel=0.1)
