@@ -81,8 +81,8 @@ class Master:
         self.tiers = int(self.demand.tier.max(initial=-1)) + 1
         self._rank = problem.options.rank[menus.choice]
         self._x = [self.program.add_variables(np.zeros(len(c.row))) for c in columns]
-        self._items = self.program.add_rows(np.zeros(items), INFINITY)
         self._limit_gpus()
+        self._items = self.program.add_rows(np.zeros(items), INFINITY)
         self._give_items()
         self._chosen, self._served = menus.serve(self.program, self._items, item_of, self.demand.count)
         self._keep_caps(problem.caps, menus)
