@@ -192,7 +192,7 @@ async def test_a_standby_takes_over_when_the_leader_is_gone() -> None:
         await cluster.project("team-a", quota=2)
         async with cluster.controller("two") as second:
             await cluster.until(lambda: second.cluster.synced)
-            assert not second.elector.leading
+            await cluster.until(lambda: first.elector.leading and not second.elector.leading)
             cluster.server.faults.before.append(silence("one"))
             await cluster.until(lambda: second.elector.leading and not first.elector.leading)
             submit(cluster, "a")
