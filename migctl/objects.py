@@ -177,6 +177,7 @@ class Phase(StrEnum):
 
     @property
     def finished(self) -> bool:
+        """Whether it ended: Completed or Failed."""
         return self in (Phase.COMPLETED, Phase.FAILED)
 
 

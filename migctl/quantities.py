@@ -75,7 +75,7 @@ def fraction_or_gpus(text: str) -> float | int:
     if 1 <= value <= MAX_GPUS and value == int(value):
         return int(value)
     raise BadQuantity(
-        f"{text!r} GPUs cannot be allocated: request a part of one GPU (above 0 and below 1) or whole ones (1, 2, ...)",
+        f"{text!r} GPUs cannot be given: request a part of one GPU (above 0 and below 1) or whole ones (1, 2, ...)",
         "for example 0.5 or 2",
     )
 

@@ -3,15 +3,6 @@
 Adapters: embedded (SQLite), remote (HTTP over the socket of `migctl up`), Kubernetes. All pass
 tests/migctl/backends/contract. Deletion is a request: an object with finalizers stays, marked `deleting`,
 until the last finalizer is patched away.
-
-ControlPlaneError      what every adapter raises
-├── NotFound           no such object
-├── AlreadyExists      the name is taken
-├── Conflict           the object changed since it was read: read again
-├── Expired            the watch's starting point is too old: list again
-├── Invalid            a field breaks a rule (the text names both)
-├── Forbidden          not this user's to do
-└── Unavailable        the control plane does not answer: try again later
 """
 
 from __future__ import annotations
@@ -25,7 +16,7 @@ from migctl.objects import T
 
 
 class ControlPlaneError(Exception):
-    """The message is for users; `hint` says what to do next."""
+    """What every adapter raises. The message is for users; `hint` says what to do next."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -33,23 +24,26 @@ class ControlPlaneError(Exception):
 
 
 class NotFound(ControlPlaneError):
-    pass
+    """There is no such object."""
 
 
 class AlreadyExists(ControlPlaneError):
-    pass
+    """The name is taken."""
 
 
 class Conflict(ControlPlaneError):
-    pass
+    """The object changed since it was read: read it again."""
 
 
 class Expired(ControlPlaneError):
-    pass
+    """The watch's starting point is too old: list again."""
 
 
 class Invalid(ControlPlaneError):
-    """`field`: JSON path of the field that breaks the rule, "spec.gpuRequest.fraction" ("" for the whole object)."""
+    """A field breaks a rule; the message names both.
+
+    field  its JSON path, "spec.gpuRequest.fraction" ("": the whole object)
+    """
 
     def __init__(self, message: str, hint: str = "", field: str = "") -> None:
         super().__init__(message, hint)
@@ -57,11 +51,11 @@ class Invalid(ControlPlaneError):
 
 
 class Forbidden(ControlPlaneError):
-    pass
+    """The user may not do this."""
 
 
 class Unavailable(ControlPlaneError):
-    pass
+    """The control plane does not answer: try again later."""
 
 
 class ChangeType(StrEnum):

@@ -58,6 +58,7 @@ class Controller:
         return self.observer(self.clock())
 
     def applier(self) -> Applier:
+        """What carries out this controller's plans."""
         return Applier(self.control_plane, self.mirror, self.clock, self.observe)
 
     async def run(self) -> None:

@@ -25,7 +25,7 @@ class AlreadyUp(Conflict):
 
 
 class CouldNotStart(ControlPlaneError):
-    """It ended before it was ready."""
+    """The daemon ended before it was ready."""
 
 
 class NotUp(ControlPlaneError):

@@ -54,7 +54,7 @@ class _Write(Generic[R]):
 
 
 class SqliteControlPlane:
-    """The protocol's ControlPlane in a file. Raises StoreUnusable, StoreInUse when made.
+    """The protocol's ControlPlane in a file. The constructor raises StoreUnusable and StoreInUse.
 
     log_length  how many changes a watch may be behind, at least
     """
@@ -95,7 +95,7 @@ class SqliteControlPlane:
         await self._write(lambda transaction: transaction.delete(obj))
 
     async def close(self) -> None:
-        """Finish the writes under way, end the watches, let go of the file."""
+        """Finish the pending writes, end the watches and close the file."""
         if self._closed:
             return
         self._closed = True

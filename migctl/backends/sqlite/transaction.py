@@ -42,6 +42,7 @@ class Transaction:
         return self._add(ChangeType.ADDED, _checked(replace(obj, meta=born)))
 
     def patch(self, obj: T, changes: Mapping[str, Any], fenced: bool) -> T:
+        """See ControlPlane.patch."""
         stored = self._stored(obj)
         if fenced and stored.meta.version != obj.meta.version:
             raise Conflict(
@@ -57,6 +58,7 @@ class Transaction:
         return self._add(ChangeType.MODIFIED, patched)
 
     def delete(self, obj: T) -> None:
+        """See ControlPlane.delete."""
         stored = self._stored(obj)
         if not stored.meta.finalizers:
             self._add(ChangeType.DELETED, stored)

@@ -106,7 +106,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 
 
 class _Lookup:
-    """One rule on one model: the best slot and its score for every profile and mask, worked out once."""
+    """One rule on one model: the best slot and its score for every profile and mask, computed once."""
 
     def __init__(self, model: Table, rule: Rule, demand: ProfileWeights) -> None:
         self._model, self._rule, self._demand = model, rule, demand

@@ -54,17 +54,18 @@ class Nodes:
         self._held: dict[str, tuple[RequestKind, int, list[int]]] = {}
 
     def with_room(self, request: Request, kind: RequestKind) -> Flags:
-        """Where the request could run now."""
+        """(nodes,) Whether the request fits on each node now."""
         room: Flags = ((self.gpu >= kind.need).sum(axis=1) >= kind.devices) & (self.cpu >= kind.cpu)
         room &= self.memory >= kind.memory
         return room & np.isin(self._pool, request.pools) if request.pools else room
 
     def used(self) -> NDArray[np.float64]:
-        """The part of each node's GPUs that is taken."""
+        """(nodes,) The part of each node's GPUs that is taken."""
         used: NDArray[np.float64] = 1 - np.maximum(self.gpu, 0).sum(axis=1) / (self.size * MILLIONTHS)
         return used
 
     def take(self, request: Request, kind: RequestKind, row: int, gpus: Iterable[int]) -> Grant:
+        """Take the GPUs (columns) of a node (row) for the request."""
         chosen = list(gpus)
         self._held[request.claim] = kind, row, chosen
         self._account(kind, row, chosen, -1)
@@ -76,7 +77,7 @@ class Nodes:
         return Grant(self.names[row], tuple(shares))
 
     def release(self, claim: str) -> int:
-        """The row of the node that it was on."""
+        """Free what the claim holds; the row of its node."""
         kind, row, gpus = self._held.pop(claim)
         self._account(kind, row, gpus, 1)
         return row
