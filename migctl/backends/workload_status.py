@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from migctl.objects import Claim, Phase, Workload, WorkloadStatus, WorkloadType
+from migctl.objects import Claim, ClaimStatus, Phase, Workload, WorkloadStatus, WorkloadType
 
 
 def index_count(workload: Workload) -> int:
@@ -40,6 +40,26 @@ def with_claims_reason(status: WorkloadStatus, claims: Sequence[Claim]) -> Workl
     stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
     first = next(stuck, None)
     return status if first is None else replace(status, reason=first.reason, message=first.message)
+
+
+def shown_phase(workload: Workload) -> Phase:
+    """The phase to show: Terminating as soon as the workload's deletion is requested."""
+    return Phase.TERMINATING if workload.meta.deleting else workload.status.phase
+
+
+def explanation(status: WorkloadStatus | ClaimStatus) -> str:
+    """Why a workload or a pod is in its phase: a sentence where there is one, otherwise the reason's word."""
+    return _message(status) or status.reason
+
+
+def reason_and_message(status: WorkloadStatus | ClaimStatus) -> str:
+    """The reason's word and its sentence, as `Reason: sentence`; only one of them where there is no other."""
+    return ": ".join(part for part in (status.reason, _message(status)) if part)
+
+
+def _message(status: WorkloadStatus | ClaimStatus) -> str:
+    evicted = status.evicted if isinstance(status, ClaimStatus) else ""
+    return evicted or status.message
 
 
 def _phase(

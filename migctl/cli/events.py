@@ -25,6 +25,7 @@ def when(event: Event) -> tuple[float, str]:
 
 
 def table(session: Session) -> TableKind[Event]:
+    """The table of events."""
     return TableKind(
         "Event",
         (

@@ -37,6 +37,7 @@ class Failure(Exception):
         self.code = code
 
     def lines(self) -> str:
+        """The failure as it is written on stderr."""
         parts = (("error", self.message), ("cause", self.cause), ("hint", self.hint))
         return "".join(f"{name}: {text}\n" for name, text in parts if text)
 
@@ -47,6 +48,7 @@ def usage(message: str, hint: str = "") -> Failure:
 
 
 def not_found(message: str, hint: str = "") -> Failure:
+    """The failure of a command whose object does not exist."""
     return Failure(message, hint=hint, code=ExitCode.NOT_FOUND)
 
 

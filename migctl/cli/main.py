@@ -50,7 +50,9 @@ class Commands(LazyGroup):
             "project": Lazy("migctl.cli.queues.projects:app", "Projects: queues with quota."),
             "department": Lazy("migctl.cli.queues.departments:app", "Departments: projects that share a quota."),
             "config": Lazy("migctl.cli.identity.who:config", "Settings of this user."),
-            "context": Lazy("migctl.cli.identity.contexts:app", "Contexts: the control planes to choose from."),
+            "context": Lazy(
+                "migctl.cli.identity.contexts:app", "Contexts: the control planes that commands can be about."
+            ),
             "whoami": Lazy("migctl.cli.identity.who:whoami", "Show who you are to the control plane."),
             "login": Lazy("migctl.cli.identity.who:login", "Say how you are known to the control plane."),
             "logout": Lazy("migctl.cli.identity.who:logout", "Say that there is nothing to forget."),
@@ -64,7 +66,9 @@ class Commands(LazyGroup):
             ),
             "up": Lazy("migctl.cli.machine.daemon:up", "Share this machine's GPUs, or simulated ones.", anywhere=False),
             "down": Lazy("migctl.cli.machine.daemon:down", "Stop sharing.", anywhere=False),
-            "doctor": Lazy("migctl.cli.machine.doctor:doctor", "Check this machine; say what to do.", anywhere=False),
+            "doctor": Lazy(
+                "migctl.cli.machine.doctor:doctor", "Check this machine, and say what to do.", anywhere=False
+            ),
             "version": Lazy("migctl.cli.identity.who:version", "Show the version of migctl.", anywhere=False),
         },
     }
@@ -132,6 +136,7 @@ def _report(error: Exception) -> int:
 
 
 def main() -> None:
+    """As `migctl`."""
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,7 +1,7 @@
 """What a command needs from outside: the control plane, settings, the clock, the streams.
 
-A System is made once by the entry point (tests bring their own); a Session is a System plus what the words
-before the command said. Commands are plain functions: `run` gives their coroutine a connected control plane.
+A System is made once by the entry point (tests bring their own); a Session is a System plus the options
+before the command. Commands are plain functions: `run` gives their coroutine a connected control plane.
 What only running commands need is imported when they run: help and completion come through here too.
 """
 
@@ -63,7 +63,7 @@ class System:
 
 @dataclass(frozen=True)
 class Session:
-    """A System and what the words before the command said.
+    """A System and the options before the command.
 
     project, output  from -p and -o, None where not given
     context          from --context, None where not given
@@ -80,7 +80,7 @@ class Session:
 
     @cached_property
     def environ(self) -> Mapping[str, str]:
-        """The environment, with what a flag says of it."""
+        """The environment, with --kubeconfig in it."""
         return {**self.system.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
 
     @cached_property
@@ -90,17 +90,19 @@ class Session:
 
     @cached_property
     def config_path(self) -> Path:
+        """Where the config file is."""
         from migctl.cli import settings
 
         return settings.config_path(self.system.environ)
 
     @cached_property
     def config(self) -> Config:
+        """The config file as it was at the first look."""
         from migctl.cli import settings
 
         return settings.load(self.config_path)
 
-    def keep(self, **changes: Any) -> None:
+    def change_config(self, **changes: Any) -> None:
         """Change the config file."""
         import msgspec
 
@@ -114,19 +116,19 @@ class Session:
 
     def stored_setting(self, name: str) -> str | None:
         """The value that holds without flags: MIGCTL_*, config file, or None."""
-        if said := self.system.environ.get(f"MIGCTL_{name.upper()}"):
-            return said
+        if value := self.system.environ.get(f"MIGCTL_{name.upper()}"):
+            return value
         if name == "project" and self.target.cluster:
             return self.config.projects.get(self.target.name) or self.target.own_namespace
         stored: str | None = getattr(self.config, name)
         return stored
 
-    def keep_project(self, name: str) -> None:
+    def set_default_project(self, name: str) -> None:
         """Make a project the one that commands on this control plane are about without -p."""
         if self.target.cluster:
-            self.keep(projects={**self.config.projects, self.target.name: name})
+            self.change_config(projects={**self.config.projects, self.target.name: name})
         else:
-            self.keep(project=name)
+            self.change_config(project=name)
 
     def run(self, work: Callable[[Control], Awaitable[R]], *, across: bool = True) -> R:
         """The result of `work`, done with a connected control plane. across: it shows what is in all projects."""
@@ -186,6 +188,7 @@ def about(context: typer.Context, noun: str) -> None:
 
 
 async def project_names(control: ControlPlane) -> list[str]:
+    """The names of all projects, sorted."""
     from migctl.objects import Project
 
     return sorted(project.meta.name for project in (await control.list(Project)).items)
@@ -215,6 +218,6 @@ def note_once(session: Session, key: str, text: str) -> None:
         return
     note(text)
     try:
-        session.keep(notices=(*session.config.notices, key))
+        session.change_config(notices=(*session.config.notices, key))
     except (OSError, Failure):
         return

@@ -33,6 +33,7 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the config file is."""
     if explicit := environ.get("MIGCTL_CONFIG"):
         return Path(explicit)
     home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
@@ -52,6 +53,7 @@ def load(path: Path) -> Config:
 
 
 def save(path: Path, config: Config) -> None:
+    """Replace the config file as a whole. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
         try:

@@ -74,19 +74,19 @@ def simulate(
         raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
     filling = bool(stay or fill)
     if trace and nodes:
-        what, demand = _traced(trace, nodes, stay, fill, seed)
-        title = f"{trace.name} on {len(what.gpus):,} GPUs"
+        simulated, demand = _traced(trace, nodes, stay, fill, seed)
+        title = f"{trace.name} on {len(simulated.gpus):,} GPUs"
     elif trace or nodes or filling:
         raise usage("a trace needs both --trace and --nodes", hint="--trace PODS.csv --nodes NODES.csv")
     else:
-        what = _fleet(fleet)
-        demand = _generated(what, mix, load, arrivals, seed)
+        simulated = _fleet(fleet)
+        demand = _generated(simulated, mix, load, arrivals, seed)
         title = f"{mix} requests at load {load:g} on {fleet}"
-    chosen = _chosen(what, demand, policy or ())
+    chosen = _chosen(simulated, demand, policy or ())
     with _progress(len(demand) * len(chosen)) as watch:
         warm_up = 0.0 if trace else compare.WARM_UP
-        results = list(compare.compare(what, demand, chosen, queue, warm_up, watch))
-    if shown.format.for_people:
+        results = list(compare.compare(simulated, demand, chosen, queue, warm_up, watch))
+    if shown.format.human_readable:
         tables.show(tables.table(results, _columns(queue, filling)))
     else:
         formats.write(_document(results), shown.format)

@@ -55,7 +55,10 @@ async def connect(target: Context, environ: Mapping[str, str]) -> AsyncIterator[
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-    """Become the command, in the workload's cgroup where it may. Raises OSError without the program or directory."""
+    """Replace this process by the command, in the workload's cgroup where that is allowed.
+
+    Raises OSError without the program or directory.
+    """
     os.chdir(directory)
     if cgroup := environment.get(CGROUP):
         with contextlib.suppress(OSError), open(os.path.join(cgroup, "cgroup.procs"), "a") as members:

@@ -1,4 +1,4 @@
-"""The verb-first grammar's own commands: `submit`, `list`, and the GPUs that its `submit` asks for."""
+"""The verb-first grammar's own commands: `submit`, `list`, and the GPU request of its `submit`."""
 
 from __future__ import annotations
 

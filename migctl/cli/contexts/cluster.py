@@ -1,7 +1,7 @@
 """What a cluster offers to commands: its control plane as the kubeconfig's user may use it, and its pods.
 
-Programs beside a workload run through `kubectl exec`, which takes this process's place: terminals, signals, window
-sizes, exit codes and the credentials of every cloud are kept right there, by those who make Kubernetes.
+Programs beside a workload run through `kubectl exec`, which replaces this process: terminals, signals, window
+sizes, exit codes and the credential plugins of clouds are handled there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def connected(target: Context, environ: Mapping[str, str]) -> AsyncIterato
 
 
 class ClusterControl(AdmittingControlPlane):
-    """One cluster, as one person."""
+    """One cluster, with the permissions of one user."""
 
     def __init__(self, api: PermittedApi, target: Context, environ: Mapping[str, str]) -> None:
         self._api = api
@@ -76,10 +76,10 @@ class ClusterControl(AdmittingControlPlane):
             )
         context = ["--context", self._target.context] if self._target.context else []
         terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
-        where = ["--namespace", project, pod.metadata.name, "--container", reading.container_name(pod)]
-        words = ["kubectl", *context, "exec", *terminal, *where, "--", *(command or A_SHELL)]
+        pod_arguments = ["--namespace", project, pod.metadata.name, "--container", reading.container_name(pod)]
+        arguments = ["kubectl", *context, "exec", *terminal, *pod_arguments, "--", *(command or A_SHELL)]
         paths = {"KUBECONFIG": self._target.kubeconfig} if self._target.kubeconfig else {}
-        return Execution(words, {**self._environ, **paths}, os.getcwd())
+        return Execution(arguments, {**self._environ, **paths}, os.getcwd())
 
     async def identity(self) -> Identity:
         body = {"apiVersion": SELF.api, "kind": SELF.title}
@@ -93,6 +93,6 @@ class ClusterControl(AdmittingControlPlane):
         return await cluster_snapshot.snapshot(self._api, now)
 
     async def preview(self, workload: Workload) -> None:
-        """Ask the API server whether it would take the workload: its admission and permissions count."""
+        """A dry run on the API server: its admission and the user's permissions count."""
         await self.check(workload)
         await self._workloads.dry_run(workload)

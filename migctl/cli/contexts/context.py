@@ -43,6 +43,7 @@ class Context:
 
     @property
     def cluster(self) -> bool:
+        """Whether it is a cluster's, not this machine's own."""
         return self.name != LOCAL
 
     @property
@@ -103,14 +104,15 @@ def _nowhere(config: kubeconfig.Kubeconfig, clusters_only: bool) -> Failure:
 
 
 def in_pod(environ: Mapping[str, str]) -> bool:
+    """Whether this process runs in a pod with a service account."""
     return "KUBERNETES_SERVICE_HOST" in environ and SERVICE_ACCOUNT.exists()
 
 
 def answers(socket_path: Path) -> bool:
     """Whether somebody listens: a socket that a killed control plane left behind does not count."""
     try:
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.connect(os.fspath(socket_path))
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(os.fspath(socket_path))
     except PermissionError:
         return True
     except OSError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Execution:
-    """A program that takes this process's place: its words, all its variables, and where it starts."""
+    """A program that replaces this process: its arguments, all its variables, and its directory."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -48,7 +48,9 @@ class ControlExtras(Protocol):
         """How to run a command, or else a shell (None), beside the workload."""
         ...
 
-    async def identity(self) -> Identity: ...
+    async def identity(self) -> Identity:
+        """The user that the control plane takes us for."""
+        ...
 
     async def snapshot(self, now: datetime) -> Snapshot:
         """What a decision would be made from now."""

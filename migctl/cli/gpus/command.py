@@ -29,6 +29,8 @@ NARROW = 80
 
 
 class MapFormat(StrEnum):
+    """The values of -o: the usual ones, and SVG."""
+
     TABLE = "table"
     WIDE = "wide"
     JSON = "json"

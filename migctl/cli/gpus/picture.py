@@ -149,9 +149,9 @@ def _fits(block: Block, width: int) -> bool:
 
 
 def _detail(block: Block) -> Text:
-    place = f"unit {block.start}: " if block.start is not None else ""
+    position = f"unit {block.start}: " if block.start is not None else ""
     holder = f"{block.project}/{block.label}" if block.project else block.label
-    return Text(f"  {place}{block.title}  {holder}" + (f"  {block.uuid}" if block.uuid else ""))
+    return Text(f"  {position}{block.title}  {holder}" + (f"  {block.uuid}" if block.uuid else ""))
 
 
 def summary(row: Sequence[SeenGpu], fleet: Fleet) -> Text:

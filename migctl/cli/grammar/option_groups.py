@@ -45,7 +45,7 @@ def with_parameters(command: Callable[..., None], parameters: Iterable[inspect.P
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """A command some of whose parameters are dataclasses of options: typer is shown their fields in their place."""
+    """A command some of whose parameters are dataclasses of options: typer is shown their fields instead."""
     groups: dict[str, type[Any]] = {}
     shown: list[inspect.Parameter] = []
     for parameter in flags_of(command):

@@ -1,4 +1,4 @@
-"""The options of `submit`: those that both grammars share, and those that each says in its own words."""
+"""The options of `submit`: those that both grammars share, and those that each has flags of its own for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GrammarOptions:
-    """What each grammar says in flags of its own: the type, and the GPUs of each pod as given.
+    """The options that each grammar has flags of its own for: the type, and the GPUs of each pod as given.
 
     gpus      a fraction, or a number of whole GPUs
     memory    with its unit
@@ -32,9 +32,9 @@ class GrammarOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitOptions:
-    """What both grammars say in the same words, each field with its flag, in the order of --help.
+    """The options that both grammars have, each field with its flag, in the order of --help.
 
-    The grammars' own flags, which ask for GPUs, stand after `image`.
+    The grammars' own flags, which make the GPU request, stand after `image`.
     """
 
     name: Annotated[str | None, typer.Argument(help="Generated where it is left out.", show_default=False)] = None

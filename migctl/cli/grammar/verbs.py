@@ -1,4 +1,4 @@
-"""What can be done with a workload that is there: the verbs of both grammars, each with where its command is."""
+"""The commands about a workload that exists: the verbs of both grammars, each with where its command is."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Commands about who asks, with which settings, of which control plane: whoami, login, config, version, context."""
+"""Commands about a user's identity, settings and control planes: whoami, login, config, version, context."""

@@ -19,7 +19,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.objects import API_VERSION
 
-app = typer.Typer(cls=HelpGroup, help="Contexts: the control planes to choose from.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Contexts: the control planes that commands can be about.", **APP_SETTINGS)
 app.callback()(lambda: None)
 
 
@@ -42,7 +42,7 @@ def list_contexts(context: typer.Context, output: options.Output = None) -> None
     rows = _rows(session)
     if shown.format is formats.Format.NAME:
         print("\n".join(row.name for row in rows))
-    elif shown.format.for_people:
+    elif shown.format.human_readable:
         tables.show(tables.table(rows, _columns()))
     else:
         formats.write(_document(rows), shown.format)
@@ -55,7 +55,7 @@ def use(context: typer.Context, name: options.Name) -> None:
     known = [row.name for row in _rows(session)]
     if name not in known:
         raise not_found(f"no context is called {name!r}", hint=f"contexts: {', '.join(known)}")
-    session.keep(context=name)
+    session.change_config(context=name)
     print(f"Commands are about {name} now")
 
 

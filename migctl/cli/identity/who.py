@@ -1,7 +1,7 @@
-"""`whoami`, `login`, `logout`, `version` and `config`: who is asking, and with what settings.
+"""`whoami`, `login`, `logout`, `version` and `config`: the user's identity and settings.
 
 This machine's own control plane is reached through a Unix socket that only its owner can open: the system vouches
-for who is at the other end. A cluster knows people by their kubeconfig. So there is nothing to log in to.
+for who is at the other end. A cluster knows users by their kubeconfig. So there is nothing to log in to.
 """
 
 from __future__ import annotations

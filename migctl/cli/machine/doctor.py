@@ -17,7 +17,7 @@ Finding = dict[str, str]
 
 
 def doctor(context: typer.Context, output: options.Output = None) -> None:
-    """Check this machine; say what to do.
+    """Check this machine, and say what to do.
 
     Looks at driver, MIG, permissions, foreign GPU programs and containers, and changes nothing.
     Exit code 1 when something keeps GPUs from being shared.
@@ -33,7 +33,7 @@ def doctor(context: typer.Context, output: options.Output = None) -> None:
 
 
 def _text(found: Sequence[Finding], form: Format) -> str:
-    if form.for_people:
+    if form.human_readable:
         return "\n".join(_lines(found))
     if form is Format.JSON:
         return json.dumps(found, indent=2)

@@ -40,11 +40,13 @@ class NodeRow:
 
     @property
     def status(self) -> str:
+        """`Ready` or `NotReady`, and whether it is cordoned."""
         ready = "Ready" if self.node.status.ready else "NotReady"
         return f"{ready},Cordoned" if self.node.spec.cordoned else ready
 
     @property
     def allocated(self) -> float:
+        """What is allocated of its GPUs, in GPUs of the quota currency."""
         return sum(seen.used for seen in self.gpus)
 
     @property
@@ -55,11 +57,13 @@ class NodeRow:
 
     @property
     def mig(self) -> str:
+        """MIG mode of its GPUs: on, off, or on how many of them."""
         on = sum(seen.gpu.mig for seen in self.gpus)
         return {0: "off", len(self.gpus): "on"}.get(on, f"{on}/{len(self.gpus)}")
 
     @property
     def driver(self) -> str:
+        """The driver's version."""
         report = self.node.status.report
         if report is None:
             return ""
@@ -67,6 +71,7 @@ class NodeRow:
 
 
 def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
+    """The table of nodes."""
     return TableKind(
         "GpuNode",
         (
@@ -137,13 +142,13 @@ def set_node(
 
 
 async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
-    """Write the wish and wait for the agent's answer; a wish that was refused is taken back."""
+    """Write the desired mode and wait for the agent's answer; a mode that was refused is taken back."""
     node = await _node(control, name)
     name = node.meta.name
     answers: list[DynamicMig] = []
 
     async def answered_before() -> bool:
-        """Whether the answer to an earlier wish, which was taken back, still stands."""
+        """Whether the answer to an earlier desired mode, which was taken back, still stands."""
         now = await control.get(GpuNode, name)
         return _answers(now, on) and now.spec.dynamic_mig != on
 

@@ -27,6 +27,8 @@ from migctl.objects import Claim, GpuNode, Workload
 
 
 class TopSubject(StrEnum):
+    """What `top` ranks."""
+
     NODES = "nodes"
     JOBS = "jobs"
 

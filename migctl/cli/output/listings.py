@@ -1,4 +1,4 @@
-"""A list of things, written as -o says: a table for people, documents or names for machines."""
+"""A list of things, written as -o says: a table, documents or names."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TableKind(Generic[Row]):
 
 
 def view(session: Session, output: Format | None, headers: bool = True, sort_by: str | None = None) -> OutputOptions:
-    """The view that flags and settings ask for."""
+    """The output that flags and settings choose."""
     name = session.setting("output", output) or Format.TABLE
     try:
         return OutputOptions(Format(name.lower()), headers, sort_by)
@@ -51,7 +51,7 @@ def write(
     objects = [listed.object(row) for row in ordered]
     if view.format is Format.NAME:
         sys.stdout.writelines(f"{formats.name(obj)}\n" for obj in objects)
-    elif not view.format.for_people:
+    elif not view.format.human_readable:
         formats.write(formats.listing(listed.kind, objects), view.format)
     elif not ordered and empty:
         print(empty, file=sys.stderr)
@@ -67,10 +67,10 @@ def _table(rows: Sequence[Row], listed: TableKind[Row], view: OutputOptions, tit
 
 
 def write_one(obj: Object, view: OutputOptions, text: Callable[[], None]) -> None:
-    """Write one object as -o says; `text` writes it for people."""
+    """Write one object as -o says; `text` writes it for -o table."""
     if view.format is Format.NAME:
         print(formats.name(obj))
-    elif view.format.for_people:
+    elif view.format.human_readable:
         text()
     else:
         formats.write(formats.document(obj), view.format)

@@ -78,7 +78,7 @@ async def write(control: ControlPlane, kinds: Kinds, listing: TableSource[Any], 
     if not watch:
         rows = await listing.read()
         listings.write(rows, listing.listed, listing.view, title=listing.title, empty=listing.empty)
-    elif listing.view.format.for_people and sys.stdout.isatty():
+    elif listing.view.format.human_readable and sys.stdout.isatty():
         await _redraw(control, kinds, listing)
     else:
         await _append(control, kinds, listing)
@@ -124,7 +124,7 @@ async def _append(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]
     async def print_changed() -> bool:
         nonlocal first
         rows = [row for row in await listing.read() if fresh(row)]
-        if listing.view.format.for_people or listing.view.format is Format.NAME:
+        if listing.view.format.human_readable or listing.view.format is Format.NAME:
             if rows or first:
                 view = OutputOptions(listing.view.format, listing.view.headers and first, listing.view.sort_by)
                 listings.write(rows, listing.listed, view, title=listing.title, empty=listing.empty if first else "")

@@ -31,6 +31,7 @@ LATEST = "latest"
 
 
 async def newest_first(control: ControlPlane) -> list[PlacementPlan]:
+    """All plans, the newest first."""
     plans = (await control.list(PlacementPlan)).items
     return sorted(plans, key=lambda plan: (_created(plan), plan.meta.name), reverse=True)
 

@@ -85,7 +85,7 @@ def what_if(
 
     difference = session.run(compared)
     shown = view(session, output)
-    if shown.format.for_people:
+    if shown.format.human_readable:
         _write(difference)
     else:
         formats.write(_document(difference), shown.format)
@@ -183,12 +183,13 @@ def _write(difference: Difference) -> None:
     tables.section("Queue", tables.table(queue, columns) if queue else "no difference")
     evicted = [f"{names.claim(step.claim)}: {step.why}" for step in difference.evicted]
     tables.section("Evicted", "\n".join(evicted) or "nobody")
-    layouts = [(names.gpu(uuid), joined(old), joined(new)) for uuid, (old, new) in difference.layouts.items()]
+    layouts = [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in difference.layouts.items()]
     columns[0] = Column("GPU", lambda row: row[0])
     tables.section("Layouts", tables.table(layouts, columns) if layouts else "no difference")
 
 
-def joined(texts: Sequence[str]) -> str:
+def layout_text(texts: Sequence[str]) -> str:
+    """A GPU's layout on one line."""
     return ", ".join(texts) or "empty"
 
 

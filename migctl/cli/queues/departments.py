@@ -36,6 +36,7 @@ app = typer.Typer(cls=HelpGroup, help="Departments: projects that share a quota.
 
 
 def table(session: Session) -> TableKind[Department]:
+    """The table of departments."""
     return TableKind(
         "Department",
         (
@@ -80,7 +81,6 @@ def create(
     """Create a department. Without a quota it only groups projects."""
     session = sessions.of(context)
     spec = DepartmentSpec(**given.fields())
-
     COMMANDS.create(session, Department(meta=Meta(name=name), spec=spec), output, f"Created department {name}")
     sessions.note(f"next: migctl project update PROJECT --department {name}")
 

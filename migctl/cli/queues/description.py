@@ -34,21 +34,24 @@ class Described:
 
 
 async def of_project(control: ControlPlane, project: Project) -> Described:
+    """The project with its workloads and latest events."""
     name = project.meta.name
     inside, every = await asyncio.gather(jobs(control, name), control.list(Event, name))
     return Described(project, tuple(inside), tuple(sorted(every.items, key=events.when)[-LATEST:]))
 
 
 async def of_department(control: ControlPlane, department: Department) -> Described:
+    """The department with its projects."""
     every = (await control.list(Project)).items
     members = (project for project in every if project.spec.department == department.meta.name)
     return Described(department, projects=tuple(sorted(members, key=lambda project: project.meta.name)))
 
 
 def write(described: Described, session: Session, view: OutputOptions) -> None:
+    """Write a queue's description as -o says."""
     if view.format is Format.NAME:
         print(formats.name(described.queue))
-    elif not view.format.for_people:
+    elif not view.format.human_readable:
         formats.write(_document(described), view.format)
     else:
         _write(described, session)
@@ -78,8 +81,8 @@ def _write(described: Described, session: Session) -> None:
         tables.section("Projects", tables.table(described.projects, shown) if described.projects else "none")
         return
     tables.section("Workloads", tables.table(described.jobs, _JOB_COLUMNS) if described.jobs else "none")
-    said = [column for column in events.table(session).columns if column.header != "PROJECT"]
-    tables.section("Latest events", tables.table(described.events, said) if described.events else "none")
+    event_columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
+    tables.section("Latest events", tables.table(described.events, event_columns) if described.events else "none")
 
 
 def _facts(queue: Project | Department) -> Iterator[tuple[str, str]]:

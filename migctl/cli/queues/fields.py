@@ -47,7 +47,7 @@ class QuotaOptions:
         """The fields of a new queue's spec that they set."""
         given = self._given(more)
         if self.pools:
-            given["pools"] = {name: PoolQuota(**said) for name, said in map(self._pool, self.pools) if said}
+            given["pools"] = {name: PoolQuota(**quota) for name, quota in map(self._pool, self.pools) if quota}
         return given
 
     def changes(self, spec: type[Record], **more: Any) -> dict[str, Any]:
@@ -55,14 +55,16 @@ class QuotaOptions:
         changes = _wire(spec, self._given(more))
         if self.pools:
             pools = dict(map(self._pool, self.pools))
-            changes["pools"] = {name: None if said is None else _wire(PoolQuota, said) for name, said in pools.items()}
+            changes["pools"] = {
+                name: None if quota is None else _wire(PoolQuota, quota) for name, quota in pools.items()
+            }
         if not changes:
             raise usage("nothing is to be changed", hint="--quota, --limit, --over-quota-weight, --priority or --pool")
         return changes
 
     def _given(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        said = {"quota": amount("--quota", self.quota), "limit": amount("--limit", self.limit), **self._rank(), **more}
-        return {name: value for name, value in said.items() if value is not None}
+        given = {"quota": amount("--quota", self.quota), "limit": amount("--limit", self.limit), **self._rank(), **more}
+        return {name: value for name, value in given.items() if value is not None}
 
     def _rank(self) -> dict[str, Any]:
         rank = {
@@ -107,6 +109,7 @@ def amount(flag: str, gpus: float | None) -> float | None:
 
 
 def weight_of(name: str) -> float:
+    """The number behind an over-quota weight's name."""
     if name not in WEIGHTS:
         raise usage(f"no over-quota weight is called {name!r}", hint=f"one of {', '.join(WEIGHTS)}")
     return WEIGHTS[name]

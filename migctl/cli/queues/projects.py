@@ -30,6 +30,7 @@ MinRuntime = Annotated[
 
 
 def table(session: Session) -> TableKind[Project]:
+    """The table of projects."""
     chosen = session.setting("project", None)
     return TableKind(
         "Project",
@@ -91,7 +92,6 @@ def create(
     """Create a project."""
     session = sessions.of(context)
     spec = ProjectSpec(**given.fields(department=department, min_runtime_s=_seconds(min_runtime)))
-
     project = Project(meta=Meta(name=name), spec=spec)
     text = f"Created project {name} with a quota of {columns.gpus_text(spec.quota)} GPUs"
     COMMANDS.create(session, project, output, text)
@@ -131,7 +131,7 @@ def set_default(context: typer.Context, name: options.Name) -> None:
     """Choose the project that commands are about without -p."""
     session = sessions.of(context)
     session.run(lambda control: sessions.require_project(control, name))
-    session.keep_project(name)
+    session.set_default_project(name)
     print(f"Project {name} is the default now")
 
 

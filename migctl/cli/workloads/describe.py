@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from migctl import quantities
+from migctl.backends import workload_status
 from migctl.backends.protocol import ControlPlane
 from migctl.cli import events
 from migctl.cli import session as sessions
@@ -59,13 +60,14 @@ def describe(
     description = session.run(read, across=False)
     if shown.format is Format.NAME:
         print(formats.name(description.job.workload))
-    elif shown.format.for_people:
+    elif shown.format.human_readable:
         _write(description, session)
     else:
         formats.write(document(description), shown.format)
 
 
 async def describe_job(control: ControlPlane, job: WorkloadView) -> Description:
+    """The workload with its events, oldest first, and the fleet that its shares are on."""
     every, seen = await asyncio.gather(control.list(Event, job.project), fleet.read(control))
     about = {f"Workload/{job.name}", *(f"Claim/{pod.meta.name}" for pod in job.pods)}
     chosen = sorted((e for e in every.items if e.spec.about in about), key=events.when)
@@ -138,9 +140,7 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
         Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
         Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
-        Column(
-            "MESSAGE", lambda row: row[0].status.evicted or row[0].status.message or row[0].status.reason, long=True
-        ),
+        Column("MESSAGE", lambda row: workload_status.explanation(row[0].status), long=True),
     ]
 
 

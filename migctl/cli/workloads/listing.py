@@ -1,4 +1,4 @@
-"""`list jobs` and `workload list`: the two tables of workloads that people know."""
+"""`list jobs` and `workload list`: the tables of workloads, one for each grammar."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ STYLES = {
 
 
 def phase_style(job: WorkloadView) -> str:
+    """The colour of a workload's phase."""
     return STYLES.get(job.phase, "")
 
 

@@ -1,6 +1,6 @@
 """`exec` and `bash`: a program beside a running workload, with its environment and its GPUs.
 
-The program takes this process's place, so that its terminal, signals and exit code are its own. On a cluster that is
+The program replaces this process, so that its terminal, signals and exit code are its own. On a cluster that is
 `kubectl exec`.
 """
 
@@ -37,7 +37,7 @@ def exec_(
     command += after_dashes(context)
     if not command:
         raise usage("no command is given", hint=f"migctl exec {name} -- nvidia-smi")
-    _become(context, name, project, command)
+    _execute(context, name, project, command)
 
 
 def bash(
@@ -51,11 +51,11 @@ def bash(
 
     It sees the workload's environment and GPUs.
     """
-    _become(context, name, project, None)
+    _execute(context, name, project, None)
 
 
-def _become(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
-    """Run the command, or a shell."""
+def _execute(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
+    """Replace this process by the command, or by a shell, beside the workload."""
     session = sessions.of(context)
 
     async def prepared(control: Control) -> Execution:

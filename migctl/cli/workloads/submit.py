@@ -1,4 +1,4 @@
-"""`submit` of both grammars: from options to a workload, and what is said of it."""
+"""`submit` of both grammars: from options to a workload, and the messages about it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMAGE_NOTICE = (
 
 
 def gpu_request(given: GrammarOptions) -> GpuRequest:
-    """The GPUs asked for: exactly one kind of request. Devices alone are whole GPUs."""
+    """The GPU request that the flags make: exactly one kind. Devices alone are whole GPUs."""
     flags = {"-g": given.gpus, "--gpu-memory": given.memory, "--mig-profile": given.profile}
     chosen = [flag for flag, value in flags.items() if value is not None]
     if len(chosen) > 1:
@@ -111,7 +111,7 @@ def submit(session: Session, own: GrammarOptions, given: SubmitOptions, command:
     made = session.run(created)
     shown = view(session, given.output)
     write_one(made, shown, lambda: print(_summary(made, given.dry_run)))
-    if shown.format.for_people:
+    if shown.format.human_readable:
         _advise(session, made, given.project, given.dry_run)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
+from migctl.backends import workload_status
 from migctl.backends.protocol import NotFound
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
@@ -83,7 +84,7 @@ def _reached(workload: Workload, condition: Phase | None) -> bool:
     if condition is not None and phase is not condition and phase.finished:
         raise Failure(
             f"workload {workload.meta.name} is {phase} and will not be {condition}",
-            cause=workload.status.message or workload.status.reason,
+            cause=workload_status.explanation(workload.status),
             hint=f"migctl logs {workload.meta.name} -p {workload.meta.project}",
         )
     return phase is condition
@@ -93,7 +94,7 @@ def _too_late(name: str, wanted: str, timeout: str, last: list[Workload]) -> Fai
     status = last[0].status if last else None
     return Failure(
         f"workload {name} did not reach {wanted} within {timeout}",
-        cause=f"it is {status.phase}: {status.message or status.reason or 'no reason is given'}" if status else "",
+        cause=f"it is {status.phase}: {workload_status.explanation(status) or 'no reason is given'}" if status else "",
         hint=f"migctl why {name}",
         code=ExitCode.TIMEOUT,
     )

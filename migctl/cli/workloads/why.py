@@ -1,4 +1,4 @@
-"""`why`: the reason for a workload's state, what the newest plan says of it, and who is in its way."""
+"""`why`: the reason for a workload's state, what the newest plan says of it, and which claims block it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime
 
 import typer
 
+from migctl.backends import workload_status
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
@@ -45,7 +46,7 @@ class Explanation:
 
     @property
     def blockers(self) -> list[Claim]:
-        """The claims whose going would free the nearest place, each once."""
+        """The claims whose end would free the nearest slot, each once."""
         uids = dict.fromkeys(uid for outcome in self.outcomes for uid in outcome.blockers)
         return [claim for uid in uids if (claim := self.fleet.claims.get(uid)) and holds(claim)]
 
@@ -63,18 +64,19 @@ def why(
 
     async def read(control: Control) -> Explanation:
         chosen = await session.choose_project(control, project)
-        return await answer(control, await find_job(control, chosen, name, session.noun), session.system.now())
+        return await explain(control, await find_job(control, chosen, name, session.noun), session.system.now())
 
     found = session.run(read, across=False)
     if shown.format is formats.Format.NAME:
         print(formats.name(found.job.workload))
-    elif shown.format.for_people:
+    elif shown.format.human_readable:
         _write(found, session)
     else:
         formats.write(document(found), shown.format)
 
 
-async def answer(control: Control, job: WorkloadView, now: datetime) -> Explanation:
+async def explain(control: Control, job: WorkloadView, now: datetime) -> Explanation:
+    """The workload with the newest plan about its waiting pods and that plan's outcomes for them."""
     newest, seen, workloads = await asyncio.gather(
         history.newest_first(control), fleet.read(control), control.list(Workload)
     )
@@ -128,16 +130,11 @@ def _since(job: WorkloadView, session: Session) -> str:
 
 def _reasons(job: WorkloadView, outcomes: Iterable[PlanOutcome]) -> Counter[str]:
     """Reasons as sentences, with how many pods each is of."""
-    said = Counter(_reason(pod) for pod in job.pods if not holds(pod) and _reason(pod))
-    if not said and job.reason:
-        said[job.reason] = 1
-    return said or Counter(outcome.text for outcome in outcomes)
-
-
-def _reason(pod: Claim) -> str:
-    status = pod.status
-    text = status.evicted or status.message
-    return f"{status.reason}: {text}" if status.reason and text else status.reason or text
+    texts = (workload_status.reason_and_message(pod.status) for pod in job.pods if not holds(pod))
+    reasons = Counter(text for text in texts if text)
+    if not reasons and job.reason:
+        reasons[job.reason] = 1
+    return reasons or Counter(outcome.text for outcome in outcomes)
 
 
 def _shares(pod: Claim) -> tuple[DeviceShare, ...]:

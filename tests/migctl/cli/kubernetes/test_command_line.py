@@ -285,7 +285,7 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert "starts on new-node-1/0" in (await ana.ok("plan", "what-if", "--add", "1", "--add-node", "v100=1")).out
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
     moves = await admin("plan", "defrag", "--apply", "--yes")
-    assert (moves.code, "by the controller alone" in moves.err) == (1, True)
+    assert (moves.code, "only the controller reserves" in moves.err) == (1, True)
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
     assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
