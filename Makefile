@@ -47,8 +47,8 @@ test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inv
 
 .PHONY: bench-agent
 bench-agent: $(READY)  ## what the node agent costs: latencies, memory, idle CPU
-	$(BIN)/python -m tests.bench.prepare
-	$(BIN)/python -m tests.bench.agent
+	$(BIN)/python -m tests.bench.node.prepare
+	$(BIN)/python -m tests.bench.node.agent
 
 .PHONY: shim
 shim: $(READY)  ## compile the libraries of software fractions (needs gcc)
@@ -60,7 +60,7 @@ soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as lo
 
 .PHONY: bench-shim
 bench-shim: $(READY)  ## what the fraction libraries cost a program, on the stand-in driver (needs gcc)
-	$(BIN)/python -m tests.bench.shim
+	$(BIN)/python -m tests.bench.node.shim
 
 .PHONY: test-cluster
 test-cluster: $(READY)  ## acceptance on a real cluster (MIGCTL_TEST_KUBECONFIG; see tests/cluster/settings.py)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from solver.batch.batch_solver import BatchSolver
 from solver.batch.decide import Batch
-from solver.batch.problem import BatchSolver
 from solver.gpu_tables.tables import rounding
 from solver.gpu_tables.weights import weight
 from solver.model.demand import Request

@@ -1,4 +1,4 @@
-"""The application: the control plane's objects, workloads' output, health, and errors as people read them."""
+"""The HTTP application: objects, workloads' output, identity, health, metrics and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.objects import object_routes
 from migctl.api.workloads import workload_routes
-from migctl.backends.http.runtime import Runtime
+from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, Invalid, Unavailable
 from migctl.objects import encode
@@ -20,7 +20,7 @@ from migctl.objects import encode
 
 def create_app(
     control_plane: ControlPlane,
-    runtime: Runtime,
+    runtime: WorkloadRuntime,
     *,
     ready: Callable[[], bool] = lambda: True,
     metrics: Callable[[], bytes] | None = None,

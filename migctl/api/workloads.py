@@ -1,4 +1,4 @@
-"""What a workload has beside its object: its output, and the environment of commands run beside it."""
+"""The routes of a workload's output and of the environment for commands run beside it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from migctl.api.streams import streamed
-from migctl.backends.http.runtime import Runtime
+from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import JSON, OBJECTS
 from migctl.backends.protocol import ControlPlane
 from migctl.objects import Workload, encode
 
 
-def workload_routes(control_plane: ControlPlane, runtime: Runtime, closing: asyncio.Event) -> APIRouter:
+def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closing: asyncio.Event) -> APIRouter:
+    """The log, and the environment of `migctl exec`."""
     routes = APIRouter(prefix=f"{OBJECTS}/workloads/{{name}}")
 
     @routes.get("/log")

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import watching
-from migctl.cli.output.listings import Listed, view
+from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
 from migctl.objects import Event
 
@@ -23,11 +24,12 @@ def when(event: Event) -> tuple[float, str]:
     return event.meta.created.timestamp() if event.meta.created else 0.0, event.meta.version.zfill(20)
 
 
-def table(asked: Session) -> Listed[Event]:
-    return Listed(
+def table(session: Session) -> TableKind[Event]:
+    """The table of events."""
+    return TableKind(
         "Event",
         (
-            age_column(lambda event: event.meta.created, asked.world.now),
+            age_column(lambda event: event.meta.created, session.system.now),
             Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style),
             Column("REASON", lambda event: event.spec.reason),
             Column("PROJECT", lambda event: event.meta.project),
@@ -42,34 +44,34 @@ def _style(event: Event) -> str:
     return "yellow" if event.spec.warning else ""
 
 
+@grouped
 def events(
     context: typer.Context,
+    *,
     about: Annotated[str | None, typer.Option("--for", metavar="NAME", help="Only those about this workload.")] = None,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """Show what happened.
 
     Placements, evictions and failures, the oldest first.
     """
-    asked = session.of(context)
-    shown = view(asked, output, not no_headers, sort_by)
+    session = sessions.of(context)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
-        chosen = None if all_projects else await asked.choose_project(control, project)
+    async def source(control: Control) -> TableSource[Event]:
+        chosen = None if all_projects else await session.choose_project(control, project)
 
         async def read() -> Sequence[Event]:
             found = (await control.list(Event, chosen)).items
             return sorted((e for e in found if about is None or _name(e) == about), key=when)
 
         empty = f"no events in project {chosen}" if chosen else "no events"
-        await watching.write(control, (Event,), Listing(table(asked), shown, read, empty=empty), watch)
+        return TableSource(table(session), shown, read, empty=empty)
 
-    asked.run(written)
+    watching.show(session, (Event,), source, watch)
 
 
 def _name(event: Event) -> str:

@@ -37,6 +37,7 @@ class Failure(Exception):
         self.code = code
 
     def lines(self) -> str:
+        """The failure as it is written on stderr."""
         parts = (("error", self.message), ("cause", self.cause), ("hint", self.hint))
         return "".join(f"{name}: {text}\n" for name, text in parts if text)
 
@@ -47,6 +48,7 @@ def usage(message: str, hint: str = "") -> Failure:
 
 
 def not_found(message: str, hint: str = "") -> Failure:
+    """The failure of a command whose object does not exist."""
     return Failure(message, hint=hint, code=ExitCode.NOT_FOUND)
 
 
@@ -92,6 +94,11 @@ def _refusal(error: Exception) -> Failure | None:
 
 
 def _system(error: Exception) -> Failure | None:
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith(("migctl", "solver", "nodeagent")):
+        return Failure(
+            f"this installation lacks {error.name}, which the command needs",
+            hint="install all of migctl, with: pip install migctl",
+        )
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return Failure(f"{where}{error.strerror}")

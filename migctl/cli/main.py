@@ -15,9 +15,10 @@ import typer
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
+from migctl.cli.grammar.verbs import VERBS
 
 if TYPE_CHECKING:
-    from migctl.cli.session import World
+    from migctl.cli.session import System
 
 
 class Commands(LazyGroup):
@@ -25,23 +26,15 @@ class Commands(LazyGroup):
 
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
-            "submit": Lazy("migctl.cli.grammar.verbs:submit", "Submit a job, or an interactive one.", WordsCommand),
-            "list": Lazy("migctl.cli.grammar.verbs:list_", "List jobs, nodes or projects."),
-            "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
-            "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
-            "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
-            "exec": Lazy("migctl.cli.workloads.shell:exec_", "Run a command beside a workload.", ShellCommand),
-            "bash": Lazy("migctl.cli.workloads.shell:bash", "Open a shell beside a workload."),
-            "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until a workload runs, ends or is gone."),
-            "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
-            "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
-            "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
+            "submit": Lazy("migctl.cli.verb_first:submit", "Submit a job, or an interactive one.", WordsCommand),
+            "list": Lazy("migctl.cli.verb_first:list_", "List jobs, nodes or projects."),
+            **VERBS,
         },
         "Workloads, noun first": {
-            "training": Lazy("migctl.cli.grammar.nouns:training", "Trainings: preemptible, run to their end."),
-            "workspace": Lazy("migctl.cli.grammar.nouns:workspace", "Workspaces: interactive, run until deleted."),
-            "inference": Lazy("migctl.cli.grammar.nouns:inference", "Inference: serves, never preempted."),
-            "workload": Lazy("migctl.cli.grammar.nouns:workload", "Workloads of every type."),
+            "training": Lazy("migctl.cli.noun_first:training", "Trainings: preemptible, run to their end."),
+            "workspace": Lazy("migctl.cli.noun_first:workspace", "Workspaces: interactive, run until deleted."),
+            "inference": Lazy("migctl.cli.noun_first:inference", "Inference: serves, never preempted."),
+            "workload": Lazy("migctl.cli.noun_first:workload", "Workloads of every type."),
         },
         "GPUs and plans": {
             "gpus": Lazy("migctl.cli.gpus.command:gpus", "Show a map of every GPU, live with -w."),
@@ -56,11 +49,13 @@ class Commands(LazyGroup):
         "Projects and people": {
             "project": Lazy("migctl.cli.queues.projects:app", "Projects: queues with quota."),
             "department": Lazy("migctl.cli.queues.departments:app", "Departments: projects that share a quota."),
-            "config": Lazy("migctl.cli.identity:config", "Settings of this user."),
-            "context": Lazy("migctl.cli.contexts.command:app", "Contexts: the control planes to choose from."),
-            "whoami": Lazy("migctl.cli.identity:whoami", "Show who you are to the control plane."),
-            "login": Lazy("migctl.cli.identity:login", "Say how you are known to the control plane."),
-            "logout": Lazy("migctl.cli.identity:logout", "Say that there is nothing to forget."),
+            "config": Lazy("migctl.cli.identity.who:config", "Settings of this user."),
+            "context": Lazy(
+                "migctl.cli.identity.contexts:app", "Contexts: the control planes that commands can be about."
+            ),
+            "whoami": Lazy("migctl.cli.identity.who:whoami", "Show who you are to the control plane."),
+            "login": Lazy("migctl.cli.identity.who:login", "Say how you are known to the control plane."),
+            "logout": Lazy("migctl.cli.identity.who:logout", "Say that there is nothing to forget."),
         },
         "This machine": {
             "run": Lazy(
@@ -71,17 +66,19 @@ class Commands(LazyGroup):
             ),
             "up": Lazy("migctl.cli.machine.daemon:up", "Share this machine's GPUs, or simulated ones.", anywhere=False),
             "down": Lazy("migctl.cli.machine.daemon:down", "Stop sharing.", anywhere=False),
-            "doctor": Lazy("migctl.cli.machine.doctor:doctor", "Check this machine; say what to do.", anywhere=False),
-            "version": Lazy("migctl.cli.identity:version", "Show the version of migctl.", anywhere=False),
+            "doctor": Lazy(
+                "migctl.cli.machine.doctor:doctor", "Check this machine, and say what to do.", anywhere=False
+            ),
+            "version": Lazy("migctl.cli.identity.who:version", "Show the version of migctl.", anywhere=False),
         },
     }
 
 
 @dataclass
 class Start:
-    """What a run begins with; `debug` is what its flag said. Without a world, the real one is made when needed."""
+    """What a run begins with; `debug` is what its flag said. Without a system, the real one is made when needed."""
 
-    world: World | None
+    system: System | None
     debug: bool = False
 
 
@@ -106,17 +103,17 @@ def before_command(
     ] = False,
 ) -> None:
     """Share NVIDIA GPUs: fractions, memory and MIG profiles, planned around running work."""
-    from migctl.cli import world
+    from migctl.cli import system
     from migctl.cli.session import Session
 
     start = context.obj
     start.debug = debug
-    context.obj = Session(start.world or world.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
+    context.obj = Session(start.system or system.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
 
 
-def run(arguments: Sequence[str], world: World | None = None, program: str = "migctl") -> int:
+def run(arguments: Sequence[str], system: System | None = None, program: str = "migctl") -> int:
     """The exit code of one command line. What went wrong is on stderr."""
-    start = Start(world)
+    start = Start(system)
     try:
         outcome = typer.main.get_command(app).main(list(arguments), program, standalone_mode=False, obj=start)
         return outcome if isinstance(outcome, int) else ExitCode.OK
@@ -139,11 +136,12 @@ def _report(error: Exception) -> int:
 
 
 def main() -> None:
+    """As `migctl`."""
     sys.exit(run(sys.argv[1:]))
 
 
 def plugin() -> None:
     """As `kubectl migctl`: commands are about a cluster, never about this machine's own control plane."""
-    from migctl.cli import world
+    from migctl.cli import system
 
-    sys.exit(run(sys.argv[1:], world.real(clusters_only=True), "kubectl migctl"))
+    sys.exit(run(sys.argv[1:], system.real(clusters_only=True), "kubectl migctl"))

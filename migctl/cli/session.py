@@ -1,7 +1,7 @@
 """What a command needs from outside: the control plane, settings, the clock, the streams.
 
-A World is made once by the entry point (tests bring their own); a Session is a World plus what the words
-before the command said. Commands are plain functions: `run` gives their coroutine a connected control plane.
+A System is made once by the entry point (tests bring their own); a Session is a System plus the options
+before the command. Commands are plain functions: `run` gives their coroutine a connected control plane.
 What only running commands need is imported when they run: help and completion come through here too.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migctl.backends.protocol import ControlPlane
-    from migctl.cli.contexts.context import Place
+    from migctl.cli.contexts.context import Context
     from migctl.cli.contexts.control import Control
     from migctl.cli.settings import Config
     from migctl.objects import Project
@@ -42,7 +42,7 @@ UNSEEN_NOTICE = (
 
 
 @dataclass(frozen=True)
-class World:
+class System:
     """What the command line takes from outside.
 
     locate      the control plane of a name, or the default one (None)
@@ -55,15 +55,15 @@ class World:
     user: str
     directory: str
     now: Callable[[], datetime]
-    locate: Callable[[Mapping[str, str], str | None], Place]
-    connect: Callable[[Place, Mapping[str, str]], AbstractAsyncContextManager[Control]]
+    locate: Callable[[Mapping[str, str], str | None], Context]
+    connect: Callable[[Context, Mapping[str, str]], AbstractAsyncContextManager[Control]]
     execute: Callable[[Sequence[str], Mapping[str, str], str], None]
     random_name: Callable[[], str]
 
 
 @dataclass(frozen=True)
 class Session:
-    """A World and what the words before the command said.
+    """A System and the options before the command.
 
     project, output  from -p and -o, None where not given
     context          from --context, None where not given
@@ -71,7 +71,7 @@ class Session:
     noun             value of the WorkloadType that a noun-first command is about
     """
 
-    world: World
+    system: System
     project: str | None = None
     output: str | None = None
     noun: str | None = None
@@ -80,27 +80,29 @@ class Session:
 
     @cached_property
     def environ(self) -> Mapping[str, str]:
-        """The environment, with what a flag says of it."""
-        return {**self.world.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
+        """The environment, with --kubeconfig in it."""
+        return {**self.system.environ, **({"KUBECONFIG": self.kubeconfig} if self.kubeconfig else {})}
 
     @cached_property
-    def place(self) -> Place:
+    def target(self) -> Context:
         """The control plane that this command is about. Raises Failure where there is none."""
-        return self.world.locate(self.environ, self.setting("context", None))
+        return self.system.locate(self.environ, self.setting("context", None))
 
     @cached_property
     def config_path(self) -> Path:
+        """Where the config file is."""
         from migctl.cli import settings
 
-        return settings.config_path(self.world.environ)
+        return settings.config_path(self.system.environ)
 
     @cached_property
     def config(self) -> Config:
+        """The config file as it was at the first look."""
         from migctl.cli import settings
 
         return settings.load(self.config_path)
 
-    def keep(self, **changes: Any) -> None:
+    def change_config(self, **changes: Any) -> None:
         """Change the config file."""
         import msgspec
 
@@ -110,35 +112,35 @@ class Session:
 
     def setting(self, name: str, flag: str | None) -> str | None:
         """The value of `project`, `output` or `context`: flag, MIGCTL_*, config file, or None."""
-        return flag or getattr(self, name) or self.kept_setting(name)
+        return flag or getattr(self, name) or self.stored_setting(name)
 
-    def kept_setting(self, name: str) -> str | None:
+    def stored_setting(self, name: str) -> str | None:
         """The value that holds without flags: MIGCTL_*, config file, or None."""
-        if said := self.world.environ.get(f"MIGCTL_{name.upper()}"):
-            return said
-        if name == "project" and self.place.cluster:
-            return self.config.projects.get(self.place.name) or self.place.own_namespace
-        kept: str | None = getattr(self.config, name)
-        return kept
+        if value := self.system.environ.get(f"MIGCTL_{name.upper()}"):
+            return value
+        if name == "project" and self.target.cluster:
+            return self.config.projects.get(self.target.name) or self.target.own_namespace
+        stored: str | None = getattr(self.config, name)
+        return stored
 
-    def keep_project(self, name: str) -> None:
+    def set_default_project(self, name: str) -> None:
         """Make a project the one that commands on this control plane are about without -p."""
-        if self.place.cluster:
-            self.keep(projects={**self.config.projects, self.place.name: name})
+        if self.target.cluster:
+            self.change_config(projects={**self.config.projects, self.target.name: name})
         else:
-            self.keep(project=name)
+            self.change_config(project=name)
 
     def run(self, work: Callable[[Control], Awaitable[R]], *, across: bool = True) -> R:
         """The result of `work`, done with a connected control plane. across: it shows what is in all projects."""
         import asyncio
 
-        place = self.place
-        if place.cluster and not place.chosen:
-            tell_once(self, f"context {place.name}", DEFAULT_NOTICE.format(name=place.name))
+        target = self.target
+        if target.cluster and not target.chosen:
+            note_once(self, f"context {target.name}", DEFAULT_NOTICE.format(name=target.name))
 
         async def connected() -> R:
             asyncio.get_running_loop().set_exception_handler(_unless_cancelled)
-            async with self.world.connect(place, self.environ) as control:
+            async with self.system.connect(target, self.environ) as control:
                 result = await work(control)
                 if across and control.unseen:
                     note(UNSEEN_NOTICE.format(names=_few(sorted(control.unseen))))
@@ -186,6 +188,7 @@ def about(context: typer.Context, noun: str) -> None:
 
 
 async def project_names(control: ControlPlane) -> list[str]:
+    """The names of all projects, sorted."""
     from migctl.objects import Project
 
     return sorted(project.meta.name for project in (await control.list(Project)).items)
@@ -209,12 +212,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def tell_once(session: Session, key: str, text: str) -> None:
+def note_once(session: Session, key: str, text: str) -> None:
     """A note that is shown the first time only. Where that cannot be remembered it is shown again."""
-    if key in session.config.told:
+    if key in session.config.notices:
         return
     note(text)
     try:
-        session.keep(told=(*session.config.told, key))
+        session.change_config(notices=(*session.config.notices, key))
     except (OSError, Failure):
         return

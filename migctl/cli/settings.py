@@ -22,17 +22,18 @@ class Config(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     project   what -p defaults to on this machine; projects: on each context of the kubeconfig
     output    what -o defaults to
     context   what --context defaults to
-    told      notices already shown, which are shown once
+    notices   already shown, which are shown once
     """
 
     project: str | None = None
     projects: dict[str, str] = {}
     output: str | None = None
     context: str | None = None
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = msgspec.field(default=(), name="told")
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the config file is."""
     if explicit := environ.get("MIGCTL_CONFIG"):
         return Path(explicit)
     home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME", "~"), ".config")
@@ -52,6 +53,7 @@ def load(path: Path) -> Config:
 
 
 def save(path: Path, config: Config) -> None:
+    """Replace the config file as a whole. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from migctl.simulate.compare import Watch
     from migctl.simulate.events import Arrival
-    from migctl.simulate.fleet import Fleet
-    from migctl.simulate.policies import Make
+    from migctl.simulate.fleet import SimulatedFleet
+    from migctl.simulate.policies import SchedulerFactory
     from migctl.simulate.results.metrics import Result
 
 MIXES = ("uniform", "small", "big", "bimodal")
@@ -69,24 +69,24 @@ def simulate(
     from migctl.simulate import compare
     from migctl.simulate.results import charts, report
 
-    shown = view(session.of(context), output)
+    shown = view(sessions.of(context), output)
     if chart and chart.suffix.lower() not in charts.FORMATS:
         raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
     filling = bool(stay or fill)
     if trace and nodes:
-        what, demand = _traced(trace, nodes, stay, fill, seed)
-        title = f"{trace.name} on {len(what.gpus):,} GPUs"
+        simulated, demand = _traced(trace, nodes, stay, fill, seed)
+        title = f"{trace.name} on {len(simulated.gpus):,} GPUs"
     elif trace or nodes or filling:
         raise usage("a trace needs both --trace and --nodes", hint="--trace PODS.csv --nodes NODES.csv")
     else:
-        what = _fleet(fleet)
-        demand = _generated(what, mix, load, arrivals, seed)
+        simulated = _fleet(fleet)
+        demand = _generated(simulated, mix, load, arrivals, seed)
         title = f"{mix} requests at load {load:g} on {fleet}"
-    chosen = _chosen(what, demand, policy or ())
+    chosen = _chosen(simulated, demand, policy or ())
     with _progress(len(demand) * len(chosen)) as watch:
         warm_up = 0.0 if trace else compare.WARM_UP
-        results = list(compare.compare(what, demand, chosen, queue, warm_up, watch))
-    if shown.format.for_people:
+        results = list(compare.compare(simulated, demand, chosen, queue, warm_up, watch))
+    if shown.format.human_readable:
         tables.show(tables.table(results, _columns(queue, filling)))
     else:
         formats.write(_document(results), shown.format)
@@ -103,7 +103,7 @@ def _document(results: Sequence[Result]) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "Simulation", "policies": [row(result) for result in results]}
 
 
-def _fleet(text: str) -> Fleet:
+def _fleet(text: str) -> SimulatedFleet:
     from migctl.simulate.fleet import BadFleet, parse
 
     try:
@@ -112,7 +112,9 @@ def _fleet(text: str) -> Fleet:
         raise usage(f"--fleet: {error}", hint="--fleet a100-40gb=100") from error
 
 
-def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int) -> tuple[Fleet, Sequence[Arrival]]:
+def _traced(
+    trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int
+) -> tuple[SimulatedFleet, Sequence[Arrival]]:
     from migctl.simulate.demand import openb
 
     try:
@@ -126,18 +128,18 @@ def _traced(trace: Path, nodes: Path, stay: bool, fill: float | None, seed: int)
     return fleet, openb.staying(pods) if stay else pods
 
 
-def _generated(fleet: Fleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:
-    from migctl.simulate.demand.generated import Workload
+def _generated(fleet: SimulatedFleet, mix: str, load: float, arrivals: int, seed: int) -> Sequence[Arrival]:
+    from migctl.simulate.demand.generated import DemandMix
 
     if mix not in MIXES:
         raise usage(f"no mix is called {mix!r}", hint=f"--mix {' or '.join(MIXES)}")
-    return tuple(Workload(mix, load, arrivals, seed).on(fleet))
+    return tuple(DemandMix(mix, load, arrivals, seed).on(fleet))
 
 
-def _chosen(fleet: Fleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, Make]:
-    from migctl.simulate.policies import makers
+def _chosen(fleet: SimulatedFleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, SchedulerFactory]:
+    from migctl.simulate.policies import schedulers
 
-    known = makers(fleet, arrivals)
+    known = schedulers(fleet, arrivals)
     for name in names:
         if name not in known:
             raise usage(f"no policy is called {name!r}", hint=f"one of {', '.join(known)}")

@@ -16,7 +16,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from threading import Lock, Timer
 
-from solver.batch.problem import BatchSolverFailed, Problem, Solution
+from solver.batch.batch_solver import BatchSolverFailed
+from solver.batch.problem import Problem, Solution
 
 COMMAND = (sys.executable, "-m", "migctl.solver_process")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from migctl.solver_process.client import shared
 from solver import planner
-from solver.batch.problem import BatchSolver
+from solver.batch.batch_solver import BatchSolver
 from solver.model.plan import Plan
 from solver.model.snapshot import Policy, Snapshot
 

@@ -16,17 +16,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.arrays import Ints, in_groups
+from solver.batch.batch_solver import BatchSolver, BatchSolverFailed
+from solver.batch.columns.arrays import Ints, in_groups
+from solver.batch.columns.gpu_columns import GpuColumns
+from solver.batch.columns.held_columns import Holdings
+from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.formulate import Formulator
-from solver.batch.gpu_columns import GpuColumns
 from solver.batch.greedy import greedy
 from solver.batch.handout import hand_out, work_of
-from solver.batch.held_columns import Holdings
 from solver.batch.lazy_plan import After, Outcomes, Steps
 from solver.batch.merge import after, merged, summed
-from solver.batch.problem import BatchSolver, BatchSolverFailed, Problem, Solution
-from solver.batch.request_columns import Requests
+from solver.batch.problem import Problem, Solution
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot

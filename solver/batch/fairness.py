@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from solver.batch.arrays import Ints, Marks, begins, in_groups
-from solver.batch.gpu_columns import UNUSABLE, GpuColumns
-from solver.batch.held_columns import Holdings
-from solver.batch.request_columns import Requests
+from solver.batch.columns.arrays import Ints, Marks, begins, in_groups
+from solver.batch.columns.gpu_columns import UNUSABLE, GpuColumns
+from solver.batch.columns.held_columns import Holdings
+from solver.batch.columns.request_columns import Requests
 from solver.model.demand import Request
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import asked

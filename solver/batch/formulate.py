@@ -9,11 +9,11 @@ from itertools import count
 
 import numpy as np
 
-from solver.batch.arrays import Ints, distinct, in_groups
+from solver.batch.columns.arrays import Ints, distinct, in_groups
+from solver.batch.columns.gpu_columns import UNUSABLE, GpuColumns, GpuKind
+from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import REFUSED, Fairness
-from solver.batch.gpu_columns import UNUSABLE, GpuColumns, GpuKind
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
-from solver.batch.request_columns import Requests
 from solver.gpu_tables.choices import SOFTWARE_RANK, choices
 from solver.gpu_tables.tables import ShareOption, table
 from solver.model.cluster import Backing, Node

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.arrays import Ints
+from solver.batch.columns.arrays import Ints
 from solver.batch.problem import MigGroup, Packing, PlainGroup, Problem, Solution
 from solver.gpu_tables.layouts import Layouts, layouts_of
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.arrays import Ints, begins, in_groups
+from solver.batch.columns.arrays import Ints, begins, in_groups
+from solver.batch.columns.gpu_columns import SLOTS, GpuColumns
+from solver.batch.columns.request_columns import Requests
 from solver.batch.formulate import Formulation, Site
-from solver.batch.gpu_columns import SLOTS, GpuColumns
 from solver.batch.problem import MigGroup, Packing, Solution
-from solver.batch.request_columns import Requests
 from solver.gpu_tables.layouts import layouts_of
 
 NO_SLOT = -1

@@ -9,11 +9,11 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.arrays import Ints, in_groups
+from solver.batch.columns.arrays import Ints, in_groups
+from solver.batch.columns.gpu_columns import GpuColumns
+from solver.batch.columns.request_columns import Requests
 from solver.batch.formulate import Formulation
-from solver.batch.gpu_columns import GpuColumns
 from solver.batch.handout import NO_SLOT, Shares, Work
-from solver.batch.request_columns import Requests
 from solver.gpu_tables.layouts import layouts_of
 from solver.gpu_tables.tables import rounding
 from solver.model.demand import DeviceShare, Grant

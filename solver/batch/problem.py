@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats, Ints
 from solver.model.geometry import GpuModel
 
 
@@ -120,14 +119,3 @@ class Solution:
     weight_bound: float
     operations_bound: float
     note: str = ""
-
-
-class BatchSolverFailed(Exception):
-    """No solution; the text says why, for the plan's certificate."""
-
-
-class BatchSolver(Protocol):
-    """The port to the exact solver, which the caller hands in: the core starts no process and reads no clock."""
-
-    def solve(self, problem: Problem, seconds: float) -> Solution:
-        """The solution, after at most so many seconds of wall clock. Raises BatchSolverFailed."""

@@ -34,10 +34,10 @@ from migctl.objects import (
 )
 from nodeagent.contract.allocation import NodeReport
 from solver.model.demand import DeviceShare
+from tests.limits import WAIT_S
 
 HOLD = ("--", "sleep", "600")
 R = TypeVar("R")
-PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Embedded:
             input=input,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=WAIT_S,
             check=False,
         )
 
@@ -91,7 +91,7 @@ class Embedded:
         """SIGKILL for `migctl up`."""
         process = psutil.Process(self.pid())
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(WAIT_S)
 
     def end(self) -> None:
         """End `migctl up` and every workload of this home at once, and remove the home."""
@@ -113,12 +113,12 @@ class Embedded:
 
     def until(self, what: str, look: Callable[[], R]) -> R:
         """The first true answer of `look`, within a patience that no healthy run needs."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_S
         while time.monotonic() < deadline:
             if answer := look():
                 return answer
             time.sleep(0.05)
-        raise AssertionError(f"{what}: not within {PATIENCE_S:.0f} s\n{self.ok('list', '-A')}\n{self._log()}")
+        raise AssertionError(f"{what}: not within {WAIT_S:.0f} s\n{self.ok('list', '-A')}\n{self._log()}")
 
     def look(self, kind: type[T]) -> tuple[T, ...]:
         """All objects of a kind, over the socket: what waiting looks at, cheaper than a command."""

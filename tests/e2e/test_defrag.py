@@ -56,7 +56,7 @@ def test_what_is_applied_goes_where_it_was_shown(scattered: Embedded) -> None:
     assert new.gpu != old
     assert move["then"] == f"vm/0 2g.10gb@{new.start}"
     assert [pod.meta.uid for pod in scattered.pods("half")] == stays
-    assert "No move would open a place" in scattered.ok("plan", "defrag")
+    assert "No move would open a slot" in scattered.ok("plan", "defrag")
     scattered.ok("submit", "whole", "--mig-profile", "7g.40gb", *HOLD)
     scattered.running("whole")
 

@@ -24,7 +24,8 @@ from migctl.objects import Phase
 from nodeagent.shim import placing, region
 from nodeagent.shim.build import BUILT, LIBRARIES, SOURCES, BuildError, build_all, compiler
 from solver.model.cluster import Backing
-from tests.e2e.embedded import PATIENCE_S, Embedded
+from tests.e2e.embedded import Embedded
+from tests.limits import WAIT_S
 from tests.nodeagent.shim.harness.machine import MIB, Machine, StandinGpu, gpu_uuid
 from tests.nodeagent.shim.harness.toolchain import Toolchain
 
@@ -225,7 +226,7 @@ def test_runs_are_never_given_more_of_a_gpu_than_it_has_and_survive_their_parent
     assert "left" in alone.fails(5, "run", "-g", "0.5", "--", "true")
     (share,) = [path for path in (alone.home / "migctl-run").iterdir() if path.is_dir()]
     _kill_holders(share)
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_S
     while (done := alone.run("run", "-g", "0.5", "--", "true")).returncode and time.monotonic() < deadline:
         time.sleep(0.1)
     assert done.returncode == 0

@@ -17,6 +17,7 @@ from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
 from solver.model.cluster import InstanceState
+from tests.limits import WAIT_S
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part, whole
 
 
@@ -291,7 +292,7 @@ def test_the_gpus_of_a_claim_are_cut_side_by_side(tmp_path: Path) -> None:
     together = threading.Barrier(8)
 
     def wait(seconds: float) -> None:
-        together.wait(timeout=60)
+        together.wait(WAIT_S)
 
     library = SimulatedNvml(machine.state_path, faults=Faults(), sleep=wait)
     agent = Agent(Nvml(library), machine.agent_dir, NODE, boot_id=library.boot_id, claim_of=machine.owners.get)
@@ -366,13 +367,13 @@ def test_gpus_are_prepared_in_parallel_and_one_hanging_stops_no_other(tmp_path: 
         target=agent.prepare, args=(allocation("c1", mig(machine.gpu(0), "1g.5gb", 0)),), daemon=True
     )
     hanging.start()
-    assert faults.hanging.wait(timeout=30)
+    assert faults.hanging.wait(WAIT_S)
     agent.prepare(allocation("c2", mig(machine.gpu(1), "1g.5gb", 0)))
     report = agent.report()
     assert report.gpus[0].instances == ()
     assert [i.claim for i in report.gpus[1].instances] == ["c2"]
     faults.released.set()
-    hanging.join(timeout=30)
+    hanging.join(WAIT_S)
     assert agent.report().held == ("c1", "c2")
 
 
@@ -391,7 +392,7 @@ def test_storms_of_prepares_never_overlap(machine: Machine) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(WAIT_S)
     assert len({o for o in outcomes if o != "busy"}) == 7
     assert outcomes.count("busy") == 14
     assert len(agent.report().held) == 7

@@ -10,10 +10,10 @@ from types import MappingProxyType
 import pytest
 
 from solver import planner
+from solver.batch.columns.gpu_columns import GpuColumns
+from solver.batch.columns.held_columns import Holdings
+from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import Fairness
-from solver.batch.gpu_columns import GpuColumns
-from solver.batch.held_columns import Holdings
-from solver.batch.request_columns import Requests
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Node
 from solver.model.demand import DeviceShare, Grant, Holding, Request, WholeGpus

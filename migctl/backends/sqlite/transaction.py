@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from migctl.backends.merge import check_identity, decoded, merged
 from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
-from migctl.backends.sqlite.state import State, missing
+from migctl.backends.sqlite.state import ObjectState, missing
 from migctl.clock import Clock
 from migctl.objects import Object, T, encode, singular
 
@@ -22,7 +22,7 @@ Uids = Callable[[], str]
 class Transaction:
     """Changes that follow each other; `changes` is what must be stored, in order."""
 
-    def __init__(self, state: State, clock: Clock, uids: Uids) -> None:
+    def __init__(self, state: ObjectState, clock: Clock, uids: Uids) -> None:
         self.changes: list[Change[Any]] = []
         self._state = state
         self._clock = clock
@@ -42,6 +42,7 @@ class Transaction:
         return self._add(ChangeType.ADDED, _checked(replace(obj, meta=born)))
 
     def patch(self, obj: T, changes: Mapping[str, Any], fenced: bool) -> T:
+        """See ControlPlane.patch."""
         stored = self._stored(obj)
         if fenced and stored.meta.version != obj.meta.version:
             raise Conflict(
@@ -57,6 +58,7 @@ class Transaction:
         return self._add(ChangeType.MODIFIED, patched)
 
     def delete(self, obj: T) -> None:
+        """See ControlPlane.delete."""
         stored = self._stored(obj)
         if not stored.meta.finalizers:
             self._add(ChangeType.DELETED, stored)
@@ -64,7 +66,7 @@ class Transaction:
             self._add(ChangeType.MODIFIED, replace(stored, meta=replace(stored.meta, deleting=self._clock())))
 
     def _stored(self, obj: T) -> T:
-        """What is stored of this very object; NotFound when it is gone or has a successor."""
+        """The stored object of obj's name and uid. Raises NotFound."""
         stored = self._find(type(obj), obj.meta.name, obj.meta.project)
         if stored is None or stored.meta.uid != obj.meta.uid:
             raise missing(type(obj), obj.meta.name, obj.meta.project)
@@ -85,7 +87,7 @@ class Transaction:
 
 
 def _check_segment(field: str, name: str) -> None:
-    """Ensures that the name can stand in a URL's path."""
+    """Raises Invalid for a name that cannot be part of a URL's path."""
     if "/" in name or name in (".", ".."):
         raise Invalid(f"{field}: a name is not empty, '.' or '..' and holds no '/'", field=field)
 

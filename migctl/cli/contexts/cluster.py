@@ -1,7 +1,7 @@
 """What a cluster offers to commands: its control plane as the kubeconfig's user may use it, and its pods.
 
-Programs beside a workload run through `kubectl exec`, which takes this process's place: terminals, signals, window
-sizes, exit codes and the credentials of every cloud are kept right there, by those who make Kubernetes.
+Programs beside a workload run through `kubectl exec`, which replaces this process: terminals, signals, window
+sizes, exit codes and the credential plugins of clouds are handled there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from migctl.backends.kubernetes.user.kinds import SELF
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.backends.protocol import NotFound
-from migctl.cli.contexts.context import Place
+from migctl.cli.contexts.context import Context
 from migctl.cli.contexts.control import Execution, Identity
 from migctl.cli.failures import Failure
 from migctl.objects import Workload
@@ -35,19 +35,19 @@ A_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
 
 
 @contextlib.asynccontextmanager
-async def connected(place: Place, environ: Mapping[str, str]) -> AsyncIterator[ClusterControl]:
+async def connected(target: Context, environ: Mapping[str, str]) -> AsyncIterator[ClusterControl]:
     """Raises Unavailable with the reason where the kubeconfig gives no access."""
-    access = await from_kubeconfig(place.kubeconfig, place.context) if place.context else in_cluster()
+    access = await from_kubeconfig(target.kubeconfig, target.context) if target.context else in_cluster()
     async with Transport(access) as transport:
-        yield ClusterControl(PermittedApi(transport), place, environ)
+        yield ClusterControl(PermittedApi(transport), target, environ)
 
 
 class ClusterControl(AdmittingControlPlane):
-    """One cluster, as one person."""
+    """One cluster, with the permissions of one user."""
 
-    def __init__(self, api: PermittedApi, place: Place, environ: Mapping[str, str]) -> None:
+    def __init__(self, api: PermittedApi, target: Context, environ: Mapping[str, str]) -> None:
         self._api = api
-        self._place = place
+        self._target = target
         self._environ = environ
         self._workloads = WorkloadStore(api, UserClaims(api))
         super().__init__(user_control_plane(api, self._workloads))
@@ -74,12 +74,12 @@ class ClusterControl(AdmittingControlPlane):
                 cause="on a cluster, exec and bash go through it",
                 hint="https://kubernetes.io/docs/tasks/tools tells how to install it",
             )
-        context = ["--context", self._place.context] if self._place.context else []
+        context = ["--context", self._target.context] if self._target.context else []
         terminal = ["--stdin", "--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else ["--stdin"]
-        where = ["--namespace", project, pod.metadata.name, "--container", reading.container_name(pod)]
-        words = ["kubectl", *context, "exec", *terminal, *where, "--", *(command or A_SHELL)]
-        paths = {"KUBECONFIG": self._place.kubeconfig} if self._place.kubeconfig else {}
-        return Execution(words, {**self._environ, **paths}, os.getcwd())
+        pod_arguments = ["--namespace", project, pod.metadata.name, "--container", reading.container_name(pod)]
+        arguments = ["kubectl", *context, "exec", *terminal, *pod_arguments, "--", *(command or A_SHELL)]
+        paths = {"KUBECONFIG": self._target.kubeconfig} if self._target.kubeconfig else {}
+        return Execution(arguments, {**self._environ, **paths}, os.getcwd())
 
     async def identity(self) -> Identity:
         body = {"apiVersion": SELF.api, "kind": SELF.title}
@@ -93,6 +93,6 @@ class ClusterControl(AdmittingControlPlane):
         return await cluster_snapshot.snapshot(self._api, now)
 
     async def preview(self, workload: Workload) -> None:
-        """Ask the API server whether it would take the workload: its admission and permissions count."""
+        """A dry run on the API server: its admission and the user's permissions count."""
         await self.check(workload)
         await self._workloads.dry_run(workload)

@@ -1,4 +1,4 @@
-"""What a decision would be made from now, as far as a person may see it.
+"""What a decision would be made from now, as far as the user may see it.
 
 Whoever may see machines and everybody's pods gets what the controller sees: taints, free CPU and memory, disruption
 budgets. All others get GPUs, queues and their own work; what they do not see counts as taken, by the nodes' reports.

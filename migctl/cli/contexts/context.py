@@ -27,7 +27,7 @@ TO_CHOOSE = "migctl context use NAME chooses one; migctl context list shows them
 
 
 @dataclass(frozen=True)
-class Place:
+class Context:
     """A control plane.
 
     chosen      somebody chose it; False: it is the default
@@ -43,6 +43,7 @@ class Place:
 
     @property
     def cluster(self) -> bool:
+        """Whether it is a cluster's, not this machine's own."""
         return self.name != LOCAL
 
     @property
@@ -51,33 +52,33 @@ class Place:
         return self.namespace if self.namespace not in ("", "default") else None
 
 
-def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, clusters_only: bool = False) -> Place:
+def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, clusters_only: bool = False) -> Context:
     """The chosen control plane, or the default one. Raises Failure where there is none.
 
     clusters_only  as kubectl's plugin: this machine's own does not count
     """
     if chosen == LOCAL and not clusters_only:
-        return Place(LOCAL, chosen=True)
+        return Context(LOCAL, chosen=True)
     if chosen is None and not clusters_only and answers(socket_path):
-        return Place(LOCAL, chosen=False)
+        return Context(LOCAL, chosen=False)
     config = kubeconfig.read(environ)
     if chosen == IN_CLUSTER and in_pod(environ):
-        return Place(IN_CLUSTER, chosen=True)
+        return Context(IN_CLUSTER, chosen=True)
     if chosen is not None:
         return _named(config, chosen.removeprefix(KUBE), chosen=True)
     if config.current:
         return _named(config, config.current, chosen=False)
     if in_pod(environ):
-        return Place(IN_CLUSTER, chosen=False)
+        return Context(IN_CLUSTER, chosen=False)
     raise _nowhere(config, clusters_only)
 
 
-def _named(config: kubeconfig.Kubeconfig, name: str, *, chosen: bool) -> Place:
+def _named(config: kubeconfig.Kubeconfig, name: str, *, chosen: bool) -> Context:
     found = config.contexts.get(name)
     if found is None:
         known = ", ".join((LOCAL, *map(called, sorted(config.contexts))))
         raise not_found(f"no context is called {name!r}", hint=f"contexts: {known}")
-    return Place(called(name), chosen, name, config.paths, found.namespace)
+    return Context(called(name), chosen, name, config.paths, found.namespace)
 
 
 def called(context: str) -> str:
@@ -103,14 +104,15 @@ def _nowhere(config: kubeconfig.Kubeconfig, clusters_only: bool) -> Failure:
 
 
 def in_pod(environ: Mapping[str, str]) -> bool:
+    """Whether this process runs in a pod with a service account."""
     return "KUBERNETES_SERVICE_HOST" in environ and SERVICE_ACCOUNT.exists()
 
 
 def answers(socket_path: Path) -> bool:
     """Whether somebody listens: a socket that a killed control plane left behind does not count."""
     try:
-        with socket.socket(socket.AF_UNIX) as asking:
-            asking.connect(os.fspath(socket_path))
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(os.fspath(socket_path))
     except PermissionError:
         return True
     except OSError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Execution:
-    """A program that takes this process's place: its words, all its variables, and where it starts."""
+    """A program that replaces this process: its arguments, all its variables, and its directory."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -32,7 +32,7 @@ class Identity:
     groups: tuple[str, ...] = ()
 
 
-class Runtime(Protocol):
+class ControlExtras(Protocol):
     """What a control plane offers that is not an object."""
 
     @property
@@ -48,7 +48,9 @@ class Runtime(Protocol):
         """How to run a command, or else a shell (None), beside the workload."""
         ...
 
-    async def identity(self) -> Identity: ...
+    async def identity(self) -> Identity:
+        """The user that the control plane takes us for."""
+        ...
 
     async def snapshot(self, now: datetime) -> Snapshot:
         """What a decision would be made from now."""
@@ -59,5 +61,5 @@ class Runtime(Protocol):
         ...
 
 
-class Control(ControlPlane, Runtime, Protocol):
+class Control(ControlPlane, ControlExtras, Protocol):
     """All that a command can reach."""

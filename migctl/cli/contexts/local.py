@@ -1,4 +1,4 @@
-"""What `migctl up` offers to commands beyond objects: output, programs beside workloads, who is asking."""
+"""What `migctl up` offers to commands beyond objects: output, programs beside workloads, the identity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHELLS = ("bash", "sh")
 PEER = "the socket of migctl up is yours alone: the system vouches for you"
 
 
-class Beside(ControlPlane, Protocol):
+class LocalEndpoint(ControlPlane, Protocol):
     """What the control plane of one machine answers."""
 
     async def exec_environment(self, project: str, workload: str) -> ExecEnvironment: ...
@@ -35,18 +35,18 @@ class LocalRuntime:
 
     unseen: frozenset[str] = frozenset()
 
-    async def execution(self: Beside, project: str, workload: str, command: Sequence[str] | None) -> Execution:
+    async def execution(self: LocalEndpoint, project: str, workload: str, command: Sequence[str] | None) -> Execution:
         beside = await self.exec_environment(project, workload)
         if command is None:
             path = beside.environment.get("PATH")
             command = [next((shell for shell in SHELLS if shutil.which(shell, path=path)), SHELLS[-1])]
         return Execution(command, beside.environment, beside.directory)
 
-    async def identity(self: Beside) -> Identity:
+    async def identity(self: LocalEndpoint) -> Identity:
         peer = await self.whoami()
         return Identity(f"{peer.user} (uid {peer.uid})", PEER)
 
-    async def snapshot(self: Beside, now: datetime) -> Snapshot:
+    async def snapshot(self: LocalEndpoint, now: datetime) -> Snapshot:
         from migctl.backends.mirror import Mirror
         from migctl.controller import observe
 
@@ -54,7 +54,7 @@ class LocalRuntime:
         await mirror.read()
         return observe.snapshot(mirror, now)
 
-    async def preview(self: Beside, workload: Workload) -> None:
+    async def preview(self: LocalEndpoint, workload: Workload) -> None:
         projects, nodes = (await self.list(Project)).items, (await self.list(GpuNode)).items
         reports = [node.status.report for node in nodes if node.status.report]
         admission.check(workload, projects, [model for report in reports for model in report.models.values()])

@@ -1,6 +1,7 @@
 """`gpus`: a live map of every GPU.
 
-blocks    what one GPU's map consists of, from left to right
-picture   blocks drawn as text
+picture   the blocks of each GPU drawn as text
 command   the command, and the map for machines
+
+Not here: what the blocks are (views/gpu_blocks).
 """

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
-from migctl.cli.gpus.blocks import Block, State, blocks, free
 from migctl.cli.grammar import options
-from migctl.cli.nodes import fleet
-from migctl.cli.nodes.fleet import Fleet, SeenGpu
 from migctl.cli.output import formats, tables, watching
+from migctl.cli.views import fleet
+from migctl.cli.views.fleet import Fleet, SeenGpu
+from migctl.cli.views.gpu_blocks import Block, BlockState, blocks, free
 from migctl.objects import API_VERSION, Claim, GpuNode
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ NARROW = 80
 
 
 class MapFormat(StrEnum):
+    """The values of -o: the usual ones, and SVG."""
+
     TABLE = "table"
     WIDE = "wide"
     JSON = "json"
@@ -51,8 +53,8 @@ def gpus(
 
     Instances and shares, who holds them, what is idle and what is free.
     """
-    asked = session.of(context)
-    chosen = asked.setting("output", output) or MapFormat.TABLE
+    session = sessions.of(context)
+    chosen = session.setting("output", output) or MapFormat.TABLE
     if chosen not in list(MapFormat):
         raise usage(f"no output is called {chosen!r}", hint=f"one of {', '.join(MapFormat)}")
     format = MapFormat(chosen)
@@ -70,7 +72,7 @@ def gpus(
         else:
             await look()
 
-    asked.run(shown)
+    session.run(shown)
 
 
 def select(seen: Fleet, names: Sequence[str]) -> list[SeenGpu]:
@@ -94,7 +96,7 @@ def _write(row: Sequence[SeenGpu], seen: Fleet, format: MapFormat) -> None:
     elif format is MapFormat.SVG:
         print(svg(row, seen))
     elif not row:
-        session.note("no GPUs: no node has reported any")
+        sessions.note("no GPUs: no node has reported any")
     else:
         terminal = tables.console()
         width = terminal.width if sys.stdout.isatty() else NARROW
@@ -164,7 +166,7 @@ def _block(block: Block) -> dict[str, Any]:
     facts = {
         "state": block.state.value,
         "size": block.size,
-        "title": block.title if block.state is not State.FREE else "",
+        "title": block.title if block.state is not BlockState.FREE else "",
         "workload": block.holder,
         "project": block.project,
         "start": block.start,

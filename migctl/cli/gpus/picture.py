@@ -19,8 +19,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from migctl import quantities
-from migctl.cli.gpus.blocks import Block, State, blocks, free
-from migctl.cli.nodes.fleet import Fleet, SeenGpu
+from migctl.cli.views.fleet import Fleet, SeenGpu
+from migctl.cli.views.gpu_blocks import Block, BlockState, blocks, free
 
 NARROWEST = 3
 WIDEST = 144
@@ -42,20 +42,20 @@ DOUBLE = Border(("╔", "╗", "╚", "╝"), "═", "║")
 HEAVY = Border(("┏", "┓", "┗", "┛"), "━", "┃", "▒")
 
 BORDERS = {
-    State.BUSY: PLAIN,
-    State.STARTING: DASHED,
-    State.LEAVING: DASHED,
-    State.IDLE: DASHED,
-    State.FOREIGN: DOUBLE,
-    State.QUARANTINED: DOUBLE,
+    BlockState.BUSY: PLAIN,
+    BlockState.STARTING: DASHED,
+    BlockState.LEAVING: DASHED,
+    BlockState.IDLE: DASHED,
+    BlockState.FOREIGN: DOUBLE,
+    BlockState.QUARANTINED: DOUBLE,
 }
 STYLES = {
-    State.STARTING: "cyan",
-    State.LEAVING: "yellow",
-    State.IDLE: "dim",
-    State.FOREIGN: "magenta",
-    State.QUARANTINED: "bold red",
-    State.FREE: "dim",
+    BlockState.STARTING: "cyan",
+    BlockState.LEAVING: "yellow",
+    BlockState.IDLE: "dim",
+    BlockState.FOREIGN: "magenta",
+    BlockState.QUARANTINED: "bold red",
+    BlockState.FREE: "dim",
 }
 HOLDERS = ("green", "cyan", "blue", "bright_green", "bright_cyan", "bright_blue", "yellow", "bright_magenta")
 
@@ -69,7 +69,7 @@ def draw(seen: SeenGpu, fleet: Fleet, width: int, details: bool = False) -> list
     lines += [
         _detail(block)
         for block, room in zip(row, widths, strict=True)
-        if block.state is not State.FREE and (details or not _fits(block, room))
+        if block.state is not BlockState.FREE and (details or not _fits(block, room))
     ]
     return lines
 
@@ -107,7 +107,7 @@ def _headline(seen: SeenGpu) -> Text:
 
 
 def _box(block: Block, width: int) -> tuple[Text, Text, Text]:
-    if block.state is State.FREE:
+    if block.state is BlockState.FREE:
         return _free(block, width)
     border = HEAVY if block.whole else BORDERS[block.state]
     top_left, top_right, bottom_left, bottom_right = border.corners
@@ -130,11 +130,11 @@ def _free(block: Block, width: int) -> tuple[Text, Text, Text]:
     around = max(0, width - cell_len(words)) // 4 * 2 if block.title else 0
     dots = "· " * (around // 2)
     line = f"{dots}{words}{dots}".center(width) if cell_len(words) <= width else "· " * (width // 2)
-    return Text(" " * width), Text(set_cell_size(line, width), STYLES[State.FREE]), Text(" " * width)
+    return Text(" " * width), Text(set_cell_size(line, width), STYLES[BlockState.FREE]), Text(" " * width)
 
 
 def _style(block: Block) -> str:
-    if block.state is State.BUSY:
+    if block.state is BlockState.BUSY:
         return HOLDERS[zlib.crc32(f"{block.project}/{block.holder}".encode()) % len(HOLDERS)]
     return STYLES[block.state]
 
@@ -149,14 +149,14 @@ def _fits(block: Block, width: int) -> bool:
 
 
 def _detail(block: Block) -> Text:
-    place = f"unit {block.start}: " if block.start is not None else ""
+    position = f"unit {block.start}: " if block.start is not None else ""
     holder = f"{block.project}/{block.label}" if block.project else block.label
-    return Text(f"  {place}{block.title}  {holder}" + (f"  {block.uuid}" if block.uuid else ""))
+    return Text(f"  {position}{block.title}  {holder}" + (f"  {block.uuid}" if block.uuid else ""))
 
 
 def summary(row: Sequence[SeenGpu], fleet: Fleet) -> Text:
     """One line on all of them."""
-    idle = sum(block.state is State.IDLE for seen in row for block in blocks(seen, fleet))
+    idle = sum(block.state is BlockState.IDLE for seen in row for block in blocks(seen, fleet))
     text = (
         f"{len(row)} GPU{'s' if len(row) != 1 else ''}: {quantities.gpus_text(sum(seen.used for seen in row))} used, "
     )

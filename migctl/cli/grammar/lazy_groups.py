@@ -40,11 +40,12 @@ class Lazy:
     """It is about a control plane, so that --context and --kubeconfig say which."""
 
     def load(self, name: str) -> Any:
+        """The command, imported."""
         module, attribute = self.target.split(":")
         loaded = getattr(import_module(module), attribute)
         command = typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else self._alone(name, loaded))
         if self.anywhere:
-            _ask_where(command)
+            _add_context_options(command)
         return command
 
     def _alone(self, name: str, function: Callable[..., Any]) -> typer.Typer:
@@ -53,22 +54,24 @@ class Lazy:
         return app
 
 
-def _ask_where(command: Any) -> None:
-    """Let a command, and those below it, be told which control plane it is about."""
+def _add_context_options(command: Any) -> None:
+    """Give a command, and those below it, --context and --kubeconfig."""
     if isinstance(command, LazyGroup):
         return
     if isinstance(command, TyperGroup):
         for below in command.commands.values():
-            _ask_where(below)
+            _add_context_options(below)
         return
     command.params += [
-        TyperOption(param_decls=[f"--{name}"], metavar=name.upper(), help=text, expose_value=False, callback=_keep)
+        TyperOption(
+            param_decls=[f"--{name}"], metavar=name.upper(), help=text, expose_value=False, callback=_override_session
+        )
         for name, text in WHERE.items()
     ]
 
 
-def _keep(context: Any, option: Any, value: str | None) -> None:
-    """Keep what was said in the session."""
+def _override_session(context: Any, option: Any, value: str | None) -> None:
+    """Set the option's value in the session."""
     if value is not None and not context.resilient_parsing:
         context.obj = replace(context.obj, **{option.name: value})
 
@@ -98,14 +101,14 @@ class _Loaded(MutableMapping[str, Any]):
         return len(self._table)
 
 
-class PatientGroup(TyperGroup):
+class HelpGroup(TyperGroup):
     """A group that shows its help when it is called without a command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         return super().parse_args(ctx, args or ["--help"])
 
 
-class LazyGroup(PatientGroup):
+class LazyGroup(HelpGroup):
     """A group whose commands come from a table, by heading."""
 
     table: ClassVar[dict[str, dict[str, Lazy]]]

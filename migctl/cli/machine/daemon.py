@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.context import LOCAL
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure
 from migctl.cli.output import watching
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import holds
+from migctl.cli.views.workloads import holds
 from migctl.embedded.home import Home
 from migctl.objects import Claim, Workload
 
@@ -36,7 +36,7 @@ def up(
     pid = daemon.start(home, simulate, detach=detach)
     if detach:
         print(f"migctl is up: pid {pid}, {home.path}")
-        session.note("next: migctl gpus, or migctl submit -g 0.5")
+        sessions.note("next: migctl gpus, or migctl submit -g 0.5")
 
 
 def down(
@@ -54,7 +54,7 @@ def down(
 
     home = Home.default()
     going_on = 0
-    own = replace(session.of(context), context=LOCAL)
+    own = replace(sessions.of(context), context=LOCAL)
     if workloads:
         _delete_all(own, quantities.duration(timeout))
     elif daemon.Up.of(home) is not None:
@@ -64,7 +64,7 @@ def down(
     stay = f"; {who} running, and migctl up finds them again"
     print("migctl is down" + (stay if going_on else ""))
     if going_on:
-        session.note("to end them too: migctl up --detach, then migctl down --workloads")
+        sessions.note("to end them too: migctl up --detach, then migctl down --workloads")
 
 
 async def _running(control: Control) -> int:

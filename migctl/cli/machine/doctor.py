@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.failures import ExitCode
 from migctl.cli.grammar import options
 from migctl.cli.output.formats import Format
@@ -17,7 +17,7 @@ Finding = dict[str, str]
 
 
 def doctor(context: typer.Context, output: options.Output = None) -> None:
-    """Check this machine; say what to do.
+    """Check this machine, and say what to do.
 
     Looks at driver, MIG, permissions, foreign GPU programs and containers, and changes nothing.
     Exit code 1 when something keeps GPUs from being shared.
@@ -25,7 +25,7 @@ def doctor(context: typer.Context, output: options.Output = None) -> None:
     from migctl.embedded import doctor as machine
     from migctl.embedded.home import Home
 
-    form = view(session.of(context), output).format
+    form = view(sessions.of(context), output).format
     found = machine.findings(Home.default())
     print(_text(found, form))
     if any(finding["level"] == machine.ERROR for finding in found):
@@ -33,7 +33,7 @@ def doctor(context: typer.Context, output: options.Output = None) -> None:
 
 
 def _text(found: Sequence[Finding], form: Format) -> str:
-    if form.for_people:
+    if form.human_readable:
         return "\n".join(_lines(found))
     if form is Format.JSON:
         return json.dumps(found, indent=2)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar.lazy_groups import after_dashes
 
@@ -36,7 +36,7 @@ def run(
     from migctl.embedded import daemon, one_shot
     from migctl.embedded.home import Home
 
-    wanted = one_shot.Wanted(
+    wanted = one_shot.ShareRequest(
         portion=None if fraction is None else quantities.fraction(fraction),
         mib=None if memory is None else quantities.flag_memory(memory),
         gpu=device,
@@ -48,7 +48,7 @@ def run(
             code=ExitCode.CONFLICT,
         )
     try:
-        code = one_shot.run(wanted, command, os.environ, lambda got: session.note(f"migctl: {got}"))
+        code = one_shot.run(wanted, command, os.environ, lambda got: sessions.note(f"migctl: {got}"))
     except one_shot.NoRoom as error:
         raise Failure(str(error), hint=error.hint, code=ExitCode.UNSCHEDULABLE) from error
     except (FileNotFoundError, PermissionError) as error:

@@ -12,26 +12,27 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found, usage
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
-from migctl.cli.nodes import fleet
-from migctl.cli.nodes.fleet import SeenGpu
 from migctl.cli.output import watching
-from migctl.cli.output.listings import Listed, View, view
+from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
+from migctl.cli.views import fleet
+from migctl.cli.views.fleet import SeenGpu
 from migctl.objects import Claim, DynamicMig, GpuNode
 
 SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
 
 
 @dataclass(frozen=True)
-class Row:
+class NodeRow:
     """A node and its GPUs."""
 
     node: GpuNode
@@ -39,11 +40,13 @@ class Row:
 
     @property
     def status(self) -> str:
+        """`Ready` or `NotReady`, and whether it is cordoned."""
         ready = "Ready" if self.node.status.ready else "NotReady"
         return f"{ready},Cordoned" if self.node.spec.cordoned else ready
 
     @property
     def allocated(self) -> float:
+        """What is allocated of its GPUs, in GPUs of the quota currency."""
         return sum(seen.used for seen in self.gpus)
 
     @property
@@ -54,19 +57,22 @@ class Row:
 
     @property
     def mig(self) -> str:
+        """MIG mode of its GPUs: on, off, or on how many of them."""
         on = sum(seen.gpu.mig for seen in self.gpus)
         return {0: "off", len(self.gpus): "on"}.get(on, f"{on}/{len(self.gpus)}")
 
     @property
     def driver(self) -> str:
+        """The driver's version."""
         report = self.node.status.report
         if report is None:
             return ""
         return f"{report.driver} (simulated)" if report.simulated else report.driver
 
 
-def table(now: Callable[[], datetime]) -> Listed[Row]:
-    return Listed(
+def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
+    """The table of nodes."""
+    return TableKind(
         "GpuNode",
         (
             Column("NAME", lambda row: row.node.meta.name),
@@ -84,32 +90,31 @@ def table(now: Callable[[], datetime]) -> Listed[Row]:
     )
 
 
-def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
+def write(session: Session, shown: OutputOptions, labels: str | None, watch: bool) -> None:
     """Write every node that the label selector chooses."""
     matches = selector(labels)
 
-    async def written(control: Control) -> None:
-        async def read() -> list[Row]:
+    async def source(control: Control) -> TableSource[NodeRow]:
+        async def read() -> list[NodeRow]:
             seen = await fleet.read(control)
-            return [Row(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
+            return [NodeRow(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
 
-        listing = Listing(table(asked.world.now), shown, read, empty="no nodes")
-        await watching.write(control, (GpuNode, Claim), listing, watch)
+        return TableSource(table(session.system.now), shown, read, empty="no nodes")
 
-    asked.run(written)
+    watching.show(session, (GpuNode, Claim), source, watch)
 
 
+@grouped
 def list_nodes(
     context: typer.Context,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    *,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List nodes, their GPUs and what is allocated."""
-    asked = session.of(context)
-    write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
+    session = sessions.of(context)
+    write(session, listed.view(session), labels, watch)
 
 
 def set_node(
@@ -125,25 +130,25 @@ def set_node(
     """
     if dynamic_mig not in ("on", "off"):
         raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
-    asked = session.of(context)
-    node, answer = asked.run(lambda control: _switch(control, name, dynamic_mig == "on"))
+    session = sessions.of(context)
+    node, answer = session.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":
         raise Failure(
             f"dynamic MIG of node {node} was not switched {dynamic_mig}", cause=answer.message, code=ExitCode.CONFLICT
         )
     print(f"Dynamic MIG of node {node} is {dynamic_mig}" + ("" if answer.outcome == "done" else ": not yet"))
     if answer.message:
-        session.note(answer.message)
+        sessions.note(answer.message)
 
 
 async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
-    """Write the wish and wait for the agent's answer; a wish that was refused is taken back."""
+    """Write the desired mode and wait for the agent's answer; a mode that was refused is taken back."""
     node = await _node(control, name)
     name = node.meta.name
     answers: list[DynamicMig] = []
 
     async def answered_before() -> bool:
-        """Whether the answer to an earlier wish, which was taken back, still stands."""
+        """Whether the answer to an earlier desired mode, which was taken back, still stands."""
         now = await control.get(GpuNode, name)
         return _answers(now, on) and now.spec.dynamic_mig != on
 
@@ -187,7 +192,7 @@ async def _node(control: Control, name: str | None) -> GpuNode:
     return found
 
 
-app = typer.Typer(cls=PatientGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Nodes and their GPUs.", **APP_SETTINGS)
 app.callback()(lambda: None)
 app.command("list")(list_nodes)
 app.command("set")(set_node)

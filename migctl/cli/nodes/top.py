@@ -11,27 +11,30 @@ from typing import Annotated, Any
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.gpus.blocks import free
 from migctl.cli.grammar import options
-from migctl.cli.nodes import fleet
-from migctl.cli.nodes.fleet import Fleet, SeenGpu
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import watching
-from migctl.cli.output.listings import Listed, view
+from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column
-from migctl.cli.output.watching import Listing
-from migctl.cli.workloads.jobs import Job, jobs
+from migctl.cli.output.watching import TableSource
+from migctl.cli.views import fleet
+from migctl.cli.views.fleet import Fleet, SeenGpu
+from migctl.cli.views.gpu_blocks import free
+from migctl.cli.views.workloads import WorkloadView, jobs
 from migctl.objects import Claim, GpuNode, Workload
 
 
-class What(StrEnum):
+class TopSubject(StrEnum):
+    """What `top` ranks."""
+
     NODES = "nodes"
     JOBS = "jobs"
 
 
 @dataclass(frozen=True)
-class Row:
+class UsageRow:
     """A node or a job and its figures: GPUs of the quota currency, MiB granted and MiB in use."""
 
     object: Any
@@ -41,41 +44,40 @@ class Row:
     used_mib: int
 
 
+@grouped
 def top(
     context: typer.Context,
-    what: Annotated[What, typer.Argument(help="What to rank.")] = What.JOBS,
+    *,
+    what: Annotated[TopSubject, typer.Argument(help="What to rank.")] = TopSubject.JOBS,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """Rank jobs or nodes by what they use.
 
     GPUs in the quota currency, GPU memory granted, and GPU memory that processes have in use.
     """
-    asked = session.of(context)
-    shown = view(asked, output, not no_headers, sort_by)
+    session = sessions.of(context)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[UsageRow]:
         chosen = None
-        if what is What.JOBS and not all_projects:
-            chosen = await asked.choose_project(control, project)
+        if what is TopSubject.JOBS and not all_projects:
+            chosen = await session.choose_project(control, project)
 
-        async def read() -> list[Row]:
+        async def read() -> list[UsageRow]:
             seen = await fleet.read(control)
-            rows = [_node(seen, node) for node in seen.nodes] if what is What.NODES else []
-            if what is What.JOBS:
+            rows = [_node(seen, node) for node in seen.nodes] if what is TopSubject.NODES else []
+            if what is TopSubject.JOBS:
                 in_use = _memory_in_use(seen)
                 rows = [_job(job, in_use) for job in await jobs(control, chosen)]
             return sorted(rows, key=lambda row: -row.allocated)
 
-        table = _nodes() if what is What.NODES else _jobs()
-        listing = Listing(table, shown, read, empty=f"no {what}")
-        await watching.write(control, (GpuNode, Workload, Claim), listing, watch)
+        table = _nodes() if what is TopSubject.NODES else _jobs()
+        return TableSource(table, shown, read, empty=f"no {what}")
 
-    asked.run(written)
+    watching.show(session, (GpuNode, Workload, Claim), source, watch)
 
 
 def _memory_in_use(seen: Fleet) -> Mapping[str, int]:
@@ -87,10 +89,10 @@ def _memory_in_use(seen: Fleet) -> Mapping[str, int]:
     return used
 
 
-def _node(seen: Fleet, node: GpuNode) -> Row:
+def _node(seen: Fleet, node: GpuNode) -> UsageRow:
     gpus: list[SeenGpu] = seen.on(node.meta.name)
     report = node.status.report
-    return Row(
+    return UsageRow(
         object=node,
         allocated=sum(gpu.used for gpu in gpus),
         free=sum(free(gpu) for gpu in gpus),
@@ -99,9 +101,9 @@ def _node(seen: Fleet, node: GpuNode) -> Row:
     )
 
 
-def _job(job: Job, in_use: Mapping[str, int]) -> Row:
+def _job(job: WorkloadView, in_use: Mapping[str, int]) -> UsageRow:
     shares = [share for pod in job.pods if pod.status.allocation for share in pod.status.allocation.devices]
-    return Row(
+    return UsageRow(
         object=job.workload,
         allocated=job.allocated,
         free=0.0,
@@ -110,8 +112,8 @@ def _job(job: Job, in_use: Mapping[str, int]) -> Row:
     )
 
 
-def _nodes() -> Listed[Row]:
-    return Listed(
+def _nodes() -> TableKind[UsageRow]:
+    return TableKind(
         "GpuNode",
         (
             Column("NAME", lambda row: row.object.meta.name),
@@ -124,8 +126,8 @@ def _nodes() -> Listed[Row]:
     )
 
 
-def _jobs() -> Listed[Row]:
-    return Listed(
+def _jobs() -> TableKind[UsageRow]:
+    return TableKind(
         "Workload",
         (
             Column("NAME", lambda row: row.object.meta.name),
@@ -139,9 +141,9 @@ def _jobs() -> Listed[Row]:
     )
 
 
-def _gpus(header: str, value: Callable[[Row], float]) -> Column[Row]:
+def _gpus(header: str, value: Callable[[UsageRow], float]) -> Column[UsageRow]:
     return Column(header, lambda row: quantities.gpus_text(value(row)), key=value)
 
 
-def _mib(header: str, value: Callable[[Row], int]) -> Column[Row]:
+def _mib(header: str, value: Callable[[UsageRow], int]) -> Column[UsageRow]:
     return Column(header, lambda row: quantities.memory_text(value(row)), key=value)

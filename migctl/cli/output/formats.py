@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
+    """The values of -o."""
+
     TABLE = "table"
     WIDE = "wide"
     JSON = "json"
@@ -19,7 +21,8 @@ class Format(StrEnum):
     NAME = "name"
 
     @property
-    def for_people(self) -> bool:
+    def human_readable(self) -> bool:
+        """Whether it is a table."""
         return self in (Format.TABLE, Format.WIDE)
 
 
@@ -32,6 +35,7 @@ def document(obj: Object) -> dict[str, Any]:
 
 
 def listing(kind: str, objects: Sequence[Object]) -> dict[str, Any]:
+    """Objects of one kind as one document."""
     from migctl.objects import API_VERSION
 
     return {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": [document(obj) for obj in objects]}

@@ -1,4 +1,4 @@
-"""A list of things, written as -o says: a table for people, documents or names for machines."""
+"""A list of things, written as -o says: a table, documents or names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
-class View:
+class OutputOptions:
     """How a list is to be written."""
 
     format: Format
@@ -26,7 +26,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Listed(Generic[Row]):
+class TableKind(Generic[Row]):
     """A kind of thing that is listed: its columns, and the object behind a row."""
 
     kind: str
@@ -34,22 +34,24 @@ class Listed(Generic[Row]):
     object: Callable[[Row], Object]
 
 
-def view(session: Session, output: Format | None, headers: bool = True, sort_by: str | None = None) -> View:
-    """The view that flags and settings ask for."""
+def view(session: Session, output: Format | None, headers: bool = True, sort_by: str | None = None) -> OutputOptions:
+    """The output that flags and settings choose."""
     name = session.setting("output", output) or Format.TABLE
     try:
-        return View(Format(name.lower()), headers, sort_by)
+        return OutputOptions(Format(name.lower()), headers, sort_by)
     except ValueError:
         raise usage(f"no output is called {name!r}", hint=f"one of {', '.join(Format)}") from None
 
 
-def write(rows: Sequence[Row], listed: Listed[Row], view: View, *, title: str = "", empty: str = "") -> None:
+def write(
+    rows: Sequence[Row], listed: TableKind[Row], view: OutputOptions, *, title: str = "", empty: str = ""
+) -> None:
     """Write rows on stdout; an empty table says so on stderr."""
     ordered = tables.sort(rows, listed.columns, view.sort_by)
     objects = [listed.object(row) for row in ordered]
     if view.format is Format.NAME:
         sys.stdout.writelines(f"{formats.name(obj)}\n" for obj in objects)
-    elif not view.format.for_people:
+    elif not view.format.human_readable:
         formats.write(formats.listing(listed.kind, objects), view.format)
     elif not ordered and empty:
         print(empty, file=sys.stderr)
@@ -57,18 +59,18 @@ def write(rows: Sequence[Row], listed: Listed[Row], view: View, *, title: str = 
         _table(ordered, listed, view, title)
 
 
-def _table(rows: Sequence[Row], listed: Listed[Row], view: View, title: str) -> None:
+def _table(rows: Sequence[Row], listed: TableKind[Row], view: OutputOptions, title: str) -> None:
     if title and view.headers:
         print(title)
     columns = tables.shown(listed.columns, view.format is Format.WIDE)
     tables.show(tables.table(rows, columns, headers=view.headers))
 
 
-def write_one(obj: Object, view: View, text: Callable[[], None]) -> None:
-    """Write one object as -o says; `text` writes it for people."""
+def write_one(obj: Object, view: OutputOptions, text: Callable[[], None]) -> None:
+    """Write one object as -o says; `text` writes it for -o table."""
     if view.format is Format.NAME:
         print(formats.name(obj))
-    elif view.format.for_people:
+    elif view.format.human_readable:
         text()
     else:
         formats.write(formats.document(obj), view.format)

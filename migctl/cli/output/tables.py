@@ -43,6 +43,7 @@ class Column(Generic[Row]):
     style: Callable[[Row], str] | None = None
 
     def sort_key(self, row: Row) -> Any:
+        """What a row sorts by."""
         return self.key(row) if self.key else self.cell(row)
 
 
@@ -67,6 +68,7 @@ def sort(rows: Sequence[Row], columns: Iterable[Column[Row]], by: str | None) ->
 
 
 def shown(columns: Iterable[Column[Row]], wide: bool) -> list[Column[Row]]:
+    """The columns that -o table, or -o wide, shows."""
     return [column for column in columns if wide or not column.wide]
 
 

@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 from migctl.backends.protocol import ControlPlane, Expired
 from migctl.cli.output import formats, listings, tables
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import Listed, View
+from migctl.cli.output.listings import OutputOptions, TableKind
+from migctl.cli.session import Session
 from migctl.objects import Object
 
 Row = TypeVar("Row")
@@ -62,28 +63,37 @@ def _any(kinds: Kinds) -> Sequence[Any]:
 
 
 @dataclass(frozen=True)
-class Listing(Generic[Row]):
+class TableSource(Generic[Row]):
     """A list that can be read again and again, and how it is written."""
 
-    listed: Listed[Row]
-    view: View
+    listed: TableKind[Row]
+    view: OutputOptions
     read: Callable[[], Awaitable[Sequence[Row]]]
     title: str = ""
     empty: str = ""
 
 
-async def write(control: ControlPlane, kinds: Kinds, listing: Listing[Any], watch: bool) -> None:
+async def write(control: ControlPlane, kinds: Kinds, listing: TableSource[Any], watch: bool) -> None:
     """Write a list on stdout, and with `watch` go on with what changes."""
     if not watch:
         rows = await listing.read()
         listings.write(rows, listing.listed, listing.view, title=listing.title, empty=listing.empty)
-    elif listing.view.format.for_people and sys.stdout.isatty():
+    elif listing.view.format.human_readable and sys.stdout.isatty():
         await _redraw(control, kinds, listing)
     else:
         await _append(control, kinds, listing)
 
 
-async def _redraw(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) -> None:
+def show(session: Session, kinds: Kinds, source: Callable[[Any], Awaitable[TableSource[Any]]], watch: bool) -> None:
+    """Connect, and write the list that `source` makes of the control plane."""
+
+    async def shown(control: Any) -> None:
+        await write(control, kinds, await source(control), watch)
+
+    session.run(shown)
+
+
+async def _redraw(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]) -> None:
     from rich.console import Group
     from rich.live import Live
 
@@ -99,7 +109,7 @@ async def _redraw(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) ->
         await follow(control, kinds, draw, every=REDRAW_S)
 
 
-async def _append(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) -> None:
+async def _append(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]) -> None:
     """First everything, then each row whose object changed."""
     seen: dict[tuple[str, str], str] = {}
     first = True
@@ -114,9 +124,9 @@ async def _append(control: ControlPlane, kinds: Kinds, listing: Listing[Any]) ->
     async def print_changed() -> bool:
         nonlocal first
         rows = [row for row in await listing.read() if fresh(row)]
-        if listing.view.format.for_people or listing.view.format is Format.NAME:
+        if listing.view.format.human_readable or listing.view.format is Format.NAME:
             if rows or first:
-                view = View(listing.view.format, listing.view.headers and first, listing.view.sort_by)
+                view = OutputOptions(listing.view.format, listing.view.headers and first, listing.view.sort_by)
                 listings.write(rows, listing.listed, view, title=listing.title, empty=listing.empty if first else "")
         else:
             for row in rows:

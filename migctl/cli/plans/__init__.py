@@ -1,1 +1,1 @@
-"""Commands about plans: what was decided, what would be, which moves would join free room."""
+"""Commands about plans: what was decided, what would be, which moves would merge free room."""

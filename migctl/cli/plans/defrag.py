@@ -1,4 +1,4 @@
-"""`plan defrag`: moves that join free room, as a diff of layouts; carried out only with --apply.
+"""`plan defrag`: moves that merge free room, as a diff of layouts; carried out only with --apply.
 
 The proposal is the planner's on a snapshot of now. Before it is carried out it is made once more: if
 the cluster has moved on and the moves would be others, nothing is done.
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.cli.plans.what_if import gpu_request_of, joined
+from migctl.cli.plans.what_if import gpu_request_of, layout_text
 from migctl.cli.session import Session
 from migctl.objects import API_VERSION
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from solver.model.demand import Demand
     from solver.model.snapshot import Snapshot
 
-Row = tuple[str, str, str]
+LayoutChange = tuple[str, str, str]
 
 
 def defrag(
@@ -45,32 +45,32 @@ def defrag(
 
     A moved workload starts again in its new place. Work that may not be preempted stays where it is.
     """
-    asked = session.of(context)
+    session = sessions.of(context)
     demand = gpu_request_of(target).to_demand() if target else None
     if apply and not yes and not sys.stdin.isatty():
         raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
-    if apply and asked.place.cluster:
+    if apply and session.target.cluster:
         raise Failure(
-            "moves on a cluster are not told from here",
-            cause="places are kept for moved pods by the controller alone",
+            "moves on a cluster are not made from here",
+            cause="only the controller reserves slots for moved pods",
             hint="migctl plan defrag shows them; what is deleted is placed anew: kubectl delete pod POD",
         )
-    state, proposal = asked.run(lambda control: _proposed(control, asked, demand, moves))
-    shown = view(asked, output)
-    if shown.format.for_people:
+    state, proposal = session.run(lambda control: _proposed(control, session, demand, moves))
+    shown = view(session, output)
+    if shown.format.human_readable:
         _write(state, proposal)
     else:
         formats.write(_document(state, proposal), shown.format)
     if apply and proposal.moves:
         _ask(len(proposal.moves), yes)
-        asked.run(lambda control: _apply(control, asked, demand, moves, proposal))
-        session.note(f"{len(proposal.moves)} told to move; next: migctl gpus -w")
+        session.run(lambda control: _apply(control, session, demand, moves, proposal))
+        sessions.note(f"{len(proposal.moves)} moving; next: migctl gpus -w")
 
 
-async def _proposed(control: Control, asked: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
+async def _proposed(control: Control, session: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
     from solver.defragment import propose
 
-    state = await control.snapshot(asked.world.now())
+    state = await control.snapshot(session.system.now())
     return state, propose(state, moves, demand)
 
 
@@ -79,12 +79,12 @@ def _ask(count: int, yes: bool) -> None:
         typer.confirm(f"Move {count} workload{'s' if count > 1 else ''}, each starting again?", abort=True, err=True)
 
 
-async def _apply(control: Control, asked: Session, demand: Demand | None, moves: int, shown: Proposal) -> None:
+async def _apply(control: Control, session: Session, demand: Demand | None, moves: int, shown: Proposal) -> None:
     from migctl.backends.mirror import Mirror
     from migctl.controller.apply import Applier
     from migctl.objects import StepState
 
-    state, newest = await _proposed(control, asked, demand, moves)
+    state, newest = await _proposed(control, session, demand, moves)
     if newest.moves != shown.moves:
         raise Failure(
             "nothing was moved: the cluster has changed since the moves were shown",
@@ -93,10 +93,10 @@ async def _apply(control: Control, asked: Session, demand: Demand | None, moves:
         )
     mirror = Mirror(control)
     await mirror.read()
-    verdicts = await Applier(control, mirror, asked.world.now, lambda: state).apply(newest.plan)
+    verdicts = await Applier(control, mirror, session.system.now, lambda: state).apply(newest.plan)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:
-        raise Failure("not every workload could be told to move", cause="; ".join(rejected), hint="migctl plan defrag")
+        raise Failure("not every workload could be moved", cause="; ".join(rejected), hint="migctl plan defrag")
 
 
 def _write(state: Snapshot, proposal: Proposal) -> None:
@@ -104,7 +104,7 @@ def _write(state: Snapshot, proposal: Proposal) -> None:
 
     names = Names(state)
     if not proposal.moves:
-        print("No move would open a place: free room is joined already, or what is in its way may not be moved.")
+        print("No move would open a slot: free room is in one piece already, or what is in its way may not be moved.")
         return
     rows = [(names.claim(m.request.claim), names.grant(m.old), names.grant(m.new)) for m in proposal.moves]
     tables.section(f"Moves ({len(rows)})", tables.table(rows, _columns("WORKLOAD")))
@@ -113,7 +113,7 @@ def _write(state: Snapshot, proposal: Proposal) -> None:
     tables.section("Layouts", tables.table(_layouts(proposal, names), _columns("GPU")))
 
 
-def _columns(first: str) -> list[Column[Row]]:
+def _columns(first: str) -> list[Column[LayoutChange]]:
     return [
         Column(first, lambda row: row[0]),
         Column("NOW", lambda row: row[1], long=True),
@@ -121,8 +121,8 @@ def _columns(first: str) -> list[Column[Row]]:
     ]
 
 
-def _layouts(proposal: Proposal, names: Names) -> list[Row]:
-    return [(names.gpu(uuid), joined(old), joined(new)) for uuid, (old, new) in proposal.layouts.items()]
+def _layouts(proposal: Proposal, names: Names) -> list[LayoutChange]:
+    return [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in proposal.layouts.items()]
 
 
 def _document(state: Snapshot, proposal: Proposal) -> dict[str, Any]:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migctl.backends.protocol import ControlPlane, NotFound
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import tables, watching
-from migctl.cli.output.listings import Listed, view, write_one
+from migctl.cli.output.listings import TableKind, view, write_one
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.plans.defrag import defrag
 from migctl.cli.plans.what_if import what_if
 from migctl.cli.session import Session
@@ -30,6 +31,7 @@ LATEST = "latest"
 
 
 async def newest_first(control: ControlPlane) -> list[PlacementPlan]:
+    """All plans, the newest first."""
     plans = (await control.list(PlacementPlan)).items
     return sorted(plans, key=lambda plan: (_created(plan), plan.meta.name), reverse=True)
 
@@ -49,12 +51,12 @@ def certificate(spec: PlanSpec) -> str:
     return f"{spec.method}: placed as it came, without a bound"
 
 
-def _table(asked: Session) -> Listed[PlacementPlan]:
-    return Listed(
+def _table(session: Session) -> TableKind[PlacementPlan]:
+    return TableKind(
         "PlacementPlan",
         (
             Column("NAME", lambda plan: plan.meta.name),
-            age_column(lambda plan: plan.meta.created, asked.world.now),
+            age_column(lambda plan: plan.meta.created, session.system.now),
             Column("METHOD", lambda plan: plan.spec.method),
             Column("PLACED", lambda plan: str(_placed(plan)), key=_placed),
             Column("WAITING", lambda plan: str(len(plan.spec.outcomes) - _placed(plan)), key=_waiting),
@@ -84,32 +86,30 @@ def _evictions(plan: PlacementPlan) -> int:
     return sum(step.action == "evict" for step in plan.spec.steps)
 
 
-app = typer.Typer(cls=PatientGroup, help="Plans: what was decided, and why.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Plans: what was decided, and why.", **APP_SETTINGS)
 app.callback()(lambda: None)
 
 
 @app.command("list")
+@grouped
 def list_plans(
     context: typer.Context,
+    *,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Only the newest N.")] = 20,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     watch: options.Watch = False,
 ) -> None:
     """List plans, the newest first."""
-    asked = session.of(context)
-    shown = view(asked, output, not no_headers, sort_by)
+    session = sessions.of(context)
+    shown = listed.view(session)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[PlacementPlan]:
         async def read() -> Sequence[PlacementPlan]:
             return (await newest_first(control))[:limit]
 
-        await watching.write(
-            control, (PlacementPlan,), Listing(_table(asked), shown, read, empty="no plans yet"), watch
-        )
+        return TableSource(_table(session), shown, read, empty="no plans yet")
 
-    asked.run(written)
+    watching.show(session, (PlacementPlan,), source, watch)
 
 
 @app.command("show")
@@ -119,7 +119,7 @@ def show(
     output: options.Output = None,
 ) -> None:
     """Show a plan: its steps in order, what it means for each request, its certificate."""
-    asked = session.of(context)
+    session = sessions.of(context)
 
     async def read(control: Control) -> PlacementPlan:
         if name != LATEST:
@@ -129,8 +129,8 @@ def show(
             raise not_found("there is no plan yet", hint="migctl submit -g 0.5")
         return plans[0]
 
-    plan = asked.run(read)
-    write_one(plan, view(asked, output), lambda: _write(plan, asked))
+    plan = session.run(read)
+    write_one(plan, view(session, output), lambda: _write(plan, session))
 
 
 async def _find(control: ControlPlane, name: str) -> PlacementPlan:
@@ -140,11 +140,11 @@ async def _find(control: ControlPlane, name: str) -> PlacementPlan:
         raise not_found(f"no plan is called {name!r}", hint="migctl plan list; old plans are forgotten") from None
 
 
-def _write(plan: PlacementPlan, asked: Session) -> None:
+def _write(plan: PlacementPlan, session: Session) -> None:
     spec = plan.spec
     tables.facts(
         ("Name", plan.meta.name),
-        ("Made", f"{tables.age_of(plan.meta.created, asked.world.now)} ago, in {spec.milliseconds:.1f} ms"),
+        ("Made", f"{tables.age_of(plan.meta.created, session.system.now)} ago, in {spec.milliseconds:.1f} ms"),
         ("Certificate", certificate(spec)),
         ("Operations", f"{spec.operations} creates and destroys (at least {spec.operations_bound})"),
         ("Note", spec.note),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
 from migctl.cli.grammar import options
@@ -60,7 +60,7 @@ def what_if(
     output: options.Output = None,
 ) -> None:
     """Show what the planner would do if the cluster or the demand were different. Nothing is changed."""
-    asked = session.of(context)
+    session = sessions.of(context)
     if placing is not None and placing not in SPREADINGS:
         raise usage(f"--placing {placing} is neither binpack nor spread", hint="--placing spread")
     if not (add or add_node or lose_node or placing or evictions is not None):
@@ -71,11 +71,11 @@ def what_if(
         from solver.model.snapshot import Policy
         from solver.whatif import SnapshotEdits, compare
 
-        chosen = await asked.choose_project(control, project) if add else ""
-        state = await control.snapshot(asked.world.now())
+        chosen = await session.choose_project(control, project) if add else ""
+        state = await control.snapshot(session.system.now())
         nodes = [_node(number, text) for number, text in enumerate(add_node or [])]
         edits = SnapshotEdits(
-            requests=tuple(_requests(add or [], chosen, interactive, asked.world.now())),
+            requests=tuple(_requests(add or [], chosen, interactive, session.system.now())),
             nodes=tuple(node for node, _, _ in nodes),
             gpus=tuple(gpu for _, gpus, _ in nodes for gpu in gpus),
             models=tuple(model for _, _, models in nodes for model in models),
@@ -83,9 +83,9 @@ def what_if(
         )
         return compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing), plan)
 
-    difference = asked.run(compared)
-    shown = view(asked, output)
-    if shown.format.for_people:
+    difference = session.run(compared)
+    shown = view(session, output)
+    if shown.format.human_readable:
         _write(difference)
     else:
         formats.write(_document(difference), shown.format)
@@ -183,12 +183,13 @@ def _write(difference: Difference) -> None:
     tables.section("Queue", tables.table(queue, columns) if queue else "no difference")
     evicted = [f"{names.claim(step.claim)}: {step.why}" for step in difference.evicted]
     tables.section("Evicted", "\n".join(evicted) or "nobody")
-    layouts = [(names.gpu(uuid), joined(old), joined(new)) for uuid, (old, new) in difference.layouts.items()]
+    layouts = [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in difference.layouts.items()]
     columns[0] = Column("GPU", lambda row: row[0])
     tables.section("Layouts", tables.table(layouts, columns) if layouts else "no difference")
 
 
-def joined(texts: Sequence[str]) -> str:
+def layout_text(texts: Sequence[str]) -> str:
+    """A GPU's layout on one line."""
     return ", ".join(texts) or "empty"
 
 

@@ -49,6 +49,7 @@ POOL_COLUMNS: Sequence[Column[PoolRow]] = (
 
 
 def weight_text(value: float) -> str:
+    """The name of an over-quota weight, or its number where it has none."""
     return next((name for name, weight in WEIGHTS.items() if weight == value), f"{value:g}")
 
 

@@ -12,12 +12,12 @@ from migctl.backends.protocol import ControlPlane
 from migctl.cli import events
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import View
+from migctl.cli.output.listings import OutputOptions
 from migctl.cli.output.tables import Column
 from migctl.cli.queues import columns
 from migctl.cli.queues.columns import PoolRow, gpus_text, ratio_text, weight_text
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import Job, jobs
+from migctl.cli.views.workloads import WorkloadView, jobs
 from migctl.objects import API_VERSION, Department, Event, PoolQuota, PoolUsage, Project
 
 LATEST = 10
@@ -28,30 +28,33 @@ class Described:
     """A queue with what is in it: workloads and their latest events, or projects."""
 
     queue: Project | Department
-    jobs: tuple[Job, ...] = ()
+    jobs: tuple[WorkloadView, ...] = ()
     events: tuple[Event, ...] = ()
     projects: tuple[Project, ...] = ()
 
 
 async def of_project(control: ControlPlane, project: Project) -> Described:
+    """The project with its workloads and latest events."""
     name = project.meta.name
     inside, every = await asyncio.gather(jobs(control, name), control.list(Event, name))
     return Described(project, tuple(inside), tuple(sorted(every.items, key=events.when)[-LATEST:]))
 
 
 async def of_department(control: ControlPlane, department: Department) -> Described:
+    """The department with its projects."""
     every = (await control.list(Project)).items
     members = (project for project in every if project.spec.department == department.meta.name)
     return Described(department, projects=tuple(sorted(members, key=lambda project: project.meta.name)))
 
 
-def write(described: Described, asked: Session, view: View) -> None:
+def write(described: Described, session: Session, view: OutputOptions) -> None:
+    """Write a queue's description as -o says."""
     if view.format is Format.NAME:
         print(formats.name(described.queue))
-    elif not view.format.for_people:
+    elif not view.format.human_readable:
         formats.write(_document(described), view.format)
     else:
-        _write(described, asked)
+        _write(described, session)
 
 
 def _document(described: Described) -> dict[str, Any]:
@@ -67,7 +70,7 @@ def _document(described: Described) -> dict[str, Any]:
     }
 
 
-def _write(described: Described, asked: Session) -> None:
+def _write(described: Described, session: Session) -> None:
     queue = described.queue
     tables.facts(*_facts(queue))
     if queue.status.pools or queue.spec.pools:
@@ -78,8 +81,8 @@ def _write(described: Described, asked: Session) -> None:
         tables.section("Projects", tables.table(described.projects, shown) if described.projects else "none")
         return
     tables.section("Workloads", tables.table(described.jobs, _JOB_COLUMNS) if described.jobs else "none")
-    said = [column for column in events.table(asked).columns if column.header != "PROJECT"]
-    tables.section("Latest events", tables.table(described.events, said) if described.events else "none")
+    event_columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
+    tables.section("Latest events", tables.table(described.events, event_columns) if described.events else "none")
 
 
 def _facts(queue: Project | Department) -> Iterator[tuple[str, str]]:
@@ -114,7 +117,7 @@ def _pools(queue: Project | Department) -> Iterator[PoolRow]:
         yield name, spec.pools.get(name, usual), queue.status.pools.get(name, PoolUsage())
 
 
-_JOB_COLUMNS: Sequence[Column[Job]] = (
+_JOB_COLUMNS: Sequence[Column[WorkloadView]] = (
     Column("NAME", lambda job: job.name),
     Column("TYPE", lambda job: job.workload.spec.type.value),
     Column("STATUS", lambda job: job.phase.value),

@@ -34,20 +34,20 @@ Pools = Annotated[
 
 
 @dataclass(frozen=True)
-class Flags:
-    """What was given on the command line; None: nothing."""
+class QuotaOptions:
+    """What a queue may use, as given on the command line; None: nothing was."""
 
-    quota: float | None
-    limit: float | None
-    weight: str | None
-    priority: int | None
-    pools: list[str] | None
+    quota: Quota = None
+    limit: Limit = None
+    weight: Weight = None
+    priority: Priority = None
+    pools: Pools = None
 
     def fields(self, **more: Any) -> dict[str, Any]:
         """The fields of a new queue's spec that they set."""
         given = self._given(more)
         if self.pools:
-            given["pools"] = {name: PoolQuota(**said) for name, said in map(self._pool, self.pools) if said}
+            given["pools"] = {name: PoolQuota(**quota) for name, quota in map(self._pool, self.pools) if quota}
         return given
 
     def changes(self, spec: type[Record], **more: Any) -> dict[str, Any]:
@@ -55,14 +55,16 @@ class Flags:
         changes = _wire(spec, self._given(more))
         if self.pools:
             pools = dict(map(self._pool, self.pools))
-            changes["pools"] = {name: None if said is None else _wire(PoolQuota, said) for name, said in pools.items()}
+            changes["pools"] = {
+                name: None if quota is None else _wire(PoolQuota, quota) for name, quota in pools.items()
+            }
         if not changes:
             raise usage("nothing is to be changed", hint="--quota, --limit, --over-quota-weight, --priority or --pool")
         return changes
 
     def _given(self, more: Mapping[str, Any]) -> dict[str, Any]:
-        said = {"quota": amount("--quota", self.quota), "limit": amount("--limit", self.limit), **self._rank(), **more}
-        return {name: value for name, value in said.items() if value is not None}
+        given = {"quota": amount("--quota", self.quota), "limit": amount("--limit", self.limit), **self._rank(), **more}
+        return {name: value for name, value in given.items() if value is not None}
 
     def _rank(self) -> dict[str, Any]:
         rank = {
@@ -86,6 +88,13 @@ class Flags:
         return name, {"quota": amount("--pool", gpus), "limit": amount("--pool", most), **self._rank()}
 
 
+@dataclass(frozen=True)
+class NewProjectOptions(QuotaOptions):
+    """A new project's: without a quota it has 0 GPUs of its own."""
+
+    quota: Quota = 0.0
+
+
 def _wire(record: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Fields under the names they have in the JSON; those with their usual value, too."""
     names = {field.name: field.encode_name for field in msgspec.structs.fields(record)}
@@ -94,12 +103,13 @@ def _wire(record: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def amount(flag: str, gpus: float | None) -> float | None:
     """A quota or limit that a queue can have."""
-    if gpus is not None and gpus != UNLIMITED and not 0 <= gpus <= quantities.MOST_GPUS:
+    if gpus is not None and gpus != UNLIMITED and not 0 <= gpus <= quantities.MAX_GPUS:
         raise usage(f"{flag} {gpus:g} is no number of GPUs", hint="0 or more, or -1 for unlimited")
     return gpus
 
 
 def weight_of(name: str) -> float:
+    """The number behind an over-quota weight's name."""
     if name not in WEIGHTS:
         raise usage(f"no over-quota weight is called {name!r}", hint=f"one of {', '.join(WEIGHTS)}")
     return WEIGHTS[name]

@@ -7,17 +7,19 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
 from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import Listed, View, view, write_one
+from migctl.cli.output.listings import OutputOptions, TableKind, view
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
-from migctl.cli.queues import columns, description, fields, making
+from migctl.cli.output.watching import TableSource
+from migctl.cli.queues import columns, description, fields
+from migctl.cli.queues.commands import QueueCommands
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 
@@ -27,100 +29,91 @@ MinRuntime = Annotated[
 ]
 
 
-def table(asked: Session) -> Listed[Project]:
-    chosen = asked.setting("project", None)
-    return Listed(
+def table(session: Session) -> TableKind[Project]:
+    """The table of projects."""
+    chosen = session.setting("project", None)
+    return TableKind(
         "Project",
         (
             Column("NAME", lambda project: project.meta.name),
             Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else ""),
             Column("DEPARTMENT", lambda project: project.spec.department or ""),
             *columns.figures(Project),
-            age_column(lambda project: project.meta.created, asked.world.now, wide=True),
+            age_column(lambda project: project.meta.created, session.system.now, wide=True),
         ),
         lambda project: project,
     )
 
 
-def write(asked: Session, shown: View, labels: str | None, watch: bool) -> None:
+def write(session: Session, shown: OutputOptions, labels: str | None, watch: bool) -> None:
     """Write every project that the label selector chooses."""
     matches = selector(labels)
 
-    async def written(control: Control) -> None:
+    async def source(control: Control) -> TableSource[Project]:
         async def read() -> list[Project]:
             projects = (await control.list(Project)).items
             return sorted((p for p in projects if matches(p.meta.labels)), key=lambda project: project.meta.name)
 
-        listing = Listing(table(asked), shown, read, empty="no projects; migctl project create NAME --quota 1")
-        await watching.write(control, (Project, Workload), listing, watch)
+        return TableSource(table(session), shown, read, empty="no projects; migctl project create NAME --quota 1")
 
-    asked.run(written)
+    watching.show(session, (Project, Workload), source, watch)
 
 
-app = typer.Typer(cls=PatientGroup, help="Projects: queues with quota.", **APP_SETTINGS)
+COMMANDS = QueueCommands(Project, sessions.require_project, description.of_project)
+
+app = typer.Typer(cls=HelpGroup, help="Projects: queues with quota.", **APP_SETTINGS)
 
 
 @app.command("list")
+@grouped
 def list_projects(
     context: typer.Context,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    *,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List projects, their quota and use. `*` marks the default one."""
-    asked = session.of(context)
-    write(asked, view(asked, output, not no_headers, sort_by), labels, watch)
+    session = sessions.of(context)
+    write(session, listed.view(session), labels, watch)
 
 
 @app.command("create")
+@grouped
 def create(
     context: typer.Context,
+    *,
     name: options.Name,
-    quota: fields.Quota = 0.0,
-    limit: fields.Limit = None,
-    weight: fields.Weight = None,
-    priority: fields.Priority = None,
-    pools: fields.Pools = None,
+    given: fields.NewProjectOptions,
     department: InDepartment = None,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Create a project."""
-    asked = session.of(context)
-    given = fields.Flags(quota, limit, weight, priority, pools)
+    session = sessions.of(context)
     spec = ProjectSpec(**given.fields(department=department, min_runtime_s=_seconds(min_runtime)))
-
-    made = asked.run(lambda control: making.create(control, Project(meta=Meta(name=name), spec=spec)))
-    text = f"Created project {name} with a quota of {columns.gpus_text(made.spec.quota)} GPUs"
-    write_one(made, view(asked, output), lambda: print(text))
-    if view(asked, output).format is Format.TABLE and asked.setting("project", None) is None:
-        session.note(f"next: migctl project set {name}")
+    project = Project(meta=Meta(name=name), spec=spec)
+    text = f"Created project {name} with a quota of {columns.gpus_text(spec.quota)} GPUs"
+    COMMANDS.create(session, project, output, text)
+    if view(session, output).format is Format.TABLE and session.setting("project", None) is None:
+        sessions.note(f"next: migctl project set {name}")
 
 
 @app.command("update")
+@grouped
 def update(
     context: typer.Context,
+    *,
     name: options.Name,
-    quota: fields.Quota = None,
-    limit: fields.Limit = None,
-    weight: fields.Weight = None,
-    priority: fields.Priority = None,
-    pools: fields.Pools = None,
+    given: fields.QuotaOptions,
     department: InDepartment = None,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Change a project's quota, limit, weight, priority, department or minimum runtime."""
-    asked = session.of(context)
-    given = fields.Flags(quota, limit, weight, priority, pools)
+    session = sessions.of(context)
     changes = given.changes(ProjectSpec, department=department, min_runtime_s=_seconds(min_runtime))
-
-    async def updated(control: Control) -> Project:
-        return await control.patch(await session.require_project(control, name), {"spec": changes})
-
-    write_one(asked.run(updated), view(asked, output), lambda: print(f"Updated project {name}"))
+    COMMANDS.update(session, name, changes, output)
 
 
 def _seconds(min_runtime: str | None) -> float | None:
@@ -130,30 +123,19 @@ def _seconds(min_runtime: str | None) -> float | None:
 @app.command("describe")
 def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
     """Show a project: quota and use in each node pool, its workloads, what happened to them lately."""
-    asked = session.of(context)
-
-    async def read(control: Control) -> description.Described:
-        return await description.of_project(control, await session.require_project(control, name))
-
-    description.write(asked.run(read), asked, view(asked, output))
+    COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("set")
 def set_default(context: typer.Context, name: options.Name) -> None:
     """Choose the project that commands are about without -p."""
-    asked = session.of(context)
-    asked.run(lambda control: session.require_project(control, name))
-    asked.keep_project(name)
+    session = sessions.of(context)
+    session.run(lambda control: sessions.require_project(control, name))
+    session.set_default_project(name)
     print(f"Project {name} is the default now")
 
 
 @app.command("delete")
 def delete(context: typer.Context, name: options.Name) -> None:
     """Delete a project; one that has workloads stays."""
-    asked = session.of(context)
-
-    async def deleted(control: Control) -> None:
-        await control.delete(await session.require_project(control, name))
-
-    asked.run(deleted)
-    print(f"Deleted project {name}")
+    COMMANDS.delete(sessions.of(context), name)

@@ -11,18 +11,20 @@ from typing import Any
 import typer
 
 from migctl import quantities
+from migctl.backends import workload_status
 from migctl.backends.protocol import ControlPlane
-from migctl.cli import events, session
+from migctl.cli import events
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
-from migctl.cli.nodes import fleet
-from migctl.cli.nodes.fleet import Fleet, Held
 from migctl.cli.output import formats, tables
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import Job, find_job, one_name, request_text
+from migctl.cli.views import fleet
+from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.workloads import WorkloadView, find_job, one_name, request_text
 from migctl.objects import API_VERSION, Claim, Event
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -32,7 +34,7 @@ from solver.model.demand import DeviceShare
 class Description:
     """All there is to say about a workload."""
 
-    job: Job
+    job: WorkloadView
     events: tuple[Event, ...]
     fleet: Fleet
 
@@ -47,24 +49,25 @@ def describe(
 
     What was asked for, its pods and the shares they were given, and what happened to it.
     """
-    asked = session.of(context)
-    shown = view(asked, output)
+    session = sessions.of(context)
+    shown = view(session, output)
     name = one_name(names)
 
     async def read(control: Control) -> Description:
-        chosen = await asked.choose_project(control, project)
-        return await describe_job(control, await find_job(control, chosen, name, asked.noun))
+        chosen = await session.choose_project(control, project)
+        return await describe_job(control, await find_job(control, chosen, name, session.noun))
 
-    description = asked.run(read, across=False)
+    description = session.run(read, across=False)
     if shown.format is Format.NAME:
         print(formats.name(description.job.workload))
-    elif shown.format.for_people:
-        _write(description, asked)
+    elif shown.format.human_readable:
+        _write(description, session)
     else:
         formats.write(document(description), shown.format)
 
 
-async def describe_job(control: ControlPlane, job: Job) -> Description:
+async def describe_job(control: ControlPlane, job: WorkloadView) -> Description:
+    """The workload with its events, oldest first, and the fleet that its shares are on."""
     every, seen = await asyncio.gather(control.list(Event, job.project), fleet.read(control))
     about = {f"Workload/{job.name}", *(f"Claim/{pod.meta.name}" for pod in job.pods)}
     chosen = sorted((e for e in every.items if e.spec.about in about), key=events.when)
@@ -82,16 +85,16 @@ def document(description: Description) -> dict[str, Any]:
     }
 
 
-def _write(description: Description, asked: Session) -> None:
-    tables.facts(*_facts(description.job, asked))
+def _write(description: Description, session: Session) -> None:
+    tables.facts(*_facts(description.job, session))
     pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
     none = "none any more" if description.job.phase.finished else "none yet"
     tables.section("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else none)
-    columns = [column for column in events.table(asked).columns if column.header != "PROJECT"]
+    columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
     tables.section("Events", tables.table(description.events, columns) if description.events else "none")
 
 
-def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
+def _facts(job: WorkloadView, session: Session) -> Iterator[tuple[str, str]]:
     spec, status = job.workload.spec, job.workload.status
     preemption = "preemptible" if spec.preemptible else "non-preemptible"
     yield "Name", job.name
@@ -103,12 +106,12 @@ def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
     yield "Image", spec.image
     yield (
         "Command",
-        shlex.join(spec.command) or ("the image's own" if asked.place.cluster else "the built-in quickstart"),
+        shlex.join(spec.command) or ("the image's own" if session.target.cluster else "the built-in quickstart"),
     )
     yield "Directory", spec.directory
     yield "Environment", " ".join(f"{name}={value}" for name, value in spec.environment.items())
     yield "Node pools", ", ".join(spec.pools)
-    yield "Created", _moment(job, asked)
+    yield "Created", _moment(job, session)
     yield "Requested", request_text(spec.gpu_request)
     yield "Allocated", f"{quantities.portion_text(job.allocated)} GPUs"
     yield "Parallelism", str(spec.parallelism) if spec.parallelism > 1 else ""
@@ -116,9 +119,9 @@ def _facts(job: Job, asked: Session) -> Iterator[tuple[str, str]]:
     yield "Failed pods", f"{status.failed} (at most {spec.backoff_limit})" if status.failed else ""
 
 
-def _moment(job: Job, asked: Session) -> str:
+def _moment(job: WorkloadView, session: Session) -> str:
     created = job.workload.meta.created
-    return f"{created:%Y-%m-%d %H:%M:%S %Z} ({tables.age_of(created, asked.world.now)} ago)" if created else ""
+    return f"{created:%Y-%m-%d %H:%M:%S %Z} ({tables.age_of(created, session.system.now)} ago)" if created else ""
 
 
 Pod = tuple[Claim, DeviceShare | None]
@@ -137,9 +140,7 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
         Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
         Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
-        Column(
-            "MESSAGE", lambda row: row[0].status.evicted or row[0].status.message or row[0].status.reason, long=True
-        ),
+        Column("MESSAGE", lambda row: workload_status.explanation(row[0].status), long=True),
     ]
 
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import Failure, usage
 from migctl.cli.grammar import options
-from migctl.cli.workloads.jobs import find, names_only
+from migctl.cli.views.workloads import find, names_only
 from migctl.objects import Workload
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)]
@@ -68,19 +68,19 @@ def _switch(suspended: bool, word: str) -> Act:
 
 def _each(context: typer.Context, names: list[str] | None, every: bool, project: str | None, act: Act) -> None:
     """Act on all the named workloads, or on none where one of them does not exist."""
-    asked = session.of(context)
+    session = sessions.of(context)
     if bool(names) == every:
         raise usage("which workloads?", hint=f"{context.command_path} NAME..., or --all")
 
     async def acted(control: Control) -> list[tuple[str, str]]:
-        chosen = await asked.choose_project(control, project)
+        chosen = await session.choose_project(control, project)
         if every:
             known = (await control.list(Workload, chosen)).items
-            workloads = [w for w in known if asked.noun in (None, w.spec.type)]
+            workloads = [w for w in known if session.noun in (None, w.spec.type)]
         else:
             wanted = dict.fromkeys(names_only(names or []))
-            workloads = list(await asyncio.gather(*(find(control, chosen, name, asked.noun) for name in wanted)))
+            workloads = list(await asyncio.gather(*(find(control, chosen, name, session.noun) for name in wanted)))
         return [(workload.meta.name, await act(control, workload)) for workload in workloads]
 
-    for name, done in asked.run(acted):
+    for name, done in session.run(acted):
         print(f"workload {name} {done}")

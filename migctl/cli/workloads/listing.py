@@ -1,4 +1,4 @@
-"""`list jobs` and `workload list`: the two tables of workloads that people know."""
+"""`list jobs` and `workload list`: the tables of workloads, one for each grammar."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from datetime import datetime
 import typer
 
 from migctl import quantities
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
+from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
 from migctl.cli.output import watching
-from migctl.cli.output.listings import Listed, View, view
+from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.cli.output.tables import Column, age_column
-from migctl.cli.output.watching import Listing
+from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import V1_TYPES, Job, gpus_cell, jobs
+from migctl.cli.views.workloads import V1_TYPES, WorkloadView, gpus_cell, jobs
 from migctl.objects import Claim, Phase, Workload
 
 STYLES = {
@@ -29,13 +30,14 @@ STYLES = {
 }
 
 
-def phase_style(job: Job) -> str:
+def phase_style(job: WorkloadView) -> str:
+    """The colour of a workload's phase."""
     return STYLES.get(job.phase, "")
 
 
-def v1(now: Callable[[], datetime]) -> Listed[Job]:
+def v1(now: Callable[[], datetime]) -> TableKind[WorkloadView]:
     """The verb-first grammar's table."""
-    return Listed(
+    return TableKind(
         "Workload",
         (
             Column("NAME", lambda job: job.name),
@@ -55,9 +57,9 @@ def v1(now: Callable[[], datetime]) -> Listed[Job]:
     )
 
 
-def v2(now: Callable[[], datetime]) -> Listed[Job]:
+def v2(now: Callable[[], datetime]) -> TableKind[WorkloadView]:
     """The noun-first grammar's table."""
-    return Listed(
+    return TableKind(
         "Workload",
         (
             Column("WORKLOAD", lambda job: job.name),
@@ -74,22 +76,22 @@ def v2(now: Callable[[], datetime]) -> Listed[Job]:
     )
 
 
-def _created(job: Job) -> datetime | None:
+def _created(job: WorkloadView) -> datetime | None:
     return job.workload.meta.created
 
 
-def _pods(job: Job) -> str:
+def _pods(job: WorkloadView) -> str:
     return f"{job.workload.status.running} ({job.workload.status.pending})"
 
 
-def _running(job: Job) -> str:
+def _running(job: WorkloadView) -> str:
     return f"{job.workload.status.running}/{job.workload.spec.parallelism}"
 
 
 def write(
-    asked: Session,
-    table: Listed[Job],
-    view: View,
+    session: Session,
+    table: TableKind[WorkloadView],
+    view: OutputOptions,
     project: str | None,
     all_projects: bool,
     labels: str | None,
@@ -99,29 +101,28 @@ def write(
     matches = selector(labels)
 
     def wanted(workload: Workload) -> bool:
-        return matches(workload.meta.labels) and asked.noun in (None, workload.spec.type)
+        return matches(workload.meta.labels) and session.noun in (None, workload.spec.type)
 
-    async def written(control: Control) -> None:
-        chosen = None if all_projects else await asked.choose_project(control, project)
+    async def source(control: Control) -> TableSource[WorkloadView]:
+        chosen = None if all_projects else await session.choose_project(control, project)
         title = f"Showing jobs for project {chosen}" if chosen else ""
         empty = f"no workloads in project {chosen}" if chosen else "no workloads"
-        listing = Listing(table, view, lambda: jobs(control, chosen, wanted), title, empty)
-        await watching.write(control, (Workload, Claim), listing, watch)
+        return TableSource(table, view, lambda: jobs(control, chosen, wanted), title, empty)
 
-    asked.run(written)
+    watching.show(session, (Workload, Claim), source, watch)
 
 
+@grouped
 def list_workloads(
     context: typer.Context,
+    *,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
-    output: options.Output = None,
-    no_headers: options.NoHeaders = False,
-    sort_by: options.SortBy = None,
+    listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
 ) -> None:
     """List workloads and what they hold."""
-    asked = session.of(context)
-    shown = view(asked, output, not no_headers, sort_by)
-    write(asked, v2(asked.world.now), shown, project, all_projects, labels, watch)
+    session = sessions.of(context)
+    shown = listed.view(session)
+    write(session, v2(session.system.now), shown, project, all_projects, labels, watch)

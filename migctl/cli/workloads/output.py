@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
-from migctl.cli.workloads.jobs import find, one_name
+from migctl.cli.views.workloads import find, one_name
 
 
 def logs(
@@ -21,14 +21,14 @@ def logs(
     project: options.Project = None,
 ) -> None:
     """Show what a workload wrote."""
-    asked = session.of(context)
+    session = sessions.of(context)
     name = one_name(names)
 
     async def copied(control: Control) -> None:
-        chosen = await asked.choose_project(control, project)
-        workload = await find(control, chosen, name, asked.noun)
+        chosen = await session.choose_project(control, project)
+        workload = await find(control, chosen, name, session.noun)
         async for piece in control.logs(chosen, workload.meta.name, follow, tail):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
 
-    asked.run(copied)
+    session.run(copied)

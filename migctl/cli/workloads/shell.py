@@ -1,6 +1,6 @@
 """`exec` and `bash`: a program beside a running workload, with its environment and its GPUs.
 
-The program takes this process's place, so that its terminal, signals and exit code are its own. On a cluster that is
+The program replaces this process, so that its terminal, signals and exit code are its own. On a cluster that is
 `kubectl exec`.
 """
 
@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control, Execution
 from migctl.cli.failures import Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import after_dashes
-from migctl.cli.workloads.jobs import find
+from migctl.cli.views.workloads import find
 
 Stdin = Annotated[bool, typer.Option("-i", "--stdin", help="Always so.", hidden=True)]
 Tty = Annotated[bool, typer.Option("-t", "--tty", help="Always so.", hidden=True)]
@@ -37,7 +37,7 @@ def exec_(
     command += after_dashes(context)
     if not command:
         raise usage("no command is given", hint=f"migctl exec {name} -- nvidia-smi")
-    _become(context, name, project, command)
+    _execute(context, name, project, command)
 
 
 def bash(
@@ -51,21 +51,21 @@ def bash(
 
     It sees the workload's environment and GPUs.
     """
-    _become(context, name, project, None)
+    _execute(context, name, project, None)
 
 
-def _become(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
-    """Run the command, or a shell."""
-    asked = session.of(context)
+def _execute(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
+    """Replace this process by the command, or by a shell, beside the workload."""
+    session = sessions.of(context)
 
     async def prepared(control: Control) -> Execution:
-        chosen = await asked.choose_project(control, project)
-        workload = await find(control, chosen, name, asked.noun)
+        chosen = await session.choose_project(control, project)
+        workload = await find(control, chosen, name, session.noun)
         return await control.execution(chosen, workload.meta.name, command)
 
-    execution = asked.run(prepared)
+    execution = session.run(prepared)
     try:
-        asked.world.execute(execution.command, execution.environment, execution.directory)
+        session.system.execute(execution.command, execution.environment, execution.directory)
     except OSError as error:
         raise Failure(
             f"{execution.command[0]!r} cannot be run beside {name}: {error.strerror}",

@@ -1,25 +1,22 @@
-"""`submit`, and the noun-first grammar's: from flags to a workload.
-
-Both grammars fill in one Wish; what a wish may hold, and what follows from it, is said once.
-"""
+"""`submit` of both grammars: from options to a workload, and the messages about it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from migctl import admission, quantities
 from migctl.backends.protocol import AlreadyExists
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
-from migctl.cli.output.listings import View, write_one
+from migctl.cli.grammar.submit_options import GrammarOptions, SubmitOptions
+from migctl.cli.output.listings import view, write_one
 from migctl.cli.session import Session
-from migctl.cli.workloads.jobs import request_text
+from migctl.cli.views.workloads import request_text
 from migctl.objects import GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 
 NAMES_TO_TRY = 10
@@ -29,51 +26,23 @@ IMAGE_NOTICE = (
 )
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a person asks to run, in their words.
-
-    gpus      a fraction or a number of whole GPUs, as text; memory with its unit; profile by name
-    devices   GPUs that each give the fraction, memory or profile
-    entrypoint  the command replaces the image's own, on a cluster
-    """
-
-    name: str | None
-    type: WorkloadType
-    gpus: str | None = None
-    memory: str | None = None
-    profile: str | None = None
-    devices: int | None = None
-    image: str = ""
-    command: tuple[str, ...] = ()
-    entrypoint: bool = False
-    environment: Sequence[str] = ()
-    preemptible: bool = False
-    parallelism: int | None = None
-    completions: int | None = None
-    backoff_limit: int | None = None
-    ttl_after_finish: str | None = None
-    suspended: bool = False
-    pools: Sequence[str] = ()
-
-
-def gpu_request(wish: Wish) -> GpuRequest:
-    """The GPUs asked for: exactly one kind of request. Devices alone are whole GPUs."""
-    given = {"-g": wish.gpus, "--gpu-memory": wish.memory, "--mig-profile": wish.profile}
-    chosen = [flag for flag, value in given.items() if value is not None]
+def gpu_request(given: GrammarOptions) -> GpuRequest:
+    """The GPU request that the flags make: exactly one kind. Devices alone are whole GPUs."""
+    flags = {"-g": given.gpus, "--gpu-memory": given.memory, "--mig-profile": given.profile}
+    chosen = [flag for flag, value in flags.items() if value is not None]
     if len(chosen) > 1:
         raise usage(
             f"{' and '.join(chosen)} exclude each other: a request is a fraction, memory, a MIG profile or whole GPUs",
             hint=f"keep one of {', '.join(chosen)}",
         )
-    devices = wish.devices or 1
-    if wish.memory is not None:
-        return GpuRequest(memory_mib=quantities.flag_memory(wish.memory), devices=devices)
-    if wish.profile is not None:
-        return GpuRequest(profile=wish.profile, devices=devices)
-    if wish.gpus is not None:
-        return _counted(wish.gpus, wish.devices)
-    if wish.devices is None:
+    devices = given.devices or 1
+    if given.memory is not None:
+        return GpuRequest(memory_mib=quantities.flag_memory(given.memory), devices=devices)
+    if given.profile is not None:
+        return GpuRequest(profile=given.profile, devices=devices)
+    if given.gpus is not None:
+        return _counted(given.gpus, given.devices)
+    if given.devices is None:
         raise usage("no GPU is asked for", hint="-g 0.5, -g 1, --gpu-memory 5G or --mig-profile 2g.10gb")
     return GpuRequest(devices=devices)
 
@@ -87,37 +56,39 @@ def _counted(gpus: str, devices: int | None) -> GpuRequest:
     return GpuRequest(devices=count)
 
 
-def workload(wish: Wish, asked: Session, project: str) -> Workload:
-    """The workload that a wish describes, Raises Failure or BadQuantity where it breaks a rule."""
+def workload(
+    session: Session, own: GrammarOptions, given: SubmitOptions, command: tuple[str, ...], project: str
+) -> Workload:
+    """The workload that the options describe. Raises Failure or BadQuantity where one breaks a rule."""
     spec = WorkloadSpec(
-        type=wish.type,
-        gpu_request=gpu_request(wish),
-        image=wish.image,
-        command=wish.command,
-        entrypoint=wish.entrypoint,
-        environment=environment(wish.environment),
-        user=asked.world.user,
-        directory="" if asked.place.cluster else asked.world.directory,
-        preemptible=wish.preemptible or wish.type is WorkloadType.TRAINING,
-        suspended=wish.suspended,
-        pools=tuple(pool for text in wish.pools for pool in re.split(r"[\s,]+", text) if pool),
-        **_repetition(wish),
+        type=own.type,
+        gpu_request=gpu_request(own),
+        image=given.image,
+        command=command,
+        entrypoint=given.command,
+        environment=environment(given.variables or ()),
+        user=session.system.user,
+        directory="" if session.target.cluster else session.system.directory,
+        preemptible=given.preemptible or own.type is WorkloadType.TRAINING,
+        suspended=given.suspend,
+        pools=tuple(pool for text in given.pools or () for pool in re.split(r"[\s,]+", text) if pool),
+        **_repetition(own.type, given),
     )
-    return Workload(meta=Meta(name=wish.name or "", project=project), spec=admission.ranked(spec))
+    return Workload(meta=Meta(name=given.name or "", project=project), spec=admission.ranked(spec))
 
 
-def _repetition(wish: Wish) -> dict[str, Any]:
-    given = {
-        "parallelism": wish.parallelism,
-        "completions": wish.completions,
-        "backoff_limit": wish.backoff_limit,
-        "ttl_after_finish_s": None if wish.ttl_after_finish is None else quantities.duration(wish.ttl_after_finish),
+def _repetition(kind: WorkloadType, given: SubmitOptions) -> dict[str, Any]:
+    counts = {
+        "parallelism": given.parallelism,
+        "completions": given.completions,
+        "backoff_limit": given.backoff_limit,
+        "ttl_after_finish_s": None if given.ttl is None else quantities.duration(given.ttl),
     }
-    if wish.type is WorkloadType.WORKSPACE and (wish.parallelism or wish.completions):
+    if kind is WorkloadType.WORKSPACE and (given.parallelism or given.completions):
         raise usage(
             "a workspace is one pod that runs until it is deleted", hint="leave out --parallelism and --completions"
         )
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in counts.items() if value is not None}
 
 
 def environment(pairs: Sequence[str]) -> dict[str, str]:
@@ -128,19 +99,20 @@ def environment(pairs: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
-def submit(asked: Session, wish: Wish, project: str | None, view: View, dry_run: bool) -> None:
+def submit(session: Session, own: GrammarOptions, given: SubmitOptions, command: tuple[str, ...]) -> None:
     """Create the workload, and say what was created and what to type next."""
 
     async def created(control: Control) -> Workload:
-        chosen = await asked.choose_project(control, project)
-        names = [wish.name] if wish.name else [asked.world.random_name() for _ in range(NAMES_TO_TRY)]
-        wanted = workload(wish, asked, chosen)
-        return await _create(control, wanted, names, dry_run)
+        project = await session.choose_project(control, given.project)
+        names = [given.name] if given.name else [session.system.random_name() for _ in range(NAMES_TO_TRY)]
+        wanted = workload(session, own, given, command, project)
+        return await _create(control, wanted, names, given.dry_run)
 
-    made = asked.run(created)
-    write_one(made, view, lambda: print(_summary(made, dry_run)))
-    if view.format.for_people:
-        _advise(asked, made, project, dry_run)
+    made = session.run(created)
+    shown = view(session, given.output)
+    write_one(made, shown, lambda: print(_summary(made, given.dry_run)))
+    if shown.format.human_readable:
+        _advise(session, made, given.project, given.dry_run)
 
 
 async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_run: bool) -> Workload:
@@ -168,11 +140,11 @@ def _summary(made: Workload, dry_run: bool) -> str:
     return f"{verb} {made.spec.type} {made.meta.name} to project {made.meta.project}: {wanted}"
 
 
-def _advise(asked: Session, made: Workload, project: str | None, dry_run: bool) -> None:
+def _advise(session: Session, made: Workload, project: str | None, dry_run: bool) -> None:
     if dry_run:
         return
-    if made.spec.image and not asked.place.cluster:
-        session.tell_once(asked, "image", IMAGE_NOTICE)
-    named = project or asked.project
-    elsewhere = f" -p {named}" if named and named != asked.kept_setting("project") else ""
-    session.note(f"next: migctl describe {made.meta.name}{elsewhere}")
+    if made.spec.image and not session.target.cluster:
+        sessions.note_once(session, "image", IMAGE_NOTICE)
+    named = project or session.project
+    elsewhere = f" -p {named}" if named and named != session.stored_setting("project") else ""
+    sessions.note(f"next: migctl describe {made.meta.name}{elsewhere}")

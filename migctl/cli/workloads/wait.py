@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
+from migctl.backends import workload_status
 from migctl.backends.protocol import NotFound
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.output import watching
-from migctl.cli.workloads.jobs import find, one_name
+from migctl.cli.views.workloads import find, one_name
 from migctl.objects import Phase, Workload
 
 DELETED = "delete"
@@ -33,19 +34,19 @@ def wait(
 
     Exit code 124 when it takes too long, 1 when it cannot come any more.
     """
-    asked = session.of(context)
+    session = sessions.of(context)
     name, condition, seconds = one_name(names), _condition(wanted), quantities.duration(timeout)
     last: list[Workload] = []
 
     async def waited(control: Control) -> None:
-        chosen = await asked.choose_project(control, project)
-        workload = await find(control, chosen, name, asked.noun)
+        chosen = await session.choose_project(control, project)
+        workload = await find(control, chosen, name, session.noun)
 
         async def look() -> bool:
             try:
                 last[:] = [await control.get(Workload, workload.meta.name, chosen)]
             except NotFound:
-                return _gone(name, condition)
+                return _deleted(name, condition)
             return not _reached(last[0], condition)
 
         if await look():
@@ -53,7 +54,7 @@ def wait(
                 await watching.follow(control, (Workload,), look)
 
     try:
-        asked.run(waited)
+        session.run(waited)
     except TimeoutError:
         raise _too_late(name, wanted, timeout, last) from None
     print(f"workload {name} is {'gone' if condition is None else condition}")
@@ -72,7 +73,7 @@ def _condition(wanted: str) -> Phase | None:
     return found
 
 
-def _gone(name: str, condition: Phase | None) -> bool:
+def _deleted(name: str, condition: Phase | None) -> bool:
     if condition is None:
         return False
     raise Failure(f"workload {name} was deleted before it was {condition}", code=ExitCode.NOT_FOUND)
@@ -83,7 +84,7 @@ def _reached(workload: Workload, condition: Phase | None) -> bool:
     if condition is not None and phase is not condition and phase.finished:
         raise Failure(
             f"workload {workload.meta.name} is {phase} and will not be {condition}",
-            cause=workload.status.message or workload.status.reason,
+            cause=workload_status.explanation(workload.status),
             hint=f"migctl logs {workload.meta.name} -p {workload.meta.project}",
         )
     return phase is condition
@@ -93,7 +94,7 @@ def _too_late(name: str, wanted: str, timeout: str, last: list[Workload]) -> Fai
     status = last[0].status if last else None
     return Failure(
         f"workload {name} did not reach {wanted} within {timeout}",
-        cause=f"it is {status.phase}: {status.message or status.reason or 'no reason is given'}" if status else "",
+        cause=f"it is {status.phase}: {workload_status.explanation(status) or 'no reason is given'}" if status else "",
         hint=f"migctl why {name}",
         code=ExitCode.TIMEOUT,
     )

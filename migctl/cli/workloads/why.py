@@ -1,4 +1,4 @@
-"""`why`: the reason for a workload's state, what the newest plan says of it, and who is in its way."""
+"""`why`: the reason for a workload's state, what the newest plan says of it, and which claims block it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from datetime import datetime
 
 import typer
 
-from migctl.cli import session
+from migctl.backends import workload_status
+from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
-from migctl.cli.nodes import fleet
-from migctl.cli.nodes.fleet import Fleet, Held
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.plans import history
 from migctl.cli.session import Session
+from migctl.cli.views import fleet
+from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_name, request_text
 from migctl.cli.workloads.describe import share_text
-from migctl.cli.workloads.jobs import Job, find_job, holds, one_name, request_text
 from migctl.objects import API_VERSION, Claim, Phase, PlacementPlan, PlanOutcome, Workload
 from solver.model.demand import DeviceShare
 
@@ -34,10 +35,10 @@ NEXT = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class Explanation:
     """A workload, the newest plan that speaks of its pods, and what that says."""
 
-    job: Job
+    job: WorkloadView
     plan: PlacementPlan | None
     outcomes: tuple[PlanOutcome, ...]
     fleet: Fleet
@@ -45,7 +46,7 @@ class Answer:
 
     @property
     def blockers(self) -> list[Claim]:
-        """The claims whose going would free the nearest place, each once."""
+        """The claims whose end would free the nearest slot, each once."""
         uids = dict.fromkeys(uid for outcome in self.outcomes for uid in outcome.blockers)
         return [claim for uid in uids if (claim := self.fleet.claims.get(uid)) and holds(claim)]
 
@@ -57,24 +58,25 @@ def why(
 
     The reason, what the newest plan says of it, and who holds what is in its way.
     """
-    asked = session.of(context)
+    session = sessions.of(context)
     name = one_name(names)
-    shown = view(asked, output)
+    shown = view(session, output)
 
-    async def read(control: Control) -> Answer:
-        chosen = await asked.choose_project(control, project)
-        return await answer(control, await find_job(control, chosen, name, asked.noun), asked.world.now())
+    async def read(control: Control) -> Explanation:
+        chosen = await session.choose_project(control, project)
+        return await explain(control, await find_job(control, chosen, name, session.noun), session.system.now())
 
-    found = asked.run(read, across=False)
+    found = session.run(read, across=False)
     if shown.format is formats.Format.NAME:
         print(formats.name(found.job.workload))
-    elif shown.format.for_people:
-        _write(found, asked)
+    elif shown.format.human_readable:
+        _write(found, session)
     else:
         formats.write(document(found), shown.format)
 
 
-async def answer(control: Control, job: Job, now: datetime) -> Answer:
+async def explain(control: Control, job: WorkloadView, now: datetime) -> Explanation:
+    """The workload with the newest plan about its waiting pods and that plan's outcomes for them."""
     newest, seen, workloads = await asyncio.gather(
         history.newest_first(control), fleet.read(control), control.list(Workload)
     )
@@ -83,7 +85,7 @@ async def answer(control: Control, job: Job, now: datetime) -> Answer:
     outcomes = tuple(o for o in plan.spec.outcomes if o.claim in waiting) if plan else ()
     if plan is None and any(pod.status.reason for pod in job.pods if pod.meta.uid in waiting):
         outcomes = tuple(o for o in await _decided_now(control, now) if o.claim in waiting and not o.placed)
-    return Answer(job, plan, outcomes, seen, {workload.meta.uid: workload for workload in workloads.items})
+    return Explanation(job, plan, outcomes, seen, {workload.meta.uid: workload for workload in workloads.items})
 
 
 async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ...]:
@@ -96,11 +98,11 @@ async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ..
     return outcomes(Names(state), await asyncio.to_thread(plan, state))
 
 
-def _write(found: Answer, asked: Session) -> None:
+def _write(found: Explanation, session: Session) -> None:
     job = found.job
     print(
         f"{job.name} is {job.phase}"
-        + _since(job, asked)
+        + _since(job, session)
         + f"; it asks for {request_text(job.workload.spec.gpu_request)}"
     )
     reasons = _reasons(job, found.outcomes)
@@ -109,7 +111,7 @@ def _write(found: Answer, asked: Session) -> None:
     if not reasons and job.phase is Phase.PENDING:
         print("  no plan has looked at it yet")
     if found.plan is not None:
-        made = tables.age_of(found.plan.meta.created, asked.world.now)
+        made = tables.age_of(found.plan.meta.created, session.system.now)
         print(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
     held = [(pod, share) for pod in job.pods if holds(pod) for share in _shares(pod)]
     if held:
@@ -118,33 +120,28 @@ def _write(found: Answer, asked: Session) -> None:
         rows = [(claim, share) for claim in found.blockers for share in _shares(claim)]
         tables.section("In the way", tables.table(rows, _share_columns(found)))
     if hint := NEXT.get(job.phase):
-        session.note("next: " + hint.format(name=job.name))
+        sessions.note("next: " + hint.format(name=job.name))
 
 
-def _since(job: Job, asked: Session) -> str:
+def _since(job: WorkloadView, session: Session) -> str:
     started = job.workload.status.started if job.phase is Phase.RUNNING else job.workload.meta.created
-    return f" (for {tables.age_of(started, asked.world.now)})" if started else ""
+    return f" (for {tables.age_of(started, session.system.now)})" if started else ""
 
 
-def _reasons(job: Job, outcomes: Iterable[PlanOutcome]) -> Counter[str]:
+def _reasons(job: WorkloadView, outcomes: Iterable[PlanOutcome]) -> Counter[str]:
     """Reasons as sentences, with how many pods each is of."""
-    said = Counter(_reason(pod) for pod in job.pods if not holds(pod) and _reason(pod))
-    if not said and job.reason:
-        said[job.reason] = 1
-    return said or Counter(outcome.text for outcome in outcomes)
-
-
-def _reason(pod: Claim) -> str:
-    status = pod.status
-    text = status.evicted or status.message
-    return f"{status.reason}: {text}" if status.reason and text else status.reason or text
+    texts = (workload_status.reason_and_message(pod.status) for pod in job.pods if not holds(pod))
+    reasons = Counter(text for text in texts if text)
+    if not reasons and job.reason:
+        reasons[job.reason] = 1
+    return reasons or Counter(outcome.text for outcome in outcomes)
 
 
 def _shares(pod: Claim) -> tuple[DeviceShare, ...]:
     return pod.status.allocation.devices if pod.status.allocation else ()
 
 
-def _share_columns(found: Answer) -> list[Column[tuple[Claim, DeviceShare]]]:
+def _share_columns(found: Explanation) -> list[Column[tuple[Claim, DeviceShare]]]:
     def preemptible(row: tuple[Claim, DeviceShare]) -> str:
         return "preemptible" if row[0].spec.preemptible else "non-preemptible"
 
@@ -158,12 +155,12 @@ def _share_columns(found: Answer) -> list[Column[tuple[Claim, DeviceShare]]]:
     ]
 
 
-def _user(found: Answer, claim: Claim) -> str:
+def _user(found: Explanation, claim: Claim) -> str:
     workload = found.workloads.get(claim.spec.workload_uid)
     return workload.spec.user if workload else ""
 
 
-def document(found: Answer) -> dict[str, object]:
+def document(found: Explanation) -> dict[str, object]:
     """The answer for machines."""
     job = found.job
     return {

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from solver.gpu_tables.tables import Table
 
 TYPICAL = 0.95
-"""The kinds of requests that make up so much of all are looked at."""
+"""The part of all requests that the typical kinds make up."""
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Requests alike: host room, and `need` millionths of each of `devices` GPUs."""
+class RequestKind:
+    """Requests of one size: CPU and memory of the host, and `need` millionths of each of `devices` GPUs."""
 
     cpu: int
     memory: int
@@ -34,9 +34,9 @@ class Kind:
 class Fragments:
     """The fragmentation of nodes without MIG, for what is typical among these requests."""
 
-    def __init__(self, asked: Iterable[Kind]) -> None:
-        counts = Counter(asked).most_common()
-        total, seen, typical = sum(count for _, count in counts), 0, list[tuple[Kind, int]]()
+    def __init__(self, requested: Iterable[RequestKind]) -> None:
+        counts = Counter(requested).most_common()
+        total, seen, typical = sum(count for _, count in counts), 0, list[tuple[RequestKind, int]]()
         for kind, count in counts:
             if seen < TYPICAL * total:
                 typical.append((kind, count))

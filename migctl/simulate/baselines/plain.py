@@ -5,9 +5,9 @@
                  node's; the fullest GPUs that have room
     fgd          the node and GPU that add the least fragmentation (fragments.py)
     hami         the node whose GPUs are the fullest, on it the fullest GPUs (binpack)
-    hami-spread  the same node, on it the emptiest GPUs: what HAMi does unless told otherwise
+    hami-spread  the same node, on it the emptiest GPUs: HAMi's default
 
-All look at what Kubernetes looks at first: CPU, memory, and the GPU model where one is asked for.
+All filter as Kubernetes does first: CPU, memory, and the GPU model where one is requested.
 The smaller score is the better; of equal nodes and GPUs the first.
 """
 
@@ -19,10 +19,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from migctl.simulate.baselines.fragments import Fragments, Kind
+from migctl.simulate.baselines.fragments import Fragments, RequestKind
 from migctl.simulate.baselines.nodes import Nodes, kind_of
 from migctl.simulate.events import Admission
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from solver.model.demand import Request
 from solver.model.occupation import MILLIONTHS
 
@@ -34,7 +34,7 @@ FIRST, FULLEST, EMPTIEST = 0, 1, -1
 class PlainBaseline:
     """A fleet without MIG under a rule: a score for every node, and which of its GPUs."""
 
-    def __init__(self, fleet: Fleet, score: Callable[[Nodes, Kind], Scores], gpus: int) -> None:
+    def __init__(self, fleet: SimulatedFleet, score: Callable[[Nodes, RequestKind], Scores], gpus: int) -> None:
         self._nodes, self._score, self._gpus = Nodes(fleet), score, gpus
 
     def admit(self, request: Request, now: float) -> Admission | None:
@@ -52,11 +52,11 @@ class PlainBaseline:
         self._nodes.release(claim)
 
 
-def _nothing(nodes: Nodes, kind: Kind) -> Scores:
+def _nothing(nodes: Nodes, kind: RequestKind) -> Scores:
     return np.zeros(len(nodes.names))
 
 
-def _left_over(nodes: Nodes, kind: Kind) -> Scores:
+def _left_over(nodes: Nodes, kind: RequestKind) -> Scores:
     """What every node would have left, as parts of the largest one's."""
     gpus = np.maximum(nodes.gpu, 0).sum(axis=1) - kind.devices * kind.need
     left: Scores = gpus / (nodes.size.max() * MILLIONTHS)
@@ -64,19 +64,19 @@ def _left_over(nodes: Nodes, kind: Kind) -> Scores:
     return left
 
 
-def _fullest(nodes: Nodes, kind: Kind) -> Scores:
+def _fullest(nodes: Nodes, kind: RequestKind) -> Scores:
     return -nodes.used()
 
 
 class Fgd:
-    """The node and GPU whose fragmentation grows the least. What a node's would be is kept until it changes."""
+    """The node and GPU whose fragmentation grows the least. A node's value is cached until the node changes."""
 
-    def __init__(self, fleet: Fleet, asked: Iterable[Request]) -> None:
+    def __init__(self, fleet: SimulatedFleet, requested: Iterable[Request]) -> None:
         self._nodes = Nodes(fleet)
-        self._fragments = Fragments(kind_of(request) for request in asked)
-        self._growth: dict[Kind, tuple[Scores, NDArray[np.int64]]] = {}
+        self._fragments = Fragments(kind_of(request) for request in requested)
+        self._growth: dict[RequestKind, tuple[Scores, NDArray[np.int64]]] = {}
         self._changed: list[int] = []
-        self._seen: dict[Kind, int] = {}
+        self._seen: dict[RequestKind, int] = {}
 
     def admit(self, request: Request, now: float) -> Admission | None:
         kind = kind_of(request)
@@ -92,7 +92,7 @@ class Fgd:
     def release(self, claim: str) -> None:
         self._changed.append(self._nodes.release(claim))
 
-    def _known(self, kind: Kind) -> tuple[Scores, NDArray[np.int64]]:
+    def _known(self, kind: RequestKind) -> tuple[Scores, NDArray[np.int64]]:
         """By node: how much the kind would add on its best GPU, and which that is; caught up with what has changed."""
         nodes = len(self._nodes.names)
         if kind not in self._growth:
@@ -106,7 +106,7 @@ class Fgd:
             growth[stale], gpu[stale] = self._look(kind, stale)
         return growth, gpu
 
-    def _look(self, kind: Kind, rows: NDArray[np.int64]) -> tuple[Scores, NDArray[np.int64]]:
+    def _look(self, kind: RequestKind, rows: NDArray[np.int64]) -> tuple[Scores, NDArray[np.int64]]:
         cpu, memory, free = (what[rows] for what in (self._nodes.cpu, self._nodes.memory, self._nodes.gpu))
         before = self._fragments.of(cpu, memory, free)
         columns = free.shape[1] if kind.devices == 1 else 1
@@ -119,7 +119,7 @@ class Fgd:
         return after[np.arange(len(rows)), best] - before, best
 
     @staticmethod
-    def _taken(kind: Kind, free: NDArray[np.int64], column: int) -> NDArray[np.int64]:
+    def _taken(kind: RequestKind, free: NDArray[np.int64], column: int) -> NDArray[np.int64]:
         """What would be free with the GPU of the column taken, or the first that have room; below -1 where none has."""
         would = free.copy()
         if kind.devices == 1:
@@ -132,7 +132,7 @@ class Fgd:
         return would
 
 
-RULES: Mapping[str, Callable[[Fleet], PlainBaseline]] = MappingProxyType(
+RULES: Mapping[str, Callable[[SimulatedFleet], PlainBaseline]] = MappingProxyType(
     {
         "first-fit": lambda fleet: PlainBaseline(fleet, _nothing, FIRST),
         "best-fit": lambda fleet: PlainBaseline(fleet, _left_over, FULLEST),

@@ -1,6 +1,6 @@
 """Generated demand: Poisson arrivals of requests of several sizes, with exponential lifetimes.
 
-A mix says how often each size is asked for, the sizes being the plain profiles of the GPU model (on GPUs
+A mix says how often each size is requested, the sizes being the plain profiles of the GPU model (on GPUs
 without MIG: an eighth, a quarter, half of one, a whole one), s the part of a GPU that each takes:
 
     uniform   every size as often as the others
@@ -20,7 +20,7 @@ from random import Random
 from types import MappingProxyType
 
 from migctl.simulate.events import SECONDS_PER_HOUR, Arrival
-from migctl.simulate.fleet import PROJECT, Fleet
+from migctl.simulate.fleet import PROJECT, SimulatedFleet
 from solver.gpu_tables.tables import table
 from solver.model.demand import Demand, Fraction, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
@@ -48,7 +48,7 @@ MIXES: Mapping[str, Callable[[Sizes], list[float]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class DemandMix:
     """A mix at a load. `lifetime` is the mean, in seconds."""
 
     mix: str
@@ -57,8 +57,8 @@ class Workload:
     seed: int = 0
     lifetime: float = SECONDS_PER_HOUR
 
-    def on(self, fleet: Fleet) -> Iterator[Arrival]:
-        """The arrivals: the same for everybody who asks."""
+    def on(self, fleet: SimulatedFleet) -> Iterator[Arrival]:
+        """The arrivals; the same at every call."""
         rng = Random(self.seed)
         demands, weights = _demand(fleet, self.mix)
         mean = sum(w * fleet.size(demand).room for (demand, _), w in zip(demands, weights, strict=True)) / sum(weights)
@@ -72,20 +72,20 @@ class Workload:
             yield Arrival(now, request, rng.expovariate(1 / self.lifetime))
 
 
-def usual_asks(model: GpuModel) -> list[tuple[Demand, float]]:
-    """What is asked for on this model and the part of a GPU it takes, the smallest first."""
+def usual_demands(model: GpuModel) -> list[tuple[Demand, float]]:
+    """The usual demands on this model and the part of a GPU that each takes, the smallest first."""
     if not model.units:
         return [*PLAIN, (WholeGpus(), 1.0)]
     profiles = sorted(table(model).usual, key=lambda profile: (profile.size, profile.slices))
     return [(MigProfile(profile.name), profile.size / model.units) for profile in profiles]
 
 
-def _demand(fleet: Fleet, mix: str) -> tuple[list[tuple[Demand, tuple[str, ...]]], list[float]]:
-    """Asks (with the pool that they go to, where the fleet has several) and how often each is made."""
+def _demand(fleet: SimulatedFleet, mix: str) -> tuple[list[tuple[Demand, tuple[str, ...]]], list[float]]:
+    """Demands (with their pool, where the fleet has several) and the weight of each."""
     demands: list[tuple[Demand, tuple[str, ...]]] = []
     weights: list[float] = []
     for model in fleet.models.values():
-        usual = usual_asks(model)
+        usual = usual_demands(model)
         often = MIXES[mix]([size for _, size in usual])
         mean = sum(w * size for w, (_, size) in zip(often, usual, strict=True))
         gpus = sum(gpu.model == model.id for gpu in fleet.gpus)

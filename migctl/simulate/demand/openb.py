@@ -4,8 +4,8 @@ Nodes:  sn, cpu_milli, memory_mib, gpu (how many), model
 Pods:   name, cpu_milli, memory_mib, num_gpu, gpu_milli (of each GPU; 1000: all of it), gpu_spec (models that
         will do, joined by |; empty: any), ..., creation_time, deletion_time (seconds)
 
-The GPUs have no MIG: pods share them as software fractions. Pods without a GPU are left out: other people
-place them. GPU memory is not in the trace, and no decision here depends on it. Files may end in .gz.
+The GPUs have no MIG: pods share them as software fractions. Pods without a GPU are left out: they are
+not placed here. GPU memory is not in the trace, and no decision here depends on it. Files may end in .gz.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from random import Random
 from types import MappingProxyType
 
 from migctl.simulate.events import Arrival
-from migctl.simulate.fleet import PROJECT, Fleet
+from migctl.simulate.fleet import PROJECT, SimulatedFleet
 from solver.model.cluster import Gpu, Node
 from solver.model.demand import Demand, Fraction, Request, WholeGpus
 from solver.model.geometry import GpuModel
@@ -44,7 +44,7 @@ class BadTrace(ValueError):
     """The file is not of this trace's form. The message says where."""
 
 
-def fleet(path: Path) -> Fleet:
+def fleet(path: Path) -> SimulatedFleet:
     """The nodes that have GPUs, each model a pool. Raises BadTrace, OSError."""
     nodes: list[Node] = []
     gpus: list[Gpu] = []
@@ -58,7 +58,7 @@ def fleet(path: Path) -> Fleet:
     if not gpus:
         raise BadTrace(f"{path} lists no node with a GPU")
     models = {gpu.model: GpuModel(gpu.model, gpu.model, "", 0) for gpu in gpus}
-    return Fleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
+    return SimulatedFleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
 
 
 def arrivals(path: Path) -> tuple[Arrival, ...]:
@@ -68,19 +68,19 @@ def arrivals(path: Path) -> tuple[Arrival, ...]:
 
 
 def staying(pods: Iterable[Arrival]) -> tuple[Arrival, ...]:
-    """The same pods in the same order, one a second; nobody leaves."""
+    """The same pods in the same order, one a second; none leaves."""
     return tuple(replace(pod, at=float(number), lasts=math.inf) for number, pod in enumerate(pods))
 
 
-def filling(pods: Sequence[Arrival], whole: Fleet, load: float, seed: int) -> tuple[Arrival, ...]:
-    """Pods drawn from these until they ask for `load` times the fleet's GPUs; nobody leaves.
+def filling(pods: Sequence[Arrival], whole: SimulatedFleet, load: float, seed: int) -> tuple[Arrival, ...]:
+    """Pods drawn from these until they request `load` times the fleet's GPUs; none leaves.
 
     So Weng et al. (section 6) load a cluster until it is full.
     """
-    rng, asked, drawn = Random(seed), 0.0, list[Arrival]()
-    while asked < load * len(whole.gpus):
+    rng, requested, drawn = Random(seed), 0.0, list[Arrival]()
+    while requested < load * len(whole.gpus):
         pod = rng.choice(pods)
-        asked += whole.size(pod.request.demand).compute
+        requested += whole.size(pod.request.demand).compute
         name = f"{pod.request.name}-{len(drawn)}"
         drawn.append(replace(pod, request=replace(pod.request, claim=name, name=name, workload=name)))
     return staying(drawn)

@@ -1,4 +1,4 @@
-"""Events in, one Result out: what was admitted, how full the fleet was, how long people waited.
+"""Events in, one Result out: what was admitted, how full the fleet was, how long requests waited.
 
 What happens while the fleet fills up is not counted: the first `warm_up` arrivals and the time until then.
 """
@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from migctl.simulate.events import Kind, SimulationEvent
-from migctl.simulate.fleet import Fleet, Size
+from migctl.simulate.events import SimulationEvent, SimulationEventKind
+from migctl.simulate.fleet import SimulatedFleet, Size
 from solver.model.demand import Demand, Fraction, Grant, MigProfile, WholeGpus
 
 SAMPLES = 400
@@ -23,16 +23,16 @@ class Result:
     """What became of the arrivals under one policy; shares are 0 to 1, times in seconds.
 
     requests     admitted, of the requests that counted
-    slices       admitted, of the compute that they asked for together
+    slices       admitted, of the compute that they requested together
     utilisation  compute that was held, of the fleet's, over time
-    idle_gpus    GPUs that nobody used, over time (None for a bound, which places nobody)
+    idle_gpus    unused GPUs, over time (None for a bound, which gives no placements)
     waiting, waiting_p95   mean and 95th percentile, over those who were admitted
     unserved     of the queue: never admitted
     fragmented   refused, or made to wait, while enough compute and room was free in sum
     moves, creates, destroys   by all admissions together
     used_at_end   compute held of the fleet's, after the last arrival
-    free_at_end, idle_at_end   GPUs not held then, parts added up, and those that nobody used at all
-    by_size      for each ask: how often it was made, and how often admitted
+    free_at_end, idle_at_end   GPUs not held then, parts added up, and GPUs without any use
+    by_size      for each demand: how often it arrived, and how often it was admitted
     over_time    (when, compute held of the fleet's)
     """
 
@@ -57,7 +57,9 @@ class Result:
     over_time: tuple[tuple[float, float], ...]
 
 
-def measure(policy: str, fleet: Fleet, events: Iterable[SimulationEvent], arrivals: int, warm_up: int = 0) -> Result:
+def measure(
+    policy: str, fleet: SimulatedFleet, events: Iterable[SimulationEvent], arrivals: int, warm_up: int = 0
+) -> Result:
     """arrivals: how many there are. Time is counted from the first that counts to the last."""
     meter = _Meter(fleet, warm_up, arrivals - 1)
     for event in events:
@@ -66,7 +68,7 @@ def measure(policy: str, fleet: Fleet, events: Iterable[SimulationEvent], arriva
 
 
 class _Occupied:
-    """What is held at a moment: of compute and room (in GPUs), and how many GPUs somebody uses."""
+    """What is held at a moment: of compute and room (in GPUs), and how many GPUs are in use."""
 
     def __init__(self) -> None:
         self.compute = self.room = 0.0
@@ -76,7 +78,7 @@ class _Occupied:
 
     def see(self, event: SimulationEvent, size: Size) -> None:
         claim = event.arrival.request.claim
-        if event.kind is Kind.ENDED:
+        if event.kind is SimulationEventKind.ENDED:
             self.compute, self.room = self.compute - size.compute, self.room - size.room
             self._lay(self._grants.pop(claim, None), -1)
         elif event.admission:
@@ -95,11 +97,11 @@ class _Occupied:
 
 
 class _Meter:
-    def __init__(self, fleet: Fleet, first: int, last: int) -> None:
+    def __init__(self, fleet: SimulatedFleet, first: int, last: int) -> None:
         self._fleet, self._first, self._last = fleet, first, last
         self._gpus = len(fleet.gpus)
         self._occupied = _Occupied()
-        self._asked: Counter[Demand] = Counter()
+        self._requested: Counter[Demand] = Counter()
         self._got: Counter[Demand] = Counter()
         self._did: Counter[str] = Counter()
         self._waits: list[float] = []
@@ -111,16 +113,16 @@ class _Meter:
         if event.number >= self._first:
             self._count(event, size)
         self._occupied.see(event, size)
-        arrives = event.at == event.arrival.at and event.kind is not Kind.ENDED
+        arrives = event.at == event.arrival.at and event.kind is not SimulationEventKind.ENDED
         if not self._over and (self._moments or (arrives and event.number >= self._first)):
             self._moments.append((event.at, self._occupied.compute, self._occupied.in_use))
         self._over |= arrives and event.number == self._last
 
     def _count(self, event: SimulationEvent, size: Size) -> None:
         demand = event.arrival.request.demand
-        if event.kind is not Kind.ENDED:
-            self._asked[demand] += event.kind is not Kind.ADMITTED or event.at == event.arrival.at
-        if event.kind in (Kind.REFUSED, Kind.WAITS):
+        if event.kind is not SimulationEventKind.ENDED:
+            self._requested[demand] += event.kind is not SimulationEventKind.ADMITTED or event.at == event.arrival.at
+        if event.kind in (SimulationEventKind.REFUSED, SimulationEventKind.WAITS):
             free = self._gpus - self._occupied.compute, self._gpus - self._occupied.room
             self._did["fragmented"] += free[0] + EPSILON >= size.compute and free[1] + EPSILON >= size.room
         if event.admission:
@@ -131,22 +133,24 @@ class _Meter:
             self._did["moves"] += len(event.admission.moves)
 
     def result(self, policy: str) -> Result:
-        computes = {demand: self._fleet.size(demand).compute for demand in self._asked}
-        asked, got = (sum(computes[demand] * n for demand, n in counts.items()) for counts in (self._asked, self._got))
+        computes = {demand: self._fleet.size(demand).compute for demand in self._requested}
+        requested, got = (
+            sum(computes[demand] * n for demand, n in counts.items()) for counts in (self._requested, self._got)
+        )
         waits = sorted(self._waits)
         busy = self._over_time(2)
         placed = any(in_use for _, _, in_use in self._moments)
         return Result(
             policy=policy,
-            arrivals=self._asked.total(),
+            arrivals=self._requested.total(),
             admitted=self._got.total(),
-            requests=self._got.total() / max(1, self._asked.total()),
-            slices=got / asked if asked else 0.0,
+            requests=self._got.total() / max(1, self._requested.total()),
+            slices=got / requested if requested else 0.0,
             utilisation=self._over_time(1) / self._gpus,
             idle_gpus=self._gpus - busy if placed else None,
             waiting=sum(waits) / max(1, len(waits)),
             waiting_p95=waits[int(len(waits) * 0.95)] if waits else 0.0,
-            unserved=self._asked.total() - self._got.total(),
+            unserved=self._requested.total() - self._got.total(),
             fragmented=self._did["fragmented"],
             moves=self._did["moves"],
             creates=self._did["creates"],
@@ -156,7 +160,7 @@ class _Meter:
             idle_at_end=self._gpus - self._moments[-1][2] if placed else None,
             by_size={
                 demand_text(demand): (count, self._got[demand])
-                for demand, count in sorted(self._asked.items(), key=_size(computes))
+                for demand, count in sorted(self._requested.items(), key=_size(computes))
             },
             over_time=self._samples(),
         )

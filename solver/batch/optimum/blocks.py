@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.columns.arrays import Floats, Ints, Marks
 from solver.batch.problem import MigGroup, PlainGroup, Problem
 from solver.gpu_tables.layouts import INFEASIBLE, layouts_of
 

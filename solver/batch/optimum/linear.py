@@ -24,7 +24,7 @@ from ortools.math_opt import (
 )
 from ortools.math_opt.core.python import solver
 
-from solver.batch.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats, Ints
 
 INFINITY = float("inf")
 

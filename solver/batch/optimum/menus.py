@@ -12,7 +12,7 @@ from copy import copy
 
 import numpy as np
 
-from solver.batch.arrays import Ints, Marks
+from solver.batch.columns.arrays import Ints, Marks
 from solver.batch.optimum.linear import INFINITY, Program
 from solver.batch.problem import Problem
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.columns.arrays import Floats, Ints, Marks
 from solver.batch.optimum.blocks import PatternTable, distinct_rows
 from solver.batch.optimum.master import Columns, Master, Served
 from solver.batch.optimum.menus import Menus

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.optimum.blocks import PatternTable, best_filling
 from solver.batch.problem import PlainGroup, Problem
 from solver.gpu_tables.layouts import INFEASIBLE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.optimum.blocks import PatternTable
 from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.operations import Relaxed

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from solver.batch.arrays import Ints
+from solver.batch.columns.arrays import Ints
 from solver.batch.optimum.blocks import PatternTable, blocks_of
 from solver.batch.optimum.leftovers import Leftover, Settler
 from solver.batch.optimum.linear import SolveFailed

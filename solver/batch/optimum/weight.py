@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from solver.batch.arrays import Floats, Ints, Marks
+from solver.batch.columns.arrays import Floats, Ints, Marks
 from solver.batch.optimum.blocks import PatternTable, best_filling, plain_block
 from solver.batch.optimum.master import Columns, Master
 from solver.batch.optimum.menus import Menus

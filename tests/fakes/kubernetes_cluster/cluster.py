@@ -30,6 +30,7 @@ from tests.fakes.kubernetes_cluster.kubelet import Kubelet
 from tests.fakes.kubernetes_cluster.scheduler import Scheduler
 from tests.fakes.kubernetes_cluster.standin import StandIn, feed
 from tests.fakes.kubernetes_cluster.workloads import GarbageCollector, WorkloadControllers
+from tests.limits import WAIT_S
 
 CONTROLLER = "migctl-system:migctl-controller"
 AGENT = "migctl-system:migctl-agent"
@@ -38,7 +39,6 @@ QUICK = ControllerSettings(
     lease=LeaseTiming(duration_s=0.6, step_down_s=0.4, renew_s=0.1),
     timeouts=PlacementTimeouts(bind_s=0.1, nudge_s=0.2, longest_nudge_s=1.0, give_up_s=3.0, look_again_s=0.05),
 )
-TIMEOUT_S = 30.0
 
 
 class FakeCluster:
@@ -145,7 +145,7 @@ class FakeCluster:
     def phases(self, namespace: str = "") -> dict[str, str]:
         return {p["metadata"]["name"]: p["status"].get("phase", "") for p in self.pods(namespace)}
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
         """Wait for something to become true, looking whenever anything changes."""
         async with asyncio.timeout(timeout_s):
             while not holds():

@@ -19,18 +19,17 @@ from migctl.backends.protocol import Conflict, Invalid, NotFound, Unavailable
 from migctl.objects import GpuNode, Project
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
+from tests.limits import WAIT_S
 from tests.migctl.api.conftest import Served
 from tests.migctl.backends.contract import samples
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE_S = 20.0
-
 
 async def read(pieces: AsyncIterator[bytes], count: int) -> bytes:
     """The first `count` bytes."""
     text = b""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while len(text) < count:
             text += await anext(pieces)
     return text
@@ -70,7 +69,7 @@ async def test_who_stops_following_is_forgotten(served: Served) -> None:
     while not served.runtime.reading:
         await asyncio.wait([following], timeout=0.01)
     following.cancel()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         await served.runtime.idle.wait()
     assert served.runtime.reading == 0
 
@@ -148,8 +147,9 @@ async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found
         async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
             since = (await remote.create(samples.node("n"))).meta.version
             watch = remote.watch(GpuNode, since)
+            await remote.create(samples.node("later"))
+            await anext(watch)
             waiting = asyncio.ensure_future(anext(watch))
-            await asyncio.wait([waiting], timeout=0.05)
         with pytest.raises(Unavailable, match="closed"):
             await waiting
         with pytest.raises(Unavailable, match="not running"):

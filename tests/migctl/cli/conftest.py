@@ -14,11 +14,11 @@ import pytest
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
-from migctl.cli.contexts.context import LOCAL, Place
+from migctl.cli.contexts.context import LOCAL, Context
 from migctl.cli.contexts.control import Control
 from migctl.cli.contexts.local import LocalRuntime
 from migctl.cli.main import run
-from migctl.cli.session import World
+from migctl.cli.session import System
 from migctl.objects import Meta, Project, ProjectSpec
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 
@@ -90,19 +90,19 @@ class Cli:
 
         return asyncio.run(done())
 
-    def _world(self) -> World:
+    def _world(self) -> System:
         @asynccontextmanager
-        async def connect(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Control]:
+        async def connect(target: Context, environ: Mapping[str, str]) -> AsyncIterator[Control]:
             if self.failing is not None:
                 raise self.failing
             yield self.cluster
 
-        return World(
+        return System(
             environ={"HOME": str(self.home), **self.environ},
             user="ada",
             directory="/home/ada/work",
             now=self.clock,
-            locate=lambda environ, chosen: Place(LOCAL, chosen=False),
+            locate=lambda environ, chosen: Context(LOCAL, chosen=False),
             connect=connect,
             execute=lambda *call: self.executed.append(call),
             random_name=lambda: next(self.names),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from migctl.cli import world
+from migctl.cli import system
 from migctl.cli.contexts import kubeconfig
 from migctl.cli.contexts.context import LOCAL, locate
 from migctl.cli.failures import Failure
@@ -91,7 +91,7 @@ def test_list_use_show(cli: Cli, environ: dict[str, str], monkeypatch: pytest.Mo
     monkeypatch.setenv("MIGCTL_HOME", str(tmp_path / "home"))
 
     def ran(*words: str) -> tuple[int, str]:
-        code = run(words, replace(world.real(), environ=environ))
+        code = run(words, replace(system.real(), environ=environ))
         return code, cli.capture.readouterr().out
 
     assert [line.split() for line in ran("context", "list")[1].splitlines()] == [

@@ -12,6 +12,7 @@ import yaml
 
 from nodeagent.simulated_nvml import hardware, spec
 from nodeagent.simulated_nvml.state import StateFile
+from tests.limits import WAIT_S
 
 
 def doctor(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -20,7 +21,7 @@ def doctor(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "MIGCTL_HOME": str(home), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WAIT_S,
         check=False,
     )
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migctl.cli.gpus import picture
-from migctl.cli.gpus.blocks import blocks, free
-from migctl.cli.nodes import fleet
+from migctl.cli.views import fleet
+from migctl.cli.views.gpu_blocks import blocks, free
 from migctl.objects import Claim, GpuRequest
 from solver.model.cluster import Instance, InstanceState, SharedPart
 from tests.migctl.cli import scenes

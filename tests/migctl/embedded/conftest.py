@@ -30,14 +30,14 @@ from nodeagent.contract.environment import CLAIM as CLAIM_VARIABLE
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
+from tests.limits import WAIT_S
 
-PATIENCE_S = 20.0
 GRANT = Grant("node-a", (DeviceShare("GPU-1", Backing.SOFTWARE, 0.5, 8080),))
 
 
 @dataclass
 class NotingAgent:
-    """Keeps what it was asked; `held` survives it when it is handed to another one."""
+    """Records its calls; `held` survives it when it is passed to another one."""
 
     held: dict[str, Allocation] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Machine:
 
     async def claims_when(self, count: int, phase: Phase | None = None) -> list[Claim]:
         """The claims, once there are so many in that phase."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 found = [c for c in await self.claims() if phase is None or c.status.phase is phase]
                 if len(found) == count:
@@ -112,7 +112,7 @@ class Machine:
 
     async def workload_when(self, name: str, phase: Phase) -> Workload:
         """The workload, once it is in that phase."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 workload = await self.control_plane.get(Workload, name, "team-a")
                 if workload.status.phase is phase:

@@ -14,7 +14,8 @@ from migctl.embedded.kubelet.processes import ClaimProcess
 from migctl.objects import Claim, Phase, T
 from nodeagent.contract.allocation import Allocation, Busy, Prepared, StaleAllocation
 from tests.fakes.control_plane import MemoryControlPlane
-from tests.migctl.embedded.conftest import GRANT, PATIENCE_S, Machine, claim_of
+from tests.limits import WAIT_S
+from tests.migctl.embedded.conftest import GRANT, Machine, claim_of
 
 pytestmark = pytest.mark.anyio
 
@@ -86,7 +87,7 @@ async def test_a_command_that_ended_while_nobody_looked_is_finished_with_its_exi
         claim = await running_claim(machine, "sh", "-c", "while [ ! -e go ]; do sleep 0.01; done; exit 5")
     (machine.runs / "go").touch()
     assert claim.status.pid is not None
-    await asyncio.to_thread(psutil.Process(claim.status.pid).wait, PATIENCE_S)
+    await asyncio.to_thread(psutil.Process(claim.status.pid).wait, WAIT_S)
     async with machine.running():
         (ended,) = await machine.claims_when(1, Phase.FAILED)
     assert ended.status.exit_code == 5
@@ -109,7 +110,7 @@ async def test_stopping_reaches_processes_that_left_the_group_and_ignore_term(tm
     )
     process.start(("sh", "-c", script), dict(os.environ), str(tmp_path))
     daemon = tmp_path / "daemon"
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_S):
         while not daemon.exists() or not daemon.read_text().strip():
             await asyncio.sleep(0.01)
     await process.stop(grace_s=0.1)
@@ -122,7 +123,7 @@ async def test_a_deleted_claim_stops_then_gives_its_devices_back_then_goes(machi
         claim = await running_claim(machine, "sleep", "1000")
         await machine.control_plane.patch(claim, {"spec": {}})
         await machine.control_plane.delete(claim)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while claim.meta.uid in [c.meta.uid for c in await machine.claims()]:
                 await asyncio.sleep(0.01)
         assert claim.status.pid is not None
@@ -144,7 +145,7 @@ async def test_a_claim_that_is_deleted_as_it_ends_is_not_run_again(machine: Mach
     machine.control_plane = DeletedAsItEnds(uids=machine.session)
     async with machine.running():
         await allocated_claim(machine, "true")
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while "train-0-0" in [claim.meta.name for claim in await machine.claims()]:
                 await asyncio.sleep(0.01)
         assert machine.agent.calls.count("prepare train-0-0") == 1
@@ -159,7 +160,7 @@ async def test_a_stale_allocation_is_given_back_with_the_reason(machine: Machine
         await machine.submit("train", "true")
         (claim,) = await machine.claims_when(1)
         await machine.allocate(claim)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while (claim := (await machine.claims())[0]).status.reason != "CouldNotPrepare":
                 await asyncio.sleep(0.01)
         assert claim.status.allocation is None
@@ -183,7 +184,7 @@ async def test_a_busy_gpu_is_tried_again(machine: Machine) -> None:
 
 async def test_devices_of_claims_that_are_no_more_are_freed_at_the_start(machine: Machine) -> None:
     machine.agent.held["lost"] = Allocation("lost", "lost-0", "team-a", "node-a", GRANT.devices)
-    async with machine.running(), asyncio.timeout(PATIENCE_S):
+    async with machine.running(), asyncio.timeout(WAIT_S):
         while machine.agent.held:
             await asyncio.sleep(0.01)
     assert machine.agent.held == {}

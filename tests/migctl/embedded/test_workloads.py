@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from migctl.objects import Claim, Phase, Workload, WorkloadType
-from tests.migctl.embedded.conftest import PATIENCE_S, Machine
+from tests.limits import WAIT_S
+from tests.migctl.embedded.conftest import Machine
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +29,7 @@ async def test_a_pending_workload_says_what_its_claim_says(machine: Machine) -> 
         await machine.submit("train")
         (claim,) = await machine.claims_when(1)
         await machine.control_plane.patch(claim, {"status": {"reason": "no-free-gpu", "message": "all are taken"}})
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while (await machine.workload_when("train", Phase.PENDING)).status.message != "all are taken":
                 await asyncio.sleep(0.01)
 
@@ -41,7 +42,7 @@ async def test_a_search_runs_so_many_side_by_side_and_each_index_once(machine: M
             "search", "sh", "-c", f"echo $JOB_COMPLETION_INDEX >> {indexes}", parallelism=3, completions=12
         )
         most = 0
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while (await machine.control_plane.get(Workload, "search", "team-a")).status.phase is not Phase.COMPLETED:
                 active = [c for c in await machine.claims() if not c.status.phase.finished]
                 most = max(most, len(active))
@@ -60,7 +61,7 @@ async def test_a_failing_pod_is_tried_again_later_each_time_until_the_limit(mach
         await machine.allocate(first)
         await machine.claims_when(1, Phase.FAILED)
         assert len(await machine.claims()) == 1
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while (waiting := await machine.workload_when("broken", Phase.PENDING)).status.reason != "BackOff":
                 await asyncio.sleep(0.01)
         assert "exit code 1" in waiting.status.message
@@ -124,7 +125,7 @@ async def test_deleting_a_workload_takes_its_claims_and_logs_along(machine: Mach
         newest = await machine.control_plane.get(Workload, "train", "team-a")
         await machine.control_plane.delete(newest)
         await machine.claims_when(0)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while (await machine.control_plane.list(Workload)).items or (machine.runs / workload.meta.uid).exists():
                 await asyncio.sleep(0.01)
         assert machine.agent.held == {}
@@ -138,7 +139,7 @@ async def test_a_finished_workload_goes_when_its_time_to_live_is_over(machine: M
         done = await machine.workload_when("train", Phase.COMPLETED)
         machine.clock.advance(61.0)
         await machine.control_plane.patch(done, {"meta": {"labels": {"x": "y"}}})
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while (await machine.control_plane.list(Workload)).items:
                 await asyncio.sleep(0.01)
     assert await machine.claims() == []

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from migctl.simulate.events import Kind, SimulationEvent
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.events import SimulationEvent, SimulationEventKind
+from migctl.simulate.fleet import SimulatedFleet
 from solver.model.demand import DeviceShare, Grant, Request
 from solver.model.geometry import Placement, legal
 
 MOST = 1 + 1e-9
 
 
-def judged(fleet: Fleet, events: Iterable[SimulationEvent]) -> Iterator[SimulationEvent]:
+def judged(fleet: SimulatedFleet, events: Iterable[SimulationEvent]) -> Iterator[SimulationEvent]:
     """The same events; AssertionError at the first that is impossible."""
     judge = _Judge(fleet)
     for event in events:
         request = event.arrival.request
-        if event.kind is Kind.ENDED:
+        if event.kind is SimulationEventKind.ENDED:
             judge.lift(request.claim)
         elif event.admission:
             assert event.admission.grant is not None
@@ -32,7 +32,7 @@ def judged(fleet: Fleet, events: Iterable[SimulationEvent]) -> Iterator[Simulati
 
 
 class _Judge:
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: SimulatedFleet) -> None:
         self.requests: dict[str, Request] = {}
         self._fleet = fleet
         self._nodes = {node.name: node for node in fleet.nodes}

@@ -12,6 +12,8 @@ from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
+from tests.limits import WAIT_S
+
 SCHEMA = Path(__file__).parent / "schema"
 COMMAND = shutil.which("cdi")
 _CONTAINER = {"ociVersion": "1.0.2", "process": {"env": ["PATH=/bin"]}}
@@ -29,7 +31,7 @@ def injected(directory: Path, device: str) -> dict[str, Any]:
     container = directory / "container.oci"
     container.write_text(json.dumps(_CONTAINER))
     command = [COMMAND, "--spec-dirs", str(directory), "inject", "--output", "json", str(container), device]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 0, done.stdout + done.stderr
     made: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
     return made

@@ -11,6 +11,7 @@ from nodeagent.dra.claim_index import ClaimRef
 from nodeagent.dra.driver import Driver
 from nodeagent.simulated_nvml.faults import Fault
 from tests.depth import THOROUGH
+from tests.limits import WAIT_S
 from tests.nodeagent.dra.harness.driver_day import DriverDay
 from tests.nodeagent.dra.test_driver_faults import day, points, tmp_path
 from tests.nodeagent.faults.fault_points import HangsOnly, Point
@@ -49,7 +50,7 @@ def hang(day: DriverDay, directory: Path, point: Point) -> list[str]:
                 return
 
     caller = started(until_it_hangs)
-    assert faults.hanging.wait(timeout=60), "the point was not met"
+    assert faults.hanging.wait(WAIT_S), "the point was not met"
     injector.step = "meanwhile"
     now = 1000.0
     silent = {gpu.uuid for gpu in agent.report().gpus if gpu.fenced}
@@ -59,7 +60,7 @@ def hang(day: DriverDay, directory: Path, point: Point) -> list[str]:
             serve(driver, ClaimRef("team-a", claim, f"uid-{claim}"))
             assert f"uid-{claim}" not in agent.held()
     faults.released.set()
-    caller.join(timeout=60)
+    caller.join(WAIT_S)
     assert not caller.is_alive()
     agent.close()
     return told

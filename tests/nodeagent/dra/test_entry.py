@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from nodeagent.simulated_nvml import spec
+from tests.limits import WAIT_S
 from tests.nodeagent.dra.conftest import NewNode
-from tests.nodeagent.dra.harness.api_server import PATIENCE_S, ApiServer, until
+from tests.nodeagent.dra.harness.api_server import ApiServer, until
 
 
 def run(*words: str) -> tuple[int, str]:
     """Exit code and what it printed, of an agent outside of any pod."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("KUBERNETES_")}
     command = [sys.executable, "-m", "nodeagent", *words]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=WAIT_S)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 

@@ -12,10 +12,9 @@ import pytest
 
 from nodeagent.dra.health import SERVICES
 from nodeagent.dra.stubs import health_pb2
+from tests.limits import WAIT_S
 from tests.nodeagent.dra.harness.node import Node
 from tests.nodeagent.machines import NODE
-
-PATIENCE_S = 120.0
 
 
 @contextmanager
@@ -26,7 +25,7 @@ def listening(node: Node, service: str) -> Iterator[Iterator[Any]]:
             request_serializer=health_pb2.NodeWatchResourcesRequest.SerializeToString,
             response_deserializer=health_pb2.NodeWatchResourcesResponse.FromString,
         )
-        stream = watch(health_pb2.NodeWatchResourcesRequest(), timeout=PATIENCE_S)
+        stream = watch(health_pb2.NodeWatchResourcesRequest(), timeout=WAIT_S)
         yield stream
         stream.cancel()
 

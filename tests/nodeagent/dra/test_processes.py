@@ -15,9 +15,10 @@ import pytest
 
 from nodeagent.simulated_nvml import processes
 from solver.model.demand import DeviceShare
+from tests.limits import WAIT_S
 from tests.nodeagent.dra.conftest import NewNode
 from tests.nodeagent.dra.harness.agent_process import AgentProcess
-from tests.nodeagent.dra.harness.api_server import PATIENCE_S, ApiServer, until
+from tests.nodeagent.dra.harness.api_server import ApiServer, until
 from tests.nodeagent.machines import mig
 
 
@@ -75,7 +76,7 @@ def test_killed_while_the_driver_creates_an_instance(new_node: NewNode, api: Api
         journal = next((node.folder / "s" / "agent" / "gpus").iterdir())
         until(lambda: "intend" in journal.read_text())
         node.kill()
-        assert isinstance(answer.exception(PATIENCE_S), grpc.RpcError)
+        assert isinstance(answer.exception(WAIT_S), grpc.RpcError)
     with node.machine.change() as state:
         state["create_s"] = 0.0
     node.start()
@@ -165,7 +166,7 @@ def test_a_claim_gone_before_its_unprepare_stays_busy_until_its_processes_are_go
         assert node.held() == [uid]
         program.kill()
         program.wait()
-        answer.result(PATIENCE_S)
+        answer.result(WAIT_S)
     until(lambda: node.kubelet.unprepare("killed", uid) == "")
     until(lambda: [(i["state"], i["claim"]) for i in instances(node)] == [("idle", None)])
 
@@ -175,7 +176,7 @@ def test_a_second_agent_is_told_which_process_works_there(new_node: NewNode, tmp
     places = ("state_dir", "kubelet_root", "cdi_dir")
     own = {shared: {n: tmp_path / shared / n for n in places if n != shared} for shared in places}
     seconds = [node.begin(**directories) for directories in own.values()]
-    assert [second.wait(PATIENCE_S) for second in seconds] == [1, 1, 1]
+    assert [second.wait(WAIT_S) for second in seconds] == [1, 1, 1]
     said = [line for line in node.printed().splitlines() if line.startswith("error:")]
     assert len(said) == 3
     for line in said:

@@ -7,6 +7,7 @@ import pytest
 from nodeagent.nvml import InsufficientResources, Nvml, NvmlError, TimedOut
 from nodeagent.simulated_nvml.faults import VARIABLE, BadFault, Fault, Faults, from_environment, parse
 from nodeagent.simulated_nvml.hardware import NvmlReturn
+from tests.limits import WAIT_S
 from tests.nodeagent.machines import Machine
 
 
@@ -59,7 +60,7 @@ def test_a_child_process_is_killed_at_the_call(machine: Machine) -> None:
         env={VARIABLE: "nvmlDeviceGetName#2=kill"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT_S,
         check=False,
     )
     assert (done.returncode, done.stdout) == (-9, "")

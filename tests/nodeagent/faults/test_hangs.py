@@ -18,6 +18,7 @@ from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.simulated_nvml.faults import VARIABLE, Fault
 from nodeagent.start import open_agent
 from tests.depth import THOROUGH
+from tests.limits import WAIT_S
 from tests.nodeagent.faults.fault_points import Day, HangsOnly, Injector, Point, PointFaults, check
 from tests.nodeagent.faults.test_fault_points import changes, day, located, points, tmp_path
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part
@@ -65,7 +66,7 @@ def started(act: Callable[[], object]) -> threading.Thread:
 def done(act: Callable[[], object]) -> None:
     """`act` is not kept waiting by a call that hangs elsewhere."""
     thread = started(act)
-    thread.join(timeout=60)
+    thread.join(WAIT_S)
     assert not thread.is_alive(), "it waits for the GPU that hangs"
 
 
@@ -81,9 +82,9 @@ class Hang:
 
     def live(self) -> None:
         caller = started(self._until_it_hangs)
-        assert self.faults.hanging.wait(timeout=60), "the point was not met"
+        assert self.faults.hanging.wait(WAIT_S), "the point was not met"
         if self.point.step == "start":
-            caller.join(timeout=60)
+            caller.join(WAIT_S)
             assert not caller.is_alive(), "the agent does not start without this GPU"
         if self.agent is not None:
             self.injector.step = "meanwhile"
@@ -93,7 +94,7 @@ class Hang:
         self.faults.released.set()
         for thread in (caller, self.faults.hung):
             assert thread is not None
-            thread.join(timeout=60)
+            thread.join(WAIT_S)
             assert not thread.is_alive()
         if self.agent is not None:
             self.agent.report()

@@ -17,6 +17,7 @@ from nodeagent.contract import environment
 from nodeagent.contract.allocation import Busy, Prepared
 from nodeagent.start import open_agent
 from solver.model.demand import DeviceShare
+from tests.limits import WAIT_S
 from tests.nodeagent.machines import NODE, Machine, allocation, mig, part
 
 
@@ -34,7 +35,7 @@ def variables(prepared: Prepared) -> dict[str, str]:
 
 def smi(prepared: Prepared, *arguments: str) -> str:
     done = subprocess.run(
-        ["nvidia-smi", *arguments], env=variables(prepared), capture_output=True, text=True, timeout=30, check=False
+        ["nvidia-smi", *arguments], env=variables(prepared), capture_output=True, text=True, timeout=WAIT_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -99,7 +100,7 @@ def test_the_quickstart_holds_its_share_until_sigterm(
         with pytest.raises(Busy, match=f"process {program.pid}"):
             agent.unprepare("c1")
         program.terminate()
-        assert program.wait(timeout=30) == 0
+        assert program.wait(WAIT_S) == 0
     agent.unprepare("c1")
 
 
@@ -109,7 +110,7 @@ def test_a_killed_program_holds_nothing(agent: Agent, machine: Machine) -> None:
         assert program.stdout is not None
         program.stdout.readline()
         os.kill(program.pid, signal.SIGKILL)
-        program.wait(timeout=30)
+        program.wait(WAIT_S)
     assert agent.report().processes == ()
     agent.unprepare("c1")
 
@@ -117,22 +118,26 @@ def test_a_killed_program_holds_nothing(agent: Agent, machine: Machine) -> None:
 def test_the_quickstart_stays_light() -> None:
     """It is on the way from a submission to a running workload."""
     loaded = "import sys, nodeagent.quickstart; print('pynvml' in sys.modules, 'solver' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, timeout=WAIT_S, check=True)
     assert done.stdout == "False False\n"
 
 
 def test_the_agent_pulls_in_nothing_heavy() -> None:
     heavy = "{'ortools', 'pydantic', 'fastapi', 'grpc', 'numpy'}"
     code = f"import sys, nodeagent.start, nodeagent.agent; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=WAIT_S, check=True)
     assert done.stdout == "[]\n"
 
 
 def test_outside_a_workload_the_table_says_so(tmp_path: Path) -> None:
     bare = {k: v for k, v in os.environ.items() if k != environment.SIMULATED}
     done = subprocess.run(
-        [sys.executable, "-m", "nodeagent.simulated_nvml.smi"], env=bare, capture_output=True, text=True, timeout=30,
+        [sys.executable, "-m", "nodeagent.simulated_nvml.smi"],
+        env=bare,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 9
     assert "no simulated GPUs here" in done.stderr

@@ -17,6 +17,7 @@ from nodeagent.simulated_nvml import hardware
 from nodeagent.upkeep.metrics import Metrics
 from nodeagent.upkeep.upkeep import Upkeep
 from nodeagent.upkeep.watchdog import WatchdogPolicy
+from tests.limits import WAIT_S
 from tests.nodeagent.machines import Machine, allocation, mig, part
 
 
@@ -28,7 +29,7 @@ def program() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_S
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -96,7 +97,7 @@ def test_who_oversteps_is_stopped_where_the_policy_says_so(machine: Machine, pro
     upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
-    assert program.wait(timeout=30) == -9
+    assert program.wait(WAIT_S) == -9
     assert [e.claim for e in events if e.kind is EventKind.STOPPED] == ["c1"]
 
 
@@ -121,7 +122,7 @@ def test_a_claim_on_a_gpu_it_has_no_share_of_is_stopped_and_a_stranger_is_not(
     upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
-    assert program.wait(timeout=30) == -9
+    assert program.wait(WAIT_S) == -9
     notes = agent.report().notes
     assert "where it has no share" in notes["elsewhere"]
     assert "belongs to no claim" in notes[f"pid {os.getpid()}"]
@@ -134,7 +135,7 @@ def test_a_neighbour_inside_anothers_instance_is_found(machine: Machine, program
     upkeep = Upkeep(agent, policy=WatchdogPolicy.STOP)
     upkeep.step()
     upkeep.step()
-    assert program.wait(timeout=30) == -9
+    assert program.wait(WAIT_S) == -9
 
 
 def sample(text: bytes, name: str, **labels: str) -> float | None:

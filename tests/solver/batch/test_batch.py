@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from solver.batch.problem import BatchSolverFailed, Problem, Solution
+from solver.batch.batch_solver import BatchSolverFailed
+from solver.batch.problem import Problem, Solution
 from solver.model.plan import Method, Placed
 from solver.model.snapshot import Policy
 from solver.planner import MANY, plan

@@ -19,12 +19,12 @@ from tests.fakes.kubernetes_api.faults import Call, shuffled, unreliable
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
 from tests.fakes.kubernetes_api.operations import ADMIN
 from tests.fakes.kubernetes_api.server import FakeApi
+from tests.limits import WAIT_S
 
 pytestmark = pytest.mark.anyio
 
 KIND = BY_PLURAL["namespaces"]
 QUICK = Timing(page=3, pause_s=0.01, longest_pause_s=0.05, audit_s=1000.0)
-PATIENCE_S = 20.0
 
 
 class Watched:
@@ -41,7 +41,7 @@ class Watched:
         return {record.name: str(record.version) for record in self.records.all.values()}
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_S):
             while not holds():
                 self.news.clear()
                 await self.news.wait()

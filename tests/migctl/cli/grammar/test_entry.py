@@ -9,8 +9,8 @@ import pytest
 
 from migctl.backends.protocol import Conflict, ControlPlaneError, Expired, Forbidden, Invalid, NotFound, Unavailable
 from migctl.cli.grammar.lazy_groups import Lazy
-from migctl.cli.grammar.nouns import SubmittedVerbs, Verbs
 from migctl.cli.main import Commands
+from migctl.cli.noun_first import SubmittedVerbs, Verbs
 from tests.migctl.cli.conftest import Cli
 
 LAZY = {name: lazy for part in Commands.table.values() for name, lazy in part.items()}
@@ -138,3 +138,13 @@ def test_whoami_login_logout(cli: Cli) -> None:
     assert cli.ok("whoami").lines[0] == "User:    ada (uid 1000)"
     assert "no login is needed" in cli.ok("login").out
     assert "nothing to log out of" in cli.ok("logout").out
+
+
+def test_a_part_that_is_not_installed_is_named(cli: Cli) -> None:
+    cli.failing = ModuleNotFoundError("No module named 'numpy'", name="numpy")
+    result = cli("list")
+    assert result.code == 1
+    assert result.err.splitlines() == [
+        "error: this installation lacks numpy, which the command needs",
+        "hint: install all of migctl, with: pip install migctl",
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migctl.cli import world
+from migctl.cli import system
 from migctl.cli.main import run
 from tests.fakes.kubernetes_cluster.cluster import FakeCluster
 
@@ -41,7 +41,7 @@ class Person:
     def _run(self, words: Sequence[str]) -> Result:
         out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
         mine = replace(
-            world.real(clusters_only=True),
+            system.real(clusters_only=True),
             environ=self.environ,
             user=self.name,
             execute=lambda *call: self.executed.append(call),

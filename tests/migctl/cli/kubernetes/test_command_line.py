@@ -280,12 +280,12 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     listed = await ana.ok("list", "-A")
     assert "theirs" not in listed.out
     assert "other projects (team-b)" in listed.err
-    asked = await ana.ok("plan", "what-if", "--add", "1")
-    assert "team-a/new-1   -     waits" in asked.out
+    session = await ana.ok("plan", "what-if", "--add", "1")
+    assert "team-a/new-1   -     waits" in session.out
     assert "starts on new-node-1/0" in (await ana.ok("plan", "what-if", "--add", "1", "--add-node", "v100=1")).out
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
     moves = await admin("plan", "defrag", "--apply", "--yes")
-    assert (moves.code, "by the controller alone" in moves.err) == (1, True)
+    assert (moves.code, "only the controller reserves" in moves.err) == (1, True)
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
     assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
@@ -296,9 +296,9 @@ async def test_whoever_sees_the_machines_asks_what_if_about_them_too(
 ) -> None:
     not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
     cluster.operations.patch(ADMIN, BY_PLURAL["nodes"], "", "node-a", not_ready, MERGE, "status")
-    asked, admin = ("plan", "what-if", "--add", "0.5", "-p", "team-a"), person(cluster, tmp_path, "admin")
-    assert "team-a/new-1   -     waits" in (await admin.ok(*asked)).out
-    assert "team-a/new-1   -     starts on node-a/0" in (await ana.ok(*asked)).out
+    session, admin = ("plan", "what-if", "--add", "0.5", "-p", "team-a"), person(cluster, tmp_path, "admin")
+    assert "team-a/new-1   -     waits" in (await admin.ok(*session)).out
+    assert "team-a/new-1   -     starts on node-a/0" in (await ana.ok(*session)).out
 
 
 async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tmp_path: Path) -> None:

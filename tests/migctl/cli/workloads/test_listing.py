@@ -11,8 +11,8 @@ from rich.console import Console
 
 from migctl.cli.output import tables
 from migctl.cli.output.tables import Column
+from migctl.cli.views.workloads import WorkloadView
 from migctl.cli.workloads import listing
-from migctl.cli.workloads.jobs import Job
 from migctl.objects import GpuRequest, Phase, Workload, WorkloadType
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
@@ -165,7 +165,7 @@ def test_the_output_setting_and_its_precedence(busy: Cli) -> None:
 
 def test_a_narrow_terminal_breaks_headers_before_cells(busy: Cli) -> None:
     columns = listing.v1(busy.clock).columns
-    job = Job(busy.do(lambda cluster: cluster.get(Workload, "frac05", "team-a")), ())
+    job = WorkloadView(busy.do(lambda cluster: cluster.get(Workload, "frac05", "team-a")), ())
     drawn = tables.table([job], columns[:11], width=100)
     console = Console(width=100, file=io.StringIO())
     with console.capture() as capture:

@@ -14,7 +14,8 @@ from typing import Any
 
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import StateFile
-from tests.nodeagent.dra.harness.api_server import NAMESPACE, PATIENCE_S, ApiServer, until
+from tests.limits import WAIT_S
+from tests.nodeagent.dra.harness.api_server import NAMESPACE, ApiServer, until
 from tests.nodeagent.dra.harness.kubelet import FakeKubelet
 
 
@@ -67,7 +68,7 @@ class AgentProcess:
         """SIGKILL: nothing is closed, removed or said."""
         assert self._process is not None
         self._process.kill()
-        assert self._process.wait(PATIENCE_S) == -signal.SIGKILL
+        assert self._process.wait(WAIT_S) == -signal.SIGKILL
 
     def ended(self) -> bool:
         assert self._process is not None
@@ -77,7 +78,7 @@ class AgentProcess:
         """SIGTERM; the exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(PATIENCE_S)
+        return self._process.wait(WAIT_S)
 
     def end(self) -> None:
         """Leave nothing behind."""
@@ -97,7 +98,7 @@ class AgentProcess:
     def probe(self, path: str) -> str:
         """What the agent answers over HTTP."""
         port = self.logged("serving")[-1]["port"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=WAIT_S) as answer:
             text: str = answer.read().decode()
         return text
 

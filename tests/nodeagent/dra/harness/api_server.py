@@ -19,11 +19,10 @@ from tests.fakes.kubernetes_api.operations import ADMIN, Operations
 from tests.fakes.kubernetes_api.rbac import Authorizer
 from tests.fakes.kubernetes_api.server import FakeApi
 from tests.fakes.kubernetes_api.storage import Json, Storage
+from tests.limits import WAIT_S
 
 T = TypeVar("T")
 NAMESPACE = "team-a"
-PATIENCE_S = 120.0
-"""For a machine under any load: what is waited for comes in a second on an idle one."""
 _KUBECONFIG = """\
 current-context: here
 contexts: [{{name: here, context: {{cluster: here, user: agent}}}}]
@@ -34,7 +33,7 @@ users: [{{name: agent, user: {{token: "migctl-system:migctl-agent:{node}"}}}}]
 
 def until(holds: Callable[[], object]) -> None:
     """Wait for something to become true."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_S
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -52,13 +51,13 @@ class ApiServer:
 
     def __enter__(self) -> ApiServer:
         self._thread.start()
-        assert self._ready.wait(PATIENCE_S)
+        assert self._ready.wait(WAIT_S)
         self.call(lambda o: o.create(ADMIN, BY_PLURAL["namespaces"], "", {"metadata": {"name": NAMESPACE}}))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(PATIENCE_S)
+        self._thread.join(WAIT_S)
 
     def _run(self) -> None:
         async def serve() -> None:
@@ -75,7 +74,7 @@ class ApiServer:
         async def acted() -> T:
             return act(self._fake.operations)
 
-        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(PATIENCE_S)
+        return asyncio.run_coroutine_threadsafe(acted(), self._loop).result(WAIT_S)
 
     def kubeconfig(self, path: Path, node: str) -> Path:
         """Write what an agent of the node needs."""

@@ -7,24 +7,24 @@ from typing import Any
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.contexts import kubeconfig
 from migctl.cli.contexts.context import IN_CLUSTER, LOCAL, TO_CHOOSE, called, in_pod
 from migctl.cli.failures import Failure, not_found
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.objects import API_VERSION
 
-app = typer.Typer(cls=PatientGroup, help="Contexts: the control planes to choose from.", **APP_SETTINGS)
+app = typer.Typer(cls=HelpGroup, help="Contexts: the control planes that commands can be about.", **APP_SETTINGS)
 app.callback()(lambda: None)
 
 
 @dataclass(frozen=True)
-class Row:
+class ContextRow:
     """A control plane by its name; `current`: commands without --context are about it."""
 
     name: str
@@ -37,12 +37,12 @@ class Row:
 @app.command("list")
 def list_contexts(context: typer.Context, output: options.Output = None) -> None:
     """List this machine's own control plane and the kubeconfig's contexts. `*` marks the one in use."""
-    asked = session.of(context)
-    shown = view(asked, output)
-    rows = _rows(asked)
+    session = sessions.of(context)
+    shown = view(session, output)
+    rows = _rows(session)
     if shown.format is formats.Format.NAME:
         print("\n".join(row.name for row in rows))
-    elif shown.format.for_people:
+    elif shown.format.human_readable:
         tables.show(tables.table(rows, _columns()))
     else:
         formats.write(_document(rows), shown.format)
@@ -51,40 +51,40 @@ def list_contexts(context: typer.Context, output: options.Output = None) -> None
 @app.command("use")
 def use(context: typer.Context, name: options.Name) -> None:
     """Choose the control plane that commands without --context are about."""
-    asked = session.of(context)
-    known = [row.name for row in _rows(asked)]
+    session = sessions.of(context)
+    known = [row.name for row in _rows(session)]
     if name not in known:
         raise not_found(f"no context is called {name!r}", hint=f"contexts: {', '.join(known)}")
-    asked.keep(context=name)
+    session.change_config(context=name)
     print(f"Commands are about {name} now")
 
 
 @app.command("show")
 def show(context: typer.Context) -> None:
     """Show which control plane commands are about, and why."""
-    asked = session.of(context)
-    place = asked.place
-    why = "by default" if not place.chosen else "as chosen"
-    print(f"{place.name} ({why})")
-    session.note(TO_CHOOSE)
+    session = sessions.of(context)
+    target = session.target
+    why = "by default" if not target.chosen else "as chosen"
+    print(f"{target.name} ({why})")
+    sessions.note(TO_CHOOSE)
 
 
-def _rows(asked: Session) -> list[Row]:
+def _rows(session: Session) -> list[ContextRow]:
     try:
-        current = asked.place.name
+        current = session.target.name
     except Failure:
         current = ""
-    config = kubeconfig.read(asked.environ)
-    rows = [Row(LOCAL, "this machine, by migctl up", current=current == LOCAL)]
+    config = kubeconfig.read(session.environ)
+    rows = [ContextRow(LOCAL, "this machine, by migctl up", current=current == LOCAL)]
     for name, found in sorted(config.contexts.items()):
         own = called(name)
-        rows.append(Row(own, found.cluster, found.user, found.namespace, current=current == own))
-    if in_pod(asked.environ):
-        rows.append(Row(IN_CLUSTER, "the cluster of this pod", current=current == IN_CLUSTER))
+        rows.append(ContextRow(own, found.cluster, found.user, found.namespace, current=current == own))
+    if in_pod(session.environ):
+        rows.append(ContextRow(IN_CLUSTER, "the cluster of this pod", current=current == IN_CLUSTER))
     return rows
 
 
-def _columns() -> list[Column[Row]]:
+def _columns() -> list[Column[ContextRow]]:
     return [
         Column("CURRENT", lambda row: "*" if row.current else ""),
         Column("NAME", lambda row: row.name),
@@ -94,7 +94,7 @@ def _columns() -> list[Column[Row]]:
     ]
 
 
-def _document(rows: list[Row]) -> dict[str, Any]:
+def _document(rows: list[ContextRow]) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "ContextList",

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from migctl import quantities
-from migctl.cli.nodes.fleet import Fleet, Held, SeenGpu
+from migctl.cli.views.fleet import Fleet, Held, SeenGpu
 from solver.model.cluster import Backing, Instance, InstanceState
 
 
-class State(StrEnum):
+class BlockState(StrEnum):
     """How a block is drawn and what is written on it beside its holder."""
 
     BUSY = "busy"
@@ -36,7 +36,7 @@ class Block:
     start   its first unit (MIG only); uuid: of the MIG instance
     """
 
-    state: State
+    state: BlockState
     size: int
     title: str = ""
     holder: str = ""
@@ -48,7 +48,7 @@ class Block:
     @property
     def label(self) -> str:
         """Who holds it, or in which state it is; both where a holder is coming."""
-        if self.state in (State.BUSY, State.FREE):
+        if self.state in (BlockState.BUSY, BlockState.FREE):
             return self.holder
         return f"{self.holder} ({self.state})" if self.holder else self.state.value
 
@@ -65,8 +65,8 @@ def blocks(seen: SeenGpu, fleet: Fleet) -> tuple[Block, ...]:
 
 def free(seen: SeenGpu) -> float:
     """What can still be allocated, in GPUs of the quota currency; idle instances count as free."""
-    others = (State.FOREIGN, State.QUARANTINED)
-    lost = sum(_slices(seen, i) for i in seen.gpu.instances if State(i.state) in others)
+    others = (BlockState.FOREIGN, BlockState.QUARANTINED)
+    lost = sum(_slices(seen, i) for i in seen.gpu.instances if BlockState(i.state) in others)
     return 0.0 if seen.gpu.fenced else max(0.0, 1.0 - seen.used - lost)
 
 
@@ -88,9 +88,9 @@ def _instances(seen: SeenGpu, fleet: Fleet) -> list[Block]:
 
 def _reported(instance: Instance, seen: SeenGpu, fleet: Fleet) -> Block:
     held = next((held for held in seen.held if held.claim.meta.uid == instance.claim), None)
-    state = State(instance.state)
-    if state is State.BUSY and held is None:
-        state = State.LEAVING
+    state = BlockState(instance.state)
+    if state is BlockState.BUSY and held is None:
+        state = BlockState.LEAVING
     claim = fleet.claims.get(instance.claim or "")
     return Block(
         state=state,
@@ -105,7 +105,7 @@ def _reported(instance: Instance, seen: SeenGpu, fleet: Fleet) -> Block:
 
 def _coming(held: Held) -> Block:
     share = held.share
-    return Block(State.STARTING, share.size, share.profile or "", *_holder(held), start=share.start)
+    return Block(BlockState.STARTING, share.size, share.profile or "", *_holder(held), start=share.start)
 
 
 def _holder(held: Held) -> tuple[str, str]:
@@ -116,17 +116,17 @@ def _with_free_units(found: list[Block], units: int) -> Iterator[Block]:
     position = 0
     for block in found:
         start = block.start or 0
-        yield from (Block(State.FREE, 1, start=unit) for unit in range(position, start))
+        yield from (Block(BlockState.FREE, 1, start=unit) for unit in range(position, start))
         yield block
         position = start + block.size
-    yield from (Block(State.FREE, 1, start=unit) for unit in range(position, units))
+    yield from (Block(BlockState.FREE, 1, start=unit) for unit in range(position, units))
 
 
 def _whole(seen: SeenGpu, held: Held | None) -> Block:
     size = seen.gpu.memory_mib
     if held is None:
-        return Block(State.LEAVING, size, "whole", whole=True)
-    state = State.BUSY if seen.gpu.held_by else State.STARTING
+        return Block(BlockState.LEAVING, size, "whole", whole=True)
+    state = BlockState.BUSY if seen.gpu.held_by else BlockState.STARTING
     return Block(state, size, "whole", *_holder(held), whole=True)
 
 
@@ -135,14 +135,14 @@ def _parts(seen: SeenGpu, fleet: Fleet) -> Iterator[Block]:
     known = {held.claim.meta.uid for held in seen.held}
     position = 0
     for held in seen.held:
-        state = State.BUSY if held.claim.meta.uid in ready else State.STARTING
+        state = BlockState.BUSY if held.claim.meta.uid in ready else BlockState.STARTING
         title = f"{quantities.portion_text(held.share.portion)}, {quantities.memory_text(held.share.memory_mib)}"
         yield Block(state, held.share.memory_mib, f"{title}, {fleet.backing(held)}", *_holder(held))
         position += held.share.memory_mib
     for part in seen.gpu.parts:
         if part.claim not in known:
-            yield Block(State.LEAVING, part.memory_mib, quantities.memory_text(part.memory_mib))
+            yield Block(BlockState.LEAVING, part.memory_mib, quantities.memory_text(part.memory_mib))
             position += part.memory_mib
     left = seen.gpu.memory_mib - position
     if left > 0:
-        yield Block(State.FREE, left, quantities.memory_text(left))
+        yield Block(BlockState.FREE, left, quantities.memory_text(left))

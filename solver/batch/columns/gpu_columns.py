@@ -13,8 +13,8 @@ from itertools import count
 
 import numpy as np
 
-from solver.batch.arrays import Ints
-from solver.batch.held_columns import Holdings
+from solver.batch.columns.arrays import Ints
+from solver.batch.columns.held_columns import Holdings
 from solver.gpu_tables.layouts import Layouts, layouts_of
 from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare

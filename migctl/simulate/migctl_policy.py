@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from migctl.simulate.events import Admission
-from migctl.simulate.fleet import Fleet
+from migctl.simulate.fleet import SimulatedFleet
 from solver.model.cluster import Gpu, Instance, InstanceState, Node
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Assign, Create, Destroy, Placed, Plan
@@ -20,10 +20,10 @@ from solver.working_copy.occupancy import WorkingGpu
 Planner = Callable[[Snapshot, Policy], Plan]
 
 
-class Ours:
-    """Places what fits now, and moves nobody."""
+class MigctlScheduler:
+    """Places what fits now; moves nothing."""
 
-    def __init__(self, fleet: Fleet, online: Callable[[Snapshot], Online] = Online) -> None:
+    def __init__(self, fleet: SimulatedFleet, online: Callable[[Snapshot], Online] = Online) -> None:
         self._online = online(fleet.snapshot)
 
     def admit(self, request: Request, now: float) -> Admission | None:
@@ -38,10 +38,10 @@ class Ours:
         self._online.release(claim)
 
 
-class OursMoving(Ours):
+class MigctlMovingScheduler(MigctlScheduler):
     """Places what fits now; for what does not, the planner may move others: at most `moves` for one admission."""
 
-    def __init__(self, fleet: Fleet, moves: int = 1, planner: Planner = plan) -> None:
+    def __init__(self, fleet: SimulatedFleet, moves: int = 1, planner: Planner = plan) -> None:
         super().__init__(fleet)
         self._fleet, self._planner = fleet, planner
         self._policy = Policy(evictions=moves)
@@ -58,7 +58,7 @@ class OursMoving(Ours):
         return _admission(request, outcome.grant, decided)
 
     def snapshot(self, request: Request, now: float) -> Snapshot:
-        """What the planner is asked: the fleet as it is now and one request."""
+        """The planner's input: the fleet as it is now and one request."""
         cluster = self._online.cluster
         gpus = tuple(_with_idle(gpu) for gpu in cluster.gpus.values())
         held = tuple(cluster.held.values())
@@ -78,8 +78,8 @@ def carried_out(state: Snapshot, decided: Plan) -> Snapshot:
     grants = {step.claim: step.grant for step in decided.steps if isinstance(step, Assign)}
     requests = {holding.request.claim: holding for holding in state.held}
     left = [holding.grant for claim, holding in requests.items() if claim in grants]
-    gone = {(step.gpu, step.profile, step.start) for step in decided.steps if isinstance(step, Destroy)}
-    gpus = (_left_with(gpu, _instances_of(gpu, left), gone) for gpu in state.gpus)
+    destroyed = {(step.gpu, step.profile, step.start) for step in decided.steps if isinstance(step, Destroy)}
+    gpus = (_left_with(gpu, _instances_of(gpu, left), destroyed) for gpu in state.gpus)
     stay = [replace(holding, grant=grants.get(claim, holding.grant)) for claim, holding in requests.items()]
     new = [Holding(request, grants[request.claim], state.now) for request in state.pending if request.claim in grants]
     nodes = _hosts(state.nodes, state.held, [*stay, *new])
@@ -127,6 +127,6 @@ def _instances_of(gpu: Gpu, grants: Iterable[Grant]) -> tuple[Instance, ...]:
     )
 
 
-def _left_with(gpu: Gpu, more: tuple[Instance, ...], gone: set[tuple[str, str, int]]) -> Gpu:
-    instances = (i for i in (*gpu.instances, *more) if (gpu.uuid, i.profile, i.start) not in gone)
+def _left_with(gpu: Gpu, more: tuple[Instance, ...], destroyed: set[tuple[str, str, int]]) -> Gpu:
+    instances = (i for i in (*gpu.instances, *more) if (gpu.uuid, i.profile, i.start) not in destroyed)
     return replace(gpu, instances=tuple(instances))

@@ -1,4 +1,4 @@
-"""Figures of projects and departments, kept on their status: what they hold, want and may hold."""
+"""The status of projects and departments: GPUs allocated, requested and their fair share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from migctl.backends.merge import difference
-from migctl.backends.mirror import View
+from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import Conflict, ControlPlane, NotFound
 from migctl.objects import Department, PoolUsage, Project, ProjectStatus
 from solver.model.snapshot import Snapshot
@@ -21,8 +21,8 @@ ByPool = dict[str, PoolUsage]
 Q = TypeVar("Q", Project, Department)
 
 
-async def publish(control_plane: ControlPlane, mirror: View, state: Snapshot) -> None:
-    """Write the figures that differ from those shown."""
+async def publish(control_plane: ControlPlane, mirror: ObjectView, state: Snapshot) -> None:
+    """Write every status that differs from the stored one."""
     ledger, used = Ledger(state), usage(state)
     projects = _by_queue(ledger.accounts)
     members: defaultdict[str, list[str]] = defaultdict(list)
@@ -69,7 +69,7 @@ def _sum(figures: Iterable[PoolUsage]) -> PoolUsage:
 
 
 def _status(pools: ByPool, used: Usage) -> ProjectStatus:
-    """A queue's figures; `requested` of the whole queue counts what cannot start, too."""
+    """A queue's status; `requested` of the whole queue includes what cannot start."""
     whole = _sum(pools.values())
     return ProjectStatus(
         allocated=whole.allocated,
@@ -80,7 +80,7 @@ def _status(pools: ByPool, used: Usage) -> ProjectStatus:
     )
 
 
-async def _write(control_plane: ControlPlane, mirror: View, queue: Q, status: ProjectStatus) -> None:
+async def _write(control_plane: ControlPlane, mirror: ObjectView, queue: Q, status: ProjectStatus) -> None:
     changes = difference(queue, replace(queue, status=status))
     if changes:
         try:

@@ -1,7 +1,7 @@
 """Every GPU and who holds what of it, put together from nodes' reports and claims' allocations.
 
 Allocations say who holds what; reports say what is there. A share that is allocated and not yet reported is
-starting; an instance that is reported busy by a claim that is gone is leaving.
+starting; an instance that is reported busy by a claim that no longer exists is leaving.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from migctl.backends.protocol import ControlPlane
-from migctl.cli.workloads.jobs import holds
+from migctl.cli.views.workloads import holds
 from migctl.objects import Claim, GpuNode
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare
@@ -60,20 +60,22 @@ class Fleet:
         return next((seen.name for seen in self.gpus if seen.gpu.uuid == uuid), uuid)
 
     def on(self, node: str) -> list[SeenGpu]:
+        """The GPUs of a node."""
         return [seen for seen in self.gpus if seen.gpu.node == node]
 
     def backing(self, held: Held) -> Backing:
-        """What bounds a share: by its node's word, and before that as it was planned."""
+        """What bounds a share: as its node reports it, and before that as it was planned."""
         parts = (part for seen in self.gpus if seen.gpu.uuid == held.share.gpu for part in seen.gpu.parts)
         return next((part.backing for part in parts if part.claim == held.claim.meta.uid), held.share.backing)
 
     def holder(self, uid: str | None) -> str:
-        """The name of the workload behind a claim's uid, "" where it is gone."""
+        """The name of the workload behind a claim's uid, "" where there is none."""
         claim = self.claims.get(uid or "")
         return claim.spec.workload if claim else ""
 
 
 async def read(control: ControlPlane) -> Fleet:
+    """The fleet as it is now."""
     nodes, claims = await asyncio.gather(control.list(GpuNode), control.list(Claim))
     return build(nodes.items, claims.items)
 

@@ -1,4 +1,4 @@
-"""A workload and its pods (claims), read together, and how people read them."""
+"""A workload and its pods (claims), read together, and their texts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from migctl import quantities
+from migctl.backends import workload_status
 from migctl.backends.protocol import ControlPlane, NotFound
 from migctl.cli.failures import not_found, usage
 from migctl.objects import Claim, GpuRequest, Phase, Workload, WorkloadType
@@ -25,7 +26,7 @@ V1_TYPES = {
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkloadView:
     """A workload and its pods, by index; attempts that are over come before the one that is not."""
 
     workload: Workload
@@ -33,15 +34,18 @@ class Job:
 
     @property
     def name(self) -> str:
+        """The workload's name."""
         return self.workload.meta.name
 
     @property
     def project(self) -> str:
+        """The project it belongs to."""
         return self.workload.meta.project
 
     @property
     def phase(self) -> Phase:
-        return Phase.TERMINATING if self.workload.meta.deleting else self.workload.status.phase
+        """The phase to show."""
+        return workload_status.shown_phase(self.workload)
 
     @property
     def nodes(self) -> str:
@@ -58,8 +62,7 @@ class Job:
     @property
     def reason(self) -> str:
         """Why it is in its phase, as a sentence or at least a word."""
-        status = self.workload.status
-        return status.message or status.reason
+        return workload_status.explanation(self.workload.status)
 
 
 def holds(pod: Claim) -> bool:
@@ -75,7 +78,7 @@ def allocated(pod: Claim) -> float:
 
 
 def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:
-    """What was asked for, in its own terms: `0.50`, `2.00`, `4769 MiB`, `2 x 2g.10gb`."""
+    """A GPU request in its own terms: `0.50`, `2.00`, `4769 MiB`, `2 x 2g.10gb`."""
     count = request.devices * pods
     if request.memory_mib is None and request.profile is None:
         return quantities.portion_text((1.0 if request.fraction is None else request.fraction) * count)
@@ -84,7 +87,7 @@ def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:
 
 
 def request_text(request: GpuRequest) -> str:
-    """What was asked for, as a phrase: `0.50 GPU`, `2 GPUs`, `5120 MiB on each of 2 GPUs`."""
+    """A GPU request as a phrase: `0.50 GPU`, `2 GPUs`, `5120 MiB on each of 2 GPUs`."""
     if request.fraction is None and request.memory_mib is None and request.profile is None:
         return "1 GPU" if request.devices == 1 else f"{request.devices} GPUs"
     one = gpu_request_text(msgspec.structs.replace(request, devices=1)) + (
@@ -93,7 +96,7 @@ def request_text(request: GpuRequest) -> str:
     return one if request.devices == 1 else f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs"
 
 
-def gpus_cell(job: Job) -> str:
+def gpus_cell(job: WorkloadView) -> str:
     """`Allocated (Requested)`: nothing is allocated any more to what is over."""
     held = "-" if job.phase.finished else quantities.portion_text(job.allocated)
     return f"{held} ({gpu_request_text(job.workload.spec.gpu_request, job.workload.spec.parallelism)})"
@@ -114,21 +117,24 @@ def one_name(words: list[str]) -> str:
 
 async def jobs(
     control: ControlPlane, project: str | None, keep: Callable[[Workload], bool] = lambda _: True
-) -> list[Job]:
-    """Every kept workload of a project (None: of all), oldest first, with its pods."""
+) -> list[WorkloadView]:
+    """The workloads of a project (None: of all) that `keep` accepts, oldest first, with their pods."""
     workloads, claims = await asyncio.gather(control.list(Workload, project), control.list(Claim, project))
     pods: dict[str, list[Claim]] = defaultdict(list)
     for claim in claims.items:
         pods[claim.spec.workload_uid].append(claim)
     chosen = [workload for workload in workloads.items if keep(workload)]
-    return sorted((joined(w, pods[w.meta.uid]) for w in chosen), key=lambda job: (job.project, _created(job), job.name))
+    return sorted(
+        (with_pods(w, pods[w.meta.uid]) for w in chosen), key=lambda job: (job.project, _created(job), job.name)
+    )
 
 
-def joined(workload: Workload, claims: Sequence[Claim]) -> Job:
-    return Job(workload, tuple(sorted(claims, key=lambda pod: (pod.spec.index, pod.spec.attempt))))
+def with_pods(workload: Workload, claims: Sequence[Claim]) -> WorkloadView:
+    """The workload with its pods in order of index and attempt."""
+    return WorkloadView(workload, tuple(sorted(claims, key=lambda pod: (pod.spec.index, pod.spec.attempt))))
 
 
-def _created(job: Job) -> float:
+def _created(job: WorkloadView) -> float:
     return job.workload.meta.created.timestamp() if job.workload.meta.created else 0.0
 
 
@@ -147,8 +153,8 @@ async def find(control: ControlPlane, project: str, name: str, noun: str | None 
     return workload
 
 
-async def find_job(control: ControlPlane, project: str, name: str, noun: str | None = None) -> Job:
+async def find_job(control: ControlPlane, project: str, name: str, noun: str | None = None) -> WorkloadView:
     """The workload and its pods."""
     workload = await find(control, project, name, noun)
     claims = (await control.list(Claim, project)).items
-    return joined(workload, [claim for claim in claims if claim.spec.workload_uid == workload.meta.uid])
+    return with_pods(workload, [claim for claim in claims if claim.spec.workload_uid == workload.meta.uid])

@@ -1,4 +1,4 @@
-"""The real World: this process's environment, clock and terminal, and the control planes it can reach."""
+"""The real System: this process's environment, clock and terminal, and the control planes it can reach."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from migctl.cli.session import World
+from migctl.cli.session import System
 from nodeagent.contract.environment import CGROUP
 
 if TYPE_CHECKING:
-    from migctl.cli.contexts.context import Place
+    from migctl.cli.contexts.context import Context
     from migctl.cli.contexts.control import Control
 
 
-def real(clusters_only: bool = False) -> World:
+def real(clusters_only: bool = False) -> System:
     """clusters_only: as kubectl's plugin, which never speaks to this machine's own control plane."""
 
-    def locate(environ: Mapping[str, str], chosen: str | None) -> Place:
+    def locate(environ: Mapping[str, str], chosen: str | None) -> Context:
         from migctl.cli.contexts import context
         from migctl.embedded.home import Home
 
         return context.locate(environ, Home.default().socket, chosen, clusters_only)
 
-    return World(
+    return System(
         environ=os.environ,
         user=getpass.getuser(),
         directory=os.getcwd(),
@@ -39,12 +39,12 @@ def real(clusters_only: bool = False) -> World:
 
 
 @contextlib.asynccontextmanager
-async def connect(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Control]:
+async def connect(target: Context, environ: Mapping[str, str]) -> AsyncIterator[Control]:
     """The control plane behind this user's socket, or a cluster's."""
-    if place.cluster:
+    if target.cluster:
         from migctl.cli.contexts import cluster
 
-        async with cluster.connected(place, environ) as control:
+        async with cluster.connected(target, environ) as control:
             yield control
         return
     from migctl.cli.contexts.local import LocalControl
@@ -55,7 +55,10 @@ async def connect(place: Place, environ: Mapping[str, str]) -> AsyncIterator[Con
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str], directory: str) -> None:
-    """Become the command, in the workload's cgroup where it may. Raises OSError without the program or directory."""
+    """Replace this process by the command, in the workload's cgroup where that is allowed.
+
+    Raises OSError without the program or directory.
+    """
     os.chdir(directory)
     if cgroup := environment.get(CGROUP):
         with contextlib.suppress(OSError), open(os.path.join(cgroup, "cgroup.procs"), "a") as members:

@@ -1,7 +1,7 @@
-"""`whoami`, `login`, `logout`, `version` and `config`: who is asking, and with what settings.
+"""`whoami`, `login`, `logout`, `version` and `config`: the user's identity and settings.
 
 This machine's own control plane is reached through a Unix socket that only its owner can open: the system vouches
-for who is at the other end. A cluster knows people by their kubeconfig. So there is nothing to log in to.
+for who is at the other end. A cluster knows users by their kubeconfig. So there is nothing to log in to.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from migctl.cli import session
+from migctl.cli import session as sessions
 from migctl.cli.grammar import options
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, PatientGroup
+from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.queues import projects
 
 
@@ -21,18 +21,18 @@ def whoami(context: typer.Context) -> None:
 
     And the project that commands are about without -p.
     """
-    asked = session.of(context)
-    who = asked.run(lambda control: control.identity())
+    session = sessions.of(context)
+    who = session.run(lambda control: control.identity())
     print(f"User:    {who.user}" + (f" (groups: {', '.join(who.groups)})" if who.groups else ""))
-    print(f"Project: {asked.setting('project', None) or '(none; migctl project set NAME)'}")
-    print(f"Context: {asked.place.name}")
+    print(f"Project: {session.setting('project', None) or '(none; migctl project set NAME)'}")
+    print(f"Context: {session.target.name}")
     print(f"Login:   {who.vouched}")
 
 
 def login(context: typer.Context) -> None:
     """Say how you are known to the control plane."""
-    asked = session.of(context)
-    who = asked.run(lambda control: control.identity())
+    session = sessions.of(context)
+    who = session.run(lambda control: control.identity())
     print(f"You are {who.user}; no login is needed: {who.vouched}.")
 
 
@@ -52,7 +52,7 @@ def version(
     print(number if short else f"migctl {number}")
 
 
-config = typer.Typer(cls=PatientGroup, help="Settings of this user.", **APP_SETTINGS)
+config = typer.Typer(cls=HelpGroup, help="Settings of this user.", **APP_SETTINGS)
 config.command("project")(projects.set_default)
 
 
@@ -61,6 +61,6 @@ def show(context: typer.Context, output: options.Output = None) -> None:
     """Show the config file: where it is and what it says."""
     import msgspec
 
-    asked = session.of(context)
-    print(f"# {asked.config_path}")
-    print(msgspec.json.format(msgspec.json.encode(asked.config)).decode())
+    session = sessions.of(context)
+    print(f"# {session.config_path}")
+    print(msgspec.json.format(msgspec.json.encode(session.config)).decode())

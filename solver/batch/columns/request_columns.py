@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from solver.batch.arrays import Ints, in_groups
+from solver.batch.columns.arrays import Ints, in_groups
 from solver.model.demand import Fraction, Memory, MigProfile, Request
 
 

@@ -1,0 +1,1 @@
+"""Commands about a user's identity, settings and control planes: whoami, login, config, version, context."""

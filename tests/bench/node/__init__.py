@@ -1,0 +1,1 @@
+"""What the node agent and the fraction libraries cost."""
