@@ -1,1 +1,4 @@
-"""The adapters to people and Kubernetes: command line, API, controller, embedded control plane."""
+"""The control plane and its command line: API, controller, backends, embedded mode, simulator.
+
+Not here: the planner (solver/) and what talks to the driver (nodeagent/).
+"""

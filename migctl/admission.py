@@ -1,6 +1,6 @@
-"""What may be submitted: the rules that a workload or a project must keep before it is stored.
+"""Admission: the rules that workloads, projects and departments pass before they are stored.
 
-Pure. Every refusal names the field and the rule, and says what to do instead.
+Pure. Every refusal names the field and the rule and gives a hint.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from msgspec.structs import replace
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.objects import (
     Department,
-    DepartmentSpec,
     GpuRequest,
-    PoolQuota,
     Project,
-    ProjectSpec,
+    QueueQuota,
     Workload,
     WorkloadSpec,
     WorkloadType,
@@ -33,8 +31,8 @@ from solver.model.snapshot import UNLIMITED
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
-MOST_PODS = 10_000
-MOST_DEVICES = 1024
+MAX_PODS = 10_000
+MAX_DEVICES = 1024
 CHANGEABLE = ("suspended", "parallelism", "backoff_limit", "ttl_after_finish_s")
 """Fields of a workload's spec that may change once it is submitted."""
 
@@ -62,7 +60,7 @@ def check_change(before: Workload, after: Workload) -> None:
             raise _invalid(
                 f"spec.{field.encode_name}",
                 "cannot be changed after the submission",
-                hint=f"delete {before.meta.name} and submit it anew; what can be changed: {changeable}",
+                hint=f"delete {before.meta.name} and submit it again; what can be changed: {changeable}",
             )
     if before.spec != after.spec:
         _pods(after.spec)
@@ -89,7 +87,7 @@ def check_department(department: Department) -> None:
         _quota(f"spec.pools.{pool}", quota)
 
 
-def _quota(where: str, spec: PoolQuota | ProjectSpec | DepartmentSpec) -> None:
+def _quota(where: str, spec: QueueQuota) -> None:
     quota = 0.0 if spec.quota is None else spec.quota
     for field, value in (("quota", quota), ("limit", spec.limit)):
         if value != UNLIMITED and not 0 <= value < math.inf:
@@ -177,42 +175,42 @@ def _gpu_request(request: GpuRequest) -> None:
         if value is not None
     ]
     if len(given) > 1:
-        raise _invalid("spec.gpuRequest", f"{' and '.join(given)} exclude each other", hint="ask for one of them")
+        raise _invalid("spec.gpuRequest", f"{' and '.join(given)} exclude each other", hint="request one of them")
     if request.fraction is not None and not 0 < request.fraction < 1:
         raise _invalid(
             "spec.gpuRequest.fraction",
             f"{request.fraction:g} is not above 0 and below 1",
-            hint="whole GPUs are asked for without a fraction, by their number",
+            hint="whole GPUs are requested without a fraction, by their number",
         )
     if request.memory_mib is not None and request.memory_mib * MIB < SMALLEST_MEMORY:
         raise _invalid(
             "spec.gpuRequest.memoryMib", f"{request.memory_mib} MiB is less than 100 MB", hint="for example 5G"
         )
-    _between("spec.gpuRequest.devices", request.devices, 1, MOST_DEVICES)
+    _between("spec.gpuRequest.devices", request.devices, 1, MAX_DEVICES)
 
 
-def _profile(wanted: str, models: Iterable[GpuModel]) -> None:
+def _profile(name: str, models: Iterable[GpuModel]) -> None:
     valid = {profile.name: None for model in models for profile in model.profiles}
-    if wanted in valid:
+    if name in valid:
         return
     if not valid:
         raise _invalid(
             "spec.gpuRequest.profile",
-            f"{wanted!r}: no GPU of this cluster has MIG",
-            hint="ask for memory or a fraction",
+            f"{name!r}: no GPU of this cluster has MIG",
+            hint="request memory or a fraction",
         )
-    close = get_close_matches(wanted, valid, n=1)
+    close = get_close_matches(name, valid, n=1)
     raise _invalid(
         "spec.gpuRequest.profile",
-        f"no GPU of this cluster has a MIG profile {wanted!r}; there are {', '.join(valid)}",
+        f"no GPU of this cluster has a MIG profile {name!r}; there are {', '.join(valid)}",
         hint=f"did you mean {close[0]}?" if close else "migctl gpus shows what there is",
     )
 
 
 def _pods(spec: WorkloadSpec) -> None:
-    _between("spec.parallelism", spec.parallelism, 1, MOST_PODS)
+    _between("spec.parallelism", spec.parallelism, 1, MAX_PODS)
     if spec.completions is not None:
-        _between("spec.completions", spec.completions, 1, MOST_PODS)
+        _between("spec.completions", spec.completions, 1, MAX_PODS)
     if spec.gang is not None:
         _between("spec.gang.size", spec.gang.size, 1, spec.parallelism)
     if spec.backoff_limit < 0:
@@ -232,8 +230,8 @@ def _process(spec: WorkloadSpec) -> None:
                 hint="give NAME=VALUE",
             )
         _no_null(f"spec.environment.{variable}", value)
-    for position, word in enumerate(spec.command):
-        _no_null(f"spec.command[{position}]", word)
+    for position, argument in enumerate(spec.command):
+        _no_null(f"spec.command[{position}]", argument)
     _no_null("spec.directory", spec.directory)
     if spec.directory and not spec.directory.startswith("/"):
         raise _invalid("spec.directory", f"{spec.directory!r} does not begin with '/'", hint="give the whole path")

@@ -1,4 +1,4 @@
-"""Time, injected: everything that needs the hour takes a Clock."""
+"""The injected clock: whatever needs the time of day takes a Clock."""
 
 from __future__ import annotations
 
@@ -9,4 +9,5 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
+    """The time of day, in UTC."""
     return datetime.now(UTC)

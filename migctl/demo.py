@@ -1,7 +1,7 @@
 """`make demo`: a simulated A100-40GB and two V100s, shared step by step with the real command line.
 
-Every step shows what a person types and sees. The demo checks what it claims (places, neighbours'
-process ids and uptimes) and ends with code 1 where something is not so.
+Every step shows the commands and their output. The demo checks the result (placements, neighbours'
+process ids and uptimes) and ends with code 1 where a check fails.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ R = TypeVar("R")
 
 
 class NotSo(Exception):
-    """The demo saw something else than it promised."""
+    """A check of the demo failed."""
 
 
 class Demo:
-    """A person at a terminal, and what they expect to see."""
+    """Runs commands and checks their results."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -110,7 +110,7 @@ def share(pod: Claim) -> DeviceShare:
     return pod.status.allocation.devices[0]
 
 
-def place(pod: Claim) -> tuple[str | None, int | None]:
+def placement(pod: Claim) -> tuple[str | None, int | None]:
     return share(pod).profile, share(pod).start
 
 
@@ -132,7 +132,7 @@ def play(demo: Demo) -> None:
 
 
 def three_trainings(demo: Demo) -> None:
-    demo.say("One asks for memory, two for a MIG profile: three instances side by side on one GPU")
+    demo.say("One requests memory, two a MIG profile: three instances side by side on one GPU")
     demo.run("submit", "by-memory", "--gpu-memory", "10GB", *HOLD)
     demo.run("submit", "by-profile-1", "--mig-profile", "2g.10gb", *HOLD)
     demo.run("submit", "by-profile-2", "--mig-profile", "2g.10gb", *HOLD)
@@ -149,12 +149,12 @@ def a_preemption(demo: Demo) -> None:
     neighbours = [name for name in TRAININGS if name != victim]
     old = uptimes(before[name] for name in neighbours)
     demo.run("submit", "notebook", "--interactive", "--mig-profile", "3g.20gb", *HOLD)
-    demo.check("3g.20gb was created at start 4", place(demo.running("notebook")["notebook"]) == ("3g.20gb", 4))
+    demo.check("3g.20gb was created at start 4", placement(demo.running("notebook")["notebook"]) == ("3g.20gb", 4))
     new = uptimes(demo.running(*neighbours).values())
-    demo.check("its neighbours kept their processes", new.keys() == old.keys())
+    demo.check("its neighbours run in the same processes", new.keys() == old.keys())
     for pid, seconds in new.items():
         demo.check(f"pid {pid}: up for {old[pid]:.1f} s before, {seconds:.1f} s now", seconds > old[pid])
-    demo.say(f"{victim} asked for memory, which any GPU can give: it starts again as a software fraction of a V100")
+    demo.say(f"{victim} requested memory, which any GPU can give: it starts again as a software fraction of a V100")
     moved = share(demo.running(victim)[victim])
     demo.run("gpus")
     demo.run("describe", victim)
@@ -165,7 +165,7 @@ def an_idle_instance(demo: Demo) -> None:
     demo.say("Deleted work leaves its instance behind, idle; the next equal request gets it without a driver call")
     old = demo.running("by-profile-1", "notebook")
     demo.run("delete", "by-profile-1", "notebook")
-    demo.until("they are gone", lambda: not {"by-profile-1", "notebook"} & set(demo.names()))
+    demo.until("they are deleted", lambda: not {"by-profile-1", "notebook"} & set(demo.names()))
     demo.run("gpus")
     demo.run("submit", "again", "--mig-profile", "2g.10gb", *HOLD)
     demo.run("submit", "wide", "--mig-profile", "3g.20gb", *HOLD)

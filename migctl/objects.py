@@ -1,4 +1,4 @@
-"""The objects a control plane stores: what people and controllers read and write.
+"""The objects a control plane stores: what users and controllers read and write.
 
 They travel as JSON with camelCase keys and RFC 3339 times, under apiVersion migctl.dev/v1alpha1.
 Every object is immutable; a change is a patch through the control plane.
@@ -18,19 +18,19 @@ from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
 from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
-from solver.model.snapshot import Spreading
+from solver.model.snapshot import UNLIMITED, Spreading
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """The wire rules all parts share."""
+    """The encoding that all parts of an object share: camelCase keys, no defaults, no unknown fields."""
 
 
 class Meta(Record, frozen=True):
-    """Identity and life of an object.
+    """Identity and lifetime of an object.
 
     project     "" for objects of the whole cluster (projects, nodes, plans)
     version     opaque; changes with every write
-    deleting    when deletion was asked; the object goes when its finalizers are gone
+    deleting    when deletion was requested; the object is removed with its last finalizer
     """
 
     name: str
@@ -55,6 +55,7 @@ class GpuRequest(Record, frozen=True):
     devices: int = 1
 
     def to_demand(self) -> Demand:
+        """The request as the solver's demand."""
         if self.fraction is not None:
             return Fraction(self.fraction, self.devices)
         if self.memory_mib is not None:
@@ -64,70 +65,76 @@ class GpuRequest(Record, frozen=True):
         return WholeGpus(self.devices)
 
 
-class PoolQuota(Record, frozen=True):
-    """What a queue may use of one node pool, in GPUs; -1: unlimited."""
+class QueueQuota(Record, frozen=True):
+    """What a queue may use, in GPUs; -1: unlimited.
 
-    quota: float = 0.0
-    limit: float = -1.0
+    quota              guaranteed; None: no quota of its own
+    limit              never exceeded
+    over_quota_weight  its part of the surplus, relative to other queues
+    priority           higher takes the surplus first
+    """
+
+    quota: float | None = None
+    limit: float = UNLIMITED
     over_quota_weight: float = 2.0
     priority: int = 0
 
 
-class ProjectSpec(Record, frozen=True):
-    """Quota in GPUs of each node pool; -1: unlimited. `pools` replaces the quota of the pools it names."""
+class PoolQuota(QueueQuota, frozen=True):
+    """What a queue may use of one node pool."""
 
     quota: float = 0.0
-    limit: float = -1.0
-    over_quota_weight: float = 2.0
-    priority: int = 0
+
+
+class ProjectSpec(QueueQuota, frozen=True):
+    """What a project may use of each node pool; `pools` replaces the quota of the pools it names.
+
+    min_runtime_s  seconds that its preemptible work runs before it may be preempted
+    """
+
+    quota: float = 0.0
     department: str | None = None
     min_runtime_s: float = 0.0
     pools: dict[str, PoolQuota] = {}
 
 
 class PoolUsage(Record, frozen=True):
-    """What a queue uses of one node pool; figures as those of a whole queue."""
+    """What a queue uses of one node pool, in GPUs of the quota currency.
 
-    allocated: float = 0.0
-    non_preemptible: float = 0.0
-    requested: float = 0.0
-    fair_share: float = 0.0
-
-
-class ProjectStatus(Record, frozen=True):
-    """allocated and non_preemptible are GPUs in the quota currency; requested counts pending ones too.
-
-    fair_share  what others cannot reclaim from it now; the figures of each node pool are in `pools`
+    requested   pending claims included
+    fair_share  what other queues cannot reclaim from it now
     """
 
     allocated: float = 0.0
     non_preemptible: float = 0.0
     requested: float = 0.0
     fair_share: float = 0.0
+
+
+class ProjectStatus(PoolUsage, frozen=True):
+    """What a queue uses of all node pools together; `pools`: of each, where there are several."""
+
     pools: dict[str, PoolUsage] = {}
 
 
 class Project(Record, frozen=True, tag_field="kind", tag="Project"):
+    """A queue of workloads with its own quota."""
+
     PLURAL: ClassVar[str] = "projects"
     meta: Meta
     spec: ProjectSpec = ProjectSpec()
     status: ProjectStatus = ProjectStatus()
 
 
-class DepartmentSpec(Record, frozen=True):
-    """A project's fields, over all projects of the department.
+class DepartmentSpec(QueueQuota, frozen=True):
+    """What all projects of the department may use together; quota None: they share as if they had no department."""
 
-    quota  None: none of its own; its projects are divided as if they had no department
-    """
-
-    quota: float | None = None
-    limit: float = -1.0
-    over_quota_weight: float = 2.0
-    priority: int = 0
     pools: dict[str, PoolQuota] = {}
 
 
 class Department(Record, frozen=True, tag_field="kind", tag="Department"):
+    """A queue of projects."""
+
     PLURAL: ClassVar[str] = "departments"
     meta: Meta
     spec: DepartmentSpec = DepartmentSpec()
@@ -141,6 +148,8 @@ class NodePoolSpec(Record, frozen=True):
 
 
 class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
+    """The nodes that name it as their pool."""
+
     PLURAL: ClassVar[str] = "nodepools"
     meta: Meta
     spec: NodePoolSpec = NodePoolSpec()
@@ -154,7 +163,7 @@ class WorkloadType(StrEnum):
 
 
 class Phase(StrEnum):
-    """What people read as a workload's status, and a claim's."""
+    """The phase of a workload and of a claim."""
 
     PENDING = "Pending"
     INITIALIZING = "Initializing"
@@ -168,6 +177,7 @@ class Phase(StrEnum):
 
     @property
     def finished(self) -> bool:
+        """Whether it ended: Completed or Failed."""
         return self in (Phase.COMPLETED, Phase.FAILED)
 
 
@@ -215,7 +225,7 @@ class WorkloadSpec(Record, frozen=True):
 
 
 class WorkloadStatus(Record, frozen=True):
-    """phase and reason as people see them; counts are of pods (claims)."""
+    """The workload's phase and its reason; counts are of pods (claims)."""
 
     phase: Phase = Phase.PENDING
     reason: str = ""
@@ -229,6 +239,8 @@ class WorkloadStatus(Record, frozen=True):
 
 
 class Workload(Record, frozen=True, tag_field="kind", tag="Workload"):
+    """A workload: its pods' claims are made from its spec."""
+
     PLURAL: ClassVar[str] = "workloads"
     meta: Meta
     spec: WorkloadSpec
@@ -236,9 +248,9 @@ class Workload(Record, frozen=True, tag_field="kind", tag="Workload"):
 
 
 class ClaimSpec(Record, frozen=True):
-    """One pod's wish for GPU shares. `index` is the pod's number in its workload.
+    """One pod's request for GPU shares; `index`: the pod's number in its workload.
 
-    submitted  when its workload was created: its age in the queue, whatever became of earlier pods
+    submitted  when its workload was created: counts as its age in the queue, also after a restart of the pod
     """
 
     workload: str
@@ -254,15 +266,16 @@ class ClaimSpec(Record, frozen=True):
 
 
 class ClaimStatus(Record, frozen=True):
-    """allocation is the single source of truth for who holds what.
+    """What a claim holds and how it runs. `allocation` alone decides what it holds.
 
-    nomination      room that is being freed for this claim by evictions; of one that is stopped to be
-                    moved: the room that its successor gets
-    failures        how often it was given a place and could not start there
-    retry_at        it is not placed before
-    reason, message why it waits or how it ended; rounded: what was given beyond the wish
+    nomination      shares that evictions free for this claim; of a claim that is stopped to be moved:
+                    the shares that its successor gets
+    failures        allocations that could not be prepared
+    retry_at        earliest time of its next allocation
+    reason, message why it waits or how it ended
+    rounded         what was allocated beyond the request
     pid             leader of its process group, in the embedded mode
-    evicted         why it was stopped for somebody else ("" where it was not)
+    evicted         why it was evicted ("": it was not)
     """
 
     phase: Phase = Phase.PENDING
@@ -283,6 +296,8 @@ class ClaimStatus(Record, frozen=True):
 
 
 class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
+    """One pod's claim on GPU shares."""
+
     PLURAL: ClassVar[str] = "claims"
     meta: Meta
     spec: ClaimSpec
@@ -301,7 +316,7 @@ class NodeSpec(Record, frozen=True):
 
 
 class DynamicMig(Record, frozen=True):
-    """What became of a wish for MIG mode.
+    """The result of the desired MIG mode.
 
     outcome  done, pending (waits for a GPU reset) or refused (nothing was changed)
     message  why it is pending or refused, and what to do
@@ -313,7 +328,7 @@ class DynamicMig(Record, frozen=True):
 
 
 class NodeStatus(Record, frozen=True):
-    """The agent's live report and when it was made."""
+    """The agent's newest report and when it was made."""
 
     report: NodeReport | None = None
     reported: datetime | None = None
@@ -323,6 +338,8 @@ class NodeStatus(Record, frozen=True):
 
 
 class GpuNode(Record, frozen=True, tag_field="kind", tag="GpuNode"):
+    """A node with GPUs."""
+
     PLURAL: ClassVar[str] = "nodes"
     meta: Meta
     spec: NodeSpec = NodeSpec()
@@ -357,7 +374,7 @@ class PlanStep(Record, frozen=True):
 class PlanOutcome(Record, frozen=True):
     """What a plan means for one pending claim.
 
-    blockers  uids of the claims whose going would free the nearest place
+    blockers  uids of the claims whose end would free the nearest candidate
     """
 
     claim: str
@@ -383,13 +400,15 @@ class PlanSpec(Record, frozen=True):
 
 
 class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
+    """A plan as it was applied."""
+
     PLURAL: ClassVar[str] = "plans"
     meta: Meta
     spec: PlanSpec = PlanSpec()
 
 
 class EventSpec(Record, frozen=True):
-    """Something that happened to an object, for people. `about` is "Kind/name"."""
+    """What happened; `about`: "Kind/name" of the object."""
 
     about: str
     reason: str
@@ -398,6 +417,8 @@ class EventSpec(Record, frozen=True):
 
 
 class Event(Record, frozen=True, tag_field="kind", tag="Event"):
+    """Something that happened to an object."""
+
     PLURAL: ClassVar[str] = "events"
     meta: Meta
     spec: EventSpec
@@ -436,5 +457,5 @@ def decode(data: bytes | str, kind: type[T]) -> T:
 
 
 def to_builtins(value: Any) -> Any:
-    """Dicts, lists and strings as they stand in the JSON."""
+    """The JSON as dicts, lists and strings."""
     return msgspec.to_builtins(value, enc_hook=_plain)

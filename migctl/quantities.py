@@ -1,7 +1,7 @@
-"""The notations people use for GPU memory, portions and ages, read and written.
+"""GPU memory, portions, durations and ages as text: parsing and formatting.
 
-Memory is read exactly (decimal, never binary floating point). Reading refuses what it cannot read with a
-sentence that names the rule. Memory is bytes for people and whole MiB inside: MiB = ceil(bytes / 2^20).
+Memory is read exactly (decimal, never binary floating point). Text that does not parse raises
+BadQuantity, which names the rule. Memory is bytes in text and whole MiB inside: MiB = ceil(bytes / 2^20).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from decimal import Decimal
 from nodeagent.contract.units import MIB
 
 SMALLEST_MEMORY = 100 * 10**6
-MOST_GPUS = 10**6
+MAX_GPUS = 10**6
 
 FLAG_UNITS = {
     "M": 10**6, "Mi": 2**20, "MB": 10**6, "MiB": 2**20,
@@ -27,7 +27,7 @@ _NUMBER_AND_UNIT = re.compile(r"(\d+(?:\.\d+)?|\.\d+)([A-Za-z]*)", re.ASCII)
 
 
 class BadQuantity(ValueError):
-    """The text is not such a quantity; the message says what one looks like, `hint` gives an example."""
+    """The text does not parse; the message names the form, `hint` gives an example."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -72,10 +72,10 @@ def fraction_or_gpus(text: str) -> float | int:
     value = _number(text)
     if 0 < value < 1:
         return value
-    if 1 <= value <= MOST_GPUS and value == int(value):
+    if 1 <= value <= MAX_GPUS and value == int(value):
         return int(value)
     raise BadQuantity(
-        f"{text!r} GPUs cannot be given: ask for a part of one GPU (above 0 and below 1) or for whole ones (1, 2, ...)",
+        f"{text!r} GPUs cannot be given: request a part of one GPU (above 0 and below 1) or whole ones (1, 2, ...)",
         "for example 0.5 or 2",
     )
 

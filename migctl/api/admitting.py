@@ -1,4 +1,4 @@
-"""The control plane as users may write it: every write passes admission first."""
+"""The control plane with admission: every user's write is checked first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from solver.model.geometry import GpuModel
 
 
 class AdmittingControlPlane:
-    """A ControlPlane before another one, which all users' writes go through."""
+    """A ControlPlane in front of another one that checks every write."""
 
     def __init__(self, behind: ControlPlane) -> None:
         self._behind = behind
@@ -52,7 +52,7 @@ class AdmittingControlPlane:
                     raise
 
     async def check(self, workload: Workload) -> None:
-        """Raises what creating the workload would, as far as admission goes."""
+        """Raises the admission errors that creating the workload would."""
         admission.check(workload, (await self._behind.list(Project)).items, await self._models())
 
     async def delete(self, obj: T) -> None:
@@ -64,7 +64,7 @@ class AdmittingControlPlane:
         await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
-        """Many at once; `arriving` and `leaving` keep a workload out of a project that is going."""
+        """Concurrent; `_arriving` and `_leaving` keep workloads out of a project that is being deleted."""
         project = workload.meta.project
         if project in self._leaving:
             raise Conflict(f"project {project!r} is being deleted", hint="choose another project")

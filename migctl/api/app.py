@@ -1,4 +1,4 @@
-"""The application: the control plane's objects, workloads' output, health, and errors as people read them."""
+"""The HTTP application: objects, workloads' output, identity, health, metrics and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects of the control plane over HTTP, every kind alike. `wire.py` shows the requests."""
+"""The routes of the control plane's objects, the same for every kind. backends/http/wire.py lists them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _read(control_plane: ControlPlane, plural: str, name: str, project: st
     """The object of that name and uid."""
     obj = await control_plane.get(_kind(plural), name, project)
     if obj.meta.uid != uid:
-        raise NotFound(f"another {singular(type(obj))} {name!r} took its place", hint="read it again")
+        raise NotFound(f"another {singular(type(obj))} {name!r} has this name now", hint="read it again")
     return obj
 
 

@@ -17,15 +17,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from migctl.backends.http.unix_socket import listen
 from migctl.backends.http.wire import Peer
 
-LAST_ANSWERS_S = 5
+SHUTDOWN_TIMEOUT_S = 5
 """How long requests under way may take to end when the server closes."""
 
 
 @contextlib.asynccontextmanager
 async def serving(app: FastAPI, path: Path) -> AsyncIterator[None]:
-    """Serve the app on the socket at `path` while the context is open; then streams end and the socket goes.
+    """Serve the app on the socket at `path` while the context is open; then streams end and the socket is removed.
 
-    Raises what `listen` raises. Signals stay the caller's.
+    Raises what `listen` raises. Handles no signals.
     """
     server = _Server(
         uvicorn.Config(
@@ -39,7 +39,7 @@ async def serving(app: FastAPI, path: Path) -> AsyncIterator[None]:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=LAST_ANSWERS_S,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
         )
     )
     listener = listen(path)
@@ -55,7 +55,7 @@ async def serving(app: FastAPI, path: Path) -> AsyncIterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that sleeps until it is told to end, and leaves signals alone."""
+    """A uvicorn server that waits for the request to end without polling, and handles no signals."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -72,7 +72,7 @@ class _Server(uvicorn.Server):
 
 
 class _PeerProtocol(H11Protocol):
-    """Requests know who sent them: `request.state.peer`."""
+    """Sets `request.state.peer` to the process that sent the request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

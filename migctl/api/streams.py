@@ -1,4 +1,4 @@
-"""Streaming answers: they end when the server closes, and beat so that a dead peer is noticed."""
+"""Streaming responses: they end when the server closes; heartbeats detect a dead peer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a workload has beside its object: its output, and the environment of commands run beside it."""
+"""The routes of a workload's output and of the environment for commands run beside it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from migctl.objects import Workload, encode
 
 
 def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closing: asyncio.Event) -> APIRouter:
+    """The log, and the environment of `migctl exec`."""
     routes = APIRouter(prefix=f"{OBJECTS}/workloads/{{name}}")
 
     @routes.get("/log")

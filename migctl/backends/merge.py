@@ -68,8 +68,8 @@ def difference(before: objects.Object, after: objects.Object) -> dict[str, Any]:
 def plain(changes: Mapping[str, Any]) -> dict[str, Any]:
     """A patch as plain JSON values.
 
-    A Record in it stands for all its fields, those at their default included, although JSON
-    leaves them out. Raises Invalid for what is no JSON object.
+    A Record in it sets all its fields, those at their default included, which JSON leaves out.
+    Raises Invalid for what is no JSON object.
     """
     if not isinstance(changes, Mapping):
         raise Invalid("a patch must be a JSON object", hint='for example {"spec": {"suspended": true}}')

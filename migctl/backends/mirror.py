@@ -1,8 +1,8 @@
-"""A live copy of the control plane's objects, kept by one list and one watch per kind.
+"""A cache of the control plane's objects, updated by one list and one watch per kind.
 
-`synced` is False until every kind has been listed, and while one has to be listed anew: a
-decision needs all of them. Own writes are put in at once (`absorb`), so that the next decision
-sees them even when their watch events are late; an event older than what is held is dropped.
+`synced` is False until every kind has been listed, and while one has to be listed again: a
+decision needs all of them. Own writes enter at once (`absorb`), so that the next decision
+sees them before their watch events; an event older than the cached object is dropped.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ log = structlog.get_logger()
 Key = tuple[str, str]
 
 DECIDED_BY: tuple[type[Any], ...] = (Project, Department, NodePool, Workload, Claim, GpuNode)
-"""The kinds that a decision looks at."""
+"""The kinds that a decision reads."""
 
 
 class ObjectView(Protocol):
-    """A live copy of the objects that a decision needs, however it is cached."""
+    """The cached objects that a decision reads."""
 
     @property
     def synced(self) -> bool: ...
@@ -35,7 +35,7 @@ class ObjectView(Protocol):
     def get(self, kind: type[T], name: str, project: str = "") -> T | None: ...
 
     async def absorb(self, obj: Object) -> None:
-        """Take in an object that a write of ours returned."""
+        """Cache an object that an own write returned."""
         ...
 
     async def wait(self, seen: int, timeout: float | None = None) -> int:
@@ -44,7 +44,7 @@ class ObjectView(Protocol):
 
 
 class Mirror:
-    """Objects by kind, and a way to wait for their next change."""
+    """The cached objects by kind; callers may wait for the next change."""
 
     def __init__(self, control_plane: ControlPlane, kinds: Iterable[type[Any]] = DECIDED_BY) -> None:
         self._control_plane = control_plane
@@ -65,7 +65,7 @@ class Mirror:
         return cast("T | None", self._objects[kind].get((project, name)))
 
     async def absorb(self, obj: Object) -> None:
-        """Take in an object that a write of ours returned, unless the watch has passed it already."""
+        """Cache an object that an own write returned, unless the watch has passed it already."""
         if int(obj.meta.version) > self._seen[type(obj)] and self._put(obj):
             await self._notify()
 
@@ -80,11 +80,11 @@ class Mirror:
             return self.generation
 
     async def read(self) -> None:
-        """Make the copy once."""
+        """List every kind once."""
         await asyncio.gather(*(self._relist(kind) for kind in self._objects))
 
     async def run(self) -> None:
-        """Keep the copy until cancelled."""
+        """Follow every kind until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for kind in self._objects:
                 tasks.create_task(self._follow(kind))

@@ -1,17 +1,8 @@
 """The one protocol of a control plane: list, get, watch, create, patch, delete.
 
 Adapters: embedded (SQLite), remote (HTTP over the socket of `migctl up`), Kubernetes. All pass
-tests/migctl/backends/contract. Deleting is asked for, not done at once: an object with finalizers stays, marked
-`deleting`, until the last finalizer is patched away.
-
-ControlPlaneError      what every adapter raises
-├── NotFound           no such object
-├── AlreadyExists      the name is taken
-├── Conflict           the object changed since it was read: read again
-├── Expired            the watch's starting point is too old: list again
-├── Invalid            a field breaks a rule (the text names both)
-├── Forbidden          not this user's to do
-└── Unavailable        the control plane does not answer: try again later
+tests/migctl/backends/contract. Deletion is a request: an object with finalizers stays, marked `deleting`,
+until the last finalizer is patched away.
 """
 
 from __future__ import annotations
@@ -25,7 +16,7 @@ from migctl.objects import T
 
 
 class ControlPlaneError(Exception):
-    """The text is for people; `hint` says what to do next."""
+    """What every adapter raises. The message is for users; `hint` says what to do next."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -33,23 +24,26 @@ class ControlPlaneError(Exception):
 
 
 class NotFound(ControlPlaneError):
-    pass
+    """There is no such object."""
 
 
 class AlreadyExists(ControlPlaneError):
-    pass
+    """The name is taken."""
 
 
 class Conflict(ControlPlaneError):
-    pass
+    """The object changed since it was read: read it again."""
 
 
 class Expired(ControlPlaneError):
-    pass
+    """The watch's starting point is too old: list again."""
 
 
 class Invalid(ControlPlaneError):
-    """`field`: JSON path of the field that breaks the rule, "spec.gpuRequest.fraction" ("" for the whole object)."""
+    """A field breaks a rule; the message names both.
+
+    field  its JSON path, "spec.gpuRequest.fraction" ("": the whole object)
+    """
 
     def __init__(self, message: str, hint: str = "", field: str = "") -> None:
         super().__init__(message, hint)
@@ -57,11 +51,11 @@ class Invalid(ControlPlaneError):
 
 
 class Forbidden(ControlPlaneError):
-    pass
+    """The user may not do this."""
 
 
 class Unavailable(ControlPlaneError):
-    pass
+    """The control plane does not answer: try again later."""
 
 
 class ChangeType(StrEnum):
@@ -80,7 +74,7 @@ class Change(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """Objects of one moment. `version` is where a watch goes on from."""
+    """A consistent list of objects; a watch continues from `version`."""
 
     items: tuple[T, ...]
     version: str
@@ -105,11 +99,11 @@ class ControlPlane(Protocol):
         """Merge `changes` (RFC 7396, JSON keys) into the stored object of obj's kind, name and uid.
 
         fenced: raise Conflict unless the stored version is obj's. Raises NotFound when the
-        object is gone or another one of the same name took its place. A Record in `changes`
-        stands for all its fields; entries of maps go only by null, see merge.difference.
+        object does not exist or another one has its name now. A Record in `changes`
+        sets all its fields; only null removes an entry of a map, see merge.difference.
         """
         ...
 
     async def delete(self, obj: T) -> None:
-        """Ask for obj's deletion (by name and uid). Raises NotFound."""
+        """Request obj's deletion (by name and uid). Raises NotFound."""
         ...

@@ -1,4 +1,4 @@
-"""A workload's status, made of its claims': the phase, the reason and the counts."""
+"""A workload's status, derived from its claims: phase, reason and counts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from migctl.objects import Claim, ClaimStatus, Phase, Workload, WorkloadStatus, WorkloadType
 
 
-def indexes(workload: Workload) -> int:
+def index_count(workload: Workload) -> int:
     """How many pod numbers the workload has."""
     return workload.spec.completions or workload.spec.parallelism
 
 
 def summary(workload: Workload, claims: list[Claim]) -> WorkloadStatus:
-    """A workload's status, made of its claims'."""
+    """The workload's status, derived from its claims; a finished phase stays."""
     phases = [claim.status.phase for claim in claims if claim.meta.deleting is None]
     stopping = [claim for claim in claims if claim.meta.deleting is not None]
     failed = sum(phase is Phase.FAILED for phase in phases)
@@ -38,8 +38,8 @@ def summary(workload: Workload, claims: list[Claim]) -> WorkloadStatus:
 def with_claims_reason(status: WorkloadStatus, claims: Sequence[Claim]) -> WorkloadStatus:
     """The status with the reason of a claim that does not run: an image that cannot be pulled, and the like."""
     stuck = (claim.status for claim in claims if claim.status.reason and claim.status.phase is not Phase.RUNNING)
-    why = next(stuck, None)
-    return status if why is None else replace(status, reason=why.reason, message=why.message)
+    first = next(stuck, None)
+    return status if first is None else replace(status, reason=first.reason, message=first.message)
 
 
 def shown_phase(workload: Workload) -> Phase:
@@ -70,7 +70,7 @@ def _phase(
     if workload.spec.suspended:
         return (Phase.TERMINATING, "", "") if stopping else (Phase.SUSPENDED, "", "")
     endless = workload.spec.type is WorkloadType.WORKSPACE
-    if not endless and succeeded >= indexes(workload):
+    if not endless and succeeded >= index_count(workload):
         return Phase.COMPLETED, "", ""
     if not endless and failed > workload.spec.backoff_limit:
         return Phase.FAILED, "BackoffLimitExceeded", f"{failed} failed pods; the last: {_last_failure(claims)}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from migctl.simulate.compare import Watch
     from migctl.simulate.events import Arrival
     from migctl.simulate.fleet import SimulatedFleet
-    from migctl.simulate.policies import Make
+    from migctl.simulate.policies import SchedulerFactory
     from migctl.simulate.results.metrics import Result
 
 MIXES = ("uniform", "small", "big", "bimodal")
@@ -136,10 +136,10 @@ def _generated(fleet: SimulatedFleet, mix: str, load: float, arrivals: int, seed
     return tuple(DemandMix(mix, load, arrivals, seed).on(fleet))
 
 
-def _chosen(fleet: SimulatedFleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, Make]:
-    from migctl.simulate.policies import makers
+def _chosen(fleet: SimulatedFleet, arrivals: Sequence[Arrival], names: Sequence[str]) -> Mapping[str, SchedulerFactory]:
+    from migctl.simulate.policies import schedulers
 
-    known = makers(fleet, arrivals)
+    known = schedulers(fleet, arrivals)
     for name in names:
         if name not in known:
             raise usage(f"no policy is called {name!r}", hint=f"one of {', '.join(known)}")

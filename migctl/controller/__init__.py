@@ -1,1 +1,4 @@
-"""The control loop: observe, decide, apply, publish."""
+"""The controller: observe, plan, apply, publish.
+
+Not here: the planner itself (solver/), nor what starts processes (embedded/, nodeagent/).
+"""

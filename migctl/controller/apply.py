@@ -2,7 +2,7 @@
 
 Steps of the plan that touch hardware (destroy, create) are the node agent's: it carries them out
 when it prepares the claim that they make room for, in one transaction per GPU. Here a plan
-becomes words in the control plane: nominations, evictions and allocations.
+becomes writes to the control plane: nominations, evictions and allocations.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Snapshot
 
 Verdict = tuple[StepState, str]
-WRITES_AT_ONCE = 16
+MAX_CONCURRENT_WRITES = 16
 
 
 class Applier:
-    """The one writer of allocations. Not to be run twice at a time.
+    """The only writer of allocations; not reentrant.
 
-    Assignments are checked one after another and written side by side: each is a write of its own object.
+    Assignments are checked one after another and written concurrently: each is a write of its own object.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Applier:
         self._mirror = mirror
         self._clock = clock
         self._snapshot = snapshot
-        self._writing = asyncio.Semaphore(WRITES_AT_ONCE)
+        self._writing = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
     async def apply(self, plan: Plan) -> dict[int, Verdict]:
         """Carry out what can be; the verdict on every eviction and assignment, by step position."""
@@ -70,7 +70,7 @@ class Applier:
         return verdicts | {position: task.result() for position, task in writing.items()}
 
     async def _nominate(self, plan: Plan, claims: Mapping[str, Claim]) -> None:
-        """Mark the room that evictions will free, before the first of them, so that nobody else takes it."""
+        """Mark the room that evictions will free, before the first of them, so that no other claim is placed there."""
         for uid, claim in claims.items():
             outcome = plan.outcomes[uid]
             if isinstance(outcome, Placed) and outcome.waits_for and claim.status.nomination != outcome.grant:
@@ -79,7 +79,7 @@ class Applier:
     async def _evict(
         self, claim: Claim | None, beneficiary: Claim | None, step: Evict, moves_to: Grant | None
     ) -> Verdict:
-        """Stop a claim for somebody else. One that is moved says where its successor goes."""
+        """Stop a claim for another one; the nomination of a moved claim is its successor's."""
         if claim is None or claim.status.allocation is None:
             return StepState.REJECTED, "it holds nothing any more"
         if claim.meta.deleting is not None:
@@ -91,7 +91,7 @@ class Applier:
             await self._write(claim, {**status, "nomination": to_builtins(moves_to) if moves_to else None})
             await self._control_plane.delete(claim)
         except ControlPlaneError as error:
-            await self._spare(claim)
+            await self._restore(claim)
             return StepState.REJECTED, str(error)
         await self._refresh(claim)
         return StepState.ACCEPTED, ""
@@ -123,8 +123,8 @@ class Applier:
             return StepState.REJECTED, str(error)
         return StepState.ACCEPTED, ""
 
-    async def _spare(self, claim: Claim) -> None:
-        """Its eviction was refused: it goes on, and nothing says otherwise."""
+    async def _restore(self, claim: Claim) -> None:
+        """Restore the status of a claim whose eviction was refused."""
         status = {"evicted": "", "reason": claim.status.reason, "message": claim.status.message}
         with contextlib.suppress(ControlPlaneError):
             await self._mirror.absorb(await self._control_plane.patch(claim, {"status": status}))
@@ -133,13 +133,13 @@ class Applier:
         await self._mirror.absorb(await self._control_plane.patch(claim, {"status": dict(status)}, fenced=True))
 
     async def _refresh(self, claim: Claim) -> None:
-        """See at once what became of it; the watch would tell later."""
+        """Cache the claim's state now, before its watch event."""
         with contextlib.suppress(ControlPlaneError):
             await self._mirror.absorb(await self._control_plane.get(Claim, claim.meta.name, claim.meta.project))
 
 
 class Room:
-    """What is free while a plan is applied: the newest state, and the grants given since."""
+    """The occupation while a plan is applied: the newest snapshot and the grants accepted since."""
 
     def __init__(self, state: Snapshot) -> None:
         self._gpus = {gpu.uuid: gpu for gpu in state.gpus}
@@ -153,8 +153,9 @@ class Room:
 
     def _conflict(self, share: DeviceShare) -> str:
         gpu = self._gpus.get(share.gpu)
-        return f"GPU {share.gpu} is gone" if gpu is None else conflict(gpu, share)
+        return f"GPU {share.gpu} is no longer there" if gpu is None else conflict(gpu, share)
 
     def occupy(self, claim: str, grant: Grant) -> None:
+        """Add a grant that was accepted."""
         for share in grant.devices:
             self._gpus[share.gpu] = occupied(self._gpus[share.gpu], claim, share)

@@ -1,4 +1,4 @@
-"""What people call the things a plan names by uid and UUID."""
+"""Readable names of the claims and GPUs that a plan names by uid and UUID."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ class Names:
         self._gpus = {gpu.uuid: f"{gpu.node}/{gpu.index}" for gpu in state.gpus}
 
     def claim(self, uid: str) -> str:
+        """The claim's name; the uid of one that the snapshot does not know."""
         return self._claims.get(uid, uid)
 
     def gpu(self, uuid: str) -> str:
+        """The GPU's name; the UUID of one that the snapshot does not know."""
         return self._gpus.get(uuid, uuid)
 
     def share(self, share: DeviceShare) -> str:

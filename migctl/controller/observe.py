@@ -1,20 +1,20 @@
-"""Observe: the frozen snapshot a decision is made from.
+"""Observe: the snapshot that a plan is made from.
 
-What occupies a GPU is the agent's report with the allocations laid over it: a claim that was
-given a place but is not prepared yet occupies it already, and a place stays occupied until the
-agent reports it free, whatever became of the claim.
+A GPU's occupation is the agent's report with the allocations added: a claim that is allocated but not
+prepared yet occupies its shares already, and a share stays occupied until the agent reports it free.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
 
 from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
+from migctl.controller.queues import EPOCH
 from migctl.objects import Claim, Department, GpuNode, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
@@ -24,18 +24,15 @@ from solver.model.geometry import GpuModel
 from solver.model.occupation import occupants, occupied
 from solver.model.snapshot import Snapshot
 
-EPOCH = datetime.fromtimestamp(0, UTC)
-
-
 Describe = Callable[[Claim, Request], Request]
 Laid = list[tuple[str, DeviceShare]]
-"""What claims hold of one GPU."""
+"""The shares of one GPU, with the claims that hold them."""
 
 
 class Observer:
-    """Makes snapshots of one mirror. What has not changed since the last one is not made again.
+    """Makes snapshots of one mirror; reuses what has not changed since the last one.
 
-    describe  adds to a claim's request what only its backend knows: the same for the same Claim object
+    describe  adds to a claim's request what only its backend knows; pure in the Claim object
     """
 
     def __init__(self, mirror: ObjectView, describe: Describe = lambda claim, request: request) -> None:
@@ -46,7 +43,7 @@ class Observer:
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster as the mirror shows it at `now`."""
         mirror = self._mirror
-        # By name: ties are broken by this order, which must not hang on which node was heard of first.
+        # By name: this order breaks ties, which must not depend on the order of the reports.
         nodes = sorted((n for n in mirror.all(GpuNode) if n.status.report is not None), key=lambda node: node.meta.name)
         claims = mirror.all(Claim)
         held = (*self._held(claims), *_moving(claims))
@@ -66,7 +63,7 @@ class Observer:
         )
 
     def _held(self, claims: Iterable[Claim]) -> Iterable[Holding]:
-        """What every claim with a place holds."""
+        """The holdings of all claims with an allocation."""
         before, self._holdings = self._holdings, {}
         for claim in claims:
             if claim.status.allocation is not None:
@@ -85,7 +82,7 @@ class Observer:
         )
 
     def _occupied(self, nodes: Iterable[GpuNode], held: Iterable[Holding]) -> dict[str, Gpu]:
-        """The GPUs as reported with what claims hold laid over them, by UUID."""
+        """The reported GPUs with the shares that claims hold, by UUID."""
         laid: dict[str, Laid] = {}
         for holding in held:
             claim = holding.request.claim
@@ -108,7 +105,7 @@ def snapshot(mirror: ObjectView, now: datetime) -> Snapshot:
 
 
 def waits(claim: Claim) -> bool:
-    """Whether a claim still needs a place."""
+    """Whether a claim still needs an allocation."""
     return claim.status.allocation is None and claim.meta.deleting is None and claim.status.phase is Phase.PENDING
 
 
@@ -138,7 +135,7 @@ def _laid_over(gpu: Gpu, shares: Laid) -> Gpu:
 
 
 def request(claim: Claim, nomination: Grant | None = None) -> Request:
-    """The claim in the solver's words."""
+    """The claim as a request of the solver."""
     return Request(
         claim=claim.meta.uid,
         name=claim.spec.workload,
@@ -163,13 +160,13 @@ def _gang(claim: Claim) -> Gang | None:
 
 
 class Nominations:
-    """Which nominations still mean something: everything that stands on the place is on its way out."""
+    """Which nominations are still valid: all claims on their shares are being stopped."""
 
     def __init__(self, gpus: Mapping[str, Gpu], held: Iterable[Holding]) -> None:
         self._gpus, self._held = gpus, held
 
     def reserved_for(self, claim: Claim) -> Grant | None:
-        """The claim's nomination, None where it has none or it will not come true."""
+        """The claim's nomination; None where it has none or the nomination is not valid."""
         nomination = claim.status.nomination
         if nomination is None or not all(share.gpu in self._gpus for share in nomination.devices):
             return None
@@ -182,11 +179,11 @@ class Nominations:
 
 
 def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
-    """The places kept for claims that are stopped to be moved, until their successors are there to have them."""
+    """The shares reserved for claims that are stopped to be moved, until their successors exist."""
     leaving = [claim for claim in claims if claim.meta.deleting is not None and claim.status.nomination is not None]
     if not leaving:
         return ()
-    there = {(c.spec.workload_uid, c.spec.index) for c in claims if c.meta.deleting is None}
+    present = {(c.spec.workload_uid, c.spec.index) for c in claims if c.meta.deleting is None}
     return tuple(
         Holding(
             request=replace(request(claim), claim=f"{claim.meta.uid} moved"),
@@ -194,5 +191,5 @@ def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
             protected="it is being moved",
         )
         for claim in leaving
-        if claim.status.nomination is not None and (claim.spec.workload_uid, claim.spec.index) not in there
+        if claim.status.nomination is not None and (claim.spec.workload_uid, claim.spec.index) not in present
     )

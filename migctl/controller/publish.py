@@ -1,6 +1,6 @@
-"""Publish: what a decision meant, written where people look: claims, projects, plans, events.
+"""Publish: the results of a cycle, written to claims, plans and events.
 
-Only what differs from what stands there is written, so that a quiet cluster writes nothing.
+Only differences are written, so that a quiet cluster writes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
-from migctl.controller.apply import WRITES_AT_ONCE, Verdict
+from migctl.controller.apply import MAX_CONCURRENT_WRITES, Verdict
 from migctl.controller.names import Names
 from migctl.objects import (
     Claim,
@@ -31,10 +31,10 @@ from solver.model.snapshot import Snapshot
 
 
 async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided.Plan) -> None:
-    """Tell every claim without a place why, and every claim that waits for evictions for whom."""
-    writing = asyncio.Semaphore(WRITES_AT_ONCE)
+    """Write to every claim without an allocation why it waits."""
+    writing = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
-    async def tell(claim: Claim, reason: str, message: str) -> None:
+    async def write(claim: Claim, reason: str, message: str) -> None:
         async with writing:
             await _patch(control_plane, mirror, claim, {"reason": reason, "message": message})
 
@@ -45,7 +45,7 @@ async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided
                 continue
             reason, message = _reason(outcome)
             if reason and (claim.status.reason, claim.status.message) != (reason, message):
-                tasks.create_task(tell(claim, reason, message))
+                tasks.create_task(write(claim, reason, message))
 
 
 def _reason(outcome: decided.Outcome) -> tuple[str, str]:
@@ -85,7 +85,7 @@ async def record(
 
 
 def outcomes(names: Names, plan: decided.Plan) -> tuple[PlanOutcome, ...]:
-    """What the plan means for each pending claim, in people's words."""
+    """What the plan means for each pending claim, with readable names."""
     return tuple(
         PlanOutcome(
             claim=uid,
@@ -107,7 +107,7 @@ def _blockers(outcome: decided.Outcome) -> tuple[str, ...]:
 async def event(
     control_plane: ControlPlane, about: str, project: str, reason: str, message: str, *, warning: bool = False
 ) -> None:
-    """Note something that happened to an object, for people."""
+    """Store an event about an object."""
     await control_plane.create(
         Event(
             meta=Meta(name=f"event-{secrets.token_hex(6)}", project=project),
@@ -119,7 +119,7 @@ async def event(
 async def events(
     control_plane: ControlPlane, state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict]
 ) -> None:
-    """One event for each eviction and placement that was carried out, and one for who was served by evictions."""
+    """Events for the evictions and placements that were carried out, and for claims that evictions make room for."""
     names = Names(state)
     moved = {step.claim for step in plan.steps if isinstance(step, decided.Assign)}
     requests = {r.claim: r for r in (*state.pending, *(holding.request for holding in state.held))}
@@ -163,7 +163,7 @@ def _step(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Ver
 
 
 async def _patch(control_plane: ControlPlane, mirror: ObjectView, obj: T, status: Mapping[str, Any]) -> None:
-    """Write a status that only informs: whatever was in the way, the next decision tells it again."""
+    """Write a status that only informs; an error is ignored, because the next cycle writes it again."""
     try:
         await mirror.absorb(await control_plane.patch(obj, {"status": dict(status)}, fenced=True))
     except ControlPlaneError:

@@ -1,4 +1,4 @@
-"""Figures of projects and departments, kept on their status: what they hold, want and may hold."""
+"""The status of projects and departments: GPUs allocated, requested and their fair share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Q = TypeVar("Q", Project, Department)
 
 
 async def publish(control_plane: ControlPlane, mirror: ObjectView, state: Snapshot) -> None:
-    """Write the figures that differ from those shown."""
+    """Write every status that differs from the stored one."""
     ledger, used = Ledger(state), usage(state)
     projects = _by_queue(ledger.accounts)
     members: defaultdict[str, list[str]] = defaultdict(list)
@@ -69,7 +69,7 @@ def _sum(figures: Iterable[PoolUsage]) -> PoolUsage:
 
 
 def _status(pools: ByPool, used: Usage) -> ProjectStatus:
-    """A queue's figures; `requested` of the whole queue counts what cannot start, too."""
+    """A queue's status; `requested` of the whole queue includes what cannot start."""
     whole = _sum(pools.values())
     return ProjectStatus(
         allocated=whole.allocated,

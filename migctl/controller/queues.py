@@ -1,4 +1,4 @@
-"""Projects and departments in the solver's words, and the policies of node pools."""
+"""Stored projects, departments and node pools as the solver's queues and policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from migctl.objects import Department, DepartmentSpec, NodePool, PoolQuota, Project, ProjectSpec
+from migctl.objects import Department, NodePool, PoolQuota, Project, QueueQuota
 from solver.model import snapshot as model
 from solver.model.snapshot import UNLIMITED, Policy, Quota
 
@@ -15,6 +15,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def project(stored: Project) -> model.ProjectQueue:
+    """The project as a queue of the solver."""
     spec = stored.spec
     return model.ProjectQueue(
         name=stored.meta.name,
@@ -27,6 +28,7 @@ def project(stored: Project) -> model.ProjectQueue:
 
 
 def department(stored: Department) -> model.DepartmentQueue:
+    """The department as a queue of the solver."""
     spec = stored.spec
     return model.DepartmentQueue(
         name=stored.meta.name,
@@ -37,7 +39,7 @@ def department(stored: Department) -> model.DepartmentQueue:
 
 
 def policy(base: Policy, pools: Iterable[NodePool]) -> Policy:
-    """The policy with what admins decided about each node pool."""
+    """The policy with the placement of each node pool."""
     spreading = {pool.meta.name: pool.spec.placement for pool in pools}
     return replace(base, spreading=MappingProxyType({**base.spreading, **spreading}))
 
@@ -46,5 +48,5 @@ def _pools(pools: Mapping[str, PoolQuota]) -> Mapping[str, Quota]:
     return MappingProxyType({name: _quota(spec, spec.quota) for name, spec in pools.items()})
 
 
-def _quota(spec: PoolQuota | ProjectSpec | DepartmentSpec, gpus: float) -> Quota:
+def _quota(spec: QueueQuota, gpus: float) -> Quota:
     return Quota(gpus, spec.limit if spec.limit >= 0 else UNLIMITED, spec.over_quota_weight, spec.priority)

@@ -1,1 +1,4 @@
-"""The composition root of `migctl up`: the only place where control plane and node agent meet."""
+"""The composition root of `migctl up`: the only package that imports both the control plane and the node agent.
+
+Not here: what runs on a cluster (controller/kubernetes, nodeagent.daemon).
+"""

@@ -25,7 +25,7 @@ class AlreadyUp(Conflict):
 
 
 class CouldNotStart(ControlPlaneError):
-    """It ended before it was ready."""
+    """The daemon ended before it was ready."""
 
 
 class NotUp(ControlPlaneError):
@@ -52,9 +52,11 @@ class Up:
 
     @classmethod
     def here(cls) -> Up:
+        """This process."""
         return cls(os.getpid(), psutil.Process().create_time())
 
     def write(self, home: Home) -> None:
+        """Replace the home's file. Raises OSError."""
         new = home.up.with_suffix(".new")
         new.write_text(json.dumps({"pid": self.pid, "started": self.started}))
         new.replace(home.up)

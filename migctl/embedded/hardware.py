@@ -44,7 +44,7 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[EventObs
             _simulate(home, simulate)
         simulated = home.simulated if home.simulated.exists() else None
         if simulated is not None:
-            StateFile(simulated).read()  # says in plain words what the driver could only call an unknown error
+            StateFile(simulated).read()  # its error is specific; the driver would report an unknown error
         return open_agent(
             socket.gethostname(),
             home.agent,
@@ -69,7 +69,7 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[EventObs
 
 @contextmanager
 def upkeep_running(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
-    """Check the GPUs' health and the shares' limits; with MIGCTL_WATCHDOG=stop kill who oversteps. Raises NoGpus."""
+    """Check the GPUs' health and the shares' limits; MIGCTL_WATCHDOG=stop kills processes over them. Raises NoGpus."""
     upkeep = Upkeep(agent, policy=_policy(environ, WATCHDOG, WatchdogPolicy.REPORT))
     upkeep.start()
     try:
@@ -81,16 +81,16 @@ def upkeep_running(agent: Agent, environ: Mapping[str, str]) -> Iterator[None]:
 def _policy(environ: Mapping[str, str], variable: str, default: P) -> P:
     """What a variable of the environment says. Raises NoGpus where it is no policy."""
     known = type(default)
-    wanted = environ.get(variable, default)
-    if wanted not in list(known):
-        raise NoGpus(f"{variable}={wanted} is no policy", f"one of {', '.join(known)}")
-    return known(wanted)
+    value = environ.get(variable, default)
+    if value not in list(known):
+        raise NoGpus(f"{variable}={value} is no policy", f"one of {', '.join(known)}")
+    return known(value)
 
 
-def _simulate(home: Home, wanted: str) -> None:
-    """Make the simulated machine, unless it is there as wanted."""
+def _simulate(home: Home, described: str) -> None:
+    """Make the simulated machine, unless it exists as described."""
     try:
-        spec.ensure(home.simulated, wanted)
+        spec.ensure(home.simulated, described)
     except spec.OtherMachine as error:
         raise NoGpus(
             f"{home.path} simulates {error.there} already, with its instances and workloads",

@@ -1,4 +1,4 @@
-"""Where an embedded control plane keeps its things, and how others find it.
+"""The state directory of an embedded control plane.
 
 home/migctl.sock    the API (0600)
      store.db       objects

@@ -18,11 +18,11 @@ from migctl.objects import GpuNode, Meta
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.node_status.publication import Publication, status_fields
 
-EVERY_S = 5.0
+PUBLISH_INTERVAL_S = 5.0
 
 
 class Reporter(Protocol):
-    """What is needed of the agent. The call blocks."""
+    """The agent's report. The call blocks."""
 
     def report(self) -> NodeReport: ...
 
@@ -41,13 +41,13 @@ class NodePublisher:
         """Set once a report has been published."""
 
     async def run(self) -> None:
-        """Publish every EVERY_S seconds, for what others change, until cancelled."""
+        """Publish every PUBLISH_INTERVAL_S, for what others change, until cancelled."""
         while True:
             await self.publish()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(PUBLISH_INTERVAL_S)
 
     async def publish(self) -> None:
-        """Make the node object say what the agent sees now."""
+        """Write the agent's report to the node object, where it differs."""
         async with self._lock:
             report = await asyncio.to_thread(self._agent.report)
             if not self._publication.is_due(report, now=0.0):

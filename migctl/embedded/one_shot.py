@@ -1,10 +1,10 @@
-"""A part of a GPU for one command, with no daemon: the fraction libraries in front of it, for as long as it runs.
+"""A part of a GPU for one command, without a daemon: `migctl run` preloads the fraction libraries.
 
 folder/lock       held while runs are looked through and one is added
-folder/RUN/lock   held by the run and by its command; where it is free and nobody has an account, RUN is left over
+folder/RUN/lock   held by the run and by its command; where it is free and no process has an account, RUN is stale
 folder/RUN/lib, accounts   the share, as nodeagent.shim.placing makes it
 
-Runs of one user know of each other and are never given more of a GPU than it has. Other users' programs, and those
+Runs of one user share the folder and never get more of a GPU than it has. Other users' programs, and those
 started without migctl, are seen in what the driver says is free.
 """
 
@@ -33,15 +33,15 @@ from nodeagent.shim.libraries import MissingLibraries
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
-CORRECTS_EVERY_S = 5.0
+CORRECTION_INTERVAL_S = 5.0
 
 
 class NoRoom(ControlPlaneError):
-    """No GPU has that much left to give."""
+    """No GPU has that much memory left."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ShareRequest:
     """Either a portion of the GPU's memory or MiB; `gpu`: its index or UUID, None for the one with the most left."""
 
     portion: float | None = None
@@ -49,10 +49,13 @@ class Wanted:
     gpu: str | None = None
 
     def of(self, gpu: GpuInfo) -> int:
+        """MiB of this GPU."""
         return self.mib if self.mib is not None else int(round((self.portion or 0) * gpu.memory_mib, 6))
 
 
-def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], report: Callable[[str], None]) -> int:
+def run(
+    request: ShareRequest, command: Sequence[str], environ: Mapping[str, str], report: Callable[[str], None]
+) -> int:
     """Run a command in its part of a GPU; its exit code. `report` is called with one line that says what it got.
 
     Raises NoGpus, NoRoom, or OSError where the command or the folder cannot be had.
@@ -64,7 +67,7 @@ def run(wanted: Wanted, command: Sequence[str], environ: Mapping[str, str], repo
             f"no NVIDIA driver: {error}", "to try migctl without a GPU: migctl up --simulate v100=1"
         ) from error
     try:
-        with _share(nvml, wanted, _folder(environ)) as share:
+        with _share(nvml, request, _folder(environ)) as share:
             text = f"{share.mib} of {share.gpu.memory_mib} MiB of GPU {share.gpu.index} ({share.gpu.name})"
             report(f"{text}, backing {Backing.SOFTWARE}")
             return _supervise(nvml, share, command, environ)
@@ -83,12 +86,12 @@ class _Share:
 
 
 @contextlib.contextmanager
-def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
+def _share(nvml: Nvml, request: ShareRequest, folder: Path) -> Iterator[_Share]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as all_runs:
         fcntl.flock(all_runs, fcntl.LOCK_EX)
-        given = _given(folder)
-        gpu, mib = _choose(nvml, wanted, given)
+        allocated = _allocated(folder)
+        gpu, mib = _choose(nvml, request, allocated)
         mine = Path(tempfile.mkdtemp(dir=folder))
         lock = (mine / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -107,21 +110,21 @@ def _share(nvml: Nvml, wanted: Wanted, folder: Path) -> Iterator[_Share]:
             shutil.rmtree(mine, ignore_errors=True)
 
 
-def _choose(nvml: Nvml, wanted: Wanted, given: Mapping[str, int]) -> tuple[GpuInfo, int]:
-    """The GPU and what it gives, in MiB. `given`: to other runs, by GPU UUID."""
-    candidates = [b for b in nvml.gpus() if wanted.gpu in (None, str(b.index), b.uuid)]
+def _choose(nvml: Nvml, request: ShareRequest, allocated: Mapping[str, int]) -> tuple[GpuInfo, int]:
+    """The GPU and what it gives, in MiB. `allocated`: to other runs, by GPU UUID."""
+    candidates = [b for b in nvml.gpus() if request.gpu in (None, str(b.index), b.uuid)]
     if not candidates:
         raise NoGpus(
-            f"this machine has no GPU {wanted.gpu}" if wanted.gpu else "this machine has no GPU", "nvidia-smi -L"
+            f"this machine has no GPU {request.gpu}" if request.gpu else "this machine has no GPU", "nvidia-smi -L"
         )
     free = [b for b in candidates if not ((mode := nvml.mig_mode(b.uuid)) and mode.current)]
     if not free:
         raise NoGpus("every GPU here is in MIG mode, where a fraction is an instance", "migctl up, then migctl submit")
-    gpu = max(free, key=lambda b: min(b.memory_mib - given.get(b.uuid, 0), _really_free(nvml, b)))
-    mib, left = wanted.of(gpu), gpu.memory_mib - given.get(gpu.uuid, 0)
+    gpu = max(free, key=lambda b: min(b.memory_mib - allocated.get(b.uuid, 0), _really_free(nvml, b)))
+    mib, left = request.of(gpu), gpu.memory_mib - allocated.get(gpu.uuid, 0)
     if mib > left:
-        why = f"GPU {gpu.index} has {left} MiB of {gpu.memory_mib} left, {mib} MiB are wanted"
-        raise NoRoom(why, "wait until another `migctl run` has ended, or ask for less")
+        why = f"GPU {gpu.index} has {left} MiB of {gpu.memory_mib} left, {mib} MiB are requested"
+        raise NoRoom(why, "wait until another `migctl run` has ended, or request less")
     return gpu, mib
 
 
@@ -129,16 +132,16 @@ def _really_free(nvml: Nvml, gpu: GpuInfo) -> int:
     return gpu.memory_mib - nvml.readings(gpu.uuid).used_mib
 
 
-def _given(folder: Path) -> dict[str, int]:
-    """What runs that go on have, in MiB by GPU UUID; removes what ended ones left."""
-    given: dict[str, int] = {}
+def _allocated(folder: Path) -> dict[str, int]:
+    """What running runs hold, in MiB by GPU UUID; removes the folders of ended ones."""
+    allocated: dict[str, int] = {}
     for run_folder in [path for path in folder.iterdir() if path.is_dir()]:
         if _is_over(run_folder):
             shutil.rmtree(run_folder, ignore_errors=True)
             continue
         for gpu in limits.read(run_folder / "lib" / limits.FILE_NAME).gpus:
-            given[gpu.uuid] = given.get(gpu.uuid, 0) + gpu.memory // MIB
-    return given
+            allocated[gpu.uuid] = allocated.get(gpu.uuid, 0) + gpu.memory // MIB
+    return allocated
 
 
 def _is_over(run_folder: Path) -> bool:
@@ -149,13 +152,13 @@ def _is_over(run_folder: Path) -> bool:
 
 
 def _supervise(nvml: Nvml, share: _Share, command: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Wait for the command, passing on what would end us, and keep the size of its contexts right."""
+    """Wait for the command, forward signals to it and correct the size of its contexts; its exit code."""
     found = {**environ, "CUDA_VISIBLE_DEVICES": share.gpu.uuid, **placing.environment(share.folder, environ)}
     process = subprocess.Popen(command, env=found, pass_fds=(share.lock.fileno(),))
     with _passed_on(process):
         while True:
             try:
-                code = process.wait(CORRECTS_EVERY_S)
+                code = process.wait(CORRECTION_INTERVAL_S)
                 return code if code >= 0 else 128 - code
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(NvmlError, OSError, ValueError):
@@ -164,7 +167,7 @@ def _supervise(nvml: Nvml, share: _Share, command: Sequence[str], environ: Mappi
 
 @contextlib.contextmanager
 def _passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A terminal tells the command of an interrupt itself; we outlive it."""
+    """Forward signals to the command; an interrupt reaches it from the terminal itself."""
 
     def pass_on(number: int, _: object) -> None:
         process.send_signal(number)

@@ -1,4 +1,4 @@
-"""What the API needs of running workloads beside their objects: logs, and the environment for `exec`."""
+"""Logs and exec environments of running workloads, for the API."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import Conflict
 from migctl.embedded.kubelet import logs
-from migctl.embedded.kubelet.runner import Runner, environment
+from migctl.embedded.kubelet.runner import Runner, allocation_of, environment
 from migctl.objects import Claim, Phase, Workload
-from nodeagent.contract.allocation import Allocation
 from nodeagent.contract.environment import CLAIM
 
 
@@ -42,14 +41,7 @@ class EmbeddedRuntime:
                 f"{workload.meta.name} is {workload.status.phase}, not Running",
                 f"migctl describe {workload.meta.name} -p {workload.meta.project}",
             )
-        allocation = Allocation(
-            claim.meta.uid,
-            claim.meta.name,
-            claim.meta.project,
-            claim.status.allocation.node,
-            claim.status.allocation.devices,
-        )
-        prepared = await asyncio.to_thread(self._runner.agent.prepare, allocation)
+        prepared = await asyncio.to_thread(self._runner.agent.prepare, allocation_of(claim))
         return ExecEnvironment(
             environment={**environment(workload, claim, prepared), CLAIM: claim.meta.uid},
             directory=workload.spec.directory or str(Path.home()),

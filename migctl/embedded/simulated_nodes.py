@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from migctl.embedded.kubelet.runner import NodeAgent
 from nodeagent.contract.allocation import Allocation, NodeReport, Prepared
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import StateFile
@@ -20,16 +21,10 @@ NodeOf = Mapping[str, str]
 """The node's name by GPU UUID; empty where there is only the machine itself."""
 
 
-class MachineAgent(Protocol):
+class MachineAgent(NodeAgent, Protocol):
     """The agent whose GPUs are reported as several nodes'."""
 
     node: str
-
-    def prepare(self, allocation: Allocation) -> Prepared: ...
-
-    def unprepare(self, claim: str) -> None: ...
-
-    def report(self) -> NodeReport: ...
 
 
 def node_of(simulated: Path) -> NodeOf:

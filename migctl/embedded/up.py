@@ -1,4 +1,4 @@
-"""`migctl up`: controller, node agent and API in one process, until told to stop.
+"""`migctl up`: controller, node agent and API in one process, until a signal stops it.
 
 Every part can be killed at any moment and started again: objects are in the store, devices at the
 agent, processes in the process table.
@@ -31,6 +31,7 @@ from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
 from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
+from solver.model.snapshot import UNLIMITED
 
 log = structlog.get_logger()
 
@@ -100,7 +101,7 @@ async def _until_synced(mirror: Mirror) -> None:
 
 
 async def _until_reported(publishers: Iterable[NodePublisher]) -> None:
-    """Wait for every node's first report, that the first submission sees all of them; not for ever."""
+    """Wait for every node's first report, at most FIRST_REPORTS_S, so that the first submission sees all nodes."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_REPORTS_S):
             await asyncio.gather(*(publisher.first.wait() for publisher in publishers))
@@ -114,18 +115,18 @@ async def _stop_requested() -> None:
 
 
 async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:
-    """Start a part again when it breaks: it finds its place anew, and the other parts go on meanwhile."""
+    """Restart a part that fails; the other parts continue meanwhile."""
     while True:
         try:
             await part()
         except Exception:
-            log.exception("a part broke and is started again", part=name)
+            log.exception("a part failed and is restarted", part=name)
             await asyncio.sleep(RESTART_S)
 
 
 async def _make_default_project(control_plane: ControlPlane) -> None:
-    """A machine of one's own needs no quota: a first project without one."""
+    """Create the first project, with unlimited quota."""
     try:
-        await control_plane.create(Project(meta=Meta(name=DEFAULT_PROJECT), spec=ProjectSpec(quota=-1.0)))
+        await control_plane.create(Project(meta=Meta(name=DEFAULT_PROJECT), spec=ProjectSpec(quota=UNLIMITED)))
     except AlreadyExists:
         return

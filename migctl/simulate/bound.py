@@ -1,10 +1,10 @@
-"""What a cluster that could re-pack for free would admit: whoever fits after moving everybody, at no cost.
+"""What a cluster that could re-pack for free would admit: every request that fits after moving all others, at no cost.
 
 Only counts matter then: instances n of the profiles fit on G equal GPUs when n is covered by G layouts.
 A price for each profile such that no layout is worth more than 1 proves that they do not fit when the
 instances together are worth more than G. All prices that matter are the corners of the polytope
 {u >= 0: u . p <= 1 for every layout p}; they are listed once per model. The bound refuses only with such
-a proof, so it admits whatever any re-packing could hold.
+a proof, so it admits all that any re-packing could hold.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EPSILON = 1e-9
 
 
 class Repacking:
-    """A fleet of one MIG model that re-packs for free. Places nobody."""
+    """A fleet of one MIG model that re-packs for free; gives no placements."""
 
     def __init__(self, fleet: SimulatedFleet) -> None:
         (model,) = fleet.models.values()
@@ -53,7 +53,7 @@ class Repacking:
 
 
 class Pooling:
-    """A fleet without MIG as one large node: whoever fits into the sum of GPUs, CPU and memory is admitted."""
+    """A fleet without MIG as one large node: admits what fits into the sum of free GPUs, CPU and memory."""
 
     def __init__(self, fleet: SimulatedFleet) -> None:
         gpus = float(len(fleet.gpus))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from migctl.simulate.events import Arrival
 from migctl.simulate.fleet import SimulatedFleet
 from migctl.simulate.loop import play
-from migctl.simulate.policies import Make
+from migctl.simulate.policies import SchedulerFactory
 from migctl.simulate.results.metrics import Result, measure
 
 Watch = Callable[[str, Sequence[Arrival]], Iterable[Arrival]]
@@ -16,13 +16,14 @@ WARM_UP = 0.1
 
 
 def unwatched(policy: str, arrivals: Sequence[Arrival]) -> Iterable[Arrival]:
+    """The arrivals, unobserved."""
     return arrivals
 
 
 def compare(
     fleet: SimulatedFleet,
     arrivals: Sequence[Arrival],
-    policies: Mapping[str, Make],
+    policies: Mapping[str, SchedulerFactory],
     queue: bool = False,
     warm_up: float = WARM_UP,
     watch: Watch = unwatched,

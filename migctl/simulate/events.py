@@ -1,4 +1,4 @@
-"""The words of a simulation: who arrives, what a scheduler answers, what happened."""
+"""The types of a simulation: arrivals, a scheduler's admissions, and events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Somebody wants a share at `at` seconds and keeps it for `lasts` seconds (infinite: to the end)."""
+    """A request that arrives at `at` seconds and holds its share for `lasts` seconds (infinite: to the end)."""
 
     at: float
     request: Request
@@ -24,10 +24,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A share was given out.
+    """The share that a request was given.
 
     grant    None for a bound, which places nothing
-    moves    new places of those who were moved to make room, by claim
+    moves    new grants of the claims that were moved to make room, by claim
     creates, destroys   MIG instances made and removed for it, those for moves included
     """
 
@@ -38,13 +38,13 @@ class Admission:
 
 
 class Scheduler(Protocol):
-    """Somebody who decides where requests go. Remembers what it has given out."""
+    """A placement policy, with the state of its fleet."""
 
     def admit(self, request: Request, now: float) -> Admission | None:
-        """Give the request a share, or nothing."""
+        """The request's share; None where there is no room."""
 
     def release(self, claim: str) -> None:
-        """The holder has gone."""
+        """Free the claim's share."""
 
 
 class SimulationEventKind(StrEnum):
@@ -52,8 +52,8 @@ class SimulationEventKind(StrEnum):
 
     admitted  a share was given out
     refused   no room: the request has left
-    waits     no room: the request stands in the queue
-    ended     a holder has gone
+    waits     no room: the request is in the queue
+    ended     a share was freed
     """
 
     ADMITTED = "admitted"
@@ -64,7 +64,7 @@ class SimulationEventKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SimulationEvent:
-    """One thing that happened to one arrival (`number`: its place in the order of arrival)."""
+    """One thing that happened to one arrival (`number`: its position in the order of arrival)."""
 
     at: float
     kind: SimulationEventKind

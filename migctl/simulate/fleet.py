@@ -11,11 +11,11 @@ from solver.model.catalog import UnknownModel, find
 from solver.model.cluster import Gpu, Node
 from solver.model.demand import Demand, Fraction, MigProfile, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.model.snapshot import ProjectQueue, Quota, Snapshot
+from solver.model.snapshot import UNLIMITED, ProjectQueue, Quota, Snapshot
 
 PROJECT = "simulated"
 GPUS_PER_NODE = 8
-MOST_GPUS = 1_000_000
+MAX_GPUS = 1_000_000
 
 
 class BadFleet(ValueError):
@@ -41,7 +41,7 @@ class SimulatedFleet:
     @cached_property
     def snapshot(self) -> Snapshot:
         """The fleet at the beginning, and one project that may use all of it."""
-        return Snapshot(self.nodes, self.gpus, self.models, projects=(ProjectQueue(PROJECT, Quota(quota=-1.0)),))
+        return Snapshot(self.nodes, self.gpus, self.models, projects=(ProjectQueue(PROJECT, Quota(quota=UNLIMITED)),))
 
     @cached_property
     def mig(self) -> bool:
@@ -85,8 +85,8 @@ def parse(text: str) -> SimulatedFleet:
         raise BadFleet("a fleet needs GPUs: a100-40gb=100")
     if len({gpu.mig for gpu in gpus}) > 1:
         raise BadFleet("GPUs with MIG and without it are compared apart: one fleet has either")
-    if len(gpus) > MOST_GPUS:
-        raise BadFleet(f"{len(gpus):,} GPUs are too many (at most {MOST_GPUS:,})")
+    if len(gpus) > MAX_GPUS:
+        raise BadFleet(f"{len(gpus):,} GPUs are too many (at most {MAX_GPUS:,})")
     return SimulatedFleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
 
 

@@ -13,9 +13,9 @@ _Key = tuple[Demand, tuple[str, ...], int, int]
 
 
 def play(arrivals: Iterable[Arrival], scheduler: Scheduler, queue: bool = False) -> Iterator[SimulationEvent]:
-    """What happens when these arrive. Of simultaneous events departures come first.
+    """The events of these arrivals. Of simultaneous events departures come first.
 
-    queue: who finds no room waits. It is over when nobody arrives or leaves any more.
+    queue: a request that finds no room waits. Ends after the last arrival and the last departure.
     """
     return _Play(scheduler, queue).events(arrivals)
 
@@ -33,7 +33,7 @@ class _Play:
         yield from self._until(math.inf)
 
     def _until(self, now: float) -> Iterator[SimulationEvent]:
-        """Everything up to a moment; those who stay for ever do not leave."""
+        """Every event up to `now`; infinite lifetimes do not end."""
         while self._ends and self._ends[0][0] <= now and self._ends[0][0] < math.inf:
             at, number, arrival = heapq.heappop(self._ends)
             self._scheduler.release(arrival.request.claim)
@@ -51,7 +51,7 @@ class _Play:
         return SimulationEvent(arrival.at, SimulationEventKind.WAITS, number, arrival)
 
     def _serve(self, waiting: dict[int, Arrival], now: float) -> Iterator[SimulationEvent]:
-        """In order of arrival; where one finds no room, those like it are not tried."""
+        """Admit waiting requests in order of arrival; equal ones are not tried after one found no room."""
         hopeless: set[_Key] = set()
         for number, arrival in list(waiting.items()):
             if (key := _key(arrival)) in hopeless:

@@ -20,8 +20,8 @@ from solver.working_copy.occupancy import WorkingGpu
 Planner = Callable[[Snapshot, Policy], Plan]
 
 
-class Ours:
-    """Places what fits now, and moves nobody."""
+class MigctlScheduler:
+    """Places what fits now; moves nothing."""
 
     def __init__(self, fleet: SimulatedFleet, online: Callable[[Snapshot], Online] = Online) -> None:
         self._online = online(fleet.snapshot)
@@ -38,7 +38,7 @@ class Ours:
         self._online.release(claim)
 
 
-class OursMoving(Ours):
+class MigctlMovingScheduler(MigctlScheduler):
     """Places what fits now; for what does not, the planner may move others: at most `moves` for one admission."""
 
     def __init__(self, fleet: SimulatedFleet, moves: int = 1, planner: Planner = plan) -> None:
@@ -58,7 +58,7 @@ class OursMoving(Ours):
         return _admission(request, outcome.grant, decided)
 
     def snapshot(self, request: Request, now: float) -> Snapshot:
-        """What the planner is asked: the fleet as it is now and one request."""
+        """The planner's input: the fleet as it is now and one request."""
         cluster = self._online.cluster
         gpus = tuple(_with_idle(gpu) for gpu in cluster.gpus.values())
         held = tuple(cluster.held.values())

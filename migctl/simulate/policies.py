@@ -1,4 +1,4 @@
-"""Everybody who can decide, by name, and a new one of each for every simulation."""
+"""The schedulers of a simulation by name; every simulation makes a new one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from migctl.simulate.baselines import mig, plain
 from migctl.simulate.bound import Pooling, Repacking
 from migctl.simulate.events import Arrival, Scheduler
 from migctl.simulate.fleet import SimulatedFleet
-from migctl.simulate.migctl_policy import Ours, OursMoving
+from migctl.simulate.migctl_policy import MigctlMovingScheduler, MigctlScheduler
 from solver.model.demand import MigProfile
 
-Make = Callable[[], Scheduler]
-OURS = "migctl"
-OURS_MOVING = "migctl, 1 move"
+SchedulerFactory = Callable[[], Scheduler]
+MIGCTL = "migctl"
+MIGCTL_MOVING = "migctl, 1 move"
 BOUND = "re-packing for free"
-OWN = (OURS, OURS_MOVING)
 
 
-def makers(fleet: SimulatedFleet, arrivals: Sequence[Arrival]) -> Mapping[str, Make]:
+def schedulers(fleet: SimulatedFleet, arrivals: Sequence[Arrival]) -> Mapping[str, SchedulerFactory]:
     """Every scheduler that can serve this fleet, in the order of the table."""
-    found: dict[str, Make] = {OURS: partial(Ours, fleet), OURS_MOVING: partial(OursMoving, fleet)}
+    found: dict[str, SchedulerFactory] = {
+        MIGCTL: partial(MigctlScheduler, fleet),
+        MIGCTL_MOVING: partial(MigctlMovingScheduler, fleet),
+    }
     if not fleet.mig:
         found |= {name: partial(rule, fleet) for name, rule in plain.RULES.items()}
         found |= {"fgd": partial(plain.Fgd, fleet, [a.request for a in arrivals]), BOUND: partial(Pooling, fleet)}
@@ -36,6 +38,6 @@ def makers(fleet: SimulatedFleet, arrivals: Sequence[Arrival]) -> Mapping[str, M
 
 
 def _demand(arrivals: Iterable[Arrival]) -> Mapping[str, float]:
-    """How often each profile is asked for."""
+    """The part of the requests that name each profile."""
     demands = Counter(a.request.demand.profile for a in arrivals if isinstance(a.request.demand, MigProfile))
     return {profile: count / demands.total() for profile, count in demands.items()}

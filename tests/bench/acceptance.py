@@ -18,7 +18,7 @@ from pathlib import Path
 from migctl.simulate.compare import compare
 from migctl.simulate.demand.generated import MIXES, DemandMix
 from migctl.simulate.fleet import parse
-from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
+from migctl.simulate.policies import BOUND, MIGCTL, MIGCTL_MOVING, schedulers
 from migctl.simulate.results.metrics import Result
 from migctl.simulate.results.report import as_csv
 
@@ -36,9 +36,9 @@ def row(mix_and_load: Row) -> Results:
     mix, load = mix_and_load
     fleet = parse(FLEET)
     arrivals = tuple(DemandMix(mix, load, ARRIVALS, seed=1).on(fleet))
-    known = makers(fleet, arrivals)
-    without = {name: make for name, make in known.items() if name != OURS_MOVING}
-    moving = {name: known[name] for name in (OURS_MOVING, BOUND)}
+    known = schedulers(fleet, arrivals)
+    without = {name: make for name, make in known.items() if name != MIGCTL_MOVING}
+    moving = {name: known[name] for name in (MIGCTL_MOVING, BOUND)}
     return list(compare(fleet, arrivals, without)), list(compare(fleet, arrivals[:WITH_MOVES], moving))
 
 
@@ -53,10 +53,10 @@ def lines(mix: str, load: float, results: Results) -> Iterator[str]:
             f"arrivals={result.arrivals} moves_per_100={100 * result.moves / result.admitted:.1f} "
             f"operations_per_100={100 * (result.creates + result.destroys) / result.admitted:.0f}"
         )
-    others = max((value, name) for name, value in slices.items() if name not in (OURS, BOUND))
+    others = max((value, name) for name, value in slices.items() if name not in (MIGCTL, BOUND))
     yield (
-        f"BENCH acceptance mix={mix} load={load} ahead_of={others[1]} points={slices[OURS] - others[0]:.2f} "
-        f"behind_bound={slices[BOUND] - slices[OURS]:.2f} with_one_move={100 * (bound.slices - moving.slices):.2f}"
+        f"BENCH acceptance mix={mix} load={load} ahead_of={others[1]} points={slices[MIGCTL] - others[0]:.2f} "
+        f"behind_bound={slices[BOUND] - slices[MIGCTL]:.2f} with_one_move={100 * (bound.slices - moving.slices):.2f}"
     )
 
 

@@ -19,7 +19,7 @@ from tests.e2e.embedded import HOLD, Embedded, share
 from tests.limits import WAIT_S
 
 SIMULATED = "a100-40gb=1,v100=1"
-ASKS = (
+REQUESTS = (
     ("--mig-profile", "2g.10gb"),
     ("--mig-profile", "1g.5gb"),
     ("-g", "0.3"),
@@ -72,13 +72,13 @@ def _misplaced(report: NodeReport, granted: dict[str, Claim]) -> str:
 
 
 def settled(one: Embedded, names: list[str]) -> None:
-    """Everything that fits runs, and all books agree."""
+    """Everything that fits runs, and objects, report and processes agree."""
 
     def look() -> bool:
         return one.names() == sorted(names) and not disagreement(one)
 
     try:
-        one.until("the books agree", look)
+        one.until("objects, report and processes agree", look)
     except AssertionError as error:
         raise AssertionError(f"{disagreement(one)}\n{error}") from error
 
@@ -92,7 +92,7 @@ def test_killed_at_any_moment_and_started_again_nothing_is_lost(embedded: Callab
         doomed = [chance.choice(names)] if names and chance.random() < 0.6 else []
         new = [f"job-{round_}-{i}" for i in range(2)]
         with ThreadPoolExecutor() as people:
-            work = [people.submit(one.run, "submit", name, *chance.choice(ASKS), *HOLD) for name in new]
+            work = [people.submit(one.run, "submit", name, *chance.choice(REQUESTS), *HOLD) for name in new]
             work += [people.submit(one.run, "delete", name) for name in doomed]
             time.sleep(chance.uniform(0.2, 1.2))
             one.kill()

@@ -15,7 +15,7 @@ from migctl.objects import T
 
 
 class ManualClock:
-    """A clock that stands still until it is told to advance."""
+    """A clock that only advance() moves."""
 
     def __init__(self, now: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
         self._now = now
@@ -30,10 +30,10 @@ class ManualClock:
 class MemoryControlPlane:
     """The protocol's ControlPlane without a file; passes the contract suite as every adapter does."""
 
-    def __init__(self, clock: Clock | None = None, keep: int = LOG_LENGTH, uids: str = "uid") -> None:
+    def __init__(self, clock: Clock | None = None, log_length: int = LOG_LENGTH, uids: str = "uid") -> None:
         self._clock = clock or ManualClock()
         self._uids = (f"{uids}-{number}" for number in itertools.count(1))
-        self._state = ObjectState(keep=keep)
+        self._state = ObjectState(log_length=log_length)
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
         return self._state.list(kind, project)

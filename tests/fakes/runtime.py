@@ -1,4 +1,4 @@
-"""A runtime whose workloads write what the test tells them to."""
+"""A runtime whose workloads write what the test sets."""
 
 from __future__ import annotations
 

@@ -254,7 +254,7 @@ def test_run_bounds_a_command_without_a_daemon(
     nvml.close()
     said: list[str] = []
     environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path), "MIGCTL_HOME": str(tmp_path)}
-    wanted = one_shot.Wanted(mib=SHARE // MIB, gpu=gpu)
+    wanted = one_shot.ShareRequest(mib=SHARE // MIB, gpu=gpu)
     script = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(FILL)} > {tmp_path}/out"
     assert one_shot.run(wanted, ["sh", "-c", script], environment, said.append) == 0
     held, code = (tmp_path / "out").read_text().split()

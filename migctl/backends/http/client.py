@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ANSWER_S = 60.0
-CALLS_AT_ONCE = 16
+TIMEOUT_S = 60.0
+MAX_CONCURRENT_CALLS = 16
 """More wait here: the client library's own queue costs the square of its length."""
 
 
@@ -102,7 +102,7 @@ class RemoteControlPlane:
         await self.close()
 
     async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
-        """The body of a good answer. Raises the error that another one stands for."""
+        """The body of a successful response. Raises the protocol's error for any other."""
         async with self._limit:
             with self._explaining():
                 response = await self._client().request(method, url, params=params, content=body)
@@ -115,7 +115,7 @@ class RemoteControlPlane:
     ) -> AsyncGenerator[bytes, None]:
         import httpx
 
-        timeout = httpx.Timeout(ANSWER_S, read=silence_s)
+        timeout = httpx.Timeout(TIMEOUT_S, read=silence_s)
         with self._explaining():
             async with self._client().stream("GET", url, params=params, timeout=timeout) as response:
                 if not response.is_success:
@@ -127,7 +127,7 @@ class RemoteControlPlane:
     def _limit(self) -> asyncio.Semaphore:
         import asyncio
 
-        return asyncio.Semaphore(CALLS_AT_ONCE)
+        return asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
     def _client(self) -> httpx.AsyncClient:
         if self._opened is None:
@@ -136,7 +136,7 @@ class RemoteControlPlane:
             self._opened = httpx.AsyncClient(
                 base_url="http://migctl",
                 transport=httpx.AsyncHTTPTransport(uds=os.fspath(self._path), limits=httpx.Limits()),
-                timeout=ANSWER_S,
+                timeout=TIMEOUT_S,
             )
         return self._opened
 
@@ -149,14 +149,16 @@ class RemoteControlPlane:
             yield
         except httpx.ConnectError as error:
             if self._path.exists() and not os.access(self._path, os.W_OK):
-                raise Forbidden(f"the socket {self._path} is another user's", hint="ask its owner") from error
+                raise Forbidden(
+                    f"the socket {self._path} is another user's", hint="use your own MIGCTL_HOME"
+                ) from error
             raise Unavailable(
                 f"migctl is not running: nothing answers at {self._path}", hint="start it with `migctl up`"
             ) from error
         except httpx.TransportError as error:
             raise Unavailable(
                 f"migctl stopped answering at {self._path}: {error or type(error).__name__}",
-                hint="look whether it still runs, or start it with `migctl up`",
+                hint="check that it still runs, or start it with `migctl up`",
             ) from error
 
 
@@ -183,7 +185,7 @@ def _refusal(body: bytes) -> Exception:
     try:
         return to_exception(_parsed(body, Error))
     except msgspec.DecodeError:
-        return Unavailable("migctl gave an answer that is none", hint="its log tells more")
+        return Unavailable("the answer of migctl cannot be parsed", hint="see its log")
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

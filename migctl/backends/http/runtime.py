@@ -1,4 +1,4 @@
-"""What the API needs of whatever runs the workloads."""
+"""The interface between the API and what runs the workloads."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ class ExecEnvironment(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class WorkloadRuntime(Protocol):
-    """Runs workloads. The calls raise NotFound where there is nothing to read or to join."""
+    """Runs workloads. The calls raise NotFound for a workload without output or processes."""
 
     async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
         """The output of the workload's newest attempts, in pieces: the last `tail` lines of it, or all.
 
-        follow: go on with what is written until the workload ends or the iterator is closed.
+        follow: continue with new output until the workload ends or the iterator is closed.
         """
         ...
 
-    async def exec_environment(self, workload: Workload) -> ExecEnvironment: ...
+    async def exec_environment(self, workload: Workload) -> ExecEnvironment:
+        """How a command is run beside the workload."""
+        ...

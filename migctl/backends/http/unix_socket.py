@@ -9,16 +9,16 @@ from pathlib import Path
 
 from migctl.backends.protocol import AlreadyExists, Invalid
 
-LONGEST = 107
+MAX_PATH_BYTES = 107
 """Bytes of a socket's path (sun_path in unix(7), less the final null)."""
 
 
 def check_path(path: Path) -> None:
     """Raises Invalid for a path that the kernel does not take."""
     length = len(os.fsencode(path))
-    if length > LONGEST:
+    if length > MAX_PATH_BYTES:
         raise Invalid(
-            f"the socket path {path} has {length} bytes; Unix sockets allow {LONGEST}",
+            f"the socket path {path} has {length} bytes; Unix sockets allow {MAX_PATH_BYTES}",
             hint="choose a shorter state directory, for example MIGCTL_HOME=/tmp/migctl",
         )
 
@@ -56,7 +56,7 @@ def _answers(path: Path) -> bool:
 
 
 def _bind(listener: socket.socket, path: Path) -> None:
-    """Bind so that nobody else can connect, not even before a chmod."""
+    """Bind so that no other user can connect at any time."""
     mask = os.umask(0o177)
     try:
         listener.bind(os.fspath(path))

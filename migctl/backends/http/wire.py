@@ -64,7 +64,7 @@ class Error(msgspec.Struct, frozen=True):
 
 
 class List(msgspec.Struct, frozen=True, rename="camel"):
-    """Objects of one moment, and the version where a watch goes on from."""
+    """A consistent list of objects, and the version that a watch continues from."""
 
     api_version: str
     kind: str
@@ -90,17 +90,19 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 def error_body(error: ControlPlaneError) -> Error:
+    """The body of an error; one outside STATUS is Unavailable."""
     kind = next((kind for kind in STATUS if isinstance(error, kind)), Unavailable)
     field = error.field if isinstance(error, Invalid) else ""
     return Error(kind.__name__, str(error), {"field": field} if field else {}, error.hint)
 
 
 def error_status(error: ControlPlaneError) -> int:
+    """The HTTP status of an error; 500 for one outside STATUS."""
     return next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
 
 
 def to_exception(error: Error) -> ControlPlaneError:
-    """The protocol's error that a body stands for; an unknown code is the server's failure."""
+    """The protocol's error of a body; Unavailable for an unknown code."""
     if error.code == Invalid.__name__:
         return Invalid(error.message, error.hint, error.details.get("field", ""))
     return _KINDS.get(error.code, Unavailable)(error.message, error.hint)

@@ -22,7 +22,7 @@ from migctl.objects import KINDS, Object, decode, encode
 
 SCHEMA = 2
 _UPGRADES = {
-    # spec.ask of workloads and claims became spec.gpuRequest; watches of before start anew.
+    # spec.ask of workloads and claims became spec.gpuRequest; earlier watches start anew.
     1: """
 update objects set body = cast(json_remove(json_set(cast(body as text),
     '$.spec.gpuRequest', json_extract(cast(body as text), '$.spec.ask')), '$.spec.ask') as blob)
@@ -77,7 +77,7 @@ class Database:
             raise
 
     def load(self) -> tuple[int, Sequence[Object], Sequence[Change[Any]]]:
-        """Revision, objects and the kept changes, oldest first."""
+        """Revision, objects and the stored changes, oldest first."""
         with self._refusing():
             (revision,) = self._connection.execute("select revision from counter").fetchone()
             rows = self._connection.execute("select kind, body from objects").fetchall()
@@ -86,7 +86,7 @@ class Database:
             return revision, [_read(kind, body) for kind, body in rows], changes
 
     def append(self, changes: Sequence[Change[Any]], oldest: int) -> None:
-        """Store the changes, all or none, and forget those up to revision `oldest`. Raises Unavailable."""
+        """Store the changes, all or none, and delete those up to revision `oldest`. Raises Unavailable."""
         try:
             with self._transaction():
                 for change in changes:
@@ -117,7 +117,7 @@ class Database:
     def _open(self, birth: int) -> sqlite3.Connection:
         companions = [Path(f"{self._path}-wal"), Path(f"{self._path}-shm")]
         if not self._path.exists() and any(file.exists() for file in companions):
-            raise self._unusable(f"{self._path} is gone, but its journal {companions[0]} is still there")
+            raise self._unusable(f"{self._path} is missing, but its journal {companions[0]} is still there")
         with contextlib.suppress(OSError):
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         with self._refusing():
@@ -195,7 +195,7 @@ def _unopened(path: Path, error: Exception) -> StoreUnusable:
 
 
 def _own(path: Path) -> int:
-    """Lock the file beside the store that says who owns it; a dead owner's lock is gone with it."""
+    """Lock the file beside the store that says who owns it; a dead owner's lock is released with it."""
     file = Path(f"{path}.lock")
     try:
         lock = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)

@@ -14,23 +14,27 @@ from migctl.backends.protocol import Change, ChangeType, Expired, Listing, NotFo
 from migctl.objects import Object, T, singular
 
 LOG_LENGTH = 4096
-"""Changes kept for watches that start in the past, at least."""
+"""Least number of changes that stay for watches which start in the past."""
 
 
 class ObjectState:
     """Objects by kind, project and name, with the latest changes.
 
-    revision  the version of the last change
-    keep      how many changes the log holds at least; it is cut when it reaches twice that
+    revision    the version of the last change
+    log_length  least number of changes in the log; it is cut at twice that
     """
 
     def __init__(
-        self, revision: int = 0, objects: Iterable[Object] = (), log: Iterable[Change[Any]] = (), keep: int = LOG_LENGTH
+        self,
+        revision: int = 0,
+        objects: Iterable[Object] = (),
+        log: Iterable[Change[Any]] = (),
+        log_length: int = LOG_LENGTH,
     ) -> None:
         self.revision = revision
         self._objects: dict[str, dict[tuple[str, str], Object]] = {}
         self._log: list[Change[Any]] = list(log)
-        self._keep = keep
+        self._log_length = log_length
         self._news = asyncio.Event()
         self._closed = False
         for obj in objects:
@@ -66,8 +70,8 @@ class ObjectState:
                 self._of(obj.PLURAL)[obj.meta.project, obj.meta.name] = obj
             self._log.append(change)
             self.revision = int(obj.meta.version)
-        if len(self._log) >= 2 * self._keep:
-            del self._log[: -self._keep]
+        if len(self._log) >= 2 * self._log_length:
+            del self._log[: -self._log_length]
         self._wake()
 
     def close(self) -> None:
@@ -104,9 +108,12 @@ class ObjectState:
 
 
 def missing(kind: type[Object], name: str, project: str) -> NotFound:
+    """The error for an object that does not exist."""
     where = f" in project {project!r}" if project else ""
     return NotFound(f"there is no {singular(kind)} {name!r}{where}")
 
 
 def _expired(since: str) -> Expired:
-    return Expired(f"no changes are kept from version {since!r} on", hint="list again and watch from the new version")
+    return Expired(
+        f"the changes since version {since!r} are no longer stored", hint="list again and watch from the new version"
+    )

@@ -25,11 +25,12 @@ R = TypeVar("R")
 
 
 def random_uid() -> str:
+    """A UUID, version 4."""
     return str(uuid4())
 
 
 class _Write(Generic[R]):
-    """A write that waits for its turn, and what came of it."""
+    """A queued write and its result."""
 
     def __init__(self, decide: Callable[[Transaction], R]) -> None:
         self._decide = decide
@@ -40,7 +41,7 @@ class _Write(Generic[R]):
         """Add its change to the transaction, or answer at once that it may not."""
         try:
             self._outcome = self._decide(transaction)
-        except Exception as error:  # the caller's to handle: the other writes go on
+        except Exception as error:  # raised to its caller; the other writes continue
             self.fail(error)
 
     def succeed(self) -> None:
@@ -53,13 +54,13 @@ class _Write(Generic[R]):
 
 
 class SqliteControlPlane:
-    """The protocol's ControlPlane in a file. Raises StoreUnusable, StoreInUse when made.
+    """The protocol's ControlPlane in a file. The constructor raises StoreUnusable and StoreInUse.
 
-    keep  how many changes a watch may be behind, at least
+    log_length  how many changes a watch may be behind, at least
     """
 
     def __init__(
-        self, path: Path, clock: Clock = system_clock, uids: Uids = random_uid, keep: int = LOG_LENGTH
+        self, path: Path, clock: Clock = system_clock, uids: Uids = random_uid, log_length: int = LOG_LENGTH
     ) -> None:
         self._clock = clock
         self._uids = uids
@@ -69,7 +70,7 @@ class SqliteControlPlane:
         except BaseException:
             self._database.close()
             raise
-        self._state = ObjectState(revision, objects, log, keep)
+        self._state = ObjectState(revision, objects, log, log_length)
         self._disk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="migctl-store")
         self._waiting: list[_Write[Any]] = []
         self._writer: asyncio.Task[None] | None = None
@@ -94,7 +95,7 @@ class SqliteControlPlane:
         await self._write(lambda transaction: transaction.delete(obj))
 
     async def close(self) -> None:
-        """Finish the writes under way, end the watches, let go of the file."""
+        """Finish the pending writes, end the watches and close the file."""
         if self._closed:
             return
         self._closed = True
@@ -133,7 +134,7 @@ class SqliteControlPlane:
         loop = asyncio.get_running_loop()
         try:
             await loop.run_in_executor(self._disk, self._database.append, transaction.changes, self._state.oldest)
-        except Exception as error:  # whatever it is, those who wait must hear of it
+        except Exception as error:  # any error must reach the waiting writers
             return error
         self._state.apply(transaction.changes)
         return None

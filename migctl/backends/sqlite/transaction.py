@@ -42,6 +42,7 @@ class Transaction:
         return self._add(ChangeType.ADDED, _checked(replace(obj, meta=born)))
 
     def patch(self, obj: T, changes: Mapping[str, Any], fenced: bool) -> T:
+        """See ControlPlane.patch."""
         stored = self._stored(obj)
         if fenced and stored.meta.version != obj.meta.version:
             raise Conflict(
@@ -57,6 +58,7 @@ class Transaction:
         return self._add(ChangeType.MODIFIED, patched)
 
     def delete(self, obj: T) -> None:
+        """See ControlPlane.delete."""
         stored = self._stored(obj)
         if not stored.meta.finalizers:
             self._add(ChangeType.DELETED, stored)
@@ -64,7 +66,7 @@ class Transaction:
             self._add(ChangeType.MODIFIED, replace(stored, meta=replace(stored.meta, deleting=self._clock())))
 
     def _stored(self, obj: T) -> T:
-        """What is stored of this very object; NotFound when it is gone or has a successor."""
+        """The stored object of obj's name and uid. Raises NotFound."""
         stored = self._find(type(obj), obj.meta.name, obj.meta.project)
         if stored is None or stored.meta.uid != obj.meta.uid:
             raise missing(type(obj), obj.meta.name, obj.meta.project)
@@ -85,7 +87,7 @@ class Transaction:
 
 
 def _check_segment(field: str, name: str) -> None:
-    """Ensures that the name can stand in a URL's path."""
+    """Raises Invalid for a name that cannot be part of a URL's path."""
     if "/" in name or name in (".", ".."):
         raise Invalid(f"{field}: a name is not empty, '.' or '..' and holds no '/'", field=field)
 

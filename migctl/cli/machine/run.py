@@ -36,7 +36,7 @@ def run(
     from migctl.embedded import daemon, one_shot
     from migctl.embedded.home import Home
 
-    wanted = one_shot.Wanted(
+    wanted = one_shot.ShareRequest(
         portion=None if fraction is None else quantities.fraction(fraction),
         mib=None if memory is None else quantities.flag_memory(memory),
         gpu=device,

@@ -1,4 +1,4 @@
-"""Reading workload logs: the last lines of a file, and what is appended while somebody watches."""
+"""Reading workload logs: the last lines of a file, and what is appended to it."""
 
 from __future__ import annotations
 

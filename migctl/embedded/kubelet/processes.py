@@ -1,7 +1,7 @@
-"""Workload processes that outlive us: a process group per claim, with its log and its exit code in files.
+"""Workload processes that outlive the control plane: a process group per claim, log and exit code in files.
 
 A tiny shell launcher leads the group. Creating `<claim>.pid` with O_EXCL is the gate that lets a
-claim's command start once, whatever is killed in between; `<claim>.exit` appears by rename when the
+claim's command start once, also after a kill in between; `<claim>.exit` appears by rename when the
 command has ended. Every process of a claim is known by the claim in its environment, so that
 daemons that left the group, and shells that `migctl exec` opened, are found too.
 """
@@ -26,7 +26,7 @@ START_FAILED = 127
 SWEEPS = 10
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
-# The shell's own noclobber makes the pid file the O_EXCL gate, and its own words ("Terminated") stay out of the log.
+# The shell's own noclobber makes the pid file the O_EXCL gate, and its own messages ("Terminated") stay out of the log.
 LAUNCHER = f"""
 set -C; echo $$ > "$1.pid" || exit 0; set +C
 [ -z "${variables.CGROUP}" ] || echo $$ > "${variables.CGROUP}/cgroup.procs" || exit 126
@@ -70,6 +70,7 @@ class ClaimProcess:
             )
 
     def started(self) -> bool:
+        """Whether the command was started, however it ended."""
         return self.base.with_suffix(".pid").exists()
 
     def leader(self) -> int | None:
@@ -81,7 +82,7 @@ class ClaimProcess:
         return pid if process_owner.started_for(pid) == self.claim else None
 
     def exit_code(self) -> int:
-        """The command's exit code; 137 where the launcher was killed before it could tell."""
+        """The command's exit code; 137 where the launcher was killed before it wrote one."""
         try:
             return int(self.base.with_suffix(".exit").read_text())
         except (FileNotFoundError, ValueError):
@@ -90,7 +91,7 @@ class ClaimProcess:
     async def wait(self, launched: int | None = None) -> int:
         """The exit code, as soon as the command has ended.
 
-        launched: the launcher just started here. It has come and gone at once where an earlier one,
+        launched: the launcher just started here. It ended at once where an earlier one,
         started right before a kill -9, held the gate: then that one is waited for.
         """
         if launched is not None:
@@ -101,7 +102,7 @@ class ClaimProcess:
         return self.exit_code()
 
     async def stop(self, grace_s: float) -> None:
-        """End every process of the claim: TERM to the group, KILL to whatever lives after the grace."""
+        """End every process of the claim: TERM to the group, KILL to those that are left after `grace_s` seconds."""
         pid = self.leader()
         if pid is not None:
             _signal_group(pid, signal.SIGTERM)
@@ -113,7 +114,7 @@ class ClaimProcess:
         await asyncio.to_thread(self.sweep)
 
     def sweep(self) -> None:
-        """Kill what is left of the claim outside its group, and what that forked meanwhile, until it is gone.
+        """Kill what is left of the claim outside its group, and what that forked meanwhile, until none is left.
 
         A process that even KILL does not end (stuck in the driver) is left: the agent sees it on the GPU.
         """

@@ -1,8 +1,8 @@
-"""Claims into processes: what the kubelet does on Kubernetes.
+"""The runner: makes processes of claims, as the kubelet does of pods on Kubernetes.
 
-One task per claim carries it through its life, and can begin anywhere in it: after a kill -9 the
-next start finds the claim's words in the store, its devices at the agent and its process in the
-process table, and goes on from there.
+One task per claim carries out its lifecycle and can begin at any point of it: after a kill -9 the next
+start reads the claim's status from the store, its devices from the agent and its process from the
+process table, and continues from there.
 
     allocated -> agent.prepare -> launch -> Running -> exit -> agent.unprepare -> Completed or Failed
     deleting  -> stop processes -> agent.unprepare -> the object goes
@@ -26,7 +26,7 @@ from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
 from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.embedded.kubelet.processes import START_FAILED, ClaimProcess
-from migctl.embedded.kubelet.workloads import KEEPS_PROCESSES
+from migctl.embedded.kubelet.workloads import PROCESSES_FINALIZER
 from migctl.objects import Claim, Phase, Workload, to_builtins
 from nodeagent.contract.allocation import Advice, AgentError, Allocation, NodeReport, Prepared
 from nodeagent.contract.environment import PATH_PREFIX
@@ -55,7 +55,7 @@ class Runner:
     """Runs the claims of this machine.
 
     runs            folder of logs and process files
-    report          publishes the agent's newest report; awaited before a claim gives its room back
+    report          publishes the agent's newest report; awaited before a claim's allocation ends
     grace_s         from TERM to KILL
     """
 
@@ -68,7 +68,7 @@ class Runner:
     grace_s: float = 5.0
 
     async def run(self) -> None:
-        """Keep one task per claim that has something to run or to end, until cancelled."""
+        """Run one task per claim that has something to run or to end, until cancelled."""
         seen = await self._first_look()
         tasks: dict[str, tuple[asyncio.Task[None], asyncio.Event]] = {}
         async with asyncio.TaskGroup() as group:
@@ -84,23 +84,23 @@ class Runner:
                         tasks[uid] = (group.create_task(self._live(claim, leaving)), leaving)
                     if uid in tasks and claim.meta.deleting is not None:
                         tasks[uid][1].set()
-                self._forget_logs()
+                self._remove_logs()
 
     async def _first_look(self) -> int:
-        """Wait for all objects, then end what runs for claims that are no more; where to go on from."""
+        """Wait for all objects, then stop what runs for deleted claims; the generation to wait from."""
         seen = -1
         while not self.mirror.synced:
             seen = await self.mirror.wait(seen)
         known = {claim.meta.uid for claim in self.mirror.all(Claim)}
         for uid in (await asyncio.to_thread(self.agent.report)).held:
             if uid not in known:
-                log.warning("freeing devices of a claim that is no more", claim=uid)
+                log.warning("freeing devices of a deleted claim", claim=uid)
                 await asyncio.to_thread(ClaimProcess(uid, self.runs / uid).sweep)
                 await self._unprepare(uid)
         return -1
 
     async def _live(self, claim: Claim, leaving: asyncio.Event) -> None:
-        """Carry one claim on from where it stands. `leaving` is set when its deletion is asked."""
+        """Continue one claim from its status. `leaving` is set when its deletion is requested."""
         uid = claim.meta.uid
         while _concerns(claim) or leaving.is_set():
             try:
@@ -179,15 +179,8 @@ class Runner:
         return launched
 
     async def _prepare(self, claim: Claim) -> Prepared | None:
-        """The claim's devices, ready; None when it must be placed anew."""
-        assert claim.status.allocation is not None
-        allocation = Allocation(
-            claim=claim.meta.uid,
-            name=claim.meta.name,
-            project=claim.meta.project,
-            node=claim.status.allocation.node,
-            devices=claim.status.allocation.devices,
-        )
+        """The claim's prepared devices; None when it must be placed again."""
+        allocation = allocation_of(claim)
         while True:
             try:
                 return await _to_the_end(self.agent.prepare, allocation)
@@ -200,16 +193,15 @@ class Runner:
                 await asyncio.sleep(RETRY_S)
 
     async def _give_back(self, claim: Claim, why: str) -> None:
-        """The allocation cannot be carried out: take it back, so that another is planned."""
+        """Remove an allocation that cannot be prepared, so that another one is planned."""
         await self._unprepare(claim.meta.uid)
         failures = claim.status.failures + 1
-        words = {"reason": "CouldNotPrepare", "message": why, "rounded": "", "failures": failures}
+        status = {"reason": "CouldNotPrepare", "message": why, "rounded": "", "failures": failures}
         retry_at = self.clock() + delay(failures, claim.spec.workload_uid)
-        nothing = {"allocation": None, "allocated": None}
-        await self._write(claim, {**nothing, **words, "retryAt": to_builtins(retry_at)})
+        await self._write(claim, {"allocation": None, "allocated": None, **status, "retryAt": to_builtins(retry_at)})
 
     async def _finish(self, claim: Claim, code: int, message: str) -> None:
-        """Write down how the claim ended and give its room back."""
+        """Free the claim's devices and write how it ended."""
         await self._unprepare(claim.meta.uid)
         await self._write(
             claim,
@@ -225,13 +217,13 @@ class Runner:
         )
 
     async def _end(self, claim: Claim) -> None:
-        """The claim is leaving: stop its processes, free its devices, let the object go."""
+        """Stop a deleted claim's processes, free its devices and remove the finalizer."""
         await self.process(claim).stop(self.grace_s)
         await self._unprepare(claim.meta.uid)
         newest = await self.control_plane.get(Claim, claim.meta.name, claim.meta.project)
         if newest.meta.uid != claim.meta.uid:
             return
-        rest = [f for f in newest.meta.finalizers if f != KEEPS_PROCESSES]
+        rest = [f for f in newest.meta.finalizers if f != PROCESSES_FINALIZER]
         await self.control_plane.patch(newest, {"meta": {"finalizers": rest}}, fenced=True)
 
     async def _unprepare(self, claim: str) -> None:
@@ -250,11 +242,12 @@ class Runner:
         return written
 
     def process(self, claim: Claim) -> ClaimProcess:
+        """The claim's process group and its files."""
         pod = self.runs / claim.spec.workload_uid / str(claim.spec.index)
         return ClaimProcess(claim.meta.uid, pod / claim.meta.uid)
 
-    def _forget_logs(self) -> None:
-        """Remove the logs of workloads that are no more."""
+    def _remove_logs(self) -> None:
+        """Remove the logs of deleted workloads."""
         known = {workload.meta.uid for workload in self.mirror.all(Workload)}
         known |= {claim.spec.workload_uid for claim in self.mirror.all(Claim)}
         for folder in self.runs.iterdir():
@@ -265,7 +258,7 @@ class Runner:
         """Environment, directory and command of a claim's process."""
         workload = self.mirror.get(Workload, claim.spec.workload, claim.meta.project)
         if workload is None or workload.meta.uid != claim.spec.workload_uid:
-            raise OSError("its workload is gone")
+            raise OSError("its workload was deleted")
         return (
             environment(workload, claim, prepared),
             workload.spec.directory or str(Path.home()),
@@ -273,8 +266,15 @@ class Runner:
         )
 
 
+def allocation_of(claim: Claim) -> Allocation:
+    """What the agent prepares for an allocated claim."""
+    grant = claim.status.allocation
+    assert grant is not None
+    return Allocation(claim.meta.uid, claim.meta.name, claim.meta.project, grant.node, grant.devices)
+
+
 def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[str, str]:
-    """What a workload's processes see: our own environment, the user's words, the devices, the pod's identity."""
+    """The environment of a workload's processes: the daemon's, the workload's, the devices' and the pod's identity."""
     own = {
         "MIGCTL_WORKLOAD": workload.meta.name,
         "MIGCTL_PROJECT": workload.meta.project,
@@ -294,7 +294,7 @@ def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[st
 
 
 async def _to_the_end(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """A blocking call in a thread that is waited for even when we are cancelled: what follows must come after it."""
+    """Run a blocking call in a thread; when cancelled, wait for its end first."""
     working = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
     try:
         return await asyncio.shield(working)
@@ -306,7 +306,7 @@ async def _to_the_end(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -
 def _concerns(claim: Claim) -> bool:
     """Whether there is something to do for a claim."""
     if claim.meta.deleting is not None:
-        return KEEPS_PROCESSES in claim.meta.finalizers
+        return PROCESSES_FINALIZER in claim.meta.finalizers
     return claim.status.allocation is not None and not claim.status.phase.finished
 
 

@@ -1,10 +1,10 @@
-"""Workloads into claims: what the Job and StatefulSet controllers do on Kubernetes.
+"""The workload controller: makes claims of workloads, as the Job and StatefulSet controllers make pods on Kubernetes.
 
 A training of N completions runs up to `parallelism` pods side by side, each index until it has
 succeeded once; a failed pod is tried again, later each time, until `backoff_limit` is passed. A
-workspace is started again whenever it ends. Suspending and deleting take the claims away. A gang
-that has lost members it needs gets a grace in which the others may end; then they are stopped too,
-and it starts again when all are gone, those that had succeeded included.
+workspace is started again whenever it ends. Suspending and deleting remove the claims. A gang
+that has lost members it needs gets a grace period in which the others may end; then they are stopped too,
+and it starts again when all are removed, those that had succeeded included.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import msgspec
 
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlane, NotFound
-from migctl.backends.workload_status import indexes, summary
+from migctl.backends.workload_status import index_count, summary
 from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.objects import Claim, ClaimSpec, ClaimStatus, Meta, Phase, Workload, WorkloadType, to_builtins
 
-KEEPS_CLAIMS = "migctl.dev/claims"
-KEEPS_PROCESSES = "migctl.dev/processes"
+CLAIMS_FINALIZER = "migctl.dev/claims"
+PROCESSES_FINALIZER = "migctl.dev/processes"
 GANG_GRACE = timedelta(seconds=5)
 
 
 class WorkloadController:
-    """Keeps the claims of every workload as its spec wants them, and its status as its claims are."""
+    """Makes the claims that every workload's spec requires, and derives its status from them."""
 
     def __init__(self, control_plane: ControlPlane, mirror: Mirror, clock: Clock) -> None:
         self._control_plane = control_plane
@@ -36,12 +36,13 @@ class WorkloadController:
         self._clock = clock
 
     async def run(self) -> None:
+        """Reconcile for every change and whenever one is due, until cancelled."""
         seen = -1
         while True:
             seen = await self._mirror.wait(seen, await self.reconcile())
 
     async def reconcile(self) -> float | None:
-        """Look at every workload once; seconds until one of them wants to be looked at again."""
+        """Reconcile every workload once; seconds until the next of them is due, None: at the next change."""
         if not self._mirror.synced:
             return None
         claims: dict[str, list[Claim]] = {}
@@ -61,9 +62,9 @@ class WorkloadController:
         if workload.meta.deleting is not None:
             await self._finish_deletion(workload, claims)
             return None
-        if KEEPS_CLAIMS not in workload.meta.finalizers:
-            keeps = [*workload.meta.finalizers, KEEPS_CLAIMS]
-            await self._absorb(workload, {"meta": {"finalizers": keeps}})
+        if CLAIMS_FINALIZER not in workload.meta.finalizers:
+            finalizers = [*workload.meta.finalizers, CLAIMS_FINALIZER]
+            await self._absorb(workload, {"meta": {"finalizers": finalizers}})
             workload = self._mirror.get(Workload, workload.meta.name, workload.meta.project) or workload
         wait = None
         if workload.spec.suspended or workload.status.phase.finished:
@@ -75,8 +76,8 @@ class WorkloadController:
 
     async def _finish_deletion(self, workload: Workload, claims: list[Claim]) -> None:
         await self._remove(claims)
-        if not claims and KEEPS_CLAIMS in workload.meta.finalizers:
-            rest = [f for f in workload.meta.finalizers if f != KEEPS_CLAIMS]
+        if not claims and CLAIMS_FINALIZER in workload.meta.finalizers:
+            rest = [f for f in workload.meta.finalizers if f != CLAIMS_FINALIZER]
             await self._absorb(workload, {"meta": {"finalizers": rest}})
         elif workload.status.phase is not Phase.TERMINATING:
             await self._absorb(workload, {"status": {"phase": Phase.TERMINATING}})
@@ -90,7 +91,7 @@ class WorkloadController:
             done = set()
         if _broken(workload, living, len(active | done)):
             return await self._break_up(claims, living)
-        missing = [i for i in range(indexes(workload)) if i not in active and i not in done]
+        missing = [i for i in range(index_count(workload)) if i not in active and i not in done]
         if done and workload.spec.gang and not active and 0 < len(missing) < workload.spec.gang.size:
             await self._remove(c for c in claims if c.status.phase is Phase.COMPLETED)
             return None
@@ -130,7 +131,7 @@ class WorkloadController:
             meta=Meta(
                 name=f"{workload.meta.name}-{index}-{attempt}",
                 project=workload.meta.project,
-                finalizers=(KEEPS_PROCESSES,),
+                finalizers=(PROCESSES_FINALIZER,),
             ),
             spec=ClaimSpec(
                 workload=workload.meta.name,

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from solver.gpu_tables.tables import Table
 
 TYPICAL = 0.95
-"""The kinds of requests that make up so much of all are looked at."""
+"""The part of all requests that the typical kinds make up."""
 Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestKind:
-    """Requests alike: host room, and `need` millionths of each of `devices` GPUs."""
+    """Requests of one size: CPU and memory of the host, and `need` millionths of each of `devices` GPUs."""
 
     cpu: int
     memory: int

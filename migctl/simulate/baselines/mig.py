@@ -7,7 +7,7 @@
                  USENIX ATC 2023): free units that a request of the mix could not use, by how often it is made
     hami         the fullest node, on it the fullest GPU (binpack); 1g and 3g from the high end of the GPU,
                  others from the low end
-    hami-spread  the same with the emptiest GPU of the fullest node: what HAMi does unless told otherwise
+    hami-spread  the same with the emptiest GPU of the fullest node: HAMi's default
     dra          the first in the order of names: nodes, then devices named gpu-<n>-mig-<profile>-<start>
 
 The smaller score is the better; of equal GPUs the first one's.
@@ -31,7 +31,7 @@ from solver.model.geometry import Placement
 from solver.model.snapshot import MemoryRule
 from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu
 
-Demand = Mapping[str, float]
+ProfileWeights = Mapping[str, float]
 Scores = NDArray[np.float64]
 
 
@@ -45,7 +45,7 @@ def _as_listed(gpu: WorkingGpu) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Rule:
-    """What one rule looks at.
+    """The criteria of one rule.
 
     score  of a slot on a GPU of this model whose units of the mask are taken, for this demand
     start  which of a GPU's slots of equal score is taken
@@ -53,7 +53,7 @@ class Rule:
     order  sorts the GPUs; of equal scores the first is taken
     """
 
-    score: Callable[[Table, Demand, int, Slot], float]
+    score: Callable[[Table, ProfileWeights, int, Slot], float]
     start: Callable[[Slot], float] = _lowest
     node: float = 0.0
     order: Callable[[WorkingGpu], tuple[str, ...]] = _as_listed
@@ -63,24 +63,24 @@ NODE_FIRST = -1000.0
 """Makes any difference between nodes outweigh every difference between GPUs."""
 
 
-def _nothing(model: Table, demand: Demand, mask: int, slot: Slot) -> float:
+def _nothing(model: Table, demand: ProfileWeights, mask: int, slot: Slot) -> float:
     return 0.0
 
 
-def _fullest(model: Table, demand: Demand, mask: int, slot: Slot) -> float:
+def _fullest(model: Table, demand: ProfileWeights, mask: int, slot: Slot) -> float:
     return -mask.bit_count()
 
 
-def _emptiest(model: Table, demand: Demand, mask: int, slot: Slot) -> float:
+def _emptiest(model: Table, demand: ProfileWeights, mask: int, slot: Slot) -> float:
     return mask.bit_count()
 
 
-def _closed(model: Table, demand: Demand, mask: int, slot: Slot) -> float:
+def _closed(model: Table, demand: ProfileWeights, mask: int, slot: Slot) -> float:
     usual = [s for s in model.slots if s.profile in model.usual]
     return sum(not s.mask & mask and bool(s.mask & slot.mask) for s in usual)
 
 
-def _fragmented(model: Table, demand: Demand, mask: int, slot: Slot) -> float:
+def _fragmented(model: Table, demand: ProfileWeights, mask: int, slot: Slot) -> float:
     return unusable_units(model, demand, mask | slot.mask) - unusable_units(model, demand, mask)
 
 
@@ -106,9 +106,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 
 
 class _Lookup:
-    """One rule on one model: the best slot and its score for every profile and mask, worked out once."""
+    """One rule on one model: the best slot and its score for every profile and mask, computed once."""
 
-    def __init__(self, model: Table, rule: Rule, demand: Demand) -> None:
+    def __init__(self, model: Table, rule: Rule, demand: ProfileWeights) -> None:
         self._model, self._rule, self._demand = model, rule, demand
         self._tables: dict[str, tuple[Scores, dict[int, Slot]]] = {}
 
@@ -138,9 +138,9 @@ class _Lookup:
 
 
 class MigBaseline:
-    """A fleet in MIG mode under one rule; requests name their profile. demand: how often each is asked for."""
+    """A fleet in MIG mode under one rule; requests name their profile. demand: the part that names each."""
 
-    def __init__(self, fleet: SimulatedFleet, rule: Rule, demand: Demand) -> None:
+    def __init__(self, fleet: SimulatedFleet, rule: Rule, demand: ProfileWeights) -> None:
         self._cluster = WorkingCluster(fleet.snapshot)
         self._gpus = sorted(self._cluster.gpus.values(), key=rule.order)
         self._number = {gpu.reported.uuid: number for number, gpu in enumerate(self._gpus)}

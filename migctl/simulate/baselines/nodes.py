@@ -1,4 +1,4 @@
-"""The nodes of a fleet without MIG as arrays: what is free on them, and taking and giving back."""
+"""The nodes of a fleet without MIG as arrays of what is free."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ UNCOUNTED = 2**62
 
 
 def kind_of(request: Request) -> RequestKind:
+    """The kind that the request is counted as."""
     return RequestKind(request.cpu_milli, request.memory_mib, request.demand.devices, _need(request.demand))
 
 
@@ -53,20 +54,21 @@ class Nodes:
         self._held: dict[str, tuple[RequestKind, int, list[int]]] = {}
 
     def with_room(self, request: Request, kind: RequestKind) -> Flags:
-        """Where the request could run now."""
+        """(nodes,) Whether the request fits on each node now."""
         room: Flags = ((self.gpu >= kind.need).sum(axis=1) >= kind.devices) & (self.cpu >= kind.cpu)
         room &= self.memory >= kind.memory
         return room & np.isin(self._pool, request.pools) if request.pools else room
 
     def used(self) -> NDArray[np.float64]:
-        """The part of each node's GPUs that is taken."""
+        """(nodes,) The part of each node's GPUs that is taken."""
         used: NDArray[np.float64] = 1 - np.maximum(self.gpu, 0).sum(axis=1) / (self.size * MILLIONTHS)
         return used
 
     def take(self, request: Request, kind: RequestKind, row: int, gpus: Iterable[int]) -> Grant:
+        """Take the GPUs (columns) of a node (row) for the request."""
         chosen = list(gpus)
         self._held[request.claim] = kind, row, chosen
-        self._book(kind, row, chosen, -1)
+        self._account(kind, row, chosen, -1)
         shares = []
         for gpu in (self._gpus[row][column] for column in chosen):
             option = plain_option(request.demand, gpu.memory_mib)
@@ -75,12 +77,12 @@ class Nodes:
         return Grant(self.names[row], tuple(shares))
 
     def release(self, claim: str) -> int:
-        """The row of the node that it was on."""
+        """Free what the claim holds; the row of its node."""
         kind, row, gpus = self._held.pop(claim)
-        self._book(kind, row, gpus, 1)
+        self._account(kind, row, gpus, 1)
         return row
 
-    def _book(self, kind: RequestKind, row: int, gpus: list[int], sign: int) -> None:
+    def _account(self, kind: RequestKind, row: int, gpus: list[int], sign: int) -> None:
         self.cpu[row] += sign * kind.cpu
         self.memory[row] += sign * kind.memory
         self.gpu[row, gpus] += sign * kind.need

@@ -5,9 +5,9 @@
                  node's; the fullest GPUs that have room
     fgd          the node and GPU that add the least fragmentation (fragments.py)
     hami         the node whose GPUs are the fullest, on it the fullest GPUs (binpack)
-    hami-spread  the same node, on it the emptiest GPUs: what HAMi does unless told otherwise
+    hami-spread  the same node, on it the emptiest GPUs: HAMi's default
 
-All look at what Kubernetes looks at first: CPU, memory, and the GPU model where one is asked for.
+All filter as Kubernetes does first: CPU, memory, and the GPU model where one is requested.
 The smaller score is the better; of equal nodes and GPUs the first.
 """
 
@@ -69,7 +69,7 @@ def _fullest(nodes: Nodes, kind: RequestKind) -> Scores:
 
 
 class Fgd:
-    """The node and GPU whose fragmentation grows the least. What a node's would be is kept until it changes."""
+    """The node and GPU whose fragmentation grows the least. A node's value is cached until the node changes."""
 
     def __init__(self, fleet: SimulatedFleet, requested: Iterable[Request]) -> None:
         self._nodes = Nodes(fleet)

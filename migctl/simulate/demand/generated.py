@@ -1,6 +1,6 @@
 """Generated demand: Poisson arrivals of requests of several sizes, with exponential lifetimes.
 
-A mix says how often each size is asked for, the sizes being the plain profiles of the GPU model (on GPUs
+A mix says how often each size is requested, the sizes being the plain profiles of the GPU model (on GPUs
 without MIG: an eighth, a quarter, half of one, a whole one), s the part of a GPU that each takes:
 
     uniform   every size as often as the others
@@ -58,7 +58,7 @@ class DemandMix:
     lifetime: float = SECONDS_PER_HOUR
 
     def on(self, fleet: SimulatedFleet) -> Iterator[Arrival]:
-        """The arrivals: the same for everybody who asks."""
+        """The arrivals; the same at every call."""
         rng = Random(self.seed)
         demands, weights = _demand(fleet, self.mix)
         mean = sum(w * fleet.size(demand).room for (demand, _), w in zip(demands, weights, strict=True)) / sum(weights)
@@ -73,7 +73,7 @@ class DemandMix:
 
 
 def usual_demands(model: GpuModel) -> list[tuple[Demand, float]]:
-    """What is asked for on this model and the part of a GPU it takes, the smallest first."""
+    """The usual demands on this model and the part of a GPU that each takes, the smallest first."""
     if not model.units:
         return [*PLAIN, (WholeGpus(), 1.0)]
     profiles = sorted(table(model).usual, key=lambda profile: (profile.size, profile.slices))
@@ -81,7 +81,7 @@ def usual_demands(model: GpuModel) -> list[tuple[Demand, float]]:
 
 
 def _demand(fleet: SimulatedFleet, mix: str) -> tuple[list[tuple[Demand, tuple[str, ...]]], list[float]]:
-    """Asks (with the pool that they go to, where the fleet has several) and how often each is made."""
+    """Demands (with their pool, where the fleet has several) and the weight of each."""
     demands: list[tuple[Demand, tuple[str, ...]]] = []
     weights: list[float] = []
     for model in fleet.models.values():

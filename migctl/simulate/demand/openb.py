@@ -4,8 +4,8 @@ Nodes:  sn, cpu_milli, memory_mib, gpu (how many), model
 Pods:   name, cpu_milli, memory_mib, num_gpu, gpu_milli (of each GPU; 1000: all of it), gpu_spec (models that
         will do, joined by |; empty: any), ..., creation_time, deletion_time (seconds)
 
-The GPUs have no MIG: pods share them as software fractions. Pods without a GPU are left out: other people
-place them. GPU memory is not in the trace, and no decision here depends on it. Files may end in .gz.
+The GPUs have no MIG: pods share them as software fractions. Pods without a GPU are left out: they are
+not placed here. GPU memory is not in the trace, and no decision here depends on it. Files may end in .gz.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ def arrivals(path: Path) -> tuple[Arrival, ...]:
 
 
 def staying(pods: Iterable[Arrival]) -> tuple[Arrival, ...]:
-    """The same pods in the same order, one a second; nobody leaves."""
+    """The same pods in the same order, one a second; none leaves."""
     return tuple(replace(pod, at=float(number), lasts=math.inf) for number, pod in enumerate(pods))
 
 
 def filling(pods: Sequence[Arrival], whole: SimulatedFleet, load: float, seed: int) -> tuple[Arrival, ...]:
-    """Pods drawn from these until they ask for `load` times the fleet's GPUs; nobody leaves.
+    """Pods drawn from these until they request `load` times the fleet's GPUs; none leaves.
 
     So Weng et al. (section 6) load a cluster until it is full.
     """

@@ -1,1 +1,1 @@
-"""What came of a simulation: figures, charts, lines for other programs."""
+"""The results of a simulation: figures, charts and CSV."""

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from migctl.simulate.policies import BOUND, OURS, OURS_MOVING
+from migctl.simulate.policies import BOUND, MIGCTL, MIGCTL_MOVING
 from migctl.simulate.results.metrics import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FORMATS = (".png", ".svg", ".pdf")
-COLOURS = {OURS: "#0072B2", OURS_MOVING: "#56B4E9", BOUND: "#000000"}
+COLOURS = {MIGCTL: "#0072B2", MIGCTL_MOVING: "#56B4E9", BOUND: "#000000"}
 OTHERS = ("#E69F00", "#009E73", "#D55E00", "#CC79A7", "#A6761D", "#999999", "#8C6BB1")
 HOUR = 3600.0
 MOST_SIZES = 10
@@ -88,8 +88,8 @@ def _sizes(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> No
     width = 0.8 / len(results)
     for number, result in enumerate(results):
         parts = [100 * result.by_size[name][1] / result.by_size[name][0] for name in names]
-        places = [place + (number - len(results) / 2 + 0.5) * width for place in range(len(names))]
-        axes.bar(places, parts, width, color=colours[result.policy])
+        positions = [name + (number - len(results) / 2 + 0.5) * width for name in range(len(names))]
+        axes.bar(positions, parts, width, color=colours[result.policy])
     axes.set_xticks(range(len(names)), [name.removesuffix(" GPU") for name in names])
     axes.set_ylabel("admitted of each size, %")
 
@@ -111,7 +111,7 @@ def _over_time(axes: Axes, results: Sequence[Result], colours: dict[str, str], b
 
 
 def _left(axes: Axes, results: Sequence[Result], colours: dict[str, str]) -> None:
-    """What nobody could use in the end: whole GPUs, and parts of others."""
+    """What was unused in the end: whole GPUs, and parts of others."""
     placed = [result for result in results if result.idle_at_end is not None]
     paint = [colours[result.policy] for result in placed]
     idle = [result.idle_at_end or 0 for result in placed]

@@ -1,4 +1,4 @@
-"""Events in, one Result out: what was admitted, how full the fleet was, how long people waited.
+"""Events in, one Result out: what was admitted, how full the fleet was, how long requests waited.
 
 What happens while the fleet fills up is not counted: the first `warm_up` arrivals and the time until then.
 """
@@ -23,16 +23,16 @@ class Result:
     """What became of the arrivals under one policy; shares are 0 to 1, times in seconds.
 
     requests     admitted, of the requests that counted
-    slices       admitted, of the compute that they asked for together
+    slices       admitted, of the compute that they requested together
     utilisation  compute that was held, of the fleet's, over time
-    idle_gpus    GPUs that nobody used, over time (None for a bound, which places nobody)
+    idle_gpus    unused GPUs, over time (None for a bound, which gives no placements)
     waiting, waiting_p95   mean and 95th percentile, over those who were admitted
     unserved     of the queue: never admitted
     fragmented   refused, or made to wait, while enough compute and room was free in sum
     moves, creates, destroys   by all admissions together
     used_at_end   compute held of the fleet's, after the last arrival
-    free_at_end, idle_at_end   GPUs not held then, parts added up, and those that nobody used at all
-    by_size      for each ask: how often it was made, and how often admitted
+    free_at_end, idle_at_end   GPUs not held then, parts added up, and GPUs without any use
+    by_size      for each demand: how often it arrived, and how often it was admitted
     over_time    (when, compute held of the fleet's)
     """
 
@@ -68,7 +68,7 @@ def measure(
 
 
 class _Occupied:
-    """What is held at a moment: of compute and room (in GPUs), and how many GPUs somebody uses."""
+    """What is held at a moment: of compute and room (in GPUs), and how many GPUs are in use."""
 
     def __init__(self) -> None:
         self.compute = self.room = 0.0

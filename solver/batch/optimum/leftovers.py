@@ -132,6 +132,7 @@ class Leftover:
         return states[row], pattern, x, block.cost[states[row], pattern].astype(np.float64)
 
     def _keep_caps(self) -> None:
+        """Ensures that quotas and limits are kept, by what the draft leaves of them."""
         caps = self._problem.caps
         used = np.bincount(caps.row, weights=caps.part * self._draft.flow[caps.option], minlength=len(caps.limit))
         left = np.round((caps.limit - used) * CAP_SCALE)

@@ -17,7 +17,7 @@ import numpy as np
 from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.optimum.linear import INFINITY, Program
 from solver.batch.optimum.menus import Menus
-from solver.batch.problem import Problem
+from solver.batch.problem import Caps, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,11 @@ class Served:
 
 
 class Master:
-    """One program; `serve` maximises a tier, `save` minimises operations."""
+    """One program: variables and constraints at its making, then an objective and its solution, as often as asked for.
+
+    Variables: how often each column is taken (x), and how often each choice serves each kind (menus.py).
+    Constraints: a method each, "Ensures that ...". Objectives: `serve` maximises a tier, `save` minimises operations.
+    """
 
     def __init__(
         self,
@@ -72,7 +76,7 @@ class Master:
         item_of: Ints,
         items: int,
     ) -> None:
-        self.columns, self.demand, caps = columns, problem.demand, problem.caps
+        self.columns, self.demand = columns, problem.demand
         self.program = Program()
         self.tiers = int(self.demand.tier.max(initial=-1)) + 1
         self._rank = problem.options.rank[menus.choice]
@@ -81,9 +85,7 @@ class Master:
         self._items = self.program.add_rows(np.zeros(items), INFINITY)
         self._give_items()
         self._chosen, self._served = menus.serve(self.program, self._items, item_of, self.demand.count)
-        limits = self.program.add_rows(-INFINITY, caps.limit)
-        mine, capped = menus.capped(self._chosen)
-        self.program.add_terms(limits[caps.row[mine]], capped, caps.part[mine])
+        self._keep_caps(problem.caps, menus)
         self._floors: list[Ints] = []
         self._short: list[tuple[Ints, float]] = []
 
@@ -99,6 +101,12 @@ class Master:
             counts = c.patterns[c.pattern]
             which, item = np.nonzero(counts)
             self.program.add_terms(self._items[c.offset + item], x[which], counts[which, item])
+
+    def _keep_caps(self, caps: Caps, menus: Menus) -> None:
+        """Ensures that quotas and limits are kept."""
+        rows = self.program.add_rows(-INFINITY, caps.limit)
+        mine, capped = menus.capped(self._chosen)
+        self.program.add_terms(rows[caps.row[mine]], capped, caps.part[mine])
 
     def floor(self, tier: int, weight: float, penalty: float | None = None) -> None:
         """Ensures that a tier is served at least so well; with a penalty, at its price per missing unit."""

@@ -45,7 +45,7 @@ LEGAL = {
     "digits first": workload("0-a"),
     "variables": workload(environment={"A": "", "_B2": "zażółć = 'x'\n"}),
     "a search": workload(parallelism=3, completions=12),
-    "at once gone": workload(ttl_after_finish_s=0.0, backoff_limit=0),
+    "deleted at once": workload(ttl_after_finish_s=0.0, backoff_limit=0),
     "a directory": workload(directory="/home/ana/my project"),
 }
 
@@ -235,7 +235,7 @@ def test_any_ask_is_admitted_or_refused_with_a_sentence(
         assert refusal.field
         assert str(refusal).startswith(refusal.field)
         return
-    assert sum(wish is not None for wish in (fraction, memory, profile)) <= 1
+    assert sum(value is not None for value in (fraction, memory, profile)) <= 1
     assert fraction is None or 0 < fraction < 1
     assert memory is None or memory >= 96
     assert profile is None or MODELS[0].profile(profile) is not None

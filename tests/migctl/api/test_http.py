@@ -38,10 +38,10 @@ async def test_a_workload_is_created_for_its_sender_with_the_priority_of_its_typ
     body = answer.json()
     assert body["spec"]["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert body["spec"]["priority"] == 100
-    kept = await served.http.post(
+    created = await served.http.post(
         f"{ROOT}/workloads", json=BODY | {"meta": {"name": "x", "project": "team-a"}, "spec": spec | {"user": "ana"}}
     )
-    assert kept.json()["spec"]["user"] == "ana"
+    assert created.json()["spec"]["user"] == "ana"
 
 
 WRONG: dict[str, tuple[str, str, Any, int, str, str]] = {

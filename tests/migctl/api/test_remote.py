@@ -147,8 +147,9 @@ async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found
         async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
             since = (await remote.create(samples.node("n"))).meta.version
             watch = remote.watch(GpuNode, since)
+            await remote.create(samples.node("later"))
+            await anext(watch)
             waiting = asyncio.ensure_future(anext(watch))
-            await asyncio.wait([waiting], timeout=0.05)
         with pytest.raises(Unavailable, match="closed"):
             await waiting
         with pytest.raises(Unavailable, match="not running"):

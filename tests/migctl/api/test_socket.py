@@ -1,4 +1,4 @@
-"""The socket: for its owner alone, never over another file, gone when the server is."""
+"""The socket: for its owner alone, never over another file, removed with the server."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Cluster:
             Claim(meta=Meta(name=f"{name}-0-0", project="team-a", finalizers=("processes",)), spec=made)
         )
 
-    async def settle(self) -> None:
+    async def converge(self) -> None:
         """Let watch events arrive, then decide until nothing changes any more."""
         for _ in range(20):
             await asyncio.sleep(0)
@@ -134,7 +134,7 @@ async def test_three_claims_get_their_places_and_a_plan_says_so() -> None:
     cluster = Cluster()
     await three_trainings(cluster)
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
         assert sorted((await cluster.places()).values()) == [("2g.10gb", 0), ("2g.10gb", 2), ("2g.10gb", 4)]
         plans = (await cluster.control_plane.list(PlacementPlan)).items
         steps = [step for plan in plans for step in plan.spec.steps]
@@ -151,7 +151,7 @@ async def test_of_equal_nodes_the_first_by_name_is_taken_whichever_was_heard_of_
         await cluster.node(v100("GPU-b", "node-b"), name="node-b")
         await cluster.node(v100("GPU-a", "node-a"), name="node-a")
         claim = await cluster.claim("a", GpuRequest())
-        await cluster.settle()
+        await cluster.converge()
         allocation = (await cluster.get(claim.spec.workload)).status.allocation
     assert allocation is not None
     assert allocation.node == "node-a"
@@ -162,7 +162,7 @@ async def test_a_quiet_cluster_writes_nothing() -> None:
     await three_trainings(cluster)
     await cluster.claim("d", GpuRequest(profile="7g.40gb"))
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
         before = await cluster.version()
         for _ in range(3):
             await cluster.controller.cycle(cluster.applier)
@@ -175,7 +175,7 @@ async def test_a_claim_that_waits_is_told_why() -> None:
     await cluster.project()
     await cluster.claim("picky", GpuRequest(profile="3g.20gb"))
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
         claim = await cluster.get("picky")
         assert (claim.status.allocation, bool(claim.status.reason)) == (None, True)
         assert "3g.20gb" in claim.status.message
@@ -186,21 +186,21 @@ async def test_room_is_nominated_then_evicted_then_given() -> None:
     cluster = Cluster()
     await three_trainings(cluster)
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
         places = await cluster.places()
         victim = next(name for name, place in places.items() if place[1] == 4)
         await cluster.claim("desk", GpuRequest(profile="3g.20gb"), priority=100, preemptible=False)
-        await cluster.settle()
+        await cluster.converge()
         desk, leaving = await cluster.get("desk"), await cluster.get(victim)
         assert desk.status.allocation is None
         assert desk.status.nomination is not None
         assert leaving.meta.deleting is not None
         assert "desk" in leaving.status.evicted
         await cluster.claim("late", PROFILE_2G)
-        await cluster.settle()
+        await cluster.converge()
         assert "late" not in await cluster.places()
         await cluster.control_plane.patch(leaving, {"meta": {"finalizers": []}})
-        await cluster.settle()
+        await cluster.converge()
         assert (await cluster.places())["desk"] == ("3g.20gb", 4)
         assert (await cluster.get("desk")).status.nomination is None
 
@@ -209,13 +209,13 @@ async def test_a_controller_that_died_between_nomination_and_eviction_goes_on() 
     cluster = Cluster()
     await three_trainings(cluster)
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
         desk = await cluster.claim("desk", GpuRequest(profile="3g.20gb"), priority=100, preemptible=False)
         await asyncio.sleep(0.001)
         plan = planner.plan(observe.snapshot(cluster.mirror, cluster.clock()), Policy())
         grant = next(step.grant for step in plan.steps if isinstance(step, Assign))
         await cluster.control_plane.patch(desk, {"status": {"nomination": to_builtins(grant)}})
-        await cluster.settle()
+        await cluster.converge()
         leaving = [c for c in (await cluster.control_plane.list(Claim)).items if c.meta.deleting is not None]
         assert len(leaving) == 1
 
@@ -227,11 +227,11 @@ async def test_a_place_stays_taken_until_the_agent_reports_it_free() -> None:
     await cluster.project()
     await cluster.claim("a", PROFILE_2G)
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
         assert await cluster.places() == {}
         free = to_builtins(NodeReport("node-a", "boot", 2, (a100(),), {A100.id: A100}))
         await cluster.control_plane.patch(node, {"status": {"report": free}})
-        await cluster.settle()
+        await cluster.converge()
         assert list(await cluster.places()) == ["a"]
 
 
@@ -279,7 +279,7 @@ async def test_a_solver_that_hangs_is_stopped_and_an_event_says_so(monkeypatch: 
     for name in ("a", "b"):
         await cluster.claim(name, PROFILE_2G)
     async with cluster.watching():
-        await cluster.settle()
+        await cluster.converge()
     assert set(await cluster.places()) == {"a", "b"}
     (said,) = [e for e in (await cluster.control_plane.list(Event)).items if e.spec.reason == "SolverFellBack"]
     assert "greedy plan stands" in said.spec.message

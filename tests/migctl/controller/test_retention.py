@@ -40,4 +40,4 @@ async def until_kept(control_plane: MemoryControlPlane, numbers: set[int]) -> No
 @pytest.fixture(params=[4096, 2], ids=["watched", "outrun"])
 def control_plane(request: pytest.FixtureRequest) -> MemoryControlPlane:
     """With a short log, the writers outrun the watch and it has to list again."""
-    return MemoryControlPlane(keep=request.param)
+    return MemoryControlPlane(log_length=request.param)

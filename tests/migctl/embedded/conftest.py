@@ -37,7 +37,7 @@ GRANT = Grant("node-a", (DeviceShare("GPU-1", Backing.SOFTWARE, 0.5, 8080),))
 
 @dataclass
 class NotingAgent:
-    """Keeps what it was asked; `held` survives it when it is handed to another one."""
+    """Records its calls; `held` survives it when it is passed to another one."""
 
     held: dict[str, Allocation] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)

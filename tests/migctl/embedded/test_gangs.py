@@ -93,10 +93,13 @@ async def test_a_pod_that_is_moved_has_its_new_place_kept_and_starts_when_the_ol
 
 
 async def test_retries_are_spread_and_grow(machine: Machine) -> None:
-    from migctl.backoff import FIRST, LONGEST, delay
+    from migctl.backoff import INITIAL_DELAY, MAX_DELAY, delay
 
     waits = [delay(n, "workload") for n in range(1, 20)]
-    assert all(FIRST * 2 ** min(n, 16) / 2 < wait <= FIRST * 2 ** min(n, 16) for n, wait in enumerate(waits[:8]))
-    assert all(LONGEST / 2 < wait <= LONGEST for wait in waits[9:])
+    assert all(
+        INITIAL_DELAY * 2 ** min(n, 16) / 2 < wait <= INITIAL_DELAY * 2 ** min(n, 16)
+        for n, wait in enumerate(waits[:8])
+    )
+    assert all(MAX_DELAY / 2 < wait <= MAX_DELAY for wait in waits[9:])
     assert len({delay(5, f"workload-{i}") for i in range(20)}) == 20
     assert not delay(0, "workload")

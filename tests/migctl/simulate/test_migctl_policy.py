@@ -8,8 +8,8 @@ from migctl.simulate.demand.generated import DemandMix
 from migctl.simulate.events import SimulationEventKind
 from migctl.simulate.fleet import SimulatedFleet, parse
 from migctl.simulate.loop import play
-from migctl.simulate.migctl_policy import Ours, OursMoving
-from migctl.simulate.policies import BOUND, OURS, OURS_MOVING, makers
+from migctl.simulate.migctl_policy import MigctlMovingScheduler, MigctlScheduler
+from migctl.simulate.policies import BOUND, MIGCTL, MIGCTL_MOVING, schedulers
 from migctl.simulate.results.metrics import Result, measure
 from solver.model.demand import Grant
 from solver.model.plan import Assign, Plan
@@ -32,7 +32,7 @@ def test_every_plan_with_a_move_is_sound_and_moves_one_at_most(seed: int) -> Non
         return decided
 
     arrivals = tuple(DemandMix("uniform", 1.1, 300, seed).on(fleet))
-    events = list(judged(fleet, play(arrivals, OursMoving(fleet, planner=watched))))
+    events = list(judged(fleet, play(arrivals, MigctlMovingScheduler(fleet, planner=watched))))
     moved = [event.admission.moves for event in events if event.admission and event.admission.moves]
     assert moved
     assert all(len(moves) == 1 for moves in moved)
@@ -53,7 +53,7 @@ def test_every_decision_without_moves_is_sound() -> None:
             super().release(claim)
 
     arrivals = tuple(DemandMix("small", 1.1, 400, 1).on(fleet))
-    kinds = [event.kind for event in play(arrivals, Ours(fleet, Judged))]
+    kinds = [event.kind for event in play(arrivals, MigctlScheduler(fleet, Judged))]
     assert kinds.count(SimulationEventKind.REFUSED) > 0
 
 
@@ -61,13 +61,13 @@ def _results(fleet: SimulatedFleet, load: float, arrivals: int) -> dict[str, Res
     met = tuple(DemandMix("uniform", load, arrivals, 1).on(fleet))
     return {
         name: measure(name, fleet, play(met, make()), arrivals)
-        for name, make in makers(fleet, met).items()
-        if name in (OURS, OURS_MOVING, BOUND)
+        for name, make in schedulers(fleet, met).items()
+        if name in (MIGCTL, MIGCTL_MOVING, BOUND)
     }
 
 
 def test_moves_admit_more_and_what_could_be_repacked_is_no_fragmentation() -> None:
     found = _results(parse("a100-40gb=24"), 1.0, 2_000)
-    assert found[OURS].slices < found[OURS_MOVING].slices < found[BOUND].slices
-    assert found[OURS].moves == 0 < found[OURS_MOVING].moves
-    assert found[OURS].fragmented > found[BOUND].fragmented
+    assert found[MIGCTL].slices < found[MIGCTL_MOVING].slices < found[BOUND].slices
+    assert found[MIGCTL].moves == 0 < found[MIGCTL_MOVING].moves
+    assert found[MIGCTL].fragmented > found[BOUND].fragmented

@@ -17,7 +17,7 @@ from migctl.simulate.events import Scheduler
 from migctl.simulate.events import SimulationEventKind as Happened
 from migctl.simulate.fleet import PROJECT, SimulatedFleet, parse
 from migctl.simulate.loop import play
-from migctl.simulate.policies import BOUND, makers
+from migctl.simulate.policies import BOUND, schedulers
 from solver.model.demand import Demand, Fraction, Request, WholeGpus
 from tests.migctl.simulate.judge import judged
 
@@ -89,7 +89,7 @@ def test_on_a_part_of_the_trace_no_policy_gives_out_what_is_not_there() -> None:
     fleet = SimulatedFleet(whole.nodes[::40], tuple(gpu for gpu in whole.gpus if gpu.node in names), whole.models)
     arrivals = openb.filling(openb.arrivals(TRACE / "openb_pod_list_default.csv.gz"), fleet, 1.2, seed=1)
     admitted: Counter[str] = Counter()
-    for name, make in makers(fleet, arrivals).items():
+    for name, make in schedulers(fleet, arrivals).items():
         events = play(arrivals, make()) if name == BOUND else judged(fleet, play(arrivals, make()))
         admitted[name] = sum(event.kind is Happened.ADMITTED for event in events)
     assert max(admitted.values()) == admitted[BOUND] < len(arrivals)
@@ -128,8 +128,8 @@ def test_where_a_quarter_goes(rule: str, gpu: str) -> None:
 def test_fgd_puts_a_share_where_what_is_left_is_of_use() -> None:
     """Halves and whole GPUs are typical: 0.3 on the GPU with 0.4 wastes nothing more, and elsewhere a whole GPU."""
     fleet = parse("v100=3")
-    asked = [_request("a", Fraction(0.5)), _request("b", WholeGpus())]
-    fgd = Fgd(fleet, asked)
+    requested = [_request("a", Fraction(0.5)), _request("b", WholeGpus())]
+    fgd = Fgd(fleet, requested)
     assert _place(fgd, "c", Fraction(0.6)) == ["node-0000/0"]
     assert _place(fgd, "d", Fraction(0.5)) == ["node-0000/1"]
     assert _place(fgd, "e", Fraction(0.3)) == ["node-0000/0"]

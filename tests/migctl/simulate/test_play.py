@@ -13,12 +13,12 @@ from migctl.simulate.demand.generated import MIXES, DemandMix
 from migctl.simulate.events import Admission, Arrival, SimulationEvent, SimulationEventKind
 from migctl.simulate.fleet import PROJECT, parse
 from migctl.simulate.loop import play
-from migctl.simulate.policies import BOUND, OURS, makers
+from migctl.simulate.policies import BOUND, MIGCTL, schedulers
 from solver.model.demand import Demand, MigProfile, Request
 from tests.migctl.simulate.judge import judged
 
 FLEET = parse("a100-40gb=3")
-POLICIES = [name for name in makers(FLEET, ()) if name != BOUND]
+POLICIES = [name for name in schedulers(FLEET, ()) if name != BOUND]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -26,8 +26,8 @@ POLICIES = [name for name in makers(FLEET, ()) if name != BOUND]
 @given(seed=st.integers(0, 10_000), mix=st.sampled_from(sorted(MIXES)), queue=st.booleans())
 def test_no_gpu_ever_holds_more_than_it_can(policy: str, seed: int, mix: str, queue: bool) -> None:
     arrivals = tuple(DemandMix(mix, 1.3, 60, seed).on(FLEET))
-    events = list(judged(FLEET, play(arrivals, makers(FLEET, arrivals)[policy](), queue)))
-    assert events == list(play(arrivals, makers(FLEET, arrivals)[policy](), queue))
+    events = list(judged(FLEET, play(arrivals, schedulers(FLEET, arrivals)[policy](), queue)))
+    assert events == list(play(arrivals, schedulers(FLEET, arrivals)[policy](), queue))
     assert [event.at for event in events] == sorted(event.at for event in events)
     assert {event.number for event in events} == set(range(60))
 
@@ -35,7 +35,7 @@ def test_no_gpu_ever_holds_more_than_it_can(policy: str, seed: int, mix: str, qu
 def test_two_models_serve_their_own_profiles() -> None:
     fleet = parse("a100-40gb=2,a30=2")
     arrivals = tuple(DemandMix("uniform", 1.0, 200, 1).on(fleet))
-    for make in makers(fleet, arrivals).values():
+    for make in schedulers(fleet, arrivals).values():
         events = list(judged(fleet, play(arrivals, make())))
         assert any(event.kind is SimulationEventKind.REFUSED for event in events)
 
@@ -44,7 +44,7 @@ def test_everybody_meets_the_same_arrivals() -> None:
     arrivals = tuple(DemandMix("bimodal", 1.0, 100, 5).on(FLEET))
     assert arrivals == tuple(DemandMix("bimodal", 1.0, 100, 5).on(FLEET))
     assert arrivals != tuple(DemandMix("bimodal", 1.0, 100, 6).on(FLEET))
-    for make in makers(FLEET, arrivals).values():
+    for make in schedulers(FLEET, arrivals).values():
         met = [e.arrival for e in play(arrivals, make()) if e.kind is not SimulationEventKind.ENDED]
         assert met == list(arrivals)
 
@@ -61,7 +61,7 @@ def _story(events: Sequence[SimulationEvent]) -> list[tuple[float, SimulationEve
 def test_who_finds_no_room_leaves() -> None:
     fleet = parse("a100-40gb=1")
     arrivals = [_arrival(0, 0.0, "7g.40gb"), _arrival(1, 5.0, "1g.5gb"), _arrival(2, 10.0, "1g.5gb")]
-    assert _story(list(play(arrivals, makers(fleet, arrivals)[OURS]()))) == [
+    assert _story(list(play(arrivals, schedulers(fleet, arrivals)[MIGCTL]()))) == [
         (0.0, SimulationEventKind.ADMITTED, 0),
         (5.0, SimulationEventKind.REFUSED, 1),
         (10.0, SimulationEventKind.ENDED, 0),
@@ -79,7 +79,7 @@ def test_who_waits_is_served_in_order_and_smaller_ones_do_not_wait_for_larger_on
         _arrival(3, 3.0, "3g.20gb", lasts=4.0),
         _arrival(4, 4.0, "4g.20gb"),
     ]
-    assert _story(list(play(arrivals, makers(fleet, arrivals)[OURS](), queue=True))) == [
+    assert _story(list(play(arrivals, schedulers(fleet, arrivals)[MIGCTL](), queue=True))) == [
         (0.0, SimulationEventKind.ADMITTED, 0),
         (1.0, SimulationEventKind.WAITS, 1),
         (2.0, SimulationEventKind.WAITS, 2),
@@ -97,7 +97,7 @@ def test_who_waits_is_served_in_order_and_smaller_ones_do_not_wait_for_larger_on
 
 
 class _Slots:
-    """A scheduler with so many places, whatever is asked for."""
+    """A scheduler with room for so many requests of any size."""
 
     def __init__(self, places: int) -> None:
         self.free = places
@@ -127,12 +127,14 @@ def test_those_who_ask_for_the_same_start_in_the_order_of_arrival(
 def test_those_who_stay_for_ever_do_not_leave() -> None:
     arrivals = [_arrival(0, 0.0, "7g.40gb", math.inf)]
     fleet = parse("a100-40gb=1")
-    assert _story(list(play(arrivals, makers(fleet, arrivals)[OURS]()))) == [(0.0, SimulationEventKind.ADMITTED, 0)]
+    assert _story(list(play(arrivals, schedulers(fleet, arrivals)[MIGCTL]()))) == [
+        (0.0, SimulationEventKind.ADMITTED, 0)
+    ]
 
 
 def test_load_is_the_room_that_is_asked_for() -> None:
     for mix in MIXES:
         fleet = parse("a100-40gb=10")
         arrivals = list(DemandMix(mix, 0.7, 4000, 3).on(fleet))
-        asked = sum(fleet.size(arrival.request.demand).room * arrival.lasts for arrival in arrivals)
-        assert asked / arrivals[-1].at / 10 == pytest.approx(0.7, rel=0.1)
+        requested = sum(fleet.size(arrival.request.demand).room * arrival.lasts for arrival in arrivals)
+        assert requested / arrivals[-1].at / 10 == pytest.approx(0.7, rel=0.1)

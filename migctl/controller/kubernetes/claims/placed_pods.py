@@ -26,7 +26,7 @@ from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.backends.kubernetes.stores.event_recorder import EventRecorder
 from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import Clock
-from migctl.controller.apply import WRITES_AT_ONCE
+from migctl.controller.apply import MAX_CONCURRENT_WRITES
 from migctl.controller.kubernetes.claims.placements import Placements
 from migctl.controller.kubernetes.claims.pod_patches import PodPatches
 from migctl.controller.kubernetes.double_allocations import must_give_way
@@ -90,7 +90,7 @@ class PlacedPodsReconciler:
         starting = self.cluster.starting()
         self._progress = {pod.uid: self._progress.get(pod.uid) or PodProgress() for pod, _ in starting}
         gangs = self._placed_members() if any(names.GANG_SIZE in pod.annotations for pod, _ in starting) else {}
-        writes = asyncio.Semaphore(WRITES_AT_ONCE)
+        writes = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
         async with asyncio.TaskGroup() as tasks:
             for pod, record in starting:
                 action = self._next_action(pod, record, self._progress[pod.uid], gangs)

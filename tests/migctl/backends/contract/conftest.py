@@ -28,27 +28,27 @@ from tests.migctl.backends.contract import samples
 
 LABELS = {"migctl.dev/project": "here"}
 
-KEPT = 16
+LOG_LENGTH = 16
 """Changes that the adapters under test keep for late watches."""
 
 
 @asynccontextmanager
 async def memory(_: Path) -> AsyncIterator[ControlPlane]:
-    control_plane = MemoryControlPlane(keep=KEPT)
+    control_plane = MemoryControlPlane(log_length=LOG_LENGTH)
     yield control_plane
     await control_plane.close()
 
 
 @asynccontextmanager
 async def sqlite(folder: Path) -> AsyncIterator[ControlPlane]:
-    control_plane = SqliteControlPlane(folder / "state.db", keep=KEPT)
+    control_plane = SqliteControlPlane(folder / "state.db", log_length=LOG_LENGTH)
     yield control_plane
     await control_plane.close()
 
 
 @asynccontextmanager
 async def remote(folder: Path) -> AsyncIterator[ControlPlane]:
-    store = SqliteControlPlane(folder / "state.db", keep=KEPT)
+    store = SqliteControlPlane(folder / "state.db", log_length=LOG_LENGTH)
     for name in ("team-a", "team-b"):
         await store.create(samples.project(name))
     app = create_app(store, FakeRuntime())
@@ -59,7 +59,7 @@ async def remote(folder: Path) -> AsyncIterator[ControlPlane]:
 
 @asynccontextmanager
 async def kubernetes(_: Path) -> AsyncIterator[ControlPlane]:
-    fake = FakeApi(Operations(Storage(KEPT)))
+    fake = FakeApi(Operations(Storage(LOG_LENGTH)))
     for name in ("team-a", "team-b"):
         fake.operations.create(ADMIN, BY_PLURAL["namespaces"], "", {"metadata": {"name": name, "labels": LABELS}})
     async with fake.serving(), client(fake) as api:

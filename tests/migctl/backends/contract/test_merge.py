@@ -38,7 +38,7 @@ def test_the_cases_of_the_rfc(target: Any, patch: Any, result: Any) -> None:
     assert merge(target, patch) == result
 
 
-words = st.text("abc", min_size=1, max_size=2)
+texts = st.text("abc", min_size=1, max_size=2)
 
 
 @st.composite
@@ -46,12 +46,12 @@ def workloads(draw: st.DrawFn) -> Workload:
     sample = samples.workload()
     spec = replace(
         sample.spec,
-        environment=draw(st.dictionaries(words, words, max_size=3)),
-        command=tuple(draw(st.lists(words, max_size=3))),
+        environment=draw(st.dictionaries(texts, texts, max_size=3)),
+        command=tuple(draw(st.lists(texts, max_size=3))),
         ttl_after_finish_s=draw(st.none() | st.floats(0, 10)),
         priority=draw(st.integers(0, 125)),
     )
-    return replace(sample, spec=spec, meta=replace(sample.meta, labels=draw(st.dictionaries(words, words, max_size=3))))
+    return replace(sample, spec=spec, meta=replace(sample.meta, labels=draw(st.dictionaries(texts, texts, max_size=3))))
 
 
 @given(workloads(), workloads())

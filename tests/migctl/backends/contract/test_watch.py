@@ -11,7 +11,7 @@ from migctl.backends.protocol import Change, ChangeType, ControlPlane, Expired
 from migctl.objects import GpuNode, T
 from tests.limits import WAIT_S
 from tests.migctl.backends.contract import samples
-from tests.migctl.backends.contract.conftest import KEPT
+from tests.migctl.backends.contract.conftest import LOG_LENGTH
 
 pytestmark = pytest.mark.anyio
 
@@ -28,7 +28,7 @@ async def test_a_watch_tells_every_change_in_order(control_plane: ControlPlane) 
     second = await control_plane.create(samples.node("b"))
     await control_plane.delete(patched)
     marked = await control_plane.get(GpuNode, "a")
-    gone = await control_plane.patch(marked, {"meta": {"finalizers": []}})
+    deleted = await control_plane.patch(marked, {"meta": {"finalizers": []}})
     await control_plane.delete(second)
     changes = await take(control_plane.watch(GpuNode, start), 6)
     assert changes[:5] == [
@@ -36,7 +36,7 @@ async def test_a_watch_tells_every_change_in_order(control_plane: ControlPlane) 
         Change(ChangeType.MODIFIED, patched),
         Change(ChangeType.ADDED, second),
         Change(ChangeType.MODIFIED, marked),
-        Change(ChangeType.DELETED, gone),
+        Change(ChangeType.DELETED, deleted),
     ]
     assert (changes[5].type, changes[5].object.meta.uid) == (ChangeType.DELETED, second.meta.uid)
 
@@ -86,7 +86,7 @@ async def test_a_watch_that_nobody_iterates_any_more_disturbs_nobody(control_pla
 async def test_a_starting_point_that_is_too_old_has_expired(control_plane: ControlPlane) -> None:
     start = (await control_plane.list(GpuNode)).version
     node = await control_plane.create(samples.node("n"))
-    for i in range(2 * KEPT + 1):
+    for i in range(2 * LOG_LENGTH + 1):
         node = await control_plane.patch(node, {"status": {"message": str(i)}})
     with pytest.raises(Expired):
         await take(control_plane.watch(GpuNode, start), 1)

@@ -109,7 +109,7 @@ def files_no_longer_than(size: int) -> Iterator[None]:
 async def test_a_full_disk_stops_writes_and_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     store = SqliteControlPlane(path)
-    kept = [await store.create(samples.node("first"))]
+    created = [await store.create(samples.node("first"))]
     start = (await store.list(GpuNode)).version
     with files_no_longer_than(Path(f"{path}-wal").stat().st_size):
         outcomes = await asyncio.gather(
@@ -117,12 +117,12 @@ async def test_a_full_disk_stops_writes_and_loses_nothing(tmp_path: Path) -> Non
         )
         assert all(isinstance(outcome, Unavailable) for outcome in outcomes), outcomes
         assert "make room" in str(getattr(outcomes[0], "hint", ""))
-        assert (await store.list(GpuNode)).items == tuple(kept)
-    kept.append(await store.create(samples.node("later")))
-    assert (await anext(store.watch(GpuNode, start))).object == kept[1]
+        assert (await store.list(GpuNode)).items == tuple(created)
+    created.append(await store.create(samples.node("later")))
+    assert (await anext(store.watch(GpuNode, start))).object == created[1]
     await store.close()
     store = SqliteControlPlane(path)
-    assert (await store.list(GpuNode)).items == tuple(kept)
+    assert (await store.list(GpuNode)).items == tuple(created)
     await store.close()
 
 
