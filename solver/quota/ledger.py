@@ -73,7 +73,7 @@ class Account:
 class Ledger:
     """Accounts of all projects in all pools, and of departments. Charges can be taken back (`undo`).
 
-    counted: the snapshot's pools where the caller has counted them; None: they are counted here
+    counted: the pools where the caller has counted them; it also counts what is wanted, and divides
     """
 
     def __init__(self, snapshot: Snapshot, counted: dict[str, Pool] | None = None) -> None:
@@ -90,8 +90,9 @@ class Ledger:
             if not holding.releasing:
                 gpus = granted(holding.grant)
                 self._book(holding.request, holding.grant, gpus, gpus)
-        self._count_pending(snapshot)
-        self.divide()
+        if counted is None:
+            self._count_pending(snapshot)
+            self.divide()
         self._journal.clear()
 
     def account(self, project: str, pool: str) -> Account | None:
@@ -180,29 +181,19 @@ class Ledger:
             account.wanted = account.allocated
             firm[account] = account.non_preemptible
             free[account.pool] -= account.allocated
-        return [self._parts(want, free, firm) for want in wants]
+        choices: dict[tuple[str, tuple[str, ...]], list[Account]] = {}
+        counted = list[list[WantPart]]()
+        for want in wants:
+            key = (want.first.project, want.first.pools)
+            if key not in choices:
+                choices[key] = self._choice(want.first)
+            counted.append(_parts(want, choices[key], free, firm))
+        return counted
 
-    def _parts(self, want: Want, free: dict[str, float], firm: dict[Account, float]) -> list[WantPart]:
-        names = self.candidates(want.first)
-        options = [account for name in names if (account := self.account(want.first.project, name))]
-        parts, left = list[WantPart](), want.number
-        for account, room in _rooms(options, free):
-            if not left:
-                break
-            number = _whole(room, want.gpus, left)
-            if not number:
-                continue
-            left -= number
-            free[account.pool] -= number * want.gpus
-            wanted = number
-            if not want.first.preemptible:
-                if account.quota.quota >= 0:
-                    wanted = min(number, _whole(account.quota.quota - firm[account], want.gpus, number))
-                firm[account] += wanted * want.gpus
-            account.wanted += wanted * want.gpus
-            shares = ((wanted, True), (number - wanted, False))
-            parts += (WantPart(account.pool, many, counts) for many, counts in shares if many)
-        return parts
+    def _choice(self, request: Request) -> list[Account]:
+        """Its project's accounts in the pools the request may use, in order of preference."""
+        accounts = (self.account(request.project, name) for name in self.candidates(request))
+        return [account for account in accounts if account]
 
     def divide(self) -> None:
         """Give every account its fair share of what its pool has, by what is wanted."""
@@ -219,6 +210,31 @@ class Ledger:
             account.wanted = sum(member.wanted for member in account.members)
         for name, share in lower.items():
             self.accounts[name, pool.name].fair_share = share
+
+
+def _parts(want: Want, options: list[Account], free: dict[str, float], firm: dict[Account, float]) -> list[WantPart]:
+    """Where the requests of one want count, by the rooms that the earlier ones left."""
+    first, gpus, left = want
+    parts = list[WantPart]()
+    for account, room in _rooms(options, free):
+        number = _whole(room, gpus, left)
+        if not number:
+            continue
+        left -= number
+        free[account.pool] -= number * gpus
+        wanted = number
+        if not first.preemptible:
+            if account.quota.quota >= 0:
+                wanted = _whole(account.quota.quota - firm[account], gpus, number)
+            firm[account] += wanted * gpus
+        account.wanted += wanted * gpus
+        if wanted:
+            parts.append(WantPart(account.pool, wanted, True))
+        if wanted < number:
+            parts.append(WantPart(account.pool, number - wanted, False))
+        if not left:
+            break
+    return parts
 
 
 def _rooms(options: list[Account], free: dict[str, float]) -> Iterator[tuple[Account, float]]:

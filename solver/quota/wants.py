@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from solver.model.demand import Request
 from solver.model.snapshot import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """So many (`number`) requests of `gpus` GPUs each; first: the oldest of them."""
 
     first: Request
@@ -18,8 +17,7 @@ class Want:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class WantPart:
+class WantPart(NamedTuple):
     """Where so many requests of a want count. wanted: False for those that may not start whatever is free."""
 
     pool: str

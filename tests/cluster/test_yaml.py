@@ -80,7 +80,7 @@ async def test_d4_a_workspace_is_not_preemptible(cluster: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asks", "gpus", "said"),
+    ("annotations", "gpus", "said"),
     [
         ({"gpu-fraction": "1.2"}, 0, "is not a part of a GPU"),
         ({"gpu-fraction": "0"}, 0, "is not a part of a GPU"),

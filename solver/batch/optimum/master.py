@@ -65,7 +65,7 @@ class Master:
     """One program: variables and constraints at its making, then an objective and its solution, as often as asked for.
 
     Variables: how often each column is taken (x), and how often each choice serves each kind (menus.py).
-    Constraints: a method each, "Ensures that ...". Objectives: `serve` maximises a tier, `save` minimises operations.
+    Constraints: a method each, "Ensures that ...". Objectives: `serve` maximises weight, `save` minimises operations.
     """
 
     def __init__(
@@ -119,11 +119,10 @@ class Master:
             self._short.append((short, penalty))
         self._floors.append(row)
 
-    def serve(self, tier: int) -> Served:
-        """The most of a tier's weight."""
+    def serve(self, factors: Floats) -> Served:
+        """The most weight, each tier's times its factor. factors: (T,)."""
         cost = np.zeros(self.program.variables)
-        mine = self.demand.tier == tier
-        cost[self._served[mine]] = self.demand.weight[mine]
+        cost[self._served] = self.demand.weight * factors[self.demand.tier]
         self.program.set_cost(cost)
         return self._solve(maximize=True)
 

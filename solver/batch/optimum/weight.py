@@ -20,6 +20,8 @@ from solver.gpu_tables.layouts import INFEASIBLE
 
 FLOOR_SLACK = 1e-9
 FACE_SLACK = 1e-6
+LATER, LEAST_FACTOR = 0.5, 1e-3
+"""What a tier's weight counts in the program of all tiers, relative to the tier before it, and at least."""
 MOST_ROUNDS = 30
 MOST_MIXED = 100
 """Among more patterns than this, finding the mixes costs more than they do; MIG models have up to 44 maximal ones."""
@@ -66,11 +68,32 @@ def _tiers(problem: Problem, menus: Menus, blocks: list[PatternTable], item_of: 
     items = sum(block.items for block in blocks)
     master = Master(problem, menus, columns, item_of, items)
     served, price, worth = np.zeros(master.tiers), np.zeros((master.tiers,) * 2), np.zeros((master.tiers, items))
-    for tier in range(master.tiers):
-        found = master.serve(tier)
-        served[tier], worth[tier], price[tier, :tier] = found.value, found.duals.item, found.duals.tier
-        master.floor(tier, found.value * (1 - FLOOR_SLACK))
+    demanded, whole = _whole(master)
+    for tier, alone in enumerate(np.eye(master.tiers)):
+        if tier < whole:
+            served[tier] = demanded[tier]
+        else:
+            found = master.serve(alone)
+            served[tier], worth[tier], price[tier, :tier] = found.value, found.duals.item, found.duals.tier
+        master.floor(tier, served[tier] * (1 - FLOOR_SLACK))
     return WeightOptimum(served, worth, price)
+
+
+def _whole(master: Master) -> tuple[Floats, int]:
+    """(T,) the weight that each tier demands, and how many of the first tiers one program serves wholly, together.
+
+    To such a tier no item is worth anything. The others' programs begin where this one ends.
+    """
+    demand, tiers = master.demand, master.tiers
+    demanded: Floats = np.bincount(demand.tier, weights=demand.weight * demand.count, minlength=tiers).astype(
+        np.float64
+    )
+    if tiers < 2:
+        return demanded, 0
+    found = master.serve(np.maximum(LATER ** np.arange(tiers), LEAST_FACTOR))
+    served = np.bincount(demand.tier, weights=demand.weight * found.served, minlength=tiers)
+    missing = np.flatnonzero(served < demanded * (1 - FLOOR_SLACK))
+    return demanded, int(missing[0]) if len(missing) else tiers
 
 
 def _classes(block: PatternTable) -> Columns:
