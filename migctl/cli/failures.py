@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
 
 
 class Failure(Exception):
-    """What ends a command. The text is for people."""
+    """An error that ends a command."""
 
     def __init__(self, message: str, *, cause: str = "", hint: str = "", code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)

@@ -76,7 +76,7 @@ class Commands(LazyGroup):
 
 @dataclass
 class Start:
-    """What a run begins with; `debug` is what its flag said. Without a system, the real one is made when needed."""
+    """What a run begins with; `debug` is the flag's value. Without a system, the real one is made when needed."""
 
     system: System | None
     debug: bool = False

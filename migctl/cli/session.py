@@ -163,7 +163,7 @@ class Session:
 
 
 def _unless_cancelled(loop: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
-    """Report what nobody waits for. That data came for a read that was just cancelled is no problem (anyio says so)."""
+    """Report exceptions that nothing awaits, except data for a read that was just cancelled: anyio raises that."""
     import asyncio
 
     if not isinstance(problem.get("exception"), asyncio.InvalidStateError):
@@ -208,7 +208,7 @@ async def require_project(control: ControlPlane, name: str) -> Project:
 
 
 def note(text: str) -> None:
-    """Tell a person something that is not the command's data."""
+    """Print on stderr what is not the command's data."""
     print(text, file=sys.stderr)
 
 

@@ -30,7 +30,7 @@ from solver.model.snapshot import Snapshot
 
 NEEDED: tuple[Resource[Any], ...] = (PROJECTS, DEPARTMENTS, GPU_NODES, PODS, CLAIMS)
 NEVER_S = 1e9
-"""Whether an agent has gone silent is said by the controller, whose clock has watched it."""
+"""Whether an agent is silent is decided by the controller, whose clock has watched it."""
 IF_ALLOWED: tuple[Resource[Any], ...] = (NODES, BUDGETS)
 
 

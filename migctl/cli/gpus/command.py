@@ -1,4 +1,4 @@
-"""`gpus`: the map for people (live with -w), for machines (JSON, YAML, names) and for documents (SVG)."""
+"""`gpus`: the map as text (live with -w), as JSON, YAML or names, and as SVG."""
 
 from __future__ import annotations
 

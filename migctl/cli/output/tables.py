@@ -1,6 +1,6 @@
 """Tables: UPPERCASE headers, no borders, nothing cut short off a terminal.
 
-A Column says how a row's cell reads and sorts; what is drawn, and how wide, is rich's business.
+A Column defines a row's cell and its sort key; rich draws it and chooses the width.
 """
 
 from __future__ import annotations

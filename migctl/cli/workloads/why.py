@@ -1,4 +1,4 @@
-"""`why`: the reason for a workload's state, what the newest plan says of it, and which claims block it."""
+"""`why`: the reason for a workload's state, the newest plan's outcome for it, and the claims that block it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NEXT = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """A workload, the newest plan that speaks of its pods, and what that says."""
+    """A workload, the newest plan with outcomes for its pods, and those outcomes."""
 
     job: WorkloadView
     plan: PlacementPlan | None
@@ -89,7 +89,7 @@ async def explain(control: Control, job: WorkloadView, now: datetime) -> Explana
 
 
 async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ...]:
-    """What the planner says of the cluster as it is. Plans that only make requests wait on are not recorded."""
+    """The planner's outcomes for the cluster as it is. Plans that only make requests wait on are not recorded."""
     from migctl.controller.names import Names
     from migctl.controller.publish import outcomes
     from migctl.solver_process.planning import plan
