@@ -142,11 +142,11 @@ class Batch:
             examples = [self._snapshot.pending[i] for i in left[first].tolist()]
             plan = self._in_turn(replace(self._current(), pending=tuple(examples)), replace(self._policy, evictions=0))
             for kind, request in zip(kinds.tolist(), examples, strict=True):
-                self._reasons[kind] = _told(plan.outcomes[request.claim])
+                self._reasons[kind] = _unplaced(plan.outcomes[request.claim])
         return self._reasons[int(self._requests.kind[position])]
 
 
-def _told(outcome: Outcome) -> Outcome:
+def _unplaced(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Unplaced):
         return outcome
     text = f"requests ahead of it were planned first; a place is free on node {outcome.grant.node} for the next plan"
