@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,14 +20,9 @@ from nodeagent.simulated_nvml.hardware import NvmlReturn
 from tests.depth import THOROUGH, sampled
 from tests.nodeagent.dra.harness.driver_day import DriverDay, set_scene
 from tests.nodeagent.faults.fault_points import FILE_OPERATIONS, Point
-from tests.nodeagent.faults.test_fault_points import deaths, kinds, located
+from tests.nodeagent.faults.test_fault_points import deaths, killed_processes, kinds, located, tmp_path
 
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder in memory: thousands of fsyncs are not what these tests are about."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        yield Path(directory)
+__all__ = ["tmp_path"]
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +45,8 @@ def points(day: DriverDay, tmp_path_factory: pytest.TempPathFactory) -> list[Poi
 
 @pytest.fixture(scope="module")
 def victims(day: DriverDay) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.nodeagent.faults.killed_processes", str(day.scene), "driver"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with killed_processes(str(day.scene), "driver") as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def test_killed_at_every_point(

@@ -61,13 +61,20 @@ def test_the_day_passes_driver_calls_and_file_writes(points: list[Point]) -> Non
     assert {"open", "write", "fsync", "fdatasync", "replace", "unlink"} <= names
 
 
-@pytest.fixture(scope="module")
-def victims(day: Day) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "tests.nodeagent.faults.killed_processes", str(day.scene)]
+@contextlib.contextmanager
+def killed_processes(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that forks one to be killed for every job it reads, and answers with what ended it."""
+    command = [sys.executable, "-m", "tests.nodeagent.faults.killed_processes", *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         assert process.stdin is not None
         process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def victims(day: Day) -> Iterator[subprocess.Popen[str]]:
+    with killed_processes(str(day.scene)) as process:
+        yield process
 
 
 @contextlib.contextmanager
