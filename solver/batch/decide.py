@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solver.batch.batch_solver import BatchSolver, BatchSolverFailed
-from solver.batch.columns.arrays import Ints
-from solver.batch.columns.counting import in_groups
-from solver.batch.columns.gpu_columns import Gpus
+from solver.batch.columns.arrays import Ints, in_groups
+from solver.batch.columns.gpu_columns import GpuColumns
 from solver.batch.columns.held_columns import Holdings
 from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import REFUSED, Fairness
@@ -46,7 +45,7 @@ class Batch:
         self._snapshot, self._policy, self._solver, self._in_turn = snapshot, policy, solver, in_turn
         self._requests = Requests(snapshot.pending)
         holdings = Holdings(snapshot)
-        self._gpus = Gpus(snapshot, holdings)
+        self._gpus = GpuColumns(snapshot, holdings)
         self._fairness = Fairness(snapshot, self._gpus, holdings, self._requests)
         self._placed = np.zeros(len(snapshot.pending), dtype=bool)
         self._plans: list[Plan] = []
@@ -83,7 +82,7 @@ class Batch:
     def _serve_together(self, positions: Ints) -> None:
         if self._plans:
             holdings = Holdings(self._current())
-            self._gpus = Gpus(self._current(), holdings)
+            self._gpus = GpuColumns(self._current(), holdings)
             self._fairness.rebook(self._current(), self._gpus, holdings)
         formulation = Formulator(self._gpus, self._requests, self._fairness, self._policy).build(
             positions, self._policy.improve_s
@@ -143,11 +142,11 @@ class Batch:
             examples = [self._snapshot.pending[i] for i in left[first].tolist()]
             plan = self._in_turn(replace(self._current(), pending=tuple(examples)), replace(self._policy, evictions=0))
             for kind, request in zip(kinds.tolist(), examples, strict=True):
-                self._reasons[kind] = _told(plan.outcomes[request.claim])
+                self._reasons[kind] = _unplaced(plan.outcomes[request.claim])
         return self._reasons[int(self._requests.kind[position])]
 
 
-def _told(outcome: Outcome) -> Outcome:
+def _unplaced(outcome: Outcome) -> Outcome:
     if isinstance(outcome, Unplaced):
         return outcome
     text = f"requests ahead of it were planned first; a place is free on node {outcome.grant.node} for the next plan"

@@ -14,9 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from solver.batch.columns.arrays import Ints, Marks
-from solver.batch.columns.counting import begins, in_groups
-from solver.batch.columns.gpu_columns import UNUSABLE, Gpus
+from solver.batch.columns.arrays import Ints, Marks, begins, in_groups
+from solver.batch.columns.gpu_columns import UNUSABLE, GpuColumns
 from solver.batch.columns.held_columns import Holdings
 from solver.batch.columns.request_columns import Requests
 from solver.model.demand import Request
@@ -35,7 +34,7 @@ NO_WANT = -1
 class Fairness:
     """tier: (R,) of each request, 0 first, REFUSED for those that may not be served now; beyond: its fair share."""
 
-    def __init__(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings, requests: Requests) -> None:
+    def __init__(self, snapshot: Snapshot, gpus: GpuColumns, holdings: Holdings, requests: Requests) -> None:
         self._open(snapshot, gpus, holdings)
         barred = [self._barred(request, snapshot) for request in requests.examples]
         wants, want_of_kind = _wants(snapshot, requests, barred)
@@ -44,14 +43,14 @@ class Fairness:
         self.beyond = self._beyond(requests, wants, want_of_kind, parts)
         self.tier = _tiers(requests, np.array(barred, dtype=bool), self.beyond)
 
-    def rebook(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings) -> None:
+    def rebook(self, snapshot: Snapshot, gpus: GpuColumns, holdings: Holdings) -> None:
         """Read the accounts anew after others have been served; fair shares stay what they were."""
         before = self.ledger.accounts
         self._open(snapshot, gpus, holdings)
         for key, account in self.ledger.accounts.items():
             account.fair_share = before[key].fair_share
 
-    def _open(self, snapshot: Snapshot, gpus: Gpus, holdings: Holdings) -> None:
+    def _open(self, snapshot: Snapshot, gpus: GpuColumns, holdings: Holdings) -> None:
         bare = replace(snapshot, nodes=(), gpus=(), held=(), pending=())
         self.ledger = Ledger(bare, pools_of(_counts(snapshot, gpus)))
         self._accounts: dict[tuple[str, tuple[str, ...]], list[tuple[str, Account]]] = {}
@@ -165,7 +164,7 @@ def _gangs(examples: Sequence[Request]) -> list[list[int]]:
     return list(found.values())
 
 
-def _counts(snapshot: Snapshot, gpus: Gpus) -> dict[str, PoolCount]:
+def _counts(snapshot: Snapshot, gpus: GpuColumns) -> dict[str, PoolCount]:
     """What each pool is made of, from columns."""
     names = list(dict.fromkeys(node.pool for node in snapshot.nodes))
     counts = {name: PoolCount() for name in names}

@@ -9,9 +9,8 @@ from itertools import count
 
 import numpy as np
 
-from solver.batch.columns.arrays import Ints
-from solver.batch.columns.counting import distinct, in_groups
-from solver.batch.columns.gpu_columns import UNUSABLE, GpuKind, Gpus
+from solver.batch.columns.arrays import Ints, distinct, in_groups
+from solver.batch.columns.gpu_columns import UNUSABLE, GpuColumns, GpuKind
 from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
@@ -54,7 +53,7 @@ class Formulation:
 class Formulator:
     """Builds the problem of a batch of single-device requests."""
 
-    def __init__(self, gpus: Gpus, requests: Requests, fairness: Fairness, policy: Policy) -> None:
+    def __init__(self, gpus: GpuColumns, requests: Requests, fairness: Fairness, policy: Policy) -> None:
         self._gpus, self._requests, self._fairness, self._policy = gpus, requests, fairness, policy
         self._options: list[tuple[int, int, int, int]] = []
         self._caps: dict[tuple[str, str, bool], int] = {}

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.columns.arrays import Ints
-from solver.batch.columns.counting import begins, in_groups
-from solver.batch.columns.gpu_columns import SLOTS, Gpus
+from solver.batch.columns.arrays import Ints, begins, in_groups
+from solver.batch.columns.gpu_columns import SLOTS, GpuColumns
 from solver.batch.columns.request_columns import Requests
 from solver.batch.formulate import Formulation, Site
 from solver.batch.problem import MigGroup, Packing, Solution
@@ -33,7 +32,7 @@ class Shares:
     item: Ints
 
 
-def hand_out(formulation: Formulation, answer: Solution, gpus: Gpus, requests: Requests) -> Shares:
+def hand_out(formulation: Formulation, answer: Solution, gpus: GpuColumns, requests: Requests) -> Shares:
     """Shares for as many requests of each kind as the answer serves."""
     sites = list(zip(formulation.sites, formulation.problem.groups, answer.packings, strict=True))
     parts = [_seats(number, *entry, gpus) for number, entry in enumerate(sites)]
@@ -68,7 +67,7 @@ def _in_line(cell_of: Ints, order: Ints, cell: Ints, cells: int) -> Ints:
 
 
 def _seats(
-    number: int, site: Site, group: object, packing: Packing, gpus: Gpus
+    number: int, site: Site, group: object, packing: Packing, gpus: GpuColumns
 ) -> tuple[Ints, Ints, Ints, Ints, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Every share that a site's packing gives: row, slot, site, item, and whether it must be created."""
     rows, which = _lined_up(site, packing)
@@ -104,7 +103,7 @@ class Work:
     create_slot: Ints
 
 
-def work_of(shares: Shares, gpus: Gpus) -> Work:
+def work_of(shares: Shares, gpus: GpuColumns) -> Work:
     """Idle instances that exclude a new one go; a share whose instance exists needs nothing."""
     mine = np.flatnonzero(shares.slot != NO_SLOT)
     mine = mine[in_groups(shares.row[mine] * SLOTS + shares.slot[mine], len(gpus.gpus) * SLOTS)]

@@ -9,9 +9,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from solver.batch.columns.arrays import Ints
-from solver.batch.columns.counting import in_groups
-from solver.batch.columns.gpu_columns import Gpus
+from solver.batch.columns.arrays import Ints, in_groups
+from solver.batch.columns.gpu_columns import GpuColumns
 from solver.batch.columns.request_columns import Requests
 from solver.batch.formulate import Formulation
 from solver.batch.handout import NO_SLOT, Shares, Work
@@ -30,7 +29,9 @@ class Steps(Sequence[Step]):
     row, slot, kind  (steps,) each; share: (steps,) which share an assignment is about, without meaning elsewhere
     """
 
-    def __init__(self, gpus: Gpus, requests: Requests, formulation: Formulation, shares: Shares, work: Work) -> None:
+    def __init__(
+        self, gpus: GpuColumns, requests: Requests, formulation: Formulation, shares: Shares, work: Work
+    ) -> None:
         self._gpus, self._requests, self._sites, self._shares = gpus, requests, formulation.sites, shares
         rows = [work.destroy_row, work.create_row, shares.row]
         key = np.concatenate([row * KINDS + kind for kind, row in enumerate(rows)])
@@ -90,7 +91,7 @@ class Steps(Sequence[Step]):
 class After(Mapping[int, tuple[int, ...]]):
     """A new instance waits for those in its way to be destroyed, its holder for it to be created."""
 
-    def __init__(self, steps: Steps, gpus: Gpus) -> None:
+    def __init__(self, steps: Steps, gpus: GpuColumns) -> None:
         self._steps, self._gpus = steps, gpus
         self._waits = self._waiting()
 

@@ -172,14 +172,13 @@ class Ledger:
         """Each request counts in one pool: the first where its project's quota, else the pool, has room.
 
         Wants come in the order of priority, then age and claim of their first. Non-preemptible requests beyond the
-        quota cannot start whatever is free and are not wanted. Returns where each want's requests count, the older
-        ones first; nothing for a project or pools that are not known.
+        quota of their project or its department cannot start whatever is free and are not wanted. Returns where each
+        want's requests count, the older ones first; nothing for a project or pools that are not known.
         """
-        firm: dict[Account, float] = {}
+        firm = {level: level.non_preemptible for level in (*self.accounts.values(), *self.departments.values())}
         free = {pool.name: pool.gpus for pool in self.pools.values()}
         for account in self.accounts.values():
             account.wanted = account.allocated
-            firm[account] = account.non_preemptible
             free[account.pool] -= account.allocated
         choices: dict[tuple[str, tuple[str, ...]], list[Account]] = {}
         counted = list[list[WantPart]]()
@@ -224,9 +223,10 @@ def _parts(want: Want, options: list[Account], free: dict[str, float], firm: dic
         free[account.pool] -= number * gpus
         wanted = number
         if not first.preemptible:
-            if account.quota.quota >= 0:
-                wanted = _whole(account.quota.quota - firm[account], gpus, number)
-            firm[account] += wanted * gpus
+            room = min((a.quota.quota - firm[a] for a in account.chain if a.quota.quota >= 0), default=math.inf)
+            wanted = _whole(room, gpus, number)
+            for level in account.chain:
+                firm[level] += wanted * gpus
         account.wanted += wanted * gpus
         if wanted:
             parts.append(WantPart(account.pool, wanted, True))

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pytest
 
 from solver import planner
-from solver.batch.columns.gpu_columns import Gpus
+from solver.batch.columns.gpu_columns import GpuColumns
 from solver.batch.columns.held_columns import Holdings
 from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import Fairness
@@ -43,7 +43,7 @@ def shares_in_batch(snapshot: Snapshot) -> Shares:
 
 def fairness(snapshot: Snapshot) -> Fairness:
     holdings = Holdings(snapshot)
-    return Fairness(snapshot, Gpus(snapshot, holdings), holdings, Requests(snapshot.pending))
+    return Fairness(snapshot, GpuColumns(snapshot, holdings), holdings, Requests(snapshot.pending))
 
 
 def both(snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch) -> tuple[Plan, Plan]:

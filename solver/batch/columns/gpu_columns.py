@@ -68,7 +68,7 @@ class _Reader:
         return found.slices / self.model.slices if found and self.model and self.model.slices else 0.0
 
 
-class Gpus:
+class GpuColumns:
     """Columns over all GPUs of the snapshot, in its order: kind (UNUSABLE where nothing may be placed), node and state.
 
     others: rows of instances of others, and the part of their GPU that each takes

@@ -9,8 +9,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from solver.batch.columns.arrays import Ints
-from solver.batch.columns.counting import in_groups
+from solver.batch.columns.arrays import Ints, in_groups
 from solver.model.demand import Fraction, Memory, MigProfile, Request
 
 

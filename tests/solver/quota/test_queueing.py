@@ -178,6 +178,17 @@ def test_non_preemptible_demand_beyond_the_quota_takes_no_share_from_others() ->
     assert shares_ == {"team-a": 1.0, "team-b": 3.0}
 
 
+def test_non_preemptible_demand_beyond_the_quota_of_the_department_takes_no_share_from_others() -> None:
+    projects = [ProjectQueue("team-a", Quota(3.0), department="d"), ProjectQueue("team-b", Quota(1.0), department="d")]
+    pending = (
+        *(interactive(f"i{i}", WholeGpus(), created=i) for i in range(4)),
+        *(wants(f"b{i}", created=i) for i in range(4)),
+    )
+    waiting = replace(queue(*pending, projects=projects), departments=(DepartmentQueue("d", Quota(2.0)),))
+    accounts = Ledger(waiting).accounts.values()
+    assert {account.name: account.wanted for account in accounts} == {"team-a": 2.0, "team-b": 4.0}
+
+
 def test_room_is_kept_for_what_has_waited_long_and_nobody_behind_it_takes_it() -> None:
     g = cards(1, 2)
     projects = [ProjectQueue("team-a", Quota(0.0)), ProjectQueue("team-b", Quota(2.0), created=1.0)]
