@@ -1,6 +1,6 @@
-"""Defragmentation as a proposal: the fewest moves that open places for large shares. Nothing is carried out here.
+"""Defragmentation as a proposal: the fewest moves that make room for large shares. Nothing is carried out here.
 
-Places for the largest shares are sought first, then for smaller ones: all that are free already are
+Room for the largest shares is sought first, then for smaller ones: all that are free already are
 reserved, then moves (sequential/moving.py) open one more at a time, until the budget is used up. So what
 a proposal opens it opens in addition to what was free. Work that may not be moved stays, and every
 moved claim has its new place in the same plan.
@@ -56,7 +56,7 @@ class Proposal:
 
 
 def propose(snapshot: Snapshot, moves: int, target: Demand | None = None, policy: Policy | None = None) -> Proposal:
-    """At most so many moves. target: the share to open places for; None: every kind there is, the largest first."""
+    """At most so many moves. target: the share to make room for; None: every kind there is, the largest first."""
     policy = replace(policy or Policy(), evictions=moves)
     imagined = replace(snapshot, pending=(), projects=(*snapshot.projects, ProjectQueue(NOBODY, Quota(quota=-1.0))))
     workspace = Workspace(imagined, policy, WorkingCopy(imagined))

@@ -3,7 +3,7 @@
     online = Online(snapshot)
     decision = online.decide(request)      the best place that is free now, None where there is none
     online.apply(decision, now)            it is given out; decision.steps says what to do on the GPU
-    online.release(claim)                  the holder has gone; its MIG instances stay behind, idle
+    online.release(claim)                  the holder has left; its MIG instances stay behind, idle
 
 Candidates and their scores are those of the planner that serves one request after another: both use
 `working_copy.free_candidates`. Quotas, order and evictions are the planner's (`solver.planner.plan`).
@@ -77,7 +77,7 @@ class Online:
         return grant
 
     def release(self, claim: str) -> None:
-        """The holder has gone. Raises KeyError where the claim holds nothing."""
+        """Take back what the claim holds. Raises KeyError where the claim holds nothing."""
         self.cluster.release(claim)
         self._happened()
 

@@ -1,10 +1,11 @@
 """The door of the core: a Snapshot goes in, a Plan comes out.
 
-order     whose turn it is, and who may not be served now            (quota/)
-pack      each gets a legal place; nominated room first               (packing/)
-disrupt   where none is free, the cheapest moves or evictions open one (disruption/)
-explain   who has none is told why, and what would free one           (explain.py)
-steps     what to do, in an order that respects every dependency      (packing/steps.py)
+order     which job is next, and which may not be served now          (quota/)
+place     each gets a legal place; nominated room first               (working_copy/, sequential/draft.py)
+disrupt   where none is free, the cheapest moves or evictions open one (sequential/moving.py, disruption/)
+explain   who has none is told why, and what would free one           (sequential/explain.py)
+steps     what to do, in an order that respects every dependency      (working_copy/steps.py)
+batch     very many requests are decided together instead             (batch/)
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def every(
 def _options(
     cluster: WorkingCluster, node: WorkingNode, request: Request, policy: Policy, rights: EvictionRights
 ) -> list[list[list[multi_gpu.PricedCandidate]]]:
-    """Seats that go together (one profile or backing, one model), by GPU, the cheapest first."""
+    """Candidates that go together (one profile or backing, one model), by GPU, the cheapest first."""
     groups: dict[GroupKey, list[list[multi_gpu.PricedCandidate]]] = {}
     for number, gpu in enumerate(node.gpus if node.allowed(request) else ()):
         for rank, option in gpu_options(gpu, request.demand, policy):
@@ -164,7 +164,7 @@ def _mig(gpu: WorkingGpu, option: ShareOption, slot: Slot, may_go: MayGo) -> Ite
 def _candidate(
     gpu: WorkingGpu, option: ShareOption, slot: Slot, removed: list[Occupant], staying: list[Occupant]
 ) -> Candidate | None:
-    """The slot once these have gone, and what must be destroyed for it; None where media engines forbid it."""
+    """The slot once these have left, and what must be destroyed for it; None where media engines forbid it."""
     idle = gpu.left_behind(removed)
     reused = Placement(slot.profile.name, slot.start) in idle
     destroys = () if reused else gpu.in_the_way(slot, staying, idle)
@@ -197,7 +197,7 @@ class _Lack:
         return self.millionths > 0 or self.memory_mib > 0
 
     def __sub__(self, removed: Iterable[Occupant]) -> _Lack:
-        """What is still missing when these have gone."""
+        """What is still missing when these have left."""
         left = tuple(removed)
         return _Lack(
             self.millionths - sum(o.millionths for o in left), self.memory_mib - sum(o.memory_mib for o in left)

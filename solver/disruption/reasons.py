@@ -8,7 +8,7 @@ from solver.quota.ledger import Ledger
 
 
 class Reasons:
-    """Sentences with the figures of the moment; to be asked before the room changes hands."""
+    """Sentences with the figures of the moment; to be made before the room changes hands."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

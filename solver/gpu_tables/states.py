@@ -5,7 +5,7 @@ engines) and the idle instances. A state's offer for a profile is its best start
 that profile if there is one, else the start that closes the least room, then the fewest operations.
 
 Between GPUs room counts first, and an operation as much as OPERATION units of it: idle instances at any
-price would keep the best places from others. (Simulated on 100 A100-40GB at full load: that accepts 0.1 to
+price would keep the best slots from others. (Simulated on 100 A100-40GB at full load: that accepts 0.1 to
 0.3 points of compute less. Room alone accepts no more than this, and creates and destroys 20 % more.)
 Each holder that a GPU has counts HOLDER units in its favour: a GPU with many takes long to be empty
 again, so filling it leaves those with few to large requests (0.1 to 0.5 points of compute more).

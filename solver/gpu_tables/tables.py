@@ -2,7 +2,7 @@
 
 A slot is a profile at one of its legal starts. `Table.room(mask)` is the size of all slots that are
 still free, the score by which a place is chosen: the more left, the better. Media variants and profiles
-with more memory than their compute slices come with do not count: they are rarely asked for.
+with more memory than their compute slices come with do not count: they are rarely requested.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """A claim's part of a GPU without MIG, kept by the driver's limit or by the shim."""
+    """A claim's part of a GPU without MIG, enforced by the driver's limit or by the shim."""
 
     claim: str
     portion: float

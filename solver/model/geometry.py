@@ -18,7 +18,7 @@ def unit_mask(start: int, size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """Media engines of one instance, or of a whole board."""
+    """Media engines of one instance, or of a whole GPU."""
 
     decoders: int
     jpeg: int
@@ -76,7 +76,7 @@ class Placement:
 class GpuModel:
     """A GPU model: its size and, where it has MIG, its profile table.
 
-    units and slices are 0 for a model without MIG. `engines` is the whole board's sum,
+    units and slices are 0 for a model without MIG. `engines` is the whole GPU's sum,
     which all instances together may not exceed.
     """
 

@@ -18,7 +18,7 @@ from solver.working_copy.occupancy import Candidate, Occupant, WorkingGpu
 
 
 def demand_text(demand: Demand) -> str:
-    """An ask as people say it: "2 x 0.5 GPU"."""
+    """A demand as people write it: "2 x 0.5 GPU"."""
     if isinstance(demand, WholeGpus):
         return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}"
     if isinstance(demand, Fraction):

@@ -28,7 +28,7 @@ class _Means:
 
 
 class Draft:
-    """Serves jobs one after another; what is given out is gone for those that follow.
+    """Serves jobs one after another; what is given out is not there for those that follow.
 
     reserved  openings reserved for claims that have waited long, by claim
     """
@@ -68,15 +68,15 @@ class Draft:
         rights = self._work.victims.of(job, wants)
         room = self._least(job) <= self._work.ledger.free(job.first)
         ways = [_Means(), *([_Means(True)] if room else []), _Means(room, rights)]
-        places = domains(self._work.everywhere, job.gang, nodes)
-        if not any(self._place_all(job, domain, means) for means in ways for domain in places):
+        parts = domains(self._work.everywhere, job.gang, nodes)
+        if not any(self._place_all(job, domain, means) for means in ways for domain in parts):
             return False
         if job.extra:
             self._work.victims.hold(job.first)
         return True
 
     def _least(self, job: QueuedJob) -> float:
-        """GPUs that the job counts for at the smallest: an instance may count for less than the fraction asked for."""
+        """GPUs that the job counts for at the smallest: an instance may count for less than the fraction requested."""
         return sum(request.demand.devices * self._parts_of(request.demand) for request in job.requests)
 
     def _parts_of(self, demand: Demand) -> float:

@@ -45,13 +45,13 @@ class Explainer:
         """Whether there was a place for it before the plan."""
         key = shape(request)
         if key not in self._were_free:
-            places, everywhere = self._before
-            self._were_free[key] = bool(places.best(request, everywhere))
+            candidates, everywhere = self._before
+            self._were_free[key] = bool(candidates.best(request, everywhere))
         return self._were_free[key]
 
     @cached_property
     def _before(self) -> tuple[FreeCandidates, Domain]:
-        """The free places before the plan."""
+        """The candidates that were free before the plan."""
         cluster = WorkingCluster(self._snapshot)
         return FreeCandidates(cluster, self._work.policy), Domain((), tuple(cluster.nodes.values()))
 

@@ -43,9 +43,9 @@ class PlannedGrant:
 
 
 class Workspace:
-    """The working copy, who may have to leave it, and the places found so far.
+    """The working copy, who may have to leave it, and the grants planned so far.
 
-    found         places, by claim
+    planned       grants of this plan, by claim
     beyond_quota  GPUs that a free place would have counted for, where quota or limit forbade it, by claim
     """
 
@@ -80,7 +80,7 @@ class Workspace:
         return running + [found.grant.node for found in self.planned.values() if gang_key(found.request) == key]
 
     def affordable(self, request: Request, domain: Domain) -> Domain:
-        """The nodes of the domain in pools where quota and limit leave room for what is asked."""
+        """The nodes of the domain in pools where quota and limit leave room for the demand."""
         names = self.ledger.candidates(request)
         least = asked(request.demand, self._models)
         paid = tuple(name for name in names if least <= self.ledger.headroom(request, name))

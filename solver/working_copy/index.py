@@ -147,7 +147,7 @@ class ProfileGroups:
 
 
 class GpuIndex:
-    """The GPUs of some nodes, kept up to date with the cluster."""
+    """The GPUs of some nodes, brought up to date with the cluster."""
 
     def __init__(self, cluster: WorkingCluster, nodes: Iterable[WorkingNode], policy: Policy) -> None:
         self._changes, self._policy = cluster.changes, policy

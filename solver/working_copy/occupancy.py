@@ -85,7 +85,7 @@ class WorkingGpu:
         self.idle = [i for i in self.idle if not self.mask_of(i) & occupant.mask]
 
     def remove(self, claim: str) -> None:
-        """The holder has gone: its units are free, its instances idle."""
+        """The holder has left: its units are free, its instances idle."""
         removed = [o for o in self.occupants if o.claim == claim]
         self.idle = [*self.idle, *(o.place for o in removed if o.place)]
         self.occupants = [o for o in self.occupants if o.claim != claim]
@@ -114,7 +114,7 @@ class WorkingGpu:
         return self.known
 
     def left_behind(self, removed: Iterable[Occupant]) -> list[Placement]:
-        """Instances that may be reused or destroyed once these occupants have gone."""
+        """Instances that may be reused or destroyed once these occupants have left."""
         return [*self.idle, *(o.place for o in removed if o.place and o.place not in self.spent)]
 
     def in_the_way(self, slot: Slot, staying: list[Occupant], idle: list[Placement]) -> tuple[Placement, ...] | None:
@@ -149,14 +149,14 @@ class WorkingNode:
         return self.reported.ready and allows(self.reported, request)
 
     def lack(self, request: Request, freed: Iterable[Request]) -> tuple[int, int]:
-        """CPU and memory that are missing for it, once the holders of `freed` have gone; 0 or less: nothing."""
+        """CPU and memory that are missing for it, once the holders of `freed` have left; 0 or less: nothing."""
         removed = tuple(freed)
         cpu = None if self.cpu_milli is None else self.cpu_milli + sum(r.cpu_milli for r in removed)
         memory = None if self.memory_mib is None else self.memory_mib + sum(r.memory_mib for r in removed)
         return 0 if cpu is None else request.cpu_milli - cpu, 0 if memory is None else request.memory_mib - memory
 
     def has_room(self, request: Request, freed: Iterable[Request] = ()) -> bool:
-        """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have gone."""
+        """Whether CPU, memory and neighbours leave room for it, once the holders of `freed` have left."""
         removed = tuple(freed)
         keys = list(self.keys)
         for other in removed:
@@ -268,7 +268,7 @@ class WorkingCluster:
         self._undo.clear()
 
     def release(self, claim: str) -> None:
-        """A holder has gone for good: its MIG instances stay behind, idle."""
+        """A holder has left for good: its MIG instances stay behind, idle."""
         holding = self.held.pop(claim)
         request, node = holding.request, self.nodes[holding.grant.node]
         for share in holding.grant.devices:

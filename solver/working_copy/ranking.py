@@ -1,4 +1,4 @@
-"""The best of many nodes, kept up to date: after each change only the changed nodes are looked at again."""
+"""The best of many nodes, brought up to date: after each change only the changed nodes are looked at again."""
 
 from __future__ import annotations
 

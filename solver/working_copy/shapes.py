@@ -1,4 +1,4 @@
-"""What of a request decides where it could go: requests of one shape have the same places."""
+"""What of a request decides where it could go: requests of one shape have the same candidates."""
 
 from __future__ import annotations
 
