@@ -33,7 +33,7 @@ soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every faul
 	  tests/nodeagent/dra/test_random_kubelet.py
 
 .PHONY: soak-sweeps
-soak-sweeps: $(READY)  ## every kind of fault point, every case on a running migctl up, kills at any moment; 5 minutes
+soak-sweeps: $(READY)  ## every kind of fault point, every case on a running migctl up, kills at any moment; 2 minutes
 	MIGCTL_DEPTH=sweep $(PYTEST) -n 2 --dist worksteal --timeout 600 tests/nodeagent/faults tests/nodeagent/dra \
 	  tests/scenarios tests/e2e/test_survival.py
 
