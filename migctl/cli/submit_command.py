@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import typer
 
 from migctl.cli.grammar.lazy_groups import after_dashes
-from migctl.cli.grammar.option_groups import KEYWORD, flags_of, with_parameters
+from migctl.cli.grammar.option_groups import KEYWORD, flags_of, taken, with_parameters
 from migctl.cli.grammar.submit_options import GrammarOptions, SubmitOptions
 
 ABOUT_COMMAND = "The words after -- are its command; without any it holds its share until it is deleted."
@@ -27,8 +26,8 @@ def submit_command(own: OwnOptions, summary: str) -> Callable[..., None]:
         from migctl.cli.workloads import submit as submitting
 
         session = sessions.of(context)
-        shared = {field.name: given.pop(field.name) for field in fields(SubmitOptions)}
-        submitting.submit(session, own(session, **given), SubmitOptions(**shared), after_dashes(context))
+        shared = taken(SubmitOptions, given)
+        submitting.submit(session, own(session, **given), shared, after_dashes(context))
 
     submit.__doc__ = f"{summary}\n\n{ABOUT_COMMAND}"
     _, *gpus = flags_of(own)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from migctl.cli.grammar import options
 
 if TYPE_CHECKING:
     from migctl.cli.output.listings import OutputOptions
     from migctl.cli.session import Session
+
+G = TypeVar("G")
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -36,6 +38,11 @@ def flags_of(group: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     return tuple(p.replace(kind=KEYWORD) for p in inspect.signature(group, eval_str=True).parameters.values())
 
 
+def taken(group: type[G], given: dict[str, Any]) -> G:
+    """The dataclass made of its options among those given, which lose them."""
+    return group(**{flag.name: given.pop(flag.name) for flag in flags_of(group)})
+
+
 def with_parameters(command: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Callable[..., None]:
     """The command, which typer is shown with these parameters."""
     shown = tuple(parameters)
@@ -56,10 +63,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
             shown.append(parameter)
 
     def called(**given: Any) -> None:
-        made = {
-            name: group(**{flag.name: given.pop(flag.name) for flag in flags_of(group)})
-            for name, group in groups.items()
-        }
+        made = {name: taken(group, given) for name, group in groups.items()}
         command(**given, **made)
 
     called.__doc__ = command.__doc__
