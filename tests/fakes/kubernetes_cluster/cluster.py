@@ -37,8 +37,9 @@ AGENT = "migctl-system:migctl-agent"
 QUICK = ControllerSettings(
     watches=Timing(page=100, pause_s=0.02, longest_pause_s=0.1, audit_s=2.0, silence_s=5.0),
     lease=LeaseTiming(duration_s=0.6, step_down_s=0.4, renew_s=0.1),
-    timeouts=PlacementTimeouts(bind_s=0.1, nudge_s=0.2, longest_nudge_s=1.0, give_up_s=3.0, look_again_s=0.05),
+    timeouts=PlacementTimeouts(nudge_s=0.2, longest_nudge_s=1.0, bind_s=WAIT_S, give_up_s=WAIT_S, look_again_s=0.05),
 )
+"""Looks often and gives nothing up: a busy machine must not look like a pod that cannot be bound or prepared."""
 
 
 class FakeCluster:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.errors import Refused
-from tests.fakes.kubernetes_cluster.cluster import FakeCluster
+from tests.fakes.kubernetes_cluster.cluster import QUICK, FakeCluster
 from tests.fakes.kubernetes_cluster.standin import condition
 
 pytestmark = pytest.mark.anyio
 
 HALF = {"gpu-fraction": "0.5"}
 PLACED = "migctl.dev/Placed"
+IMPATIENT = replace(QUICK, timeouts=replace(QUICK.timeouts, bind_s=0.1, give_up_s=3.0))
 
 
 def running(cluster: FakeCluster, count: int, namespace: str = "team-a") -> bool:
@@ -126,7 +128,7 @@ async def test_a_disruption_budget_is_respected_and_named() -> None:
 
 
 async def test_what_kube_scheduler_cannot_bind_is_taken_back_and_placed_elsewhere() -> None:
-    async with FakeCluster().running() as cluster, cluster.controller():
+    async with FakeCluster().running() as cluster, cluster.controller(settings=IMPATIENT):
         await cluster.node("node-a", "v100")
         await cluster.node("node-b", "v100")
         await cluster.project("team-a")
@@ -279,7 +281,7 @@ async def test_an_agent_that_could_not_prepare_is_asked_again_at_once() -> None:
 
 
 async def test_an_agent_that_never_manages_loses_the_pod_to_another_node() -> None:
-    async with FakeCluster().running() as cluster, cluster.controller():
+    async with FakeCluster().running() as cluster, cluster.controller(settings=IMPATIENT):
         agent = await cluster.node("node-a", "v100")
         await cluster.project("team-a")
         agent.broken = "NVML says no"
