@@ -30,9 +30,9 @@ def table(session: Session) -> TableKind[Event]:
         "Event",
         (
             age_column(lambda event: event.meta.created, session.system.now),
-            Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style),
+            Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style, drop=2),
             Column("REASON", lambda event: event.spec.reason),
-            Column("PROJECT", lambda event: event.meta.project),
+            Column("PROJECT", lambda event: event.meta.project, drop=1),
             Column("ABOUT", lambda event: event.spec.about),
             Column("MESSAGE", lambda event: event.spec.message, long=True),
         ),

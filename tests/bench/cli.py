@@ -1,7 +1,7 @@
 """How fast the command line answers, printed as BENCH lines: `make bench-cli`.
 
-Whole processes, as a person starts them: interpreter, imports, output. `python -c pass` of the same rounds says how
-fast the machine was meanwhile.
+Whole processes, as a person starts them: interpreter, imports of what is compiled already, output. `python -c pass`
+of the same rounds says how fast the machine was meanwhile.
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ def milliseconds(commands: Sequence[Command], rounds: int = ROUNDS) -> list[floa
 
 def _once(arguments: Sequence[str], environ: Mapping[str, str]) -> float:
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments], env={**os.environ, **environ}, stdout=subprocess.DEVNULL, check=True
-    )
+    subprocess.run([sys.executable, *arguments], env={**os.environ, **environ}, stdout=subprocess.DEVNULL, check=True)
     return (time.perf_counter() - start) * 1000
 
 

@@ -180,12 +180,12 @@ def _write(difference: Difference) -> None:
         Column[tuple[str, str, str]]("THEN", lambda row: row[2], long=True),
     ]
     queue = [_row(change, names) for change in difference.requests]
-    tables.section("Queue", tables.table(queue, columns) if queue else "no difference")
+    tables.section("Queue", queue, columns, "no difference")
     evicted = [f"{names.claim(step.claim)}: {step.why}" for step in difference.evicted]
-    tables.section("Evicted", "\n".join(evicted) or "nobody")
+    tables.paragraphs("Evicted:", evicted or ["nobody"])
     layouts = [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in difference.layouts.items()]
     columns[0] = Column("GPU", lambda row: row[0])
-    tables.section("Layouts", tables.table(layouts, columns) if layouts else "no difference")
+    tables.section("Layouts", layouts, columns, "no difference")
 
 
 def layout_text(texts: Sequence[str]) -> str:

@@ -42,7 +42,7 @@ def table(session: Session) -> TableKind[Department]:
         (
             Column("NAME", lambda department: department.meta.name),
             *columns.figures(Department),
-            age_column(lambda department: department.meta.created, session.system.now, wide=True),
+            age_column(lambda department: department.meta.created, session.system.now, wide=True, drop=9),
         ),
         lambda department: department,
     )

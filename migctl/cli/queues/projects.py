@@ -36,10 +36,10 @@ def table(session: Session) -> TableKind[Project]:
         "Project",
         (
             Column("NAME", lambda project: project.meta.name),
-            Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else ""),
-            Column("DEPARTMENT", lambda project: project.spec.department or ""),
+            Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else "", drop=2),
+            Column("DEPARTMENT", lambda project: project.spec.department or "", drop=5),
             *columns.figures(Project),
-            age_column(lambda project: project.meta.created, session.system.now, wide=True),
+            age_column(lambda project: project.meta.created, session.system.now, wide=True, drop=9),
         ),
         lambda project: project,
     )

@@ -100,25 +100,22 @@ async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ..
 
 def _write(found: Explanation, session: Session) -> None:
     job = found.job
-    print(
-        f"{job.name} is {job.phase}"
-        + _since(job, session)
-        + f"; it asks for {request_text(job.workload.spec.gpu_request)}"
-    )
-    reasons = _reasons(job, found.outcomes)
-    for reason, pods in reasons.items():
-        print(f"  {reason}" + (f" ({pods} pods)" if pods > 1 else ""))
+    reasons = [
+        reason + (f" ({pods} pods)" if pods > 1 else "") for reason, pods in _reasons(job, found.outcomes).items()
+    ]
     if not reasons and job.phase is Phase.PENDING:
-        print("  no plan has looked at it yet")
+        reasons = ["no plan has looked at it yet"]
+    asked = request_text(job.workload.spec.gpu_request)
+    tables.paragraphs(f"{job.name} is {job.phase}{_since(job, session)}; it asks for {asked}", reasons)
     if found.plan is not None:
         made = tables.age_of(found.plan.meta.created, session.system.now)
-        print(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
+        tables.paragraphs(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
     held = [(pod, share) for pod in job.pods if holds(pod) for share in _shares(pod)]
     if held:
-        tables.section("Holds", tables.table(held, _share_columns(found)))
+        tables.section("Holds", held, _share_columns(found))
     if found.blockers:
         rows = [(claim, share) for claim in found.blockers for share in _shares(claim)]
-        tables.section("In the way", tables.table(rows, _share_columns(found)))
+        tables.section("In the way", rows, _share_columns(found))
     if hint := NEXT.get(job.phase):
         sessions.note("next: " + hint.format(name=job.name))
 
@@ -147,10 +144,10 @@ def _share_columns(found: Explanation) -> list[Column[tuple[Claim, DeviceShare]]
 
     return [
         Column("WORKLOAD", lambda row: f"{row[0].meta.project}/{row[0].spec.workload}"),
-        Column("USER", lambda row: _user(found, row[0])),
+        Column("USER", lambda row: _user(found, row[0]), drop=2),
         Column("GPU", lambda row: found.fleet.gpu_name(row[1].gpu)),
         Column("SHARE", lambda row: share_text(Held(row[0], row[1]), found.fleet)),
-        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}"),
+        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}", drop=1),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
     ]
 

@@ -18,8 +18,8 @@ def test_create_list_and_choose(cli: Cli) -> None:
     cli.ok("project", "create", "team-b", "--quota", "-1")
     assert cli.ok("project", "set", "team-a").out == "Project team-a is the default now\n"
     lines = cli.ok("project", "list").lines
-    assert lines[0].split()[:4] == ["NAME", "DEFAULT", "DEPARTMENT", "QUOTA"]
-    assert lines[1].split() == ["team-a", "*", "2.00", "0.00", "0%", "0.00", "0.00", "0.00"]
+    assert lines[0].split()[:5] == ["NAME", "DEFAULT", "DEPARTMENT", "QUOTA", "LIMIT"]
+    assert lines[1].split() == ["team-a", "*", "2.00", "4.00", "0.00", "0%", "0.00", "0.00", "0.00"]
     assert "unlimited" in lines[2]
     assert lines == cli.ok("list", "projects").lines
     assert cli.ok("whoami").lines[1].split() == ["Project:", "team-a"]
