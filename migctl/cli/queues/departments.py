@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from migctl.backends.protocol import NotFound
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
@@ -22,6 +23,7 @@ from migctl.objects import Department, DepartmentSpec, Meta
 
 
 async def _require(control: Control, name: str) -> Department:
+    name = names.plain(name, "department", "departments")
     try:
         return await control.get(Department, name)
     except NotFound:
