@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,8 @@ def simulate(
     shown = view(sessions.of(context), output)
     if chart and chart.suffix.lower() not in charts.FORMATS:
         raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
+    for file in filter(None, (csv, chart)):
+        _writable(file)
     filling = bool(stay or fill)
     if trace and nodes:
         simulated, demand = _traced(trace, nodes, stay, fill, seed)
@@ -96,6 +99,24 @@ def simulate(
         charts.draw(results, title, chart, by_arrival=filling)
 
 
+def _writable(file: Path) -> None:
+    """Raises Failure where results could not be written in the end: that is said before they are computed."""
+    problem = next(
+        (
+            text
+            for wrong, text in (
+                (file.is_dir(), "it is a folder"),
+                (not file.parent.is_dir(), f"there is no folder {file.parent}"),
+                (not os.access(file if file.exists() else file.parent, os.W_OK), "you may not write there"),
+            )
+            if wrong
+        ),
+        None,
+    )
+    if problem is not None:
+        raise usage(f"{file} cannot be written: {problem}", hint="give another path")
+
+
 def _document(results: Sequence[Result]) -> dict[str, Any]:
     from migctl.objects import API_VERSION
     from migctl.simulate.results.report import row
@@ -118,7 +139,7 @@ def _traced(
     from migctl.simulate.demand import openb
 
     try:
-        fleet, pods = openb.fleet(nodes), openb.arrivals(trace)
+        fleet, pods = openb.fleet(nodes), openb.arrivals(trace, timed=not (stay or fill))
     except openb.BadTrace as error:
         raise usage(str(error), hint="traces/openb/README.md says what such files hold") from error
     if not pods:
