@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found, usage
@@ -186,7 +187,7 @@ async def _node(control: Control, name: str | None) -> GpuNode:
     known = f"nodes: {', '.join(sorted(nodes))}"
     if name is None and len(nodes) != 1:
         raise usage("there are several nodes: name one", hint=known)
-    found = nodes.get(name or next(iter(nodes)))
+    found = nodes.get(names.plain(name, "node", "nodes") if name is not None else next(iter(nodes)))
     if found is None:
         raise not_found(f"no node is called {name!r}", hint=known)
     return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
@@ -140,7 +141,7 @@ def show(
 
 async def _find(control: ControlPlane, name: str) -> PlacementPlan:
     try:
-        return await control.get(PlacementPlan, name.rpartition("/")[2])
+        return await control.get(PlacementPlan, names.plain(name, "plan", "plans"))
     except NotFound:
         raise not_found(f"no plan is called {name!r}", hint="migctl plan list; old plans are forgotten") from None
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migctl import quantities
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
@@ -151,12 +152,13 @@ def _node(number: int, text: str) -> tuple[Node, list[Gpu], list[GpuModel]]:
     return Node(name), gpus, models
 
 
-def _known(state: Snapshot, names: Sequence[str]) -> Sequence[str]:
+def _known(state: Snapshot, words: Sequence[str]) -> Sequence[str]:
     there = {node.name for node in state.nodes}
-    for name in names:
+    lost = [names.plain(word, "node", "nodes") for word in words]
+    for name in lost:
         if name not in there:
             raise not_found(f"no node is called {name!r}", hint=f"nodes: {', '.join(sorted(there))}")
-    return names
+    return lost
 
 
 def _policy(state: Snapshot, new: Sequence[Node], evictions: int | None, placing: str | None) -> Policy:

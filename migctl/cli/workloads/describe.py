@@ -24,7 +24,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, one_name, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, one_workload, request_text
 from migctl.objects import API_VERSION, Claim, Event
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -51,11 +51,11 @@ def describe(
     """
     session = sessions.of(context)
     shown = view(session, output)
-    name = one_name(names)
+    wanted = one_workload(names)
 
     async def read(control: Control) -> Description:
         chosen = await session.choose_project(control, project)
-        return await describe_job(control, await find_job(control, chosen, name, session.noun))
+        return await describe_job(control, await find_job(control, chosen, wanted, session.noun))
 
     description = session.run(read, across=False)
     if shown.format is Format.NAME:

@@ -21,7 +21,7 @@ from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_name, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_workload, request_text
 from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, Phase, PlacementPlan, PlanOutcome, Workload
 from solver.model.demand import DeviceShare
@@ -59,12 +59,12 @@ def why(
     The reason, what the newest plan says of it, and who holds what is in its way.
     """
     session = sessions.of(context)
-    name = one_name(names)
+    wanted = one_workload(names)
     shown = view(session, output)
 
     async def read(control: Control) -> Explanation:
         chosen = await session.choose_project(control, project)
-        return await explain(control, await find_job(control, chosen, name, session.noun), session.system.now())
+        return await explain(control, await find_job(control, chosen, wanted, session.noun), session.system.now())
 
     found = session.run(read, across=False)
     if shown.format is formats.Format.NAME:
