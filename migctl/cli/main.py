@@ -6,7 +6,7 @@ Nothing is imported here that only some commands need: `--help` and completion a
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -14,6 +14,7 @@ import typer
 
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
+from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import (
     APP_SETTINGS,
     WHERE,
@@ -84,10 +85,16 @@ class Commands(LazyGroup):
 
 @dataclass
 class Start:
-    """What a run begins with; `debug` is the flag's value. Without a system, the real one is made when needed."""
+    """What a run begins with; `debug` is the flag's value. The system is made when it is needed."""
 
-    system: System | None
+    system: Callable[[], System]
     debug: bool = False
+
+
+def _real() -> System:
+    from migctl.cli import system
+
+    return system.real()
 
 
 app = typer.Typer(name="migctl", cls=Commands, **APP_SETTINGS)
@@ -96,9 +103,7 @@ app = typer.Typer(name="migctl", cls=Commands, **APP_SETTINGS)
 @app.callback()
 def before_command(
     context: typer.Context,
-    project: Annotated[
-        str | None, typer.Option("-p", "--project", "-n", "--namespace", metavar="PROJECT", help="The project.")
-    ] = None,
+    project: options.Project = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="table, wide, json, yaml or name.")
     ] = None,
@@ -111,17 +116,16 @@ def before_command(
     ] = False,
 ) -> None:
     """Share NVIDIA GPUs: fractions, memory and MIG profiles, planned around running work."""
-    from migctl.cli import system
     from migctl.cli.session import Session
 
     start = context.obj
     start.debug = debug
-    context.obj = Session(start.system or system.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
+    context.obj = Session(start.system(), project, output, context=control_plane, kubeconfig=kubeconfig)
 
 
 def run(arguments: Sequence[str], system: System | None = None, program: str = "migctl") -> int:
     """The exit code of one command line. What went wrong is on stderr."""
-    start = Start(system)
+    start = Start(_real if system is None else lambda: system)
     try:
         command = typer.main.get_command(app)
         refuse_empty_words(command)

@@ -15,7 +15,7 @@ from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
 from migctl.cli.gpus import picture
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, terminal, watching
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, SeenGpu
@@ -40,7 +40,10 @@ class MapFormat(StrEnum):
 def gpus(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NODE|NODE/INDEX|UUID]...", help="Only these.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[NODE|NODE/INDEX|UUID]...", help="Only these.", show_default=False, autocompletion=completion.gpus
+        ),
     ] = None,
     output: Annotated[
         MapFormat | None, typer.Option("-o", "--output", help="How to write it; wide: with UUIDs.")

@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from migctl.cli.failures import usage
 
 AFTER_DASHES = "migctl.after_dashes"
+TYPED = "migctl.typed"
 WORDS = "words"
 """The argument that holds a program's words, which may be empty after the first."""
 
@@ -91,8 +92,12 @@ def _refuse_empty(then: Callable[..., Any] | None, context: Any, parameter: Any,
 
 
 def _override_session(context: Any, option: Any, value: str | None) -> None:
-    """Set the option's value in the session."""
-    if value is not None and not context.resilient_parsing:
+    """Set the option's value in the session; in a line that is only completed there is none yet."""
+    if value is None:
+        return
+    if context.resilient_parsing:
+        context.meta.setdefault(TYPED, {})[option.name] = value
+    else:
         context.obj = replace(context.obj, **{option.name: value})
 
 

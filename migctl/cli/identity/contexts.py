@@ -49,7 +49,7 @@ def list_contexts(context: typer.Context, output: options.Output = None) -> None
 
 
 @app.command("use")
-def use(context: typer.Context, name: options.Name) -> None:
+def use(context: typer.Context, name: options.NewName) -> None:
     """Choose the control plane that commands without --context are about."""
     session = sessions.of(context)
     known = [row.name for row in _rows(session)]

@@ -16,7 +16,7 @@ from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found, usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
@@ -120,7 +120,10 @@ def list_nodes(
 
 def set_node(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Which node; the only one by default.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NODE]", help="Which node; the only one by default.", autocompletion=completion.nodes),
+    ] = None,
     dynamic_mig: Annotated[
         str, typer.Option("--dynamic-mig", metavar="on|off", help="MIG mode of the node's GPUs.")
     ] = "",

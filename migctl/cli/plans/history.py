@@ -12,7 +12,7 @@ from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import tables, watching
@@ -121,7 +121,7 @@ def list_plans(
 @app.command("show")
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A plan's name.")] = LATEST,
+    name: Annotated[str, typer.Argument(help="A plan's name.", autocompletion=completion.plans)] = LATEST,
     output: options.Output = None,
 ) -> None:
     """Show a plan: its steps in order, what it means for each request, its certificate."""

@@ -17,7 +17,7 @@ from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
@@ -49,7 +49,10 @@ def what_if(
         list[str] | None, typer.Option("--add-node", metavar="GPUS", help="A node more: a100-40gb=4,v100=2.")
     ] = None,
     lose_node: Annotated[
-        list[str] | None, typer.Option("--lose-node", metavar="NODE", help="A node less; its work waits again.")
+        list[str] | None,
+        typer.Option(
+            "--lose-node", metavar="NODE", help="A node less; its work waits again.", autocompletion=completion.nodes
+        ),
     ] = None,
     evictions: Annotated[
         int | None, typer.Option("--evictions", min=0, metavar="N", help="Another limit of evictions in one plan.")

@@ -76,7 +76,7 @@ def list_departments(
 def create(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.NewName,
     given: fields.QuotaOptions,
     output: options.Output = None,
 ) -> None:
@@ -92,7 +92,7 @@ def create(
 def update(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.DepartmentName,
     given: fields.QuotaOptions,
     output: options.Output = None,
 ) -> None:
@@ -103,12 +103,12 @@ def update(
 
 
 @app.command("describe")
-def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
+def describe(context: typer.Context, name: options.DepartmentName, output: options.Output = None) -> None:
     """Show a department: quota and use in each node pool, and its projects."""
     COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("delete")
-def delete(context: typer.Context, name: options.Name) -> None:
+def delete(context: typer.Context, name: options.DepartmentName) -> None:
     """Delete a department; one that has projects stays."""
     COMMANDS.delete(sessions.of(context), name)

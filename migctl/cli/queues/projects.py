@@ -10,7 +10,7 @@ from migctl import quantities
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
@@ -24,7 +24,15 @@ from migctl.cli.queues.commands import QueueCommands
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 
-InDepartment = Annotated[str | None, typer.Option("--department", metavar="NAME", help="The department it is part of.")]
+InDepartment = Annotated[
+    str | None,
+    typer.Option(
+        "--department",
+        metavar="NAME",
+        help="The department it is part of.",
+        autocompletion=completion.departments,
+    ),
+]
 MinRuntime = Annotated[
     str | None, typer.Option("--min-runtime", metavar="TIME", help="Its work is not preempted before: 10m, 2h.")
 ]
@@ -84,7 +92,7 @@ def list_projects(
 def create(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.NewName,
     given: fields.NewProjectOptions,
     department: InDepartment = None,
     min_runtime: MinRuntime = None,
@@ -105,7 +113,7 @@ def create(
 def update(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.ProjectName,
     given: fields.QuotaOptions,
     department: InDepartment = None,
     no_department: Annotated[bool, typer.Option("--no-department", help="Take it out of its department.")] = False,
@@ -126,13 +134,13 @@ def _seconds(min_runtime: str | None) -> float | None:
 
 
 @app.command("describe")
-def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
+def describe(context: typer.Context, name: options.ProjectName, output: options.Output = None) -> None:
     """Show a project: quota and use in each node pool, its workloads, what happened to them lately."""
     COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("set")
-def set_default(context: typer.Context, name: options.Name) -> None:
+def set_default(context: typer.Context, name: options.ProjectName) -> None:
     """Choose the project that commands are about without -p."""
     session = sessions.of(context)
     found = session.run(lambda control: sessions.require_project(control, name))
@@ -141,6 +149,6 @@ def set_default(context: typer.Context, name: options.Name) -> None:
 
 
 @app.command("delete")
-def delete(context: typer.Context, name: options.Name) -> None:
+def delete(context: typer.Context, name: options.ProjectName) -> None:
     """Delete a project; one that has workloads stays."""
     COMMANDS.delete(sessions.of(context), name)

@@ -41,7 +41,7 @@ class Description:
 
 def describe(
     context: typer.Context,
-    names: options.Names,
+    names: options.Workloads,
     project: options.Project = None,
     output: options.Output = None,
 ) -> None:

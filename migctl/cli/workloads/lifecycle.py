@@ -11,11 +11,13 @@ import typer
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import Failure, usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.views.workloads import find, workload_names
 from migctl.objects import Workload
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)
+]
 All = Annotated[bool, typer.Option("--all", help="Every workload of the project.")]
 
 

@@ -15,7 +15,7 @@ from migctl.cli.views.workloads import find, one_workload
 
 def logs(
     context: typer.Context,
-    names: options.Names,
+    names: options.OneWorkload,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on until the workload ends.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", min=0, metavar="N", help="Only the last N lines.")] = None,
     project: options.Project = None,

@@ -23,7 +23,7 @@ DELETED = "delete"
 
 def wait(
     context: typer.Context,
-    names: options.Names,
+    names: options.Workloads,
     wanted: Annotated[
         str, typer.Option("--for", metavar="CONDITION", help="condition=Running, Completed, ...; or delete.")
     ] = "condition=Running",

@@ -52,7 +52,7 @@ class Explanation:
 
 
 def why(
-    context: typer.Context, names: options.Names, project: options.Project = None, output: options.Output = None
+    context: typer.Context, names: options.Workloads, project: options.Project = None, output: options.Output = None
 ) -> None:
     """Explain why a workload waits, or runs where it does.
 

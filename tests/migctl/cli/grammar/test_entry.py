@@ -116,20 +116,6 @@ def test_commands_never_import_the_solver() -> None:
     assert modules.isdisjoint({"ortools", "numpy", "solver.planner", "fastapi", "rich.console", "httpx", "psutil"})
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [("migctl su", {"submit", "suspend"}), ("migctl project s", {"set"}), ("migctl submit --gpu-m", {"--gpu-memory"})],
-)
-def test_completion(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: str, words: set[str]) -> None:
-    monkeypatch.setenv("_MIGCTL_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
-    with pytest.raises(SystemExit) as ended:
-        cli()
-    assert ended.value.code == 0
-    assert set(cli.capture.readouterr().out.split()) == words
-
-
 def test_version(cli: Cli) -> None:
     assert cli.ok("version").out == f"migctl {cli.ok('version', '--short').out}"
 
