@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 import msgspec
@@ -30,6 +30,8 @@ from solver.model.geometry import GpuModel
 from solver.model.snapshot import UNLIMITED
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 MAX_PODS = 10_000
 MAX_DEVICES = 1024
@@ -47,6 +49,7 @@ def check(
     pools     of the cluster's nodes, empty while none is known
     """
     _name(workload.meta.name)
+    _labels(workload.meta.labels)
     _project(workload.meta.project, projects)
     _gpu_request(workload.spec.gpu_request)
     if workload.spec.gpu_request.profile is not None and models:
@@ -177,6 +180,18 @@ def ranked(spec: WorkloadSpec) -> WorkloadSpec:
 def _name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise _bad_name("meta.name", name)
+
+
+def _labels(labels: Mapping[str, str]) -> None:
+    """The rules of Kubernetes for labels."""
+    for key, value in labels.items():
+        prefix, slash, name = key.rpartition("/")
+        if not LABEL.fullmatch(name) or (slash and not LABEL_PREFIX.fullmatch(prefix)):
+            rule = f"{key!r} is no label's name: letters, digits, '-', '_' and '.', at most 63"
+            raise _invalid("meta.labels", rule, hint="for example team=vision")
+        if value and not LABEL.fullmatch(value):
+            rule = f"{value!r} is no label's value: letters, digits, '-', '_' and '.', at most 63"
+            raise _invalid(f"meta.labels.{key}", rule, hint="for example team=vision")
 
 
 def _bad_name(field: str, name: str) -> Invalid:

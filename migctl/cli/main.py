@@ -100,6 +100,14 @@ def _real() -> System:
 app = typer.Typer(name="migctl", cls=Commands, **APP_SETTINGS)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from migctl.cli.identity import who
+
+        print(f"migctl {who.number()}")
+        raise typer.Exit
+
+
 @app.callback()
 def before_command(
     context: typer.Context,
@@ -111,6 +119,9 @@ def before_command(
     kubeconfig: Annotated[
         str | None, typer.Option("--kubeconfig", metavar="KUBECONFIG", help=WHERE["kubeconfig"])
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="MIGCTL_DEBUG", help="Show where an error comes from.")
     ] = False,

@@ -127,10 +127,20 @@ class _Loaded(MutableMapping[str, Any]):
 
 
 class HelpGroup(TyperGroup):
-    """A group that shows its help when it is called without a command."""
+    """A group that shows its help when it is called without a command, and a command's for `help COMMAND`.
+
+    Commands are found by their singular and their plural.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
         return super().parse_args(ctx, args or ["--help"])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        names = (cmd_name, f"{cmd_name}s", cmd_name.removesuffix("s"))
+        known = next((name for name in names if name in self.commands), cmd_name)
+        return super().get_command(ctx, known)
 
 
 class LazyGroup(HelpGroup):

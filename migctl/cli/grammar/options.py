@@ -47,6 +47,9 @@ Variables = Annotated[
     list[str] | None,
     typer.Option("-e", "--environment", metavar="NAME=VALUE", help="Environment variable; repeatable."),
 ]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Label, for list -l; repeatable.")
+]
 Parallelism = Annotated[int | None, typer.Option("--parallelism", min=1, metavar="N", help="Pods side by side.")]
 Completions = Annotated[int | None, typer.Option("--completions", min=1, metavar="N", help="Pods that must succeed.")]
 BackoffLimit = Annotated[

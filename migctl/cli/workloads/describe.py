@@ -18,13 +18,12 @@ from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
-from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import view
+from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, one_workload, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, Event
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -45,25 +44,27 @@ def describe(
     project: options.Project = None,
     output: options.Output = None,
 ) -> None:
-    """Show everything about a workload.
+    """Show everything about workloads.
 
     What was asked for, its pods and the shares they were given, and what happened to it.
     """
     session = sessions.of(context)
     shown = view(session, output)
-    wanted = one_workload(names)
+    wanted = workload_names(names)
 
-    async def read(control: Control) -> Description:
+    async def read(control: Control) -> list[Description]:
         chosen = await session.choose_project(control, project)
-        return await describe_job(control, await find_job(control, chosen, wanted, session.noun))
+        found = await asyncio.gather(*(find_job(control, chosen, each, session.noun) for each in wanted))
+        return [await describe_job(control, job) for job in found]
 
-    description = session.run(read, across=False)
-    if shown.format is Format.NAME:
-        print(formats.name(description.job.workload))
-    elif shown.format.human_readable:
-        _write(description, session)
-    else:
-        formats.write(document(description), shown.format)
+    descriptions = session.run(read, across=False)
+    write_each(
+        descriptions,
+        shown.format,
+        name=lambda description: formats.name(description.job.workload),
+        text=lambda description: _write(description, session),
+        document=document,
+    )
 
 
 async def describe_job(control: ControlPlane, job: WorkloadView) -> Description:

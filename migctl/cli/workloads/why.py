@@ -15,13 +15,13 @@ from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
-from migctl.cli.output.listings import view
+from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_workload, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, holds, request_text, workload_names
 from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, Phase, PlacementPlan, PlanOutcome, Workload
 from solver.model.demand import DeviceShare
@@ -54,25 +54,27 @@ class Explanation:
 def why(
     context: typer.Context, names: options.Workloads, project: options.Project = None, output: options.Output = None
 ) -> None:
-    """Explain why a workload waits, or runs where it does.
+    """Explain why workloads wait, or run where they do.
 
     The reason, what the newest plan says of it, and who holds what is in its way.
     """
     session = sessions.of(context)
-    wanted = one_workload(names)
+    wanted = workload_names(names)
     shown = view(session, output)
 
-    async def read(control: Control) -> Explanation:
+    async def read(control: Control) -> list[Explanation]:
         chosen = await session.choose_project(control, project)
-        return await explain(control, await find_job(control, chosen, wanted, session.noun), session.system.now())
+        found = await asyncio.gather(*(find_job(control, chosen, each, session.noun) for each in wanted))
+        return [await explain(control, job, session.system.now()) for job in found]
 
-    found = session.run(read, across=False)
-    if shown.format is formats.Format.NAME:
-        print(formats.name(found.job.workload))
-    elif shown.format.human_readable:
-        _write(found, session)
-    else:
-        formats.write(document(found), shown.format)
+    explanations = session.run(read, across=False)
+    write_each(
+        explanations,
+        shown.format,
+        name=lambda found: formats.name(found.job.workload),
+        text=lambda found: _write(found, session),
+        document=document,
+    )
 
 
 async def explain(control: Control, job: WorkloadView, now: datetime) -> Explanation:
