@@ -26,7 +26,9 @@ from migctl.objects import (
     StepState,
     T,
 )
+from migctl.reason_text import sentence, summary
 from solver.model import plan as decided
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Snapshot
 
 
@@ -49,8 +51,8 @@ async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided
 
 
 def _reason(outcome: decided.Outcome) -> tuple[str, str]:
-    if isinstance(outcome, decided.Unplaced):
-        return outcome.code.value, outcome.message
+    if isinstance(outcome, Unplaced):
+        return outcome.code.value, summary(outcome)
     if outcome.waits_for:
         return "freeing-room", f"room is being freed on {outcome.grant.node}: {len(outcome.waits_for)} to stop first"
     return "", ""
@@ -91,7 +93,7 @@ def outcomes(names: Names, plan: decided.Plan) -> tuple[PlanOutcome, ...]:
             claim=uid,
             name=names.claim(uid),
             placed=isinstance(outcome, decided.Placed),
-            text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else outcome.message,
+            text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else sentence(outcome),
             blockers=_blockers(outcome),
         )
         for uid, outcome in plan.outcomes.items()
@@ -99,7 +101,7 @@ def outcomes(names: Names, plan: decided.Plan) -> tuple[PlanOutcome, ...]:
 
 
 def _blockers(outcome: decided.Outcome) -> tuple[str, ...]:
-    if isinstance(outcome, decided.Unplaced) and outcome.blockers is not None:
+    if isinstance(outcome, Unplaced) and outcome.blockers is not None:
         return outcome.blockers.claims
     return ()
 
