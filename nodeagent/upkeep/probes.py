@@ -39,8 +39,10 @@ class _ProbeServer(ThreadingHTTPServer):
         with self._callers_lock:
             self._callers[request] = None
             if len(self._callers) > MAX_CALLERS:
+                earliest = next(iter(self._callers))
+                del self._callers[earliest]
                 with contextlib.suppress(OSError):
-                    next(iter(self._callers)).shutdown(socket.SHUT_RDWR)
+                    earliest.shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Request) -> None:
