@@ -24,10 +24,10 @@ from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.formulate import Formulator
 from solver.batch.greedy import greedy
-from solver.batch.handout import hand_out, work_of
-from solver.batch.lazy_plan import After, Outcomes, Steps
 from solver.batch.merge import after, merged, summed
+from solver.batch.plan_columns import After, Outcomes, Steps
 from solver.batch.problem import Problem, Solution
+from solver.batch.share_assignment import assign_shares, work_of
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
 from solver.model.snapshot import Policy, Snapshot
@@ -90,7 +90,7 @@ class Batch:
         if not formulation.sites:
             return
         answer, method = self._answer(formulation.problem)
-        shares = hand_out(formulation, answer, self._gpus, self._requests)
+        shares = assign_shares(formulation, answer, self._gpus, self._requests)
         self._placed[shares.request] = True
         work = work_of(shares, self._gpus)
         steps = Steps(self._gpus, self._requests, formulation, shares, work)

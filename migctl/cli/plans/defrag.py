@@ -35,7 +35,8 @@ def defrag(
     context: typer.Context,
     moves: Annotated[int, typer.Option("--moves", min=1, metavar="N", help="At most so many workloads move.")] = 8,
     target: Annotated[
-        str | None, typer.Option("--for", metavar="ASK", help="Open places for this: 3g.20gb, 20GB, 1 (a whole GPU).")
+        str | None,
+        typer.Option("--for", metavar="REQUEST", help="Open places for this: 3g.20gb, 20GB, 1 (a whole GPU)."),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Carry the moves out, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
