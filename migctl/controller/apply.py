@@ -125,7 +125,9 @@ class Applier:
 
     async def _restore(self, claim: Claim) -> None:
         """Restore the status of a claim whose eviction was refused."""
-        status = {"evicted": "", "reason": claim.status.reason, "message": claim.status.message}
+        before = claim.status
+        nomination = to_builtins(before.nomination)
+        status = {"evicted": "", "reason": before.reason, "message": before.message, "nomination": nomination}
         with contextlib.suppress(ControlPlaneError):
             await self._mirror.absorb(await self._control_plane.patch(claim, {"status": status}))
 

@@ -117,8 +117,8 @@ class EmbeddedWorld:
 
     def _with(self, work: Callable[[ControlPlane], Awaitable[None]]) -> None:
         async def connected() -> None:
-            async with RemoteControlPlane(self.embedded.home / "migctl.sock") as control:
-                await work(control)
+            control = RemoteControlPlane(self.embedded.home / "migctl.sock")
+            await work(control)
 
         asyncio.run(connected())
 
