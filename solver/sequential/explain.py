@@ -22,7 +22,7 @@ from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNod
 from solver.working_copy.scoring import gpu_options
 from solver.working_copy.shapes import shape
 
-NEAREST = 32
+NEAREST = 8
 """The cheapest place is looked for on so many nodes, those with most free GPUs, before it is looked for on all."""
 MOST_NAMED = 8
 """Nodes, GPUs and projects that one reason names."""

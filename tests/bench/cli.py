@@ -33,9 +33,7 @@ def milliseconds(commands: Sequence[Command], rounds: int = ROUNDS) -> list[floa
 
 def _once(arguments: Sequence[str], environ: Mapping[str, str]) -> float:
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments], env={**os.environ, **environ}, stdout=subprocess.DEVNULL, check=True
-    )
+    subprocess.run([sys.executable, *arguments], env={**os.environ, **environ}, stdout=subprocess.DEVNULL, check=True)
     return (time.perf_counter() - start) * 1000
 
 

@@ -94,7 +94,7 @@ async def _apply(control: Control, session: Session, demand: Demand | None, move
         )
     mirror = Mirror(control)
     await mirror.read()
-    verdicts = await Applier(control, mirror, session.system.now, lambda: state).apply(newest.plan)
+    verdicts = await Applier(control, mirror, session.system.now).apply(newest.plan, state)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:
         raise Failure("not every workload could be moved", cause="; ".join(rejected), hint="migctl plan defrag")

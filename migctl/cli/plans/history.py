@@ -59,7 +59,7 @@ def _table(session: Session) -> TableKind[PlacementPlan]:
             age_column(lambda plan: plan.meta.created, session.system.now),
             Column("METHOD", lambda plan: plan.spec.method),
             Column("PLACED", lambda plan: str(_placed(plan)), key=_placed),
-            Column("WAITING", lambda plan: str(len(plan.spec.outcomes) - _placed(plan)), key=_waiting),
+            Column("WAITING", lambda plan: str(_waiting(plan)), key=_waiting),
             Column("EVICTIONS", lambda plan: str(_evictions(plan)), key=_evictions),
             Column("OPERATIONS", lambda plan: str(plan.spec.operations), key=lambda plan: plan.spec.operations),
             Column("GAP", lambda plan: _gap(plan.spec), key=lambda plan: plan.spec.gap),
@@ -75,15 +75,15 @@ def _gap(spec: PlanSpec) -> str:
 
 
 def _placed(plan: PlacementPlan) -> int:
-    return sum(outcome.placed for outcome in plan.spec.outcomes)
+    return sum(outcome.placed for outcome in plan.spec.outcomes) + plan.spec.left_out.placed
 
 
 def _waiting(plan: PlacementPlan) -> int:
-    return len(plan.spec.outcomes) - _placed(plan)
+    return sum(not outcome.placed for outcome in plan.spec.outcomes) + plan.spec.left_out.waiting
 
 
 def _evictions(plan: PlacementPlan) -> int:
-    return sum(step.action == "evict" for step in plan.spec.steps)
+    return sum(step.action == "evict" for step in plan.spec.steps) + plan.spec.left_out.evictions
 
 
 app = typer.Typer(cls=HelpGroup, help="Plans: what was decided, and why.", **APP_SETTINGS)
@@ -151,6 +151,9 @@ def _write(plan: PlacementPlan, session: Session) -> None:
     )
     tables.section("Steps", _steps(spec.steps) if spec.steps else "none")
     tables.section("Outcomes", tables.table(spec.outcomes, _outcome_columns()) if spec.outcomes else "none")
+    more = spec.left_out
+    if more.steps or more.placed or more.waiting:
+        print(f"and {more.steps} more steps, {more.placed} more placed, {more.waiting} more waiting")
 
 
 def _steps(steps: Sequence[PlanStep]) -> Table:
