@@ -14,7 +14,15 @@ import typer
 
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
+from migctl.cli.grammar.lazy_groups import (
+    APP_SETTINGS,
+    WHERE,
+    Lazy,
+    LazyGroup,
+    ShellCommand,
+    WordsCommand,
+    refuse_empty_words,
+)
 from migctl.cli.grammar.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -115,7 +123,9 @@ def run(arguments: Sequence[str], system: System | None = None, program: str = "
     """The exit code of one command line. What went wrong is on stderr."""
     start = Start(system)
     try:
-        outcome = typer.main.get_command(app).main(list(arguments), program, standalone_mode=False, obj=start)
+        command = typer.main.get_command(app)
+        refuse_empty_words(command)
+        outcome = command.main(list(arguments), program, standalone_mode=False, obj=start)
         return outcome if isinstance(outcome, int) else ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

@@ -35,18 +35,22 @@ def list_(
     watch: options.Watch = False,
 ) -> None:
     """List jobs, nodes or projects."""
-    from migctl.cli.nodes import command
-    from migctl.cli.queues import projects
-    from migctl.cli.workloads import listing
-
     session = sessions.of(context)
     shown = listed.view(session)
     if noun is Noun.NODES:
+        from migctl.cli.nodes import command
+
         command.write(session, shown, labels, watch)
     elif noun is Noun.PROJECTS:
+        from migctl.cli.queues import projects
+
         projects.write(session, shown, labels, watch)
     else:
-        listing.write(session, listing.v1(session.system.now), shown, project, all_projects, labels, watch)
+        from migctl.cli.workloads import listing
+
+        listing.write(
+            session, listing.v1(session.system.now, all_projects), shown, project, all_projects, labels, watch
+        )
 
 
 def _requested(

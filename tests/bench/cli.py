@@ -1,7 +1,7 @@
 """How fast the command line answers, printed as BENCH lines: `make bench-cli`.
 
-Whole processes, as a person starts them: interpreter, imports, output. `python -c pass` of the same rounds says how
-fast the machine was meanwhile.
+Whole processes, as a person starts them: interpreter, imports of what is compiled already, output. `python -c pass`
+of the same rounds says how fast the machine was meanwhile.
 """
 
 from __future__ import annotations

@@ -131,8 +131,8 @@ def _jobs() -> TableKind[UsageRow]:
         "Workload",
         (
             Column("NAME", lambda row: row.object.meta.name),
-            Column("PROJECT", lambda row: row.object.meta.project),
-            Column("USER", lambda row: row.object.spec.user),
+            Column("PROJECT", lambda row: row.object.meta.project, drop=1),
+            Column("USER", lambda row: row.object.spec.user, drop=2),
             _gpus("ALLOCATED", lambda row: row.allocated),
             _mib("GPU MEMORY", lambda row: row.granted_mib),
             _mib("MEMORY IN USE", lambda row: row.used_mib),

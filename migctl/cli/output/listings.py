@@ -63,7 +63,7 @@ def _table(rows: Sequence[Row], listed: TableKind[Row], view: OutputOptions, tit
     if title and view.headers:
         print(title)
     columns = tables.shown(listed.columns, view.format is Format.WIDE)
-    tables.show(tables.table(rows, columns, headers=view.headers))
+    tables.show(rows, columns, headers=view.headers)
 
 
 def write_one(obj: Object, view: OutputOptions, text: Callable[[], None]) -> None:

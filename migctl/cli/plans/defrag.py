@@ -108,10 +108,10 @@ def _write(state: Snapshot, proposal: Proposal) -> None:
         print("No move would open a slot: free room is in one piece already, or what is in its way may not be moved.")
         return
     rows = [(names.claim(m.request.claim), names.grant(m.old), names.grant(m.new)) for m in proposal.moves]
-    tables.section(f"Moves ({len(rows)})", tables.table(rows, _columns("WORKLOAD")))
+    tables.section(f"Moves ({len(rows)})", rows, _columns("WORKLOAD"))
     room = [(name, str(before), str(after)) for name, (before, after) in proposal.room.items() if before != after]
-    tables.section("What fits", tables.table(room, _columns("SHARE")))
-    tables.section("Layouts", tables.table(_layouts(proposal, names), _columns("GPU")))
+    tables.section("What fits", room, _columns("SHARE"))
+    tables.section("Layouts", _layouts(proposal, names), _columns("GPU"))
 
 
 def _columns(first: str) -> list[Column[LayoutChange]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migctl import quantities
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
@@ -151,12 +152,13 @@ def _node(number: int, text: str) -> tuple[Node, list[Gpu], list[GpuModel]]:
     return Node(name), gpus, models
 
 
-def _known(state: Snapshot, names: Sequence[str]) -> Sequence[str]:
+def _known(state: Snapshot, words: Sequence[str]) -> Sequence[str]:
     there = {node.name for node in state.nodes}
-    for name in names:
+    lost = [names.plain(word, "node", "nodes") for word in words]
+    for name in lost:
         if name not in there:
             raise not_found(f"no node is called {name!r}", hint=f"nodes: {', '.join(sorted(there))}")
-    return names
+    return lost
 
 
 def _policy(state: Snapshot, new: Sequence[Node], evictions: int | None, placing: str | None) -> Policy:
@@ -180,12 +182,12 @@ def _write(difference: Difference) -> None:
         Column[tuple[str, str, str]]("THEN", lambda row: row[2], long=True),
     ]
     queue = [_row(change, names) for change in difference.requests]
-    tables.section("Queue", tables.table(queue, columns) if queue else "no difference")
+    tables.section("Queue", queue, columns, "no difference")
     evicted = [f"{names.claim(step.claim)}: {step.why}" for step in difference.evicted]
-    tables.section("Evicted", "\n".join(evicted) or "nobody")
+    tables.paragraphs("Evicted:", evicted or ["nobody"])
     layouts = [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in difference.layouts.items()]
     columns[0] = Column("GPU", lambda row: row[0])
-    tables.section("Layouts", tables.table(layouts, columns) if layouts else "no difference")
+    tables.section("Layouts", layouts, columns, "no difference")
 
 
 def layout_text(texts: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from migctl.backends.protocol import NotFound
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
@@ -22,6 +23,7 @@ from migctl.objects import Department, DepartmentSpec, Meta
 
 
 async def _require(control: Control, name: str) -> Department:
+    name = names.plain(name, "department", "departments")
     try:
         return await control.get(Department, name)
     except NotFound:
@@ -42,7 +44,7 @@ def table(session: Session) -> TableKind[Department]:
         (
             Column("NAME", lambda department: department.meta.name),
             *columns.figures(Department),
-            age_column(lambda department: department.meta.created, session.system.now, wide=True),
+            age_column(lambda department: department.meta.created, session.system.now, wide=True, drop=9),
         ),
         lambda department: department,
     )

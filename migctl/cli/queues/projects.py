@@ -9,6 +9,7 @@ import typer
 from migctl import quantities
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
+from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
@@ -36,10 +37,10 @@ def table(session: Session) -> TableKind[Project]:
         "Project",
         (
             Column("NAME", lambda project: project.meta.name),
-            Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else ""),
-            Column("DEPARTMENT", lambda project: project.spec.department or ""),
+            Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else "", drop=2),
+            Column("DEPARTMENT", lambda project: project.spec.department or "", drop=5),
             *columns.figures(Project),
-            age_column(lambda project: project.meta.created, session.system.now, wide=True),
+            age_column(lambda project: project.meta.created, session.system.now, wide=True, drop=9),
         ),
         lambda project: project,
     )
@@ -107,12 +108,16 @@ def update(
     name: options.Name,
     given: fields.QuotaOptions,
     department: InDepartment = None,
+    no_department: Annotated[bool, typer.Option("--no-department", help="Take it out of its department.")] = False,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Change a project's quota, limit, weight, priority, department or minimum runtime."""
     session = sessions.of(context)
-    changes = given.changes(ProjectSpec, department=department, min_runtime_s=_seconds(min_runtime))
+    if department is not None and no_department:
+        raise usage("--department and --no-department exclude each other", hint="keep one of them")
+    leaving = {"department": None} if no_department else {}
+    changes = given.changes(ProjectSpec, leaving, department=department, min_runtime_s=_seconds(min_runtime))
     COMMANDS.update(session, name, changes, output)
 
 
@@ -130,9 +135,9 @@ def describe(context: typer.Context, name: options.Name, output: options.Output 
 def set_default(context: typer.Context, name: options.Name) -> None:
     """Choose the project that commands are about without -p."""
     session = sessions.of(context)
-    session.run(lambda control: sessions.require_project(control, name))
-    session.set_default_project(name)
-    print(f"Project {name} is the default now")
+    found = session.run(lambda control: sessions.require_project(control, name))
+    session.set_default_project(found.meta.name)
+    print(f"Project {found.meta.name} is the default now")
 
 
 @app.command("delete")

@@ -24,7 +24,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, one_name, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, one_workload, request_text
 from migctl.objects import API_VERSION, Claim, Event
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -51,11 +51,11 @@ def describe(
     """
     session = sessions.of(context)
     shown = view(session, output)
-    name = one_name(names)
+    wanted = one_workload(names)
 
     async def read(control: Control) -> Description:
         chosen = await session.choose_project(control, project)
-        return await describe_job(control, await find_job(control, chosen, name, session.noun))
+        return await describe_job(control, await find_job(control, chosen, wanted, session.noun))
 
     description = session.run(read, across=False)
     if shown.format is Format.NAME:
@@ -89,9 +89,9 @@ def _write(description: Description, session: Session) -> None:
     tables.facts(*_facts(description.job, session))
     pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
     none = "none any more" if description.job.phase.finished else "none yet"
-    tables.section("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else none)
+    tables.section("Pods", pods, _pod_columns(description.fleet), none)
     columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
-    tables.section("Events", tables.table(description.events, columns) if description.events else "none")
+    tables.section("Events", description.events, columns)
 
 
 def _facts(job: WorkloadView, session: Session) -> Iterator[tuple[str, str]]:
@@ -137,8 +137,8 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
         Column("STATUS", lambda row: row[0].status.phase.value),
         Column("GPU", lambda row: seen.gpu_name(row[1].gpu) if row[1] else "-"),
         Column("SHARE", lambda row: share_text(Held(row[0], row[1]), seen) if row[1] else "-"),
-        Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
-        Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
+        Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-", drop=2),
+        Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-", drop=1),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
         Column("MESSAGE", lambda row: workload_status.explanation(row[0].status), long=True),
     ]

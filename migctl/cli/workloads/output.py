@@ -10,7 +10,7 @@ import typer
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
-from migctl.cli.views.workloads import find, one_name
+from migctl.cli.views.workloads import find, one_workload
 
 
 def logs(
@@ -22,11 +22,11 @@ def logs(
 ) -> None:
     """Show what a workload wrote."""
     session = sessions.of(context)
-    name = one_name(names)
+    wanted = one_workload(names)
 
     async def copied(control: Control) -> None:
         chosen = await session.choose_project(control, project)
-        workload = await find(control, chosen, name, session.noun)
+        workload = await find(control, chosen, wanted, session.noun)
         async for piece in control.logs(chosen, workload.meta.name, follow, tail):
             sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()

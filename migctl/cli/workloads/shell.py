@@ -16,7 +16,7 @@ from migctl.cli.contexts.control import Control, Execution
 from migctl.cli.failures import Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import after_dashes
-from migctl.cli.views.workloads import find
+from migctl.cli.views.workloads import WorkloadName, find
 
 Stdin = Annotated[bool, typer.Option("-i", "--stdin", help="Always so.", hidden=True)]
 Tty = Annotated[bool, typer.Option("-t", "--tty", help="Always so.", hidden=True)]
@@ -57,10 +57,11 @@ def bash(
 def _execute(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
     """Replace this process by the command, or by a shell, beside the workload."""
     session = sessions.of(context)
+    wanted = WorkloadName.read(name)
 
     async def prepared(control: Control) -> Execution:
         chosen = await session.choose_project(control, project)
-        workload = await find(control, chosen, name, session.noun)
+        workload = await find(control, chosen, wanted, session.noun)
         return await control.execution(chosen, workload.meta.name, command)
 
     execution = session.run(prepared)

@@ -15,7 +15,7 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.output import watching
-from migctl.cli.views.workloads import find, one_name
+from migctl.cli.views.workloads import find, one_workload
 from migctl.objects import Phase, Workload
 
 DELETED = "delete"
@@ -35,12 +35,13 @@ def wait(
     Exit code 124 when it takes too long, 1 when it cannot come any more.
     """
     session = sessions.of(context)
-    name, condition, seconds = one_name(names), _condition(wanted), quantities.duration(timeout)
+    about, condition, seconds = one_workload(names), _condition(wanted), quantities.duration(timeout)
+    name = about.name
     last: list[Workload] = []
 
     async def waited(control: Control) -> None:
         chosen = await session.choose_project(control, project)
-        workload = await find(control, chosen, name, session.noun)
+        workload = await find(control, chosen, about, session.noun)
 
         async def look() -> bool:
             try:

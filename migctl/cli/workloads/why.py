@@ -23,7 +23,7 @@ from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_name, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_workload, request_text
 from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
@@ -68,12 +68,12 @@ def why(
     The reason, what the newest plan says of it, and who holds what is in its way.
     """
     session = sessions.of(context)
-    name = one_name(names)
+    wanted = one_workload(names)
     shown = view(session, output)
 
     async def read(control: Control) -> Explanation:
         chosen = await session.choose_project(control, project)
-        return await explain(control, await find_job(control, chosen, name, session.noun), session.system.now())
+        return await explain(control, await find_job(control, chosen, wanted, session.noun), session.system.now())
 
     found = session.run(read, across=False)
     if shown.format is formats.Format.NAME:
@@ -117,25 +117,20 @@ async def waits_now(control: Control, claims: Collection[str], now: datetime) ->
 
 def _write(found: Explanation, session: Session) -> None:
     job = found.job
-    print(
-        f"{job.name} is {job.phase}"
-        + _since(job, session)
-        + f"; it asks for {request_text(job.workload.spec.gpu_request)}"
-    )
-    reasons = _reasons(found)
-    for reason, pods in reasons.items():
-        print(f"  {reason}" + (f" ({pods} pods)" if pods > 1 else ""))
+    reasons = [reason + (f" ({pods} pods)" if pods > 1 else "") for reason, pods in _reasons(found).items()]
     if not reasons and job.phase is Phase.PENDING:
-        print("  no plan has looked at it yet")
+        reasons = ["no plan has looked at it yet"]
+    asked = request_text(job.workload.spec.gpu_request)
+    tables.paragraphs(f"{job.name} is {job.phase}{_since(job, session)}; it asks for {asked}", reasons)
     if found.plan is not None:
         made = tables.age_of(found.plan.meta.created, session.system.now)
-        print(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
+        tables.paragraphs(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
     held = [(pod, share) for pod in job.pods if holds(pod) for share in _shares(pod)]
     if held:
-        tables.section("Holds", tables.table(held, _share_columns(found)))
+        tables.section("Holds", held, _share_columns(found))
     if found.blockers:
         rows = [(claim, share) for claim in found.blockers for share in _shares(claim)]
-        tables.section("In the way", tables.table(rows, _share_columns(found)))
+        tables.section("In the way", rows, _share_columns(found))
     if hint := NEXT.get(job.phase):
         sessions.note("next: " + hint.format(name=job.name))
 
@@ -172,10 +167,10 @@ def _share_columns(found: Explanation) -> list[Column[tuple[Claim, DeviceShare]]
 
     return [
         Column("WORKLOAD", lambda row: f"{row[0].meta.project}/{row[0].spec.workload}"),
-        Column("USER", lambda row: _user(found, row[0])),
+        Column("USER", lambda row: _user(found, row[0]), drop=2),
         Column("GPU", lambda row: found.fleet.gpu_name(row[1].gpu)),
         Column("SHARE", lambda row: share_text(Held(row[0], row[1]), found.fleet)),
-        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}"),
+        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}", drop=1),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
     ]
 
