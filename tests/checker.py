@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 
+from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare, Fraction, Memory, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.model.plan import Assign, Evict, Placed, Plan, Unplaced
+from solver.model.plan import Assign, Evict, Placed, Plan
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Snapshot
 from tests.replay import Replay
 
@@ -64,7 +66,7 @@ def _every_request_has_one_outcome(facts: Facts) -> None:
         assert facts.grants[claim] == placed.grant, f"step and outcome of {claim} differ"
     for claim, outcome in facts.outcomes.items():
         if isinstance(outcome, Unplaced):
-            assert outcome.message, f"{claim} has no place and is not told why"
+            assert sentence(outcome), f"{claim} has no place and is not told why"
 
 
 def _steps_are_ordered(plan: Plan) -> None:

@@ -35,7 +35,8 @@ def defrag(
     context: typer.Context,
     moves: Annotated[int, typer.Option("--moves", min=1, metavar="N", help="At most so many workloads move.")] = 8,
     target: Annotated[
-        str | None, typer.Option("--for", metavar="ASK", help="Open places for this: 3g.20gb, 20GB, 1 (a whole GPU).")
+        str | None,
+        typer.Option("--for", metavar="REQUEST", help="Open places for this: 3g.20gb, 20GB, 1 (a whole GPU)."),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Carry the moves out, after asking.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -93,7 +94,7 @@ async def _apply(control: Control, session: Session, demand: Demand | None, move
         )
     mirror = Mirror(control)
     await mirror.read()
-    verdicts = await Applier(control, mirror, session.system.now, lambda: state).apply(newest.plan)
+    verdicts = await Applier(control, mirror, session.system.now).apply(newest.plan, state)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:
         raise Failure("not every workload could be moved", cause="; ".join(rejected), hint="migctl plan defrag")

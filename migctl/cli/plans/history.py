@@ -60,7 +60,7 @@ def _table(session: Session) -> TableKind[PlacementPlan]:
             age_column(lambda plan: plan.meta.created, session.system.now),
             Column("METHOD", lambda plan: plan.spec.method, drop=3),
             Column("PLACED", lambda plan: str(_placed(plan)), key=_placed),
-            Column("WAITING", lambda plan: str(len(plan.spec.outcomes) - _placed(plan)), key=_waiting),
+            Column("WAITING", lambda plan: str(_waiting(plan)), key=_waiting),
             Column("EVICTIONS", lambda plan: str(_evictions(plan)), key=_evictions),
             Column(
                 "OPERATIONS",
@@ -81,15 +81,15 @@ def _gap(spec: PlanSpec) -> str:
 
 
 def _placed(plan: PlacementPlan) -> int:
-    return sum(outcome.placed for outcome in plan.spec.outcomes)
+    return sum(outcome.placed for outcome in plan.spec.outcomes) + plan.spec.left_out.placed
 
 
 def _waiting(plan: PlacementPlan) -> int:
-    return len(plan.spec.outcomes) - _placed(plan)
+    return sum(not outcome.placed for outcome in plan.spec.outcomes) + plan.spec.left_out.waiting
 
 
 def _evictions(plan: PlacementPlan) -> int:
-    return sum(step.action == "evict" for step in plan.spec.steps)
+    return sum(step.action == "evict" for step in plan.spec.steps) + plan.spec.left_out.evictions
 
 
 app = typer.Typer(cls=HelpGroup, help="Plans: what was decided, and why.", **APP_SETTINGS)
@@ -157,6 +157,9 @@ def _write(plan: PlacementPlan, session: Session) -> None:
     )
     tables.section("Steps", enumerate(spec.steps), _step_columns())
     tables.section("Outcomes", spec.outcomes, _outcome_columns())
+    more = spec.left_out
+    if more.steps or more.placed or more.waiting:
+        print(f"and {more.steps} more steps, {more.placed} more placed, {more.waiting} more waiting")
 
 
 def _step_columns() -> list[Column[tuple[int, PlanStep]]]:

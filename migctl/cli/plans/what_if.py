@@ -203,6 +203,7 @@ def _row(change: Changed, names: Names) -> tuple[str, str, str]:
 
 
 def _fate(fate: Any, names: Names) -> str:
+    from migctl.reason_text import sentence
     from solver.model.demand import Grant
     from solver.model.plan import Placed
 
@@ -212,7 +213,7 @@ def _fate(fate: Any, names: Names) -> str:
         return f"on {names.grant(fate)}"
     if isinstance(fate, Placed):
         return f"starts on {names.grant(fate.grant)}"
-    return f"waits: {fate.message}"
+    return f"waits: {sentence(fate)}"
 
 
 def _document(difference: Difference) -> dict[str, Any]:
