@@ -40,7 +40,7 @@ class PlacementTimeouts:
     """Seconds.
 
     bind_s        kube-scheduler says that it cannot bind: then the allocation is released
-    nudge_s       a bound pod is not prepared: then the pod is annotated, and again each time twice as late
+    nudge_s       kubelet has begun a pod and not prepared it: then it is annotated, and again each time twice as late
     give_up_s     a bound pod is still not prepared although the agent is ready: then it is evicted
     look_again_s  between two rounds, at most
     """
@@ -62,9 +62,8 @@ class PodProgress:
 
     refused_since: float | None = None
     bound_since: float | None = None
-    nudge_at: float = 0.0
+    nudge_at: float | None = None
     nudges: int = 0
-    report_seen: int = 0
 
 
 @dataclass
@@ -170,17 +169,17 @@ class PlacedPodsReconciler:
             return None
         if progress.bound_since is None:
             progress.bound_since = now
-            progress.nudge_at = now + self.timeouts.nudge_s
-            progress.report_seen = report.generation if report else 0
             return None
         ready = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
         if ready and pod.owner is not None and now - progress.bound_since > self.timeouts.give_up_s:
             progress.bound_since = now
             return partial(self._give_up, pod)
-        moved = report is not None and report.generation != progress.report_seen
-        if not moved and now < progress.nudge_at:
+        if pod.started is None:  # kubelet has not come to it yet: there is nothing that it could try again
             return None
-        progress.report_seen = report.generation if report else 0
+        if progress.nudge_at is None:
+            progress.nudge_at = now + self.timeouts.nudge_s
+        if now < progress.nudge_at:
+            return None
         progress.nudges += 1
         pause = min(self.timeouts.longest_nudge_s, self.timeouts.nudge_s * 2.0 ** min(progress.nudges, 10))
         progress.nudge_at = now + pause
