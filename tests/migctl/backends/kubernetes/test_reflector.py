@@ -13,6 +13,7 @@ from migctl.backends.kubernetes.cache.newest import NewestRecords
 from migctl.backends.kubernetes.cache.reflector import Reflector, Timing
 from migctl.backends.kubernetes.client.resources import NAMESPACES
 from migctl.backends.kubernetes.meaning import record_of, records
+from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Expired
 from tests.fakes.clients import client
 from tests.fakes.kubernetes_api.errors import Refused
@@ -203,6 +204,19 @@ async def test_watches_that_end_at_once_are_not_asked_for_again_and_again(error:
     records = NewestRecords[Any, Any](record_of.bare, lambda before, after: None)
     reflector = Reflector[Any](api, NAMESPACES, records, lambda: None, timing)
     task = asyncio.create_task(reflector.run())
+    async with asyncio.timeout(WAIT_S):
+        while api.watches < 2:
+            await asyncio.sleep(0.001)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert api.watches == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_persons_watch_that_ends_at_once_is_not_asked_for_again_and_again() -> None:
+    api: Any = HastyApi(None)
+    task = asyncio.create_task(anext(follow(api, NAMESPACES, "10", lambda raw: raw)))
     async with asyncio.timeout(WAIT_S):
         while api.watches < 2:
             await asyncio.sleep(0.001)

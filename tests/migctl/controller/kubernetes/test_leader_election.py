@@ -283,13 +283,10 @@ async def test_a_leader_steps_down_in_time_whatever_hangs(hangs: str) -> None:
     """A renewal met a conflict, reading the Lease hung, and the leader went on for 12 s past its time."""
     api: Any = HangingApi()
     timing = LeaseTiming(duration_s=2 * WAIT_S, step_down_s=0.2, renew_s=0.01)
-    elector = LeaderElector(api, NAMESPACE, NAME, "one", system_clock, timing)
-    task = asyncio.create_task(elector.run(asyncio.Event().wait))  # type: ignore[arg-type]
-    async with asyncio.timeout(WAIT_S):
-        while not elector.leading:
-            await asyncio.sleep(0.001)
-        api.hangs = frozenset({hangs})
-        while elector.leading:
-            await asyncio.sleep(0.001)
-        task.cancel()
-        await asyncio.wait([task])
+    one = Election(FakeApi())
+    one.elector = LeaderElector(api, NAMESPACE, NAME, "one", system_clock, timing)
+    one.start()
+    await one.until(lambda: one.elector.leading)
+    api.hangs = frozenset({hangs})
+    await one.until(lambda: not one.elector.leading)
+    await one.end()
