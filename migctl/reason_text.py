@@ -212,7 +212,7 @@ def _bar(entry: tuple[str, Bar, str]) -> str:
         case Bar.NOT_READY:
             return f"{node} is not ready"
         case Bar.REFUSED:
-            return f"{node} refused it a short while ago"
+            return f"{node}: {detail}" if detail else f"{node} refused it a short while ago"
         case Bar.POOL:
             return f"{node} is in pool {detail}"
         case Bar.LABELS:

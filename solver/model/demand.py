@@ -101,7 +101,8 @@ class Request:
     waiting_since  seconds; where it began to wait later than that (None: then)
     pools          node pools in order of preference; empty: any
     node_selector  labels the node must carry
-    excluded       nodes that refused it a short while ago
+    excluded       nodes that would refuse it, or did a short while ago
+    refusals       of those, why, where it is known: node and words
     anti_affinity  requests with the same key go to different nodes
     nominated      room that is being freed for it: nobody else may have it
     """
@@ -117,6 +118,7 @@ class Request:
     pools: tuple[str, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     excluded: frozenset[str] = frozenset()
+    refusals: frozenset[tuple[str, str]] = frozenset()
     anti_affinity: str | None = None
     cpu_milli: int = 0
     memory_mib: int = 0

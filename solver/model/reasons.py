@@ -163,7 +163,7 @@ class ProfileUnknown:
 
 @dataclass(frozen=True, slots=True)
 class NodesBarred:
-    """What keeps it off each node, and the pool or label values that matter."""
+    """What keeps it off each node, and the pool, the label values or the node's own words for it."""
 
     nodes: tuple[tuple[str, Bar, str], ...]
 

@@ -173,13 +173,13 @@ def _profile_unknown(snapshot: Snapshot, profile: str) -> reasons.ProfileUnknown
 
 
 def _barred(cluster: WorkingCluster, request: Request) -> reasons.NodesBarred:
-    found = []
+    found, refusals = [], dict(request.refusals)
     for node in cluster.nodes.values():
         name, pool = node.reported.name, node.reported.pool
         if not node.reported.ready:
             found.append((name, Bar.NOT_READY, ""))
         elif name in request.excluded:
-            found.append((name, Bar.REFUSED, ""))
+            found.append((name, Bar.REFUSED, refusals.get(name, "")))
         elif request.pools and pool not in request.pools:
             found.append((name, Bar.POOL, pool))
         else:

@@ -13,6 +13,7 @@ def shape(request: Request) -> Hashable:
         request.pools,
         tuple(sorted(request.node_selector.items())),
         request.excluded,
+        request.refusals,
         request.anti_affinity,
         request.cpu_milli,
         request.memory_mib,

@@ -53,7 +53,7 @@ class KubernetesObserver:
         self._cluster = cluster
         self._heartbeats = heartbeats
         self._observe = observe.Observer(cluster, self._with_pod)
-        self._refusing: dict[bytes, frozenset[str]] = {}
+        self._refusing: dict[bytes, dict[str, str]] = {}
         self._refusing_of = -1
 
     def __call__(self, now: datetime) -> Snapshot:
@@ -123,19 +123,21 @@ class KubernetesObserver:
         if pod is None:
             return request
         refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
-        excluded = self._refusing_nodes(pod.constraints, seen.nodes).union(refused)
+        refusing = {**exclusions.words(refused), **self._refusing_nodes(pod.constraints, seen.nodes)}
         key = requests.gang_of(pod)
         gang = None if key is None else _gang(pod, seen.succeeded.get(key, 0))
-        return replace(request, excluded=excluded, gang=gang)
+        excluded = frozenset((*refusing, *refused))
+        return replace(request, excluded=excluded, refusals=frozenset(refusing.items()), gang=gang)
 
-    def _refusing_nodes(self, constraints: Constraints, nodes: Sequence[NodeRecord]) -> frozenset[str]:
-        """Nodes that would refuse such a pod; computed once per template and change of nodes."""
+    def _refusing_nodes(self, constraints: Constraints, nodes: Sequence[NodeRecord]) -> Mapping[str, str]:
+        """Why nodes would refuse such a pod; computed once per template and change of nodes."""
         if self._refusing_of != self._cluster.nodes_changed:
             self._refusing.clear()
             self._refusing_of = self._cluster.nodes_changed
         key = msgspec.msgpack.encode(constraints)
         if key not in self._refusing:
-            self._refusing[key] = frozenset(node.name for node in nodes if node_affinity.refusal(node, constraints))
+            whys = ((node.name, node_affinity.refusal(node, constraints)) for node in nodes)
+            self._refusing[key] = {name: why for name, why in whys if why}
         return self._refusing[key]
 
 

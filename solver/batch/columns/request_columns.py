@@ -57,6 +57,7 @@ def _looks(pending: Sequence[Request]) -> Iterator[Hashable]:
             request.preemptible,
             request.pools,
             request.excluded,
+            request.refusals,
             request.anti_affinity,
             request.cpu_milli,
             request.memory_mib,

@@ -48,6 +48,6 @@ def _all(text: str | None) -> dict[str, Exclusion]:
         return {}
 
 
-def summary(found: Mapping[str, Exclusion]) -> str:
-    """Which nodes refused and why, as a sentence; "" where none did."""
-    return "; ".join(f"kube-scheduler refused {node}: {exclusion.why}" for node, exclusion in sorted(found.items()))
+def words(found: Mapping[str, Exclusion]) -> dict[str, str]:
+    """Why each node refused, as kube-scheduler said it."""
+    return {node: f"kube-scheduler refused it: {exclusion.why}" for node, exclusion in found.items() if exclusion.why}

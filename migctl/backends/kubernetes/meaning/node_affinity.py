@@ -19,7 +19,9 @@ UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule
 def refusal(node: NodeRecord, constraints: Constraints) -> str:
     """Why a node does not accept a pod of these constraints, "" where it does."""
     if not selected(node.labels, constraints.selector or {}):
-        return "its labels do not match the nodeSelector"
+        wanted = sorted((constraints.selector or {}).items())
+        missing = ", ".join(f"{key}={value}" for key, value in wanted if node.labels.get(key) != value)
+        return f"its labels do not match the nodeSelector {missing}"
     if constraints.affinity is not None and not any(
         _term(node, term) for term in constraints.affinity.node_selector_terms
     ):

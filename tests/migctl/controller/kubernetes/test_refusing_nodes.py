@@ -1,0 +1,52 @@
+"""Why no node takes a pod is said in the words that are known: selector, affinity, taint, kube-scheduler's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.fakes import manifests
+from tests.fakes.kubernetes_cluster.cluster import FakeCluster
+from tests.fakes.kubernetes_cluster.standin import condition
+from tests.migctl.controller.kubernetes.test_cluster_day import IMPATIENT
+
+pytestmark = pytest.mark.anyio
+
+
+def said(cluster: FakeCluster) -> str:
+    return str(condition(cluster.get("pods", "p", "team-a") or {}, "migctl.dev/Placed").get("message", ""))
+
+
+def affinity(key: str) -> dict[str, Any]:
+    terms = [{"matchExpressions": [{"key": key, "operator": "Exists"}]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "taints", "words"),
+    [
+        ({"nodeSelector": {"disk": "ssd"}}, [], "node-a: its labels do not match the nodeSelector disk=ssd"),
+        ({"affinity": affinity("zone")}, [], "node-a: its labels do not match the node affinity"),
+        ({}, [{"key": "dedicated", "effect": "NoSchedule"}], "node-a: its taint dedicated is not tolerated"),
+    ],
+    ids=["selector", "affinity", "taint"],
+)
+async def test_what_keeps_a_pod_off_a_node_is_named(fields: dict[str, Any], taints: list[Any], words: str) -> None:
+    """It was "refused it a short while ago", whatever the reason."""
+    async with FakeCluster().running() as cluster, cluster.controller():
+        await cluster.node("node-a", "v100", taints=taints)
+        await cluster.project("team-a")
+        cluster.create("pods", manifests.pod("p", gpus=1, **fields), "team-a")
+        await cluster.until(lambda: words in said(cluster))
+
+
+async def test_what_kube_scheduler_said_is_said_on() -> None:
+    async with FakeCluster().running() as cluster, cluster.controller(settings=IMPATIENT):
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        cluster.scheduler.refuses = lambda node, pod: "node(s) had volume node affinity conflict"
+        cluster.create("pods", manifests.pod("p", gpus=1), "team-a")
+        await cluster.until(lambda: "no node may run it" in said(cluster))
+        assert "node-a: kube-scheduler refused it: " in said(cluster)
+        assert "volume node affinity conflict" in said(cluster)
