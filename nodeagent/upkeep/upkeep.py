@@ -49,6 +49,7 @@ class Upkeep:
 
     def step(self) -> None:
         """Check everything once. Raises NvmlError."""
+        self._agent.owners.remember()
         self._agent.gpus.check_health()
         self._agent.accounts.remember()
         report = self._agent.report()
