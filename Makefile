@@ -26,6 +26,13 @@ setup: $(READY)  ## make .venv with every dependency at its pinned version
 test: $(READY)  ## every test that needs no GPU and no cluster
 	$(PYTEST) -n 2 --dist worksteal --timeout 240 -o faulthandler_timeout=200
 
+.PHONY: coverage
+coverage: $(READY)  ## lines and branches of what must not fail (pyproject.toml): 95 % of each file, or it fails; 15 seconds
+	$(BIN)/coverage run -m pytest --timeout 240 tests/migctl/controller/test_apply.py \
+	  tests/migctl/controller/kubernetes/test_leader_election.py tests/nodeagent/journal tests/nodeagent/shares \
+	  tests/nodeagent/upkeep
+	$(BIN)/python -m tests.covered
+
 .PHONY: soak
 soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every fault point; an hour
 	MIGCTL_DEPTH=all $(PYTEST) -n 2 tests/nodeagent/faults/test_sequences.py tests/nodeagent/faults/test_fault_points.py \
@@ -85,6 +92,14 @@ demo: $(READY)  ## simulated A100s and a V100 shared step by step, in under a mi
 .PHONY: bench
 bench: $(READY)  ## latency of a submission and of the command line
 	$(BIN)/python -m tests.bench.embedded
+
+.PHONY: bench-cli
+bench-cli: $(READY)  ## how long help, completion, list, describe and gpus take, beside python that does nothing
+	$(BIN)/python -m tests.bench.cli
+
+.PHONY: bench-controller
+bench-controller: $(READY)  ## what the controller costs while thousands wait: reasons, stalls of its loop, writes
+	$(BIN)/python -m tests.bench.controller
 
 .PHONY: bench-quota
 bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaiming, a gang, consolidation
@@ -159,4 +174,4 @@ lock:  ## pin every dependency anew (versions and hashes, no addresses)
 
 .PHONY: clean
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -34,12 +34,20 @@ class DriverLimits:
     """Limits on the cgroups of this node's claims. Without a driver or the rights for it nothing is limited.
 
     host_processes  claims run as processes of this host: each gets a cgroup of its own
-    cgroups         where cgroup v2 is mounted
+    cgroups, proc   where cgroup v2 and proc are mounted
     """
 
-    def __init__(self, nvml: Nvml, claim_of: ClaimOf, *, host_processes: bool = False, cgroups: Path = CGROUPS) -> None:
+    def __init__(
+        self,
+        nvml: Nvml,
+        claim_of: ClaimOf,
+        *,
+        host_processes: bool = False,
+        cgroups: Path = CGROUPS,
+        proc: Path = Path("/proc"),
+    ) -> None:
         self._nvml, self._claim_of = nvml, claim_of
-        self._host_processes, self._cgroups = host_processes, cgroups
+        self._host_processes, self._cgroups, self._proc = host_processes, cgroups, proc
         self._known: dict[str, bool] = {}
         self._limited: dict[tuple[str, str], set[Path]] = {}
 
@@ -63,7 +71,11 @@ class DriverLimits:
         if not shares or not self._host_processes or not (own.is_dir() or (fresh and self._make(own))):
             return None
         set_all = [under_lock(hold.share.gpu, functools.partial(self._limit, own, hold)) for hold in shares]
-        return own if all(set_all) else None
+        if all(set_all):
+            return own
+        if fresh:  # what starts now stays outside, so that its limits would be said and not kept
+            self.remove(claim, under_lock)
+        return None
 
     def renew(self, gpu: ManagedGpu) -> None:
         """Limit again, after a start, the cgroups that this GPU's claims have. Needs the GPU's lock."""
@@ -117,6 +129,7 @@ class DriverLimits:
         except FileNotFoundError:
             return own.is_dir()
         except OSError:
+            self._remove_own(own.name)
             return False
         return True
 
@@ -136,7 +149,7 @@ class DriverLimits:
 
     def _cgroup_of(self, pid: int) -> Path | None:
         try:
-            found = _UNIFIED.search(Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8"))
+            found = _UNIFIED.search((self._proc / str(pid) / "cgroup").read_text(encoding="utf-8"))
         except OSError:
             return None
         return self._cgroups / found[1].lstrip("/") if found and found[1] != "/" else None

@@ -28,7 +28,7 @@ class ErrorWatch:
     def stop(self) -> None:
         """Returns when the thread has ended, or waits for a driver that does not answer."""
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join(_STOP_S)
 
     def wait(self, seconds: float) -> None:

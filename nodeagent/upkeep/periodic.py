@@ -20,7 +20,7 @@ class PeriodicTask:
     def stop(self) -> None:
         """Returns when the last step has ended."""
         self._stopping.set()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:

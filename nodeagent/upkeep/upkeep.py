@@ -8,7 +8,6 @@ from collections.abc import Callable
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.gpu.events import AgentEvent, EventKind
-from nodeagent.nvml import NvmlError
 from nodeagent.upkeep.error_watch import ErrorWatch
 from nodeagent.upkeep.watchdog import Watchdog, WatchdogPolicy
 
@@ -44,11 +43,11 @@ class Upkeep:
         """Returns when both threads have ended, or one waits for a driver that does not answer."""
         self._stopping.set()
         self._errors.stop()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join(_STOP_S)
 
     def step(self) -> None:
-        """Check everything once. Raises NvmlError."""
+        """Check everything once. A GPU that does not answer is shown so, and checked again the next time."""
         self._agent.owners.remember()
         self._agent.gpus.check_health()
         self._agent.accounts.remember()
@@ -66,7 +65,4 @@ class Upkeep:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_s):
-            try:
-                self.step()
-            except NvmlError as e:
-                self._agent.notify(AgentEvent(EventKind.FAULTY, detail="driver", text=str(e)))
+            self.step()

@@ -68,16 +68,16 @@ def _strays(gpu: Gpu, processes: list[GpuProcess]) -> Iterator[Offence]:
 
 
 def stop(offence: Offence, claim_of: Callable[[int], str | None]) -> bool:
-    """Kill the process, unless its pid was given to another one; whether it was killed."""
+    """Kill the process, unless its pid was given to another one; whether it was killed: it may not be ours to kill."""
     try:
         handle = os.pidfd_open(offence.pid)
-    except ProcessLookupError:
+    except OSError:
         return False
     try:
         if claim_of(offence.pid) != offence.claim:
             return False
         signal.pidfd_send_signal(handle, signal.SIGKILL)
-    except ProcessLookupError:
+    except OSError:
         return False
     finally:
         os.close(handle)

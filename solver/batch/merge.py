@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from solver.batch.lazy_plan import Outcomes
+from solver.batch.plan_columns import Outcomes
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Grant, Holding, Request
 from solver.model.plan import Assign, Certificate, Create, Destroy, Evict, Method, Outcome, Placed, Plan, Step
@@ -18,7 +18,7 @@ JUST_PLACED = "this plan has just placed it"
 
 def after(snapshot: Snapshot, plan: Plan, pending: tuple[Request, ...]) -> Snapshot:
     """The snapshot with the plan's grants held and its victims leaving, and `pending` waiting."""
-    wishes = {request.claim: request for request in snapshot.pending}
+    requests = {request.claim: request for request in snapshot.pending}
     evicted = {step.claim for step in plan.steps if isinstance(step, Evict)}
     held = [replace(h, releasing=True) if h.request.claim in evicted else h for h in snapshot.held]
     victims = {h.request.claim: h.request for h in held if h.releasing}
@@ -26,7 +26,7 @@ def after(snapshot: Snapshot, plan: Plan, pending: tuple[Request, ...]) -> Snaps
     for step in plan.steps:
         if isinstance(step, Assign):
             moved = victims.get(step.claim)
-            request = replace(moved, claim=f"{step.claim} moved") if moved else wishes[step.claim]
+            request = replace(moved, claim=f"{step.claim} moved") if moved else requests[step.claim]
             held.append(Holding(request, step.grant, snapshot.now, protected=JUST_PLACED))
             cpu[step.grant.node] += request.cpu_milli
             memory[step.grant.node] += request.memory_mib
@@ -85,10 +85,10 @@ def _gpus(step: Step, grants: Mapping[str, Grant]) -> Iterable[str]:
     return {share.gpu for share in grant.devices} if grant else ()
 
 
-def _places(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[str, Placed]]:
+def _placed(outcomes: Mapping[str, Outcome]) -> Iterator[tuple[str, Placed]]:
     """Those with a place, without looking for the others' reasons."""
     if isinstance(outcomes, Outcomes):
-        return outcomes.places()
+        return outcomes.placed()
     return ((claim, outcome) for claim, outcome in outcomes.items() if isinstance(outcome, Placed))
 
 
@@ -97,7 +97,7 @@ class Joined(Mapping[str, Outcome]):
 
     def __init__(self, parts: Sequence[Mapping[str, Outcome]], reasons: Mapping[str, Outcome]) -> None:
         self._reasons = reasons
-        self._places = {claim: place for part in parts for claim, place in _places(part)}
+        self._placed = {claim: place for part in parts for claim, place in _placed(part)}
 
     def __len__(self) -> int:
         return len(self._reasons)
@@ -106,7 +106,7 @@ class Joined(Mapping[str, Outcome]):
         return iter(self._reasons)
 
     def __getitem__(self, claim: str) -> Outcome:
-        return self._places.get(claim) or self._reasons[claim]
+        return self._placed.get(claim) or self._reasons[claim]
 
 
 def summed(certificates: Sequence[Certificate]) -> Certificate:

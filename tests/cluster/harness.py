@@ -17,7 +17,7 @@ from tests.cluster import processes
 from tests.cluster.settings import Place
 
 Json = dict[str, Any]
-PATIENCE_S = 60.0
+LIMIT_S = 60.0
 ROOTS = {
     "pods": "/api/v1",
     "events": "/api/v1",
@@ -187,7 +187,7 @@ class Harness:
         report: Json = node["status"]["report"]
         return report
 
-    async def until(self, holds: Callable[[], Awaitable[bool]], reserve_after_s: float = PATIENCE_S) -> None:
+    async def until(self, holds: Callable[[], Awaitable[bool]], reserve_after_s: float = LIMIT_S) -> None:
         """Wait for something to become true. It is a real cluster: there is nothing to be told by."""
         deadline = time.monotonic() + reserve_after_s
         while not await holds():

@@ -16,8 +16,7 @@ import numpy as np
 
 from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.optimum.linear import INFINITY, Program
-from solver.batch.optimum.menus import Menus
-from solver.batch.problem import Caps, Problem
+from solver.batch.optimum.pattern_model import PatternModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +67,17 @@ class Master:
     Constraints: a method each, "Ensures that ...". Objectives: `serve` maximises weight, `save` minimises operations.
     """
 
-    def __init__(
-        self,
-        problem: Problem,
-        menus: Menus,
-        columns: Sequence[Columns],
-        item_of: Ints,
-        items: int,
-    ) -> None:
-        self.columns, self.demand = columns, problem.demand
+    def __init__(self, model: PatternModel, columns: Sequence[Columns]) -> None:
+        self.columns, self.demand = columns, model.problem.demand
         self.program = Program()
         self.tiers = int(self.demand.tier.max(initial=-1)) + 1
-        self._rank = problem.options.rank[menus.choice]
+        self._rank = model.problem.options.rank[model.menus.choice]
         self._x = [self.program.add_variables(np.zeros(len(c.row))) for c in columns]
         self._limit_gpus()
-        self._items = self.program.add_rows(np.zeros(items), INFINITY)
+        self._items = self.program.add_rows(np.zeros(model.items), INFINITY)
         self._give_items()
-        self._chosen, self._served = menus.serve(self.program, self._items, item_of, self.demand.count)
-        self._keep_caps(problem.caps, menus)
+        self._chosen, self._served = model.menus.serve(self.program, self._items, model.item_of, self.demand.count)
+        self._keep_caps(model)
         self._floors: list[Ints] = []
         self._short: list[tuple[Ints, float]] = []
 
@@ -102,10 +94,11 @@ class Master:
             which, item = np.nonzero(counts)
             self.program.add_terms(self._items[c.offset + item], x[which], counts[which, item])
 
-    def _keep_caps(self, caps: Caps, menus: Menus) -> None:
+    def _keep_caps(self, model: PatternModel) -> None:
         """Ensures that quotas and limits are kept."""
+        caps = model.problem.caps
         rows = self.program.add_rows(-INFINITY, caps.limit)
-        mine, capped = menus.capped(self._chosen)
+        mine, capped = model.menus.capped(self._chosen)
         self.program.add_terms(rows[caps.row[mine]], capped, caps.part[mine])
 
     def floor(self, tier: int, weight: float, penalty: float | None = None) -> None:

@@ -16,10 +16,9 @@ import numpy as np
 from solver.batch.columns.arrays import Floats, Ints, Marks
 from solver.batch.optimum.blocks import PatternTable, distinct_rows
 from solver.batch.optimum.master import Columns, Master, Served
-from solver.batch.optimum.menus import Menus
+from solver.batch.optimum.pattern_model import PatternModel
 from solver.batch.optimum.prices import Prices, operations_bound, reduced_costs
 from solver.batch.optimum.weight import WeightOptimum
-from solver.batch.problem import Problem
 from solver.gpu_tables.layouts import INFEASIBLE
 
 SAMPLE = 400
@@ -53,25 +52,18 @@ class Relaxed:
     met: Sequence[Prices]
 
 
-def fewest_operations(
-    problem: Problem,
-    menus: Menus,
-    blocks: Sequence[PatternTable],
-    item_of: Ints,
-    best: WeightOptimum,
-    has_time: HasTime,
-) -> Relaxed:
+def fewest_operations(model: PatternModel, best: WeightOptimum, has_time: HasTime) -> Relaxed:
     """Serve every tier as well as can be, with few operations."""
-    faces = [_on_face(block, best) for block in blocks]
-    kinds, kind_of = zip(*(_kinds(face) for face in faces), strict=True)
+    kinds, kind_of = zip(*(_kinds(_on_face(block, best)) for block in model.blocks), strict=True)
+    model = replace(model, blocks=kinds)
     near, met = [kind.cost < INFEASIBLE for kind in kinds], [Prices(best.item.sum(axis=0), np.ones(len(best.served)))]
     if sum(int(mark.sum()) for mark in near) > MOST_COLUMNS:
-        near, met = _learn(problem, menus, kinds, item_of, best)
+        near, met = _learn(model, best)
     for _ in range(MOST_ROUNDS):
         columns, member, base = _classes(kinds, near)
-        served = _solve(problem, menus, columns, item_of, best.served * (1 - FLOOR_SLACK), met[-1])
+        served = _solve(model, columns, best.served * (1 - FLOOR_SLACK), met[-1])
         met.append(Prices(served.duals.item, served.duals.tier))
-        bound = max(operations_bound(problem, kinds, item_of, prices, best.served) for prices in met)
+        bound = max(operations_bound(model, prices, best.served) for prices in met)
         operations = base + sum(float(c.cost @ x) for c, x in zip(columns, served.x, strict=True))
         good = operations - bound <= GOOD_GAP * max(bound, 1.0) or not has_time()
         more = [mark | _ties(kind, met[-1]) for mark, kind in zip(near, kinds, strict=True)]
@@ -108,24 +100,21 @@ def _sample(block: PatternTable, total: int) -> tuple[Ints, Floats]:
     return rows, np.bincount(back.ravel(), weights=size[which] / points[which]).astype(np.float64)
 
 
-def _learn(
-    problem: Problem, menus: Menus, blocks: Sequence[PatternTable], item_of: Ints, best: WeightOptimum
-) -> tuple[list[Marks], list[Prices]]:
+def _learn(model: PatternModel, best: WeightOptimum) -> tuple[list[Marks], list[Prices]]:
     """The fewest operations on a sample: per block the patterns it takes, and its prices."""
-    total = sum(int(block.count.sum()) for block in blocks)
-    sample = [_sample(block, total) for block in blocks]
-    parts = [block.part(rows, count) for block, (rows, count) in zip(blocks, sample, strict=True)]
+    sample = [_sample(block, model.gpus) for block in model.blocks]
+    parts = [block.part(rows, count) for block, (rows, count) in zip(model.blocks, sample, strict=True)]
     prices = Prices(best.item.sum(axis=0), np.ones(len(best.served)))
     marks = [_seeds(part, prices) for part in parts]
     while True:
         columns = [_listed(part, mark) for part, mark in zip(parts, marks, strict=True)]
-        served = _solve(problem, menus, columns, item_of, best.served * (1 - FLOOR_SLACK), prices)
+        served = _solve(model, columns, best.served * (1 - FLOOR_SLACK), prices)
         prices = Prices(served.duals.item, served.duals.tier)
         missing = [_ties(part, prices) & ~mark for part, mark in zip(parts, marks, strict=True)]
         if not any(_helps(*entry, prices) for entry in zip(parts, marks, missing, strict=True)):
             break
         marks = [mark | more for mark, more in zip(marks, missing, strict=True)]
-    taken = zip(blocks, sample, columns, served.x, strict=True)
+    taken = zip(model.blocks, sample, columns, served.x, strict=True)
     return [_near(block, rows, listed, x, prices) for block, (rows, _), listed, x in taken], [prices]
 
 
@@ -195,10 +184,9 @@ def _classes(blocks: Sequence[PatternTable], near: Sequence[Marks]) -> tuple[lis
     return columns, member, base
 
 
-def _solve(
-    problem: Problem, menus: Menus, columns: Sequence[Columns], item_of: Ints, floors: Floats, prices: Prices
-) -> Served:
-    master = Master(problem, menus, columns, item_of, len(prices.item))
+def _solve(model: PatternModel, columns: Sequence[Columns], floors: Floats, prices: Prices) -> Served:
+    """The program: the columns' operations, every tier at its floor; what a floor lacks costs more than its price."""
+    master = Master(model, columns)
     for tier, weight in enumerate(floors):
         master.floor(tier, float(weight), penalty=max(PENALTY, 2.0 * float(prices.tier[tier])))
     return master.save(LIKING)

@@ -6,14 +6,14 @@ what that comes to is a lower bound on the operations of every plan that serves 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from solver.batch.columns.arrays import Floats, Ints
+from solver.batch.columns.arrays import Floats
 from solver.batch.optimum.blocks import PatternTable, best_filling
-from solver.batch.problem import PlainGroup, Problem
+from solver.batch.optimum.pattern_model import PatternModel
+from solver.batch.problem import PlainGroup
 from solver.gpu_tables.layouts import INFEASIBLE
 
 
@@ -36,14 +36,12 @@ def reduced_costs(block: PatternTable, prices: Prices) -> Floats:
     return reduced
 
 
-def operations_bound(
-    problem: Problem, blocks: Sequence[PatternTable], item_of: Ints, prices: Prices, achieved: Floats
-) -> float:
+def operations_bound(model: PatternModel, prices: Prices, achieved: Floats) -> float:
     """Operations that every plan needs which serves each tier with `achieved` weight or more."""
     tier = prices.tier[: len(achieved)]
-    gpus = sum(_best(g, b, prices) for g, b in zip(problem.groups, blocks, strict=True))
-    demand, options = problem.demand, problem.options
-    loss = prices.item[item_of] - (tier[demand.tier] * demand.weight)[options.kind]
+    gpus = sum(_best(g, b, prices) for g, b in zip(model.problem.groups, model.blocks, strict=True))
+    demand, options = model.problem.demand, model.problem.options
+    loss = prices.item[model.item_of] - (tier[demand.tier] * demand.weight)[options.kind]
     best = np.zeros(len(demand.count))
     np.minimum.at(best, options.kind, loss)
     return float(tier @ achieved + gpus + best @ demand.count)

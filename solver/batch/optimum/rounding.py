@@ -1,4 +1,4 @@
-"""From relaxed amounts to whole GPUs: what is certain is handed to states, the rest is left over (settle.py)."""
+"""From relaxed amounts to whole GPUs: what is certain is handed to states, the rest is left over (leftovers.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.optimum.blocks import PatternTable
-from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.operations import Relaxed
+from solver.batch.optimum.pattern_model import PatternModel
 from solver.batch.problem import Problem
 
 ALMOST = 1e-6
@@ -44,30 +44,43 @@ class PartialSolution:
     flow: Ints
 
 
-def rounded_down(blocks: Sequence[PatternTable], menus: Menus, item_of: Ints, relaxed: Relaxed) -> PartialSolution:
+def rounded_down(model: PatternModel, relaxed: Relaxed) -> PartialSolution:
     """Whole amounts, patterns handed to the states of each class in order, and whole flows."""
     taken = [
         _spread(
             block.count.astype(np.int64), member, columns.row, columns.pattern, np.floor(x + ALMOST).astype(np.int64)
         )
-        for block, member, columns, x in zip(blocks, relaxed.member, relaxed.columns, relaxed.served.x, strict=True)
+        for block, member, columns, x in zip(
+            model.blocks, relaxed.member, relaxed.columns, relaxed.served.x, strict=True
+        )
     ]
     chosen, served = (
         np.floor(amount + ALMOST).astype(np.int64) for amount in (relaxed.served.chosen, relaxed.served.served)
     )
-    return fitted(taken, blocks, item_of, menus.shared_out(chosen, served))
+    return fitted(model, taken, model.menus.shared_out(chosen, served))
 
 
-def fitted(taken: Sequence[Taken], blocks: Sequence[PatternTable], item_of: Ints, flow: Ints) -> PartialSolution:
-    """The draft of these GPUs, with the flow cut down to what they give."""
-    given = np.concatenate([t.items(b) for t, b in zip(taken, blocks, strict=True)])
-    over = np.bincount(item_of, weights=flow, minlength=len(given)).astype(np.int64) - given
+def fitted(model: PatternModel, taken: Sequence[Taken], flow: Ints) -> PartialSolution:
+    """These GPUs, with the flow cut down to what they give."""
+    over = -spare_items(model, PartialSolution(taken, flow))
     fewer = flow.copy()
     for item in np.flatnonzero(over > 0):
-        mine = np.flatnonzero(item_of == item)
+        mine = np.flatnonzero(model.item_of == item)
         before = np.cumsum(flow[mine]) - flow[mine]
         fewer[mine] -= np.clip(over[item] - before, 0, flow[mine])
     return PartialSolution(taken, fewer)
+
+
+def spare_items(model: PatternModel, draft: PartialSolution) -> Ints:
+    """(I,) items that its GPUs give and its flow does not use."""
+    given = np.concatenate([t.items(b) for t, b in zip(draft.taken, model.blocks, strict=True)])
+    spare: Ints = given - np.bincount(model.item_of, weights=draft.flow, minlength=len(given)).astype(np.int64)
+    return spare
+
+
+def operations(model: PatternModel, draft: PartialSolution) -> int:
+    """Creates and destroys that its GPUs cost."""
+    return sum(int(b.cost[t.state, t.pattern] @ t.count) for b, t in zip(model.blocks, draft.taken, strict=True))
 
 
 def _spread(count: Ints, member: Ints, row: Ints, pattern: Ints, amount: Ints) -> Taken:

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from solver.batch.columns.arrays import Ints
-from solver.batch.optimum.blocks import PatternTable, blocks_of
-from solver.batch.optimum.leftovers import Leftover, Settler
+from solver.batch.optimum.blocks import PatternTable
+from solver.batch.optimum.leftover_program import LeftoverProgram
+from solver.batch.optimum.leftovers import Settler
 from solver.batch.optimum.linear import SolveFailed
-from solver.batch.optimum.menus import Menus
 from solver.batch.optimum.operations import fewest_operations
+from solver.batch.optimum.pattern_model import PatternModel
 from solver.batch.optimum.prices import Prices, operations_bound
-from solver.batch.optimum.rounding import NONE, PartialSolution, Taken, rounded_down, tier_weights
+from solver.batch.optimum.rounding import NONE, PartialSolution, Taken, operations, rounded_down, tier_weights
 from solver.batch.optimum.weight import WeightOptimum, best_weight
 from solver.batch.problem import Group, MigGroup, Packing, Problem, Solution
 from solver.gpu_tables.layouts import layouts_of
@@ -31,55 +31,41 @@ DEARER = (0.0, 25.0, 100.0, 400.0)
 
 def solve(problem: Problem, has_time: Callable[[], bool]) -> Solution:
     """The best packing found while `has_time()` says so, and the bounds that prove how good it is."""
-    blocks = blocks_of(problem)
-    offsets = np.array([block.offset for block in blocks], dtype=np.int64)
-    item_of = offsets[problem.options.group] + problem.options.item
-    menus = Menus(problem)
-    if sum(int(block.count.sum()) for block in blocks) <= EXACT_GPUS and all(block.complete for block in blocks):
-        draft, proven = _exactly(problem, menus, blocks, item_of)
+    model = PatternModel.of(problem)
+    if model.gpus <= EXACT_GPUS and model.complete:
+        draft, proven = _exactly(model)
         if proven:
-            weight, spent = _account(problem, blocks, draft)
-            return _answer(problem, blocks, draft, weight, float(spent))
-    best = best_weight(problem, menus, blocks, item_of)
-    relaxed = fewest_operations(problem, menus, blocks, item_of, best, has_time)
-    settler = Settler(problem, menus, blocks, item_of, relaxed.met[-1])
-    draft = settler.settle(rounded_down(blocks, menus, item_of, relaxed), FIRST_SETTLE_S)
+            return _answer(model, draft, tier_weights(problem, draft.flow).sum(), operations(model, draft))
+    best, model = best_weight(model)
+    relaxed = fewest_operations(model, best, has_time)
+    settler = Settler(model, relaxed.met[-1])
+    draft = settler.settle(rounded_down(model, relaxed), FIRST_SETTLE_S)
     for offset in range(0, MOST_RETRIES * RETRY_STEP, RETRY_STEP):
         achieved = tier_weights(problem, draft.flow)
         if best.bound(achieved) - achieved.sum() <= GOOD_GAP * achieved.sum() or not has_time():
             break
         draft = settler.retry(draft, offset)
-    achieved = tier_weights(problem, draft.flow)
-    proof = _proof(problem, blocks, item_of, _tried(best, relaxed.met), draft)
-    return _answer(problem, blocks, draft, best.bound(achieved), proof)
+    bound = best.bound(tier_weights(problem, draft.flow))
+    return _answer(model, draft, bound, _proof(model, _tried(best, relaxed.met), draft))
 
 
-def _exactly(
-    problem: Problem, menus: Menus, blocks: Sequence[PatternTable], item_of: Ints
-) -> tuple[PartialSolution, bool]:
+def _exactly(model: PatternModel) -> tuple[PartialSolution, bool]:
     """A small cluster solved whole; whether the answer is proven best."""
-    nothing = PartialSolution([NONE] * len(blocks), np.zeros(len(problem.options.kind), dtype=np.int64))
+    nothing = PartialSolution([NONE] * len(model.blocks), np.zeros(len(model.item_of), dtype=np.int64))
     try:
-        return Leftover(problem, menus, blocks, item_of, nothing).in_order(EXACT_S)
+        return LeftoverProgram(model, nothing).in_order(EXACT_S)
     except SolveFailed:
         return nothing, False
 
 
-def _account(problem: Problem, blocks: Sequence[PatternTable], draft: PartialSolution) -> tuple[float, int]:
-    """Weight served and operations spent."""
-    spent = sum(int(b.cost[t.state, t.pattern] @ t.count) for b, t in zip(blocks, draft.taken, strict=True))
-    return float(tier_weights(problem, draft.flow).sum()), spent
-
-
-def _answer(
-    problem: Problem, blocks: Sequence[PatternTable], draft: PartialSolution, bound: float, operations_bound: float
-) -> Solution:
+def _answer(model: PatternModel, draft: PartialSolution, bound: float, operations_bound: float) -> Solution:
+    groups = zip(model.problem.groups, model.blocks, draft.taken, strict=True)
     return Solution(
-        packings=[_packing(g, b, t) for g, b, t in zip(problem.groups, blocks, draft.taken, strict=True)],
+        packings=[_packing(group, block, taken) for group, block, taken in groups],
         flow=draft.flow,
-        weight=_account(problem, blocks, draft)[0],
-        weight_bound=bound,
-        operations_bound=operations_bound,
+        weight=float(tier_weights(model.problem, draft.flow).sum()),
+        weight_bound=float(bound),
+        operations_bound=float(operations_bound),
     )
 
 
@@ -89,17 +75,15 @@ def _tried(best: WeightOptimum, met: Sequence[Prices]) -> Iterator[Prices]:
     return (prices.plus(dearer, times) for times in DEARER for prices in met[:-3:-1])
 
 
-def _proof(
-    problem: Problem, blocks: Sequence[PatternTable], item_of: Ints, tried: Iterable[Prices], draft: PartialSolution
-) -> float:
-    """The best bound on operations that one of these prices proves, or the first that comes near; a whole number."""
-    achieved, (_, spent) = tier_weights(problem, draft.flow), _account(problem, blocks, draft)
+def _proof(model: PatternModel, tried: Iterable[Prices], draft: PartialSolution) -> int:
+    """The best bound on operations that one of these prices proves, or the first that comes near."""
+    achieved, spent = tier_weights(model.problem, draft.flow), operations(model, draft)
     proven = 0.0
     for prices in tried:
-        proven = max(proven, operations_bound(problem, blocks, item_of, prices, achieved))
+        proven = max(proven, operations_bound(model, prices, achieved))
         if spent - proven <= GOOD_PROOF * spent:
             break
-    return float(math.ceil(proven - 1e-6))
+    return math.ceil(proven - 1e-6)
 
 
 def _packing(group: Group, block: PatternTable, taken: Taken) -> Packing:

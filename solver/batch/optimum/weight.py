@@ -6,16 +6,16 @@ stays small at any number of GPUs. Its optimum is the bound of every plan's weig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from solver.batch.columns.arrays import Floats, Ints, Marks
+from solver.batch.columns.arrays import Floats, Marks
 from solver.batch.optimum.blocks import PatternTable, best_filling, plain_block
 from solver.batch.optimum.master import Columns, Master
-from solver.batch.optimum.menus import Menus
-from solver.batch.problem import PlainGroup, Problem
+from solver.batch.optimum.pattern_model import PatternModel
+from solver.batch.problem import Group, MigGroup, PlainGroup
 from solver.gpu_tables.layouts import INFEASIBLE
 
 FLOOR_SLACK = 1e-9
@@ -54,20 +54,23 @@ class WeightOptimum:
         return feasible[member]
 
 
-def best_weight(problem: Problem, menus: Menus, blocks: list[PatternTable], item_of: Ints) -> WeightOptimum:
-    """Solve the relaxation; patterns of groups without MIG that it lacks are added to `blocks` until none helps."""
+def best_weight(model: PatternModel) -> tuple[WeightOptimum, PatternModel]:
+    """The optimum of the relaxation, and the model with the patterns of groups without MIG that it needs."""
+    found = _tiers(model)
     for _ in range(MOST_ROUNDS):
-        found = _tiers(problem, menus, blocks, item_of)
-        if not _improve(problem, blocks, found):
+        groups = zip(model.problem.groups, model.blocks, strict=True)
+        blocks = [_completed(group, block, found) for group, block in groups]
+        if all(new is old for new, old in zip(blocks, model.blocks, strict=True)):
             break
-    return found
+        model = replace(model, blocks=blocks)
+        found = _tiers(model)
+    return found, model
 
 
-def _tiers(problem: Problem, menus: Menus, blocks: list[PatternTable], item_of: Ints) -> WeightOptimum:
-    columns = [_classes(block) for block in blocks]
-    items = sum(block.items for block in blocks)
-    master = Master(problem, menus, columns, item_of, items)
-    served, price, worth = np.zeros(master.tiers), np.zeros((master.tiers,) * 2), np.zeros((master.tiers, items))
+def _tiers(model: PatternModel) -> WeightOptimum:
+    """Tier after tier: its most weight, and the least that later tiers must leave it."""
+    master = Master(model, [_classes(block) for block in model.blocks])
+    served, price, worth = (np.zeros((master.tiers, *width)) for width in ((), (master.tiers,), (model.items,)))
     demanded, whole = _whole(master)
     for tier, alone in enumerate(np.eye(master.tiers)):
         if tier < whole:
@@ -122,16 +125,12 @@ def _corners(patterns: bytes, items: int) -> Marks:
     return corners
 
 
-def _improve(problem: Problem, blocks: list[PatternTable], found: WeightOptimum) -> bool:
-    """Add the patterns that the relaxation would rather have; True where there were any."""
-    better = False
-    for i, (group, block) in enumerate(zip(problem.groups, blocks, strict=True)):
-        if isinstance(group, PlainGroup) and not block.complete:
-            extra = _missing(group, block, found)
-            if extra:
-                blocks[i] = plain_block(group, block.offset, np.vstack([block.patterns, np.array(extra)]), False)
-                better = True
-    return better
+def _completed(group: Group, block: PatternTable, found: WeightOptimum) -> PatternTable:
+    """The block with the patterns that the relaxation would rather have; the same one where there are none."""
+    if isinstance(group, MigGroup) or block.complete:
+        return block
+    extra = _missing(group, block, found)
+    return plain_block(group, block.offset, np.vstack([block.patterns, np.array(extra)]), False) if extra else block
 
 
 def _missing(group: PlainGroup, block: PatternTable, found: WeightOptimum) -> list[list[int]]:

@@ -31,7 +31,7 @@ from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Forbidden, Invalid, Listing, NotFound
 from migctl.objects import Claim, Workload, WorkloadType
 
-OURS = (JOBS, STATEFUL_SETS, DEPLOYMENTS)
+WORKLOADS = (JOBS, STATEFUL_SETS, DEPLOYMENTS)
 KNOWN_MAKERS = {"Job", "StatefulSet", "Deployment", "ReplicaSet"}
 Claims = Mapping[str, Sequence[Claim]]
 
@@ -61,7 +61,7 @@ class WorkloadStore:
         return (await self.find(name, project)).workload
 
     def watch(self, since: str) -> AsyncIterator[Change[Workload]]:
-        return watch_by_rereading(self._api, (*OURS, PODS, CLAIMS), since, self.list)
+        return watch_by_rereading(self._api, (*WORKLOADS, PODS, CLAIMS), since, self.list)
 
     async def create(self, obj: Workload) -> Workload:
         """Create the Job, StatefulSet or Deployment. Raises AlreadyExists, Invalid."""
@@ -128,7 +128,7 @@ class WorkloadStore:
 
     async def read(self, project: str | None) -> tuple[tuple[WorkloadObject, ...], str]:
         """Every workload of a project (None: of all one may see) and the version they are of."""
-        lists = (self._api.list_objects(resource, project or "") for resource in OURS)
+        lists = (self._api.list_objects(resource, project or "") for resource in WORKLOADS)
         (jobs, sets, deployments), seen = await asyncio.gather(asyncio.gather(*lists), self._claims.read(project))
         by_owner: dict[str, list[Claim]] = defaultdict(list)
         for claim in seen.claims:
@@ -154,7 +154,7 @@ class WorkloadStore:
         with contextlib.suppress(NotFound, Forbidden):  # whoever may not look may still create
             await self.find(obj.meta.name, obj.meta.project)
             raise _taken(obj)
-        return next(resource for resource in OURS if resource.title == body["kind"]), body
+        return next(resource for resource in WORKLOADS if resource.title == body["kind"]), body
 
     async def _same(self, obj: Workload) -> WorkloadObject:
         found = await self.find(obj.meta.name, obj.meta.project)

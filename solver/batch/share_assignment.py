@@ -32,23 +32,23 @@ class Shares:
     item: Ints
 
 
-def hand_out(formulation: Formulation, answer: Solution, gpus: GpuColumns, requests: Requests) -> Shares:
+def assign_shares(formulation: Formulation, answer: Solution, gpus: GpuColumns, requests: Requests) -> Shares:
     """Shares for as many requests of each kind as the answer serves."""
     sites = list(zip(formulation.sites, formulation.problem.groups, answer.packings, strict=True))
-    parts = [_seats(number, *entry, gpus) for number, entry in enumerate(sites)]
+    parts = [_offered(number, *entry, gpus) for number, entry in enumerate(sites)]
     row, slot, site, item, fresh = (np.concatenate(column) for column in zip(*parts, strict=True))
     options = formulation.problem.options
     width = 1 + int(max(options.item.max(initial=0), item.max(initial=0)))
     key = site * width + item
-    seats = np.argsort(((key * 2 + fresh) * len(gpus.gpus) + row) * SLOTS + slot)
-    seat_key = key[seats]
+    offered = np.argsort(((key * 2 + fresh) * len(gpus.gpus) + row) * SLOTS + slot)
+    offered_key = key[offered]
     used = np.flatnonzero(answer.flow)
     flows = used[np.argsort((options.group * width + options.item)[used], kind="stable")]
     flow_key = (options.group * width + options.item)[flows]
     amount = answer.flow[flows]
     before = np.cumsum(amount) - amount
-    begin = np.searchsorted(seat_key, flow_key) + before - before[np.searchsorted(flow_key, flow_key)]
-    taken = seats[np.repeat(begin - before, amount) + np.arange(int(amount.sum()))]
+    begin = np.searchsorted(offered_key, flow_key) + before - before[np.searchsorted(flow_key, flow_key)]
+    taken = offered[np.repeat(begin - before, amount) + np.arange(int(amount.sum()))]
     site, item, cell = (np.repeat(column[flows], amount) for column in (options.group, options.item, options.kind))
     chosen = _in_line(formulation.cell, requests.order, cell, len(formulation.problem.demand.count))
     return Shares(chosen, row[taken], slot[taken], site, item)
@@ -66,7 +66,7 @@ def _in_line(cell_of: Ints, order: Ints, cell: Ints, cells: int) -> Ints:
     return chosen
 
 
-def _seats(
+def _offered(
     number: int, site: Site, group: object, packing: Packing, gpus: GpuColumns
 ) -> tuple[Ints, Ints, Ints, Ints, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Every share that a site's packing gives: row, slot, site, item, and whether it must be created."""
@@ -111,9 +111,9 @@ def work_of(shares: Shares, gpus: GpuColumns) -> Work:
     begin = np.flatnonzero(np.diff(row, prepend=-1))
     taken = np.bitwise_or.reduceat(np.int64(1) << slot, begin)
     shadow = np.bitwise_or.reduceat(gpus.excludes()[gpus.kind[row], slot], begin)
-    gone, gone_slot = _each(gpus.idle[row[begin]] & shadow & ~taken)
+    destroyed, destroyed_slot = _each(gpus.idle[row[begin]] & shadow & ~taken)
     fresh = gpus.idle[row] >> slot & 1 == 0
-    return Work(row[begin[gone]], gone_slot, row[fresh], slot[fresh])
+    return Work(row[begin[destroyed]], destroyed_slot, row[fresh], slot[fresh])
 
 
 def _each(sets: Ints) -> tuple[Ints, Ints]:

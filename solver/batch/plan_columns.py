@@ -13,7 +13,7 @@ from solver.batch.columns.arrays import Ints, in_groups
 from solver.batch.columns.gpu_columns import GpuColumns
 from solver.batch.columns.request_columns import Requests
 from solver.batch.formulate import Formulation
-from solver.batch.handout import NO_SLOT, Shares, Work
+from solver.batch.share_assignment import NO_SLOT, Shares, Work
 from solver.gpu_tables.layouts import layouts_of
 from solver.gpu_tables.tables import rounding
 from solver.model.demand import DeviceShare, Grant
@@ -100,11 +100,11 @@ class After(Mapping[int, tuple[int, ...]]):
         steps, gpus = self._steps, self._gpus
         destroys, creates = np.flatnonzero(steps.kind == DESTROY), np.flatnonzero(steps.kind == CREATE)
         assigns = np.flatnonzero((steps.kind == ASSIGN) & (steps.slot != NO_SLOT))
-        gone, made = self._slots_of(destroys), self._slots_of(creates)
+        destroyed, created = self._slots_of(destroys), self._slots_of(creates)
         waits = np.zeros(len(steps), dtype=bool)
         row, slot = steps.row[creates], steps.slot[creates]
-        waits[creates] = gone[row] & gpus.excludes()[gpus.kind[row], slot] != 0
-        waits[assigns] = made[steps.row[assigns]] >> steps.slot[assigns] & 1
+        waits[creates] = destroyed[row] & gpus.excludes()[gpus.kind[row], slot] != 0
+        waits[assigns] = created[steps.row[assigns]] >> steps.slot[assigns] & 1
         return waits
 
     def _slots_of(self, positions: Ints) -> Ints:
@@ -142,7 +142,7 @@ class Outcomes(Mapping[str, Outcome]):
         if steps is not None:
             self._share[steps.served] = np.arange(len(steps.served))
 
-    def places(self) -> Iterator[tuple[str, Placed]]:
+    def placed(self) -> Iterator[tuple[str, Placed]]:
         """Those that have a place."""
         steps = self._steps
         return ((steps.claim(i), steps.outcome(i)) for i in range(len(steps.served))) if steps else iter(())
