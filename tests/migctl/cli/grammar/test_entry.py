@@ -163,3 +163,12 @@ def test_a_part_that_is_not_installed_is_named(cli: Cli) -> None:
         "error: this installation lacks numpy, which the command needs",
         "hint: install all of migctl, with: pip install migctl",
     ]
+
+
+@pytest.mark.parametrize("words", ["--help", "simulate --arrivals 5 --fleet v100=1 --policy first-fit", "version"])
+def test_whoever_has_read_enough_makes_no_error(words: str) -> None:
+    program = f"{sys.executable} -c 'from migctl.cli.main import main; main()' {words}"
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {program} | true"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
