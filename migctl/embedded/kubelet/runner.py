@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
 
+from migctl.backends import workload_status
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
 from migctl.backoff import delay
@@ -148,7 +149,7 @@ class Runner:
                 return
         code = await process.wait(launched)
         await asyncio.to_thread(process.sweep)
-        await self._finish(claim, code, _ending(code))
+        await self._finish(claim, code, workload_status.ending(code))
 
     async def _predecessor_ended(self, claim: Claim) -> None:
         """Wait for the pod that this one replaces: two of one index never run side by side."""
@@ -308,7 +309,3 @@ def _concerns(claim: Claim) -> bool:
     if claim.meta.deleting is not None:
         return PROCESSES_FINALIZER in claim.meta.finalizers
     return claim.status.allocation is not None and not claim.status.phase.finished
-
-
-def _ending(code: int) -> str:
-    return f"killed by signal {code - 128}" if code > 128 else f"exit code {code}"
