@@ -36,13 +36,11 @@ def told(one: Embedded, name: str, last: str) -> dict[str, Event]:
 def test_ends_failures_and_back_off_are_events(one: Embedded) -> None:
     one.ok("submit", "good", "-g", "0.2", "--", "true")
     one.ok("submit", "bad", "-g", "0.2", "--backoff-limit", "1", "--", "sh", "-c", "exit 255")
-    one.until("good is told", lambda: "Completed" in reasons(one, "good"))
-    told = one.until(
-        "bad is told", lambda: reasons(one, "bad") if "BackoffLimitExceeded" in reasons(one, "bad") else None
-    )
-    assert {"Placed", "Started", "PodFailed", "BackOff"} <= set(told)
-    assert told["PodFailed"].spec.message == "pod bad-0: exit code 255"
-    assert told["PodFailed"].spec.warning
+    assert told(one, "good", "Completed")["Completed"].spec.count == 1
+    of_bad = told(one, "bad", "BackoffLimitExceeded")
+    assert {"Placed", "Started", "PodFailed", "BackOff"} <= set(of_bad)
+    assert of_bad["PodFailed"].spec.message == "pod bad-0: exit code 255"
+    assert of_bad["PodFailed"].spec.warning
     shown = one.ok("describe", "bad")
     assert "pod bad-0: exit code 255 (2 times)" in shown
     assert "BackoffLimitExceeded" in shown
@@ -64,8 +62,6 @@ def test_a_gpu_error_is_an_event_of_the_node_and_of_who_holds_it(one: Embedded) 
     one.ok("wait", "held", "--timeout", "2m")
     with StateFile(one.home / "simulated.json").change() as state:
         state["gpus"][0]["events"].append({"type": 8, "data": 79})
-    told = one.until("it is told", lambda: reasons(one, "held") if "GpuFenced" in reasons(one, "held") else None)
-    assert "79" in told["GpuFenced"].spec.message
-    assert "GpuFenced" in one.ok(
-        "events", "-A", "--for", f"node/{one.json('node', 'list')['items'][0]['meta']['name']}"
-    )
+    assert "79" in told(one, "held", "GpuFenced")["GpuFenced"].spec.message
+    node = one.json("node", "list")["items"][0]["meta"]["name"]
+    assert "GpuFenced" in one.ok("events", "-A", "--for", f"node/{node}")
