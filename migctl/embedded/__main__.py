@@ -28,4 +28,6 @@ def main(answer: int, simulate: str | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
+    code = main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    sys.stderr.flush()
+    os._exit(code)  # all is closed: `migctl down` need not wait until the planner's libraries are taken apart

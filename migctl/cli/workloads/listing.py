@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import typer
 
@@ -54,6 +55,7 @@ def v1(now: Callable[[], datetime], everywhere: bool) -> TableKind[WorkloadView]
             Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
+        _figures,
     )
 
 
@@ -73,7 +75,18 @@ def v2(now: Callable[[], datetime], everywhere: bool) -> TableKind[WorkloadView]
             Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
+        _figures,
     )
+
+
+def _figures(job: WorkloadView) -> dict[str, Any]:
+    """What a workload holds, for machines."""
+    return {
+        "phase": job.phase.value,
+        "allocated": round(job.allocated, 3),
+        "nodes": job.nodes.split(",") if job.nodes else [],
+        "memoryMib": sum(share.memory_mib for share in job.shares),
+    }
 
 
 def _created(job: WorkloadView) -> datetime | None:
