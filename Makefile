@@ -93,6 +93,14 @@ demo: $(READY)  ## simulated A100s and a V100 shared step by step, in under a mi
 bench: $(READY)  ## latency of a submission and of the command line
 	$(BIN)/python -m tests.bench.embedded
 
+.PHONY: bench-cli
+bench-cli: $(READY)  ## how long help, completion, list, describe and gpus take, beside python that does nothing
+	$(BIN)/python -m tests.bench.cli
+
+.PHONY: bench-controller
+bench-controller: $(READY)  ## what the controller costs while thousands wait: reasons, stalls of its loop, writes
+	$(BIN)/python -m tests.bench.controller
+
 .PHONY: bench-quota
 bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaiming, a gang, consolidation
 	$(BIN)/python -m tests.bench.quota

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 
 import msgspec
@@ -23,13 +23,15 @@ from migctl.objects import (
     WorkloadSpec,
     WorkloadType,
 )
-from migctl.quantities import SMALLEST_MEMORY
+from migctl.quantities import MAX_DURATION_S, MAX_GPUS, SMALLEST_MEMORY
 from nodeagent.contract.units import MIB
 from solver.model import priorities
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import UNLIMITED
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 MAX_PODS = 10_000
 MAX_DEVICES = 1024
@@ -37,16 +39,24 @@ CHANGEABLE = ("suspended", "parallelism", "backoff_limit", "ttl_after_finish_s")
 """Fields of a workload's spec that may change once it is submitted."""
 
 
-def check(workload: Workload, projects: Collection[Project], models: Collection[GpuModel]) -> None:
-    """Raises Invalid or NotFound (its project) unless the workload may be submitted.
+def check(
+    workload: Workload, projects: Collection[Project], models: Collection[GpuModel], pools: Collection[str] = ()
+) -> None:
+    """Raises Invalid or NotFound (its project, a node pool) unless the workload may be submitted.
 
-    projects  those there are; models: of the cluster's GPUs, empty while no node has reported
+    projects  those there are
+    models    of the cluster's GPUs, empty while no node has reported
+    pools     of the cluster's nodes, empty while none is known
     """
     _name(workload.meta.name)
+    _labels(workload.meta.labels)
     _project(workload.meta.project, projects)
     _gpu_request(workload.spec.gpu_request)
     if workload.spec.gpu_request.profile is not None and models:
         _profile(workload.spec.gpu_request.profile, models)
+    if workload.spec.gpu_request.fraction is not None and models:
+        _large_enough(workload.spec.gpu_request.fraction, models)
+    _known_pools("spec.pools", workload.spec.pools, pools)
     _pods(workload.spec)
     _process(workload.spec)
 
@@ -71,11 +81,33 @@ def check_project(project: Project) -> None:
     _name(project.meta.name)
     spec = project.spec
     _quota("spec", spec)
-    _at_least_zero("spec.minRuntimeS", spec.min_runtime_s)
+    _seconds("spec.minRuntimeS", spec.min_runtime_s)
     for pool, quota in spec.pools.items():
         _quota(f"spec.pools.{pool}", quota)
     if spec.department is not None and not NAME.fullmatch(spec.department):
         raise _bad_name("spec.department", spec.department)
+
+
+def check_neighbours(
+    before: Project | Department | None,
+    after: Project | Department,
+    departments: Collection[str],
+    pools: Collection[str],
+) -> None:
+    """Raises NotFound where a queue comes to name a department or node pool that does not exist.
+
+    before  what is stored (None: nothing); names that were there already may stay
+    pools   of the cluster's nodes, empty while none is known
+    """
+    new = set(after.spec.pools) - set(before.spec.pools if before else ())
+    _known_pools("spec.pools", sorted(new), pools)
+    if isinstance(after, Project) and after.spec.department is not None:
+        same = isinstance(before, Project) and before.spec.department == after.spec.department
+        if not same and after.spec.department not in departments:
+            raise NotFound(
+                f"spec.department: no department is called {after.spec.department!r}",
+                hint=_listed("departments", departments) or "there is none yet: migctl department create NAME",
+            )
 
 
 def check_department(department: Department) -> None:
@@ -90,8 +122,9 @@ def check_department(department: Department) -> None:
 def _quota(where: str, spec: QueueQuota) -> None:
     quota = 0.0 if spec.quota is None else spec.quota
     for field, value in (("quota", quota), ("limit", spec.limit)):
-        if value != UNLIMITED and not 0 <= value < math.inf:
-            raise _invalid(f"{where}.{field}", f"{value:g} GPUs: must be 0 or more", hint="-1 means unlimited")
+        if value != UNLIMITED and not 0 <= value <= MAX_GPUS:
+            rule = f"{value:g} GPUs: must be between 0 and {MAX_GPUS:,}"
+            raise _invalid(f"{where}.{field}", rule, hint="-1 means unlimited")
     if UNLIMITED != spec.limit < quota:
         raise _invalid(
             f"{where}.limit", f"{spec.limit:g} GPUs: must not be below the quota of {quota:g}", hint="-1: no limit"
@@ -102,6 +135,11 @@ def _quota(where: str, spec: QueueQuota) -> None:
 def _at_least_zero(field: str, number: float) -> None:
     if not 0 <= number < math.inf:
         raise _invalid(field, f"{number:g}: must be 0 or more")
+
+
+def _seconds(field: str, number: float) -> None:
+    if not 0 <= number <= MAX_DURATION_S:
+        raise _invalid(field, f"{number:g} seconds: must be 0 or more, and at most ten years")
 
 
 def check_removal(project: Project, workloads: Collection[Workload]) -> None:
@@ -122,7 +160,7 @@ def check_department_removal(department: Department, projects: Iterable[Project]
     if members:
         raise Conflict(
             f"department {name} still has {len(members)} project(s): {', '.join(members)}",
-            hint="migctl project update PROJECT --department OTHER, or delete them",
+            hint="migctl project update PROJECT --no-department, or --department OTHER",
         )
 
 
@@ -144,6 +182,18 @@ def _name(name: str) -> None:
         raise _bad_name("meta.name", name)
 
 
+def _labels(labels: Mapping[str, str]) -> None:
+    """The rules of Kubernetes for labels."""
+    for key, value in labels.items():
+        prefix, slash, name = key.rpartition("/")
+        if not LABEL.fullmatch(name) or (slash and not LABEL_PREFIX.fullmatch(prefix)):
+            rule = f"{key!r} is no label's name: letters, digits, '-', '_' and '.', at most 63"
+            raise _invalid("meta.labels", rule, hint="for example team=vision")
+        if value and not LABEL.fullmatch(value):
+            rule = f"{value!r} is no label's value: letters, digits, '-', '_' and '.', at most 63"
+            raise _invalid(f"meta.labels.{key}", rule, hint="for example team=vision")
+
+
 def _bad_name(field: str, name: str) -> Invalid:
     return _invalid(
         field,
@@ -162,6 +212,16 @@ def _project(name: str, projects: Collection[Project]) -> None:
         raise NotFound(f"meta.project: no project is called {name!r}", hint=listed)
     if found.meta.deleting is not None:
         raise _invalid("meta.project", f"{name!r} is being deleted", hint=listed)
+
+
+def _known_pools(field: str, names: Iterable[str], pools: Collection[str]) -> None:
+    unknown = next((name for name in names if pools and name not in pools), None)
+    if unknown is not None:
+        raise NotFound(f"{field}: no node pool is called {unknown!r}", hint=_listed("node pools", pools))
+
+
+def _listed(what: str, names: Collection[str]) -> str:
+    return f"{what}: {', '.join(sorted(names))}" if names else ""
 
 
 def _gpu_request(request: GpuRequest) -> None:
@@ -187,6 +247,18 @@ def _gpu_request(request: GpuRequest) -> None:
             "spec.gpuRequest.memoryMib", f"{request.memory_mib} MiB is less than 100 MB", hint="for example 5G"
         )
     _between("spec.gpuRequest.devices", request.devices, 1, MAX_DEVICES)
+
+
+def _large_enough(fraction: float, models: Iterable[GpuModel]) -> None:
+    """A fraction gives as much memory as a request for memory must, on the largest GPU at least."""
+    largest = max(models, key=lambda model: model.memory_mib)
+    mib = int(fraction * largest.memory_mib)
+    if mib * MIB < SMALLEST_MEMORY:
+        raise _invalid(
+            "spec.gpuRequest.fraction",
+            f"{fraction:g} of the largest GPU, {largest.id}, is {mib} MiB: less than 100 MB",
+            hint="for example 0.1",
+        )
 
 
 def _profile(name: str, models: Iterable[GpuModel]) -> None:
@@ -215,9 +287,8 @@ def _pods(spec: WorkloadSpec) -> None:
         _between("spec.gang.size", spec.gang.size, 1, spec.parallelism)
     if spec.backoff_limit < 0:
         raise _invalid("spec.backoffLimit", f"{spec.backoff_limit}: must be 0 or more")
-    ttl = spec.ttl_after_finish_s
-    if ttl is not None and not 0 <= ttl < math.inf:
-        raise _invalid("spec.ttlAfterFinishS", f"{ttl:g} seconds: must be 0 or more")
+    if spec.ttl_after_finish_s is not None:
+        _seconds("spec.ttlAfterFinishS", spec.ttl_after_finish_s)
 
 
 def _process(spec: WorkloadSpec) -> None:

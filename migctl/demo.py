@@ -62,8 +62,8 @@ class Demo:
         return asyncio.run(self._read(kind))
 
     async def _read(self, kind: type[T]) -> tuple[T, ...]:
-        async with RemoteControlPlane(self._home / "migctl.sock") as control:
-            return (await control.list(kind)).items
+        control = RemoteControlPlane(self._home / "migctl.sock")
+        return (await control.list(kind)).items
 
     def pods(self) -> dict[str, Claim]:
         """Every workload's newest pod."""

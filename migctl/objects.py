@@ -374,6 +374,7 @@ class PlanStep(Record, frozen=True):
 class PlanOutcome(Record, frozen=True):
     """What a plan means for one pending claim.
 
+    code      of the reason, "" for a claim that is placed
     blockers  uids of the claims whose end would free the nearest candidate
     """
 
@@ -381,11 +382,24 @@ class PlanOutcome(Record, frozen=True):
     name: str
     placed: bool
     text: str
+    code: str = ""
     blockers: tuple[str, ...] = ()
 
 
+class PlanOmissions(Record, frozen=True):
+    """How many steps, placed and waiting claims a plan has beyond those it lists."""
+
+    steps: int = 0
+    evictions: int = 0
+    placed: int = 0
+    waiting: int = 0
+
+
 class PlanSpec(Record, frozen=True):
-    """A decision: its steps, outcomes and certificate (bound and gap as fractions)."""
+    """A decision: its steps, outcomes and certificate (bound and gap as fractions).
+
+    left_out  what a very large plan does not list, so that its object stays small
+    """
 
     steps: tuple[PlanStep, ...] = ()
     outcomes: tuple[PlanOutcome, ...] = ()
@@ -397,6 +411,7 @@ class PlanSpec(Record, frozen=True):
     operations_bound: int = 0
     note: str = ""
     milliseconds: float = 0.0
+    left_out: PlanOmissions = PlanOmissions()
 
 
 class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):

@@ -14,6 +14,7 @@ from nodeagent.contract.units import MIB
 
 SMALLEST_MEMORY = 100 * 10**6
 MAX_GPUS = 10**6
+MAX_DURATION_S = 10 * 365 * 86400.0
 
 FLAG_UNITS = {
     "M": 10**6, "Mi": 2**20, "MB": 10**6, "MiB": 2**20,
@@ -92,7 +93,10 @@ def duration(text: str) -> float:
         raise BadQuantity(
             f"{text!r} is not a duration: give seconds, or a number and s, m, h or d", "for example 90s or 1h30m"
         )
-    return sum(float(count or 0) * size for count, size in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+    seconds = sum(float(count or 0) * size for count, size in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+    if seconds > MAX_DURATION_S:
+        raise BadQuantity(f"{text[:40]!r} is too long: at most ten years", "for example 90s or 1h30m")
+    return seconds
 
 
 def portion_text(portion: float) -> str:

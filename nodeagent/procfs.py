@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from nodeagent import untrusted
+
+_MAX_ENVIRONMENT = 8 * 1024 * 1024  # the kernel takes 6 MiB; a process can have it read from anywhere later
 _STATE, _PARENT, _START = 0, 1, 19  # positions in /proc/PID/stat after the command's name
 
 
@@ -20,7 +24,12 @@ def pids() -> list[int]:
 def variable(pid: int, name: str) -> str | None:
     """A variable of the environment that a process was started with; None where it has none. Raises OSError."""
     prefix = f"{name}=".encode()
-    for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+    descriptor = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = untrusted.read_some(descriptor, _MAX_ENVIRONMENT)
+    finally:
+        os.close(descriptor)
+    for line in content.split(b"\0"):
         if line.startswith(prefix):
             return line[len(prefix) :].decode(errors="replace")
     return None

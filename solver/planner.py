@@ -10,7 +10,7 @@ batch     very many requests are decided together instead             (batch/)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from solver.batch.batch_solver import BatchSolver
@@ -18,7 +18,8 @@ from solver.batch.decide import Batch
 from solver.gpu_tables.tables import rounding
 from solver.gpu_tables.weights import weight
 from solver.model.demand import Request
-from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
+from solver.model.plan import Certificate, Method, Outcome, Placed, Plan
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.jobs import QueuedJob
 from solver.quota.queueing import Line, refusal
@@ -41,7 +42,7 @@ def plan(snapshot: Snapshot, policy: Policy | None = None, solver: BatchSolver |
     policy = policy or Policy()
     if len(snapshot.pending) < MANY:
         return _in_turn(snapshot, policy)
-    return Batch(snapshot, policy, solver, _in_turn).decide()
+    return Batch(snapshot, policy, solver, _in_turn, _reasons).decide()
 
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
@@ -52,50 +53,72 @@ def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
     for job in line.nominated():
         if draft.redeem(job):
             line.leave(job)
+    left: dict[str, QueuedJob] = {}
     for job in line:
         if not draft.serve(job):
             draft.note_unplaced(job)
+            left |= dict.fromkeys((request.claim for request in job.requests), job)
     draft.reserve_for_waiting()
-    return _assemble(snapshot, workspace, draft, line.refused)
+    return _assemble(snapshot, workspace, draft, line.refused, left)
 
 
-def _assemble(snapshot: Snapshot, workspace: Workspace, draft: Draft, refused: Mapping[str, Unplaced]) -> Plan:
+def _assemble(
+    snapshot: Snapshot,
+    workspace: Workspace,
+    draft: Draft,
+    refused: Mapping[str, Unplaced],
+    left: Mapping[str, QueuedJob],
+) -> Plan:
     steps = StepList()
-    for found in workspace.planned.values():
-        for victim, why in found.evicts.items():
-            steps.evict(victim, found.request.claim, why)
-        waits_for = tuple(sorted(found.waits_for))
-        steps.clear(found.opening.candidates, waits_for)
-        for move in found.moves:
-            steps.assign(move.request.claim, move.grant, move.candidates, tuple(found.evicts))
-        steps.assign(found.request.claim, found.grant, found.opening.candidates, waits_for)
+    for planned in workspace.planned.values():
+        for victim, why in planned.evicts.items():
+            steps.evict(victim, planned.request.claim, why)
+        waits_for = tuple(sorted(planned.waits_for))
+        steps.clear(planned.opening.candidates, waits_for)
+        for move in planned.moves:
+            steps.assign(move.request.claim, move.grant, move.candidates, tuple(planned.evicts))
+        steps.assign(planned.request.claim, planned.grant, planned.opening.candidates, waits_for)
     explainer = Explainer(snapshot, workspace)
-    outcomes = {r.claim: _outcome(workspace, draft, explainer, refused, r) for r in snapshot.pending}
+    outcomes: dict[str, Outcome] = dict(refused)
+    for request in snapshot.pending:
+        if found := workspace.planned.get(request.claim):
+            rounded = rounding(request.demand, found.grant.devices[0])
+            outcomes[request.claim] = Placed(found.grant, tuple(sorted(found.waits_for)), rounded)
+        elif request.claim not in outcomes:
+            job = left.get(request.claim) or QueuedJob((request,))
+            reason = _reason(workspace, draft, explainer, request, job)
+            outcomes |= {r.claim: reason for r in job.requests} if _together(job) else {request.claim: reason}
     certificate = _certificate(snapshot, workspace, explainer, steps)
     return Plan(tuple(steps.steps), steps.after, MappingProxyType(outcomes), certificate)
 
 
-def _outcome(
-    workspace: Workspace, draft: Draft, explainer: Explainer, refused: Mapping[str, Unplaced], request: Request
-) -> Outcome:
-    if found := workspace.planned.get(request.claim):
-        return Placed(found.grant, tuple(sorted(found.waits_for)), rounding(request.demand, found.grant.devices[0]))
-    if request.claim in refused:
-        return refused[request.claim]
+def _reason(workspace: Workspace, draft: Draft, explainer: Explainer, request: Request, job: QueuedJob) -> Unplaced:
+    """Why a request has no place."""
     if gpus := workspace.beyond_quota.get(request.claim):
         barred = refusal(QueuedJob((request,)), workspace.ledger, gpus)
         if barred:
             return barred
     if opening := draft.reserved.get(request.claim):
         return explainer.reserved(request, opening)
-    reason = explainer.explain(request)
-    if reason.code not in (Code.NO_FREE_GPU, Code.NO_LEGAL_START, Code.BEHIND_OTHERS):
-        return reason
-    text = f"{reason.message}; {draft.figures(request)}"
-    if request.gang is None:
-        return Unplaced(reason.code, text, reason.blockers)
-    text = f"gang {request.gang.name} starts only when {request.gang.size} members fit together; {text}"
-    return Unplaced(Code.GANG_DOES_NOT_FIT, text, reason.blockers)
+    return explainer.explain_gang(job.requests, workspace.nodes(job)) if _together(job) else explainer.explain(request)
+
+
+def _together(job: QueuedJob) -> bool:
+    """Whether the job's requests start together or not at all, and so have one reason."""
+    return job.gang is not None and not job.extra
+
+
+def _reasons(snapshot: Snapshot, policy: Policy, requests: Sequence[Request]) -> list[Unplaced]:
+    """Why each of these single requests has no place where nothing more is placed."""
+    workspace = Workspace(snapshot, policy, WorkingCopy(snapshot))
+    refused, explainer = Line(snapshot, workspace.ledger).refused, Explainer(snapshot, workspace)
+
+    def reason(request: Request) -> Unplaced:
+        job = QueuedJob((request,))
+        barred = refused.get(request.claim) or refusal(job, workspace.ledger, workspace.wants(job))
+        return barred or explainer.explain(request)
+
+    return [reason(request) for request in requests]
 
 
 def _certificate(snapshot: Snapshot, workspace: Workspace, explainer: Explainer, steps: StepList) -> Certificate:

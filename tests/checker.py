@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 
+from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare, Fraction, Memory, MigProfile, Request, WholeGpus
 from solver.model.geometry import GpuModel
-from solver.model.plan import Assign, Evict, Placed, Plan, Unplaced
+from solver.model.plan import Assign, Evict, Placed, Plan
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Snapshot
 from tests.replay import Replay
 
@@ -64,7 +66,7 @@ def _every_request_has_one_outcome(facts: Facts) -> None:
         assert facts.grants[claim] == placed.grant, f"step and outcome of {claim} differ"
     for claim, outcome in facts.outcomes.items():
         if isinstance(outcome, Unplaced):
-            assert outcome.message, f"{claim} has no place and is not told why"
+            assert sentence(outcome), f"{claim} has no place and is not told why"
 
 
 def _steps_are_ordered(plan: Plan) -> None:
@@ -103,8 +105,10 @@ def _share_answers(request: Request, share: DeviceShare, gpu: Gpu, model: GpuMod
         elif isinstance(demand, Memory):
             assert profile.memory_mib is not None, f"{who}: the size of {profile.name} is not known"
             assert profile.memory_mib >= demand.mib, f"{who}: too little memory"
+        elif isinstance(demand, WholeGpus):
+            assert demand.devices == 1, f"{who}: a program uses one instance, not {demand.devices}"
+            assert profile.slices == model.slices, f"{who}: not all of the GPU"
         else:
-            assert isinstance(demand, Fraction), f"{who} asked for whole GPUs"
             assert profile.size >= demand.portion * model.units - 1e-6, f"{who}: too small a part"
         return
     assert not gpu.mig, f"{who}: {share.backing} on a GPU in MIG mode"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from migctl import admission
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
-from migctl.objects import Department, GpuNode, Object, Project, T, Workload
+from migctl.objects import Department, GpuNode, NodePool, Object, Project, T, Workload
 from solver.model.geometry import GpuModel
 
 
@@ -35,7 +35,7 @@ class AdmittingControlPlane:
     async def create(self, obj: T) -> T:
         if isinstance(obj, Workload):
             return await self._submit(obj)
-        _check_queue(obj)
+        await self._check_queue(None, obj)
         return await self._behind.create(obj)
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
@@ -43,7 +43,7 @@ class AdmittingControlPlane:
             return await self._behind.patch(obj, changes, fenced=fenced)
         while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
-            _check_change(stored, merged(stored, changes))
+            await self._check_change(stored, merged(stored, changes))
             checked = obj if fenced or stored.meta.uid != obj.meta.uid else stored
             try:
                 return await self._behind.patch(checked, changes, fenced=True)
@@ -53,7 +53,8 @@ class AdmittingControlPlane:
 
     async def check(self, workload: Workload) -> None:
         """Raises the admission errors that creating the workload would."""
-        admission.check(workload, (await self._behind.list(Project)).items, await self._models())
+        projects, nodes = (await self._behind.list(Project)).items, (await self._behind.list(GpuNode)).items
+        admission.check(workload, projects, _models(nodes), await self._pools(nodes))
 
     async def delete(self, obj: T) -> None:
         if isinstance(obj, Project):
@@ -86,20 +87,33 @@ class AdmittingControlPlane:
         finally:
             self._leaving.discard(name)
 
-    async def _models(self) -> tuple[GpuModel, ...]:
-        """The GPU models that nodes have reported."""
-        reports = [node.status.report for node in (await self._behind.list(GpuNode)).items]
-        return tuple({id: model for report in reports if report for id, model in report.models.items()}.values())
+    async def _pools(self, nodes: Iterable[GpuNode]) -> set[str]:
+        """The pools that nodes are in, and those that have a node pool of their own."""
+        pools = {node.spec.pool for node in nodes}
+        return pools | {pool.meta.name for pool in (await self._behind.list(NodePool)).items} if pools else pools
+
+    async def _check_change(self, before: Object, after: Object) -> None:
+        if isinstance(before, Workload) and isinstance(after, Workload):
+            admission.check_change(before, after)
+        await self._check_queue(before, after)
+
+    async def _check_queue(self, before: Object | None, after: Object) -> None:
+        """The rules of a project or department; before: what is stored, None for nothing."""
+        if isinstance(after, Project):
+            admission.check_project(after)
+        elif isinstance(after, Department):
+            admission.check_department(after)
+        else:
+            return
+        known = before if isinstance(before, Project | Department) else None
+        if known is not None and known.spec == after.spec:
+            return
+        departments = {department.meta.name for department in (await self._behind.list(Department)).items}
+        pools = await self._pools((await self._behind.list(GpuNode)).items)
+        admission.check_neighbours(known, after, departments, pools)
 
 
-def _check_change(before: Object, after: Object) -> None:
-    if isinstance(before, Workload) and isinstance(after, Workload):
-        admission.check_change(before, after)
-    _check_queue(after)
-
-
-def _check_queue(obj: Object) -> None:
-    if isinstance(obj, Project):
-        admission.check_project(obj)
-    elif isinstance(obj, Department):
-        admission.check_department(obj)
+def _models(nodes: Iterable[GpuNode]) -> tuple[GpuModel, ...]:
+    """The GPU models that nodes have reported."""
+    reports = [node.status.report for node in nodes]
+    return tuple({id: model for report in reports if report for id, model in report.models.items()}.values())

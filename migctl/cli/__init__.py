@@ -12,7 +12,8 @@ views/                  what several commands show, read from several kinds of o
 output/                 tables, JSON, YAML, names, watching
 session                 what a command needs from outside: control plane, settings, clock, streams
 contexts/               the control planes: which one, and what it offers
-settings, failures      the config file; exit codes and the three lines of an error
+settings, names         the config file; names as they are typed
+failures                exit codes and the three lines of an error
 
 Not here: rules of admission or planning, which every client shares.
 """

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
@@ -16,7 +17,11 @@ from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
+from migctl.cli.views.workloads import NOUNS
 from migctl.objects import Event
+
+OTHERS = {"node": "Node", "nodes": "Node", "plan": "Plan", "plans": "Plan"}
+"""Kinds besides workloads that events are about, as they are typed and as they are stored."""
 
 
 def when(event: Event) -> tuple[float, str]:
@@ -30,9 +35,9 @@ def table(session: Session) -> TableKind[Event]:
         "Event",
         (
             age_column(lambda event: event.meta.created, session.system.now),
-            Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style),
+            Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style, drop=2),
             Column("REASON", lambda event: event.spec.reason),
-            Column("PROJECT", lambda event: event.meta.project),
+            Column("PROJECT", lambda event: event.meta.project, drop=1),
             Column("ABOUT", lambda event: event.spec.about),
             Column("MESSAGE", lambda event: event.spec.message, long=True),
         ),
@@ -48,7 +53,10 @@ def _style(event: Event) -> str:
 def events(
     context: typer.Context,
     *,
-    about: Annotated[str | None, typer.Option("--for", metavar="NAME", help="Only those about this workload.")] = None,
+    about: Annotated[
+        str | None,
+        typer.Option("--for", metavar="NAME", help="Only about this workload, node/NAME or plan/NAME."),
+    ] = None,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
     listed: ListOptions,
@@ -60,13 +68,14 @@ def events(
     """
     session = sessions.of(context)
     shown = listed.view(session)
+    subject = None if about is None else _subject(about)
 
     async def source(control: Control) -> TableSource[Event]:
         chosen = None if all_projects else await session.choose_project(control, project)
 
         async def read() -> Sequence[Event]:
             found = (await control.list(Event, chosen)).items
-            return sorted((e for e in found if about is None or _name(e) == about), key=when)
+            return sorted((e for e in found if subject in (None, e.spec.about)), key=when)
 
         empty = f"no events in project {chosen}" if chosen else "no events"
         return TableSource(table(session), shown, read, empty=empty)
@@ -74,5 +83,7 @@ def events(
     watching.show(session, (Event,), source, watch)
 
 
-def _name(event: Event) -> str:
-    return event.spec.about.rpartition("/")[2]
+def _subject(word: str) -> str:
+    """What events about it name. Raises Failure for a kind that none is about."""
+    kind, name = names.split(word, *NOUNS, *OTHERS)
+    return f"{OTHERS.get(kind, 'Workload')}/{name}"

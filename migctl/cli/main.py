@@ -6,7 +6,7 @@ Nothing is imported here that only some commands need: `--help` and completion a
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -14,7 +14,16 @@ import typer
 
 from migctl.cli import failures
 from migctl.cli.failures import ExitCode
-from migctl.cli.grammar.lazy_groups import APP_SETTINGS, WHERE, Lazy, LazyGroup, ShellCommand, WordsCommand
+from migctl.cli.grammar import options
+from migctl.cli.grammar.lazy_groups import (
+    APP_SETTINGS,
+    WHERE,
+    Lazy,
+    LazyGroup,
+    ShellCommand,
+    WordsCommand,
+    refuse_empty_words,
+)
 from migctl.cli.grammar.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -76,21 +85,33 @@ class Commands(LazyGroup):
 
 @dataclass
 class Start:
-    """What a run begins with; `debug` is the flag's value. Without a system, the real one is made when needed."""
+    """What a run begins with; `debug` is the flag's value. The system is made when it is needed."""
 
-    system: System | None
+    system: Callable[[], System]
     debug: bool = False
+
+
+def _real() -> System:
+    from migctl.cli import system
+
+    return system.real()
 
 
 app = typer.Typer(name="migctl", cls=Commands, **APP_SETTINGS)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from migctl.cli.identity import who
+
+        print(f"migctl {who.number()}")
+        raise typer.Exit
+
+
 @app.callback()
 def before_command(
     context: typer.Context,
-    project: Annotated[
-        str | None, typer.Option("-p", "--project", "-n", "--namespace", metavar="PROJECT", help="The project.")
-    ] = None,
+    project: options.Project = None,
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FORMAT", help="table, wide, json, yaml or name.")
     ] = None,
@@ -98,24 +119,28 @@ def before_command(
     kubeconfig: Annotated[
         str | None, typer.Option("--kubeconfig", metavar="KUBECONFIG", help=WHERE["kubeconfig"])
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", envvar="MIGCTL_DEBUG", help="Show where an error comes from.")
     ] = False,
 ) -> None:
     """Share NVIDIA GPUs: fractions, memory and MIG profiles, planned around running work."""
-    from migctl.cli import system
     from migctl.cli.session import Session
 
     start = context.obj
     start.debug = debug
-    context.obj = Session(start.system or system.real(), project, output, context=control_plane, kubeconfig=kubeconfig)
+    context.obj = Session(start.system(), project, output, context=control_plane, kubeconfig=kubeconfig)
 
 
 def run(arguments: Sequence[str], system: System | None = None, program: str = "migctl") -> int:
     """The exit code of one command line. What went wrong is on stderr."""
-    start = Start(system)
+    start = Start(_real if system is None else lambda: system)
     try:
-        outcome = typer.main.get_command(app).main(list(arguments), program, standalone_mode=False, obj=start)
+        command = typer.main.get_command(app)
+        refuse_empty_words(command)
+        outcome = command.main(list(arguments), program, standalone_mode=False, obj=start)
         return outcome if isinstance(outcome, int) else ExitCode.OK
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

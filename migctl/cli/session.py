@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from migctl.cli import names
 from migctl.cli.failures import Failure, not_found, usage
 
 if TYPE_CHECKING:
@@ -152,14 +153,13 @@ class Session:
         """The project a command is about, which exists. With none chosen, the only one there is."""
         wanted = self.setting("project", flag)
         if wanted is not None:
-            await require_project(control, wanted)
-            return wanted
-        names = await project_names(control)
-        if len(names) == 1:
-            return names[0]
-        if not names:
+            return (await require_project(control, wanted)).meta.name
+        others = await project_names(control)
+        if len(others) == 1:
+            return others[0]
+        if not others:
             raise not_found("there is no project yet", hint="migctl project create NAME --quota 1")
-        raise usage("no project is chosen", hint=f"add -p, or migctl project set NAME; projects: {', '.join(names)}")
+        raise usage("no project is chosen", hint=f"add -p, or migctl project set NAME; projects: {', '.join(others)}")
 
 
 def _unless_cancelled(loop: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
@@ -199,11 +199,12 @@ async def require_project(control: ControlPlane, name: str) -> Project:
     from migctl.backends.protocol import NotFound
     from migctl.objects import Project
 
+    name = names.plain(name, "project", "projects")
     try:
         return await control.get(Project, name)
     except NotFound:
-        names = await project_names(control)
-    known = f"projects: {', '.join(names)}" if names else "there is none yet: migctl project create NAME --quota 1"
+        others = await project_names(control)
+    known = f"projects: {', '.join(others)}" if others else "there is none yet: migctl project create NAME --quota 1"
     raise not_found(f"no project is called {name!r}", hint=known)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
@@ -72,6 +73,8 @@ def simulate(
     shown = view(sessions.of(context), output)
     if chart and chart.suffix.lower() not in charts.FORMATS:
         raise usage(f"--chart {chart} is no picture", hint=f"a name that ends in {' or '.join(charts.FORMATS)}")
+    for file in filter(None, (csv, chart)):
+        _writable(file)
     filling = bool(stay or fill)
     if trace and nodes:
         simulated, demand = _traced(trace, nodes, stay, fill, seed)
@@ -87,13 +90,31 @@ def simulate(
         warm_up = 0.0 if trace else compare.WARM_UP
         results = list(compare.compare(simulated, demand, chosen, queue, warm_up, watch))
     if shown.format.human_readable:
-        tables.show(tables.table(results, _columns(queue, filling)))
+        tables.show(results, _columns(queue, filling))
     else:
         formats.write(_document(results), shown.format)
     if csv:
         csv.write_text(report.as_csv(results), encoding="utf-8")
     if chart:
         charts.draw(results, title, chart, by_arrival=filling)
+
+
+def _writable(file: Path) -> None:
+    """Raises Failure where results could not be written in the end: that is said before they are computed."""
+    problem = next(
+        (
+            text
+            for wrong, text in (
+                (file.is_dir(), "it is a folder"),
+                (not file.parent.is_dir(), f"there is no folder {file.parent}"),
+                (not os.access(file if file.exists() else file.parent, os.W_OK), "you may not write there"),
+            )
+            if wrong
+        ),
+        None,
+    )
+    if problem is not None:
+        raise usage(f"{file} cannot be written: {problem}", hint="give another path")
 
 
 def _document(results: Sequence[Result]) -> dict[str, Any]:
@@ -118,7 +139,7 @@ def _traced(
     from migctl.simulate.demand import openb
 
     try:
-        fleet, pods = openb.fleet(nodes), openb.arrivals(trace)
+        fleet, pods = openb.fleet(nodes), openb.arrivals(trace, timed=not (stay or fill))
     except openb.BadTrace as error:
         raise usage(str(error), hint="traces/openb/README.md says what such files hold") from error
     if not pods:
@@ -154,9 +175,10 @@ def _progress(arrivals: int) -> Iterator[Watch]:
     if not sys.stderr.isatty() or arrivals < PROGRESS_FROM:
         yield unwatched
         return
+    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=tables.console(stderr=True), transient=True) as bar:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=arrivals)
 
         def watch(policy: str, passing: Sequence[Arrival]) -> Iterable[Arrival]:
@@ -171,16 +193,16 @@ def _progress(arrivals: int) -> Iterator[Watch]:
 def _columns(queue: bool, filling: bool) -> list[Column[Result]]:
     waiting: list[Column[Result]] = [
         Column("WAIT", lambda r: _time(r.waiting)),
-        Column("WAIT P95", lambda r: _time(r.waiting_p95)),
+        Column("WAIT P95", lambda r: _time(r.waiting_p95), drop=1),
         Column("UNSERVED", lambda r: str(r.unserved)),
     ]
     steady: list[Column[Result]] = [
         Column("USED", lambda r: _share(r.utilisation)),
-        Column("IDLE GPUS", lambda r: "-" if r.idle_gpus is None else f"{r.idle_gpus:.1f}"),
+        Column("IDLE GPUS", lambda r: "-" if r.idle_gpus is None else f"{r.idle_gpus:.1f}", brief="IDLE"),
     ]
     at_end: list[Column[Result]] = [
-        Column("USED AT END", lambda r: _share(r.used_at_end)),
-        Column("IDLE GPUS AT END", lambda r: "-" if r.idle_at_end is None else str(r.idle_at_end)),
+        Column("USED AT END", lambda r: _share(r.used_at_end), brief="USED"),
+        Column("IDLE GPUS AT END", lambda r: "-" if r.idle_at_end is None else str(r.idle_at_end), brief="IDLE"),
     ]
     return [
         Column("POLICY", lambda r: r.policy),
@@ -188,10 +210,10 @@ def _columns(queue: bool, filling: bool) -> list[Column[Result]]:
         Column("SLICES", lambda r: _share(r.slices)),
         *(at_end if filling else steady),
         *(waiting if queue else ()),
-        Column("FRAGMENTED", lambda r: str(r.fragmented)),
-        Column("MOVES", lambda r: str(r.moves)),
-        Column("CREATES", lambda r: str(r.creates)),
-        Column("DESTROYS", lambda r: str(r.destroys)),
+        Column("FRAGMENTED", lambda r: str(r.fragmented), drop=2),
+        Column("MOVES", lambda r: str(r.moves), drop=3),
+        Column("CREATES", lambda r: str(r.creates), drop=4),
+        Column("DESTROYS", lambda r: str(r.destroys), drop=5),
     ]
 
 

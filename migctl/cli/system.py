@@ -50,8 +50,8 @@ async def connect(target: Context, environ: Mapping[str, str]) -> AsyncIterator[
     from migctl.cli.contexts.local import LocalControl
     from migctl.embedded.home import Home
 
-    async with LocalControl(Home.default().socket) as own:
-        yield own
+    own = LocalControl(Home.default().socket)
+    yield own
 
 
 def execute(command: Sequence[str], environment: Mapping[str, str], directory: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from migctl.cli import session as sessions
+from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.submit_options import GrammarOptions
@@ -22,12 +23,21 @@ class Noun(StrEnum):
     NODES = "nodes"
     PROJECTS = "projects"
 
+    @classmethod
+    def of(cls, word: str) -> Noun:
+        """By its singular or plural. Raises Failure."""
+        words = {name: noun for noun in cls for name in (noun.value, noun.value.removesuffix("s"))}
+        words |= {"workload": cls.JOBS, "workloads": cls.JOBS}
+        if word not in words:
+            raise usage(f"{word!r} is nothing to list", hint=f"one of {', '.join(cls)}")
+        return words[word]
+
 
 @grouped
 def list_(
     context: typer.Context,
     *,
-    noun: Annotated[Noun, typer.Argument(help="What to list.")] = Noun.JOBS,
+    what: Annotated[str, typer.Argument(metavar="[jobs|nodes|projects]", help="What to list.")] = Noun.JOBS.value,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
     listed: ListOptions,
@@ -35,18 +45,22 @@ def list_(
     watch: options.Watch = False,
 ) -> None:
     """List jobs, nodes or projects."""
-    from migctl.cli.nodes import command
-    from migctl.cli.queues import projects
-    from migctl.cli.workloads import listing
-
     session = sessions.of(context)
-    shown = listed.view(session)
+    noun, shown = Noun.of(what), listed.view(session)
     if noun is Noun.NODES:
+        from migctl.cli.nodes import command
+
         command.write(session, shown, labels, watch)
     elif noun is Noun.PROJECTS:
+        from migctl.cli.queues import projects
+
         projects.write(session, shown, labels, watch)
     else:
-        listing.write(session, listing.v1(session.system.now), shown, project, all_projects, labels, watch)
+        from migctl.cli.workloads import listing
+
+        listing.write(
+            session, listing.v1(session.system.now, all_projects), shown, project, all_projects, labels, watch
+        )
 
 
 def _requested(

@@ -21,6 +21,7 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import system_clock
 from migctl.controller.kubernetes import prerequisites, probes
 from migctl.controller.kubernetes.process import ControllerSettings, KubernetesController
+from migctl.garbage_collection import collect_rarely
 from migctl.solver_process.planning import plan
 
 log = structlog.get_logger()
@@ -81,6 +82,7 @@ def main() -> int:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    collect_rarely()
     try:
         asyncio.run(control(options))
     except (ControlPlaneError, OSError) as error:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe
-from migctl.objects import Claim, StepState, to_builtins
+from migctl.objects import Claim, GpuNode, StepState, to_builtins
+from nodeagent.contract.allocation import NodeReport
+from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Grant
 from solver.model.occupation import conflict, occupied
 from solver.model.plan import Assign, Evict, Placed, Plan
@@ -24,6 +27,8 @@ from solver.model.snapshot import Snapshot
 
 Verdict = tuple[StepState, str]
 MAX_CONCURRENT_WRITES = 16
+STEPS_AT_ONCE = 100
+"""Then others on the event loop have their turn."""
 
 
 class Applier:
@@ -32,19 +37,20 @@ class Applier:
     Assignments are checked one after another and written concurrently: each is a write of its own object.
     """
 
-    def __init__(
-        self, control_plane: ControlPlane, mirror: ObjectView, clock: Clock, snapshot: Callable[[], Snapshot]
-    ) -> None:
+    def __init__(self, control_plane: ControlPlane, mirror: ObjectView, clock: Clock) -> None:
         self._control_plane = control_plane
         self._mirror = mirror
         self._clock = clock
-        self._snapshot = snapshot
         self._writing = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
-    async def apply(self, plan: Plan) -> dict[int, Verdict]:
-        """Carry out what can be; the verdict on every eviction and assignment, by step position."""
-        room = Room(self._snapshot())
-        names = {claim.meta.uid: claim.meta for claim in self._mirror.all(Claim)}
+    async def apply(self, plan: Plan, state: Snapshot) -> dict[int, Verdict]:
+        """Carry out what can be; the verdict on every eviction and assignment, by step position.
+
+        state: what the plan was made from
+        """
+        claims = self._mirror.all(Claim)
+        room = Room(state, claims, lambda name: self._mirror.get(GpuNode, name))
+        names = {claim.meta.uid: claim.meta for claim in claims}
 
         def newest(uid: str) -> Claim | None:
             meta = names.get(uid)
@@ -57,6 +63,8 @@ class Applier:
         writing: dict[int, asyncio.Task[Verdict]] = {}
         async with asyncio.TaskGroup() as tasks:
             for position, step in enumerate(plan.steps):
+                if position % STEPS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
                 if isinstance(step, Evict):
                     verdicts[position] = await self._evict(
                         newest(step.claim), newest(step.beneficiary), step, moves.get(step.claim)
@@ -71,7 +79,9 @@ class Applier:
 
     async def _nominate(self, plan: Plan, claims: Mapping[str, Claim]) -> None:
         """Mark the room that evictions will free, before the first of them, so that no other claim is placed there."""
-        for uid, claim in claims.items():
+        for number, (uid, claim) in enumerate(claims.items()):
+            if number % STEPS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             outcome = plan.outcomes[uid]
             if isinstance(outcome, Placed) and outcome.waits_for and claim.status.nomination != outcome.grant:
                 await self._write(claim, {"nomination": to_builtins(outcome.grant)})
@@ -141,23 +151,53 @@ class Applier:
 
 
 class Room:
-    """The occupation while a plan is applied: the newest snapshot and the grants accepted since."""
+    """The occupation while a plan is applied: the shares of claims and those accepted since, over what is reported.
 
-    def __init__(self, state: Snapshot) -> None:
-        self._gpus = {gpu.uuid: gpu for gpu in state.gpus}
+    state   says which nodes were ready
+    newest  the node's object as it is now: a GPU that was switched, fenced or lost while the plan was made is seen
+    """
+
+    def __init__(self, state: Snapshot, claims: Iterable[Claim], newest: Callable[[str], GpuNode | None]) -> None:
+        self._newest = newest
         self._ready = {node.name for node in state.nodes if node.ready}
+        self._gpus: dict[str, Gpu] = {}
+        self._reports: dict[str, NodeReport] = {}
+        self._shares: defaultdict[str, list[tuple[str, DeviceShare]]] = defaultdict(list)
+        for claim, grant in observe.grants(claims):
+            for share in grant.devices:
+                self._shares[share.gpu].append((claim, share))
 
     def conflict(self, grant: Grant) -> str:
         """Why the grant cannot be given, "" where it can."""
-        if grant.node not in self._ready:
+        node = self._newest(grant.node)
+        report = node.status.report if node else None
+        if grant.node not in self._ready or node is None or report is None or not node.status.ready:
             return f"node {grant.node} is not ready"
-        return next((why for share in grant.devices if (why := self._conflict(share))), "")
+        if node.spec.cordoned:
+            return f"node {grant.node} is cordoned"
+        if self._reports.get(grant.node) is not report:
+            self._read(report)
+        return next((why for share in grant.devices if (why := self._conflict(share, report))), "")
 
-    def _conflict(self, share: DeviceShare) -> str:
+    def _read(self, report: NodeReport) -> None:
+        """Lay the shares over a report that is new."""
+        before = self._reports.get(report.node)
+        for gpu in before.gpus if before else ():
+            self._gpus.pop(gpu.uuid, None)
+        self._reports[report.node] = report
+        for gpu in report.gpus:
+            for claim, share in self._shares[gpu.uuid]:
+                gpu = occupied(gpu, claim, share)
+            self._gpus[gpu.uuid] = gpu
+
+    def _conflict(self, share: DeviceShare, report: NodeReport) -> str:
         gpu = self._gpus.get(share.gpu)
-        return f"GPU {share.gpu} is no longer there" if gpu is None else conflict(gpu, share)
+        if gpu is None:
+            return f"GPU {share.gpu} is no longer there"
+        return conflict(gpu, share, report.models.get(gpu.model))
 
     def occupy(self, claim: str, grant: Grant) -> None:
         """Add a grant that was accepted."""
         for share in grant.devices:
+            self._shares[share.gpu].append((claim, share))
             self._gpus[share.gpu] = occupied(self._gpus[share.gpu], claim, share)

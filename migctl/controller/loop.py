@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -19,16 +20,34 @@ from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe, publish, queue_status, queues
 from migctl.controller.apply import Applier, Verdict
+from migctl.garbage_collection import uncollected
 from migctl.objects import NodePool, StepState
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
 
 log = structlog.get_logger()
 
-Observer = Callable[[datetime], Snapshot]
+C = TypeVar("C")
 Planner = Callable[[Snapshot, Policy], Plan]
 RESYNC_S = 5.0
 RETRY_S = 0.5
+
+
+class Observing(Protocol[C]):
+    """Makes snapshots: what is read at one moment, and what is made of it beside the event loop."""
+
+    def capture(self) -> C: ...
+
+    def snapshot(self, seen: C, now: datetime) -> Snapshot: ...
+
+
+@dataclass(frozen=True, slots=True)
+class MadePlan:
+    """A plan, what it says to those who wait, and how long it took."""
+
+    plan: Plan
+    reasons: publish.Reasons
+    milliseconds: float
 
 
 @dataclass
@@ -45,7 +64,7 @@ class Controller:
     clock: Clock
     planner: Planner
     policy: Policy = field(default_factory=Policy)
-    observer: Observer | None = None
+    observer: Observing[Any] | None = None
     monotonic: Callable[[], float] = time.perf_counter
 
     def __post_init__(self) -> None:
@@ -55,11 +74,11 @@ class Controller:
     def observe(self) -> Snapshot:
         """The cluster now."""
         assert self.observer is not None
-        return self.observer(self.clock())
+        return self.observer.snapshot(self.observer.capture(), self.clock())
 
     def applier(self) -> Applier:
         """What carries out this controller's plans."""
-        return Applier(self.control_plane, self.mirror, self.clock, self.observe)
+        return Applier(self.control_plane, self.mirror, self.clock)
 
     async def run(self) -> None:
         """Run a cycle for every change and every RESYNC_S, until cancelled."""
@@ -76,28 +95,49 @@ class Controller:
                     seen = -1
 
     async def cycle(self, applier: Applier) -> Plan | None:
-        """One cycle; its plan, None where nothing is pending."""
-        state = self.observe()
-        plan = None
-        if state.pending:
-            started = self.monotonic()
-            policy = queues.policy(self.policy, self.mirror.all(NodePool))
-            plan = await asyncio.to_thread(self.planner, state, policy)
-            milliseconds = (self.monotonic() - started) * 1000
-            verdicts = await applier.apply(plan)
-            await self._publish(state, plan, verdicts, milliseconds)
-        await queue_status.publish(self.control_plane, self.mirror, self.observe())
-        return plan
+        """One cycle; its plan, None where nothing is pending.
 
-    async def _publish(self, state: Snapshot, plan: Plan, verdicts: dict[int, Verdict], milliseconds: float) -> None:
-        await publish.reasons(self.control_plane, self.mirror, plan)
+        Only what reads the mirror or writes runs on the event loop; what grows with the cluster runs beside it.
+        """
+        state = await self._observed()
+        decision = None
+        if state.pending:
+            policy = queues.policy(self.policy, self.mirror.all(NodePool))
+            decision = await asyncio.to_thread(self._decide, state, policy)
+            verdicts = await applier.apply(decision.plan, state)
+            await self._publish(state, decision, verdicts)
+            state = await self._observed()
+        await queue_status.publish(self.control_plane, self.mirror, state)
+        return decision.plan if decision else None
+
+    async def _observed(self) -> Snapshot:
+        assert self.observer is not None
+        return await asyncio.to_thread(self._snapshot, self.observer.capture(), self.clock())
+
+    def _snapshot(self, seen: Any, now: datetime) -> Snapshot:
+        assert self.observer is not None
+        with uncollected():
+            return self.observer.snapshot(seen, now)
+
+    def _decide(self, state: Snapshot, policy: Policy) -> MadePlan:
+        """A plan with all of its steps, outcomes and reasons made."""
+        started = self.monotonic()
+        plan = self.planner(state, policy)
+        milliseconds = (self.monotonic() - started) * 1000
+        with uncollected():
+            plan = replace(plan, steps=tuple(plan.steps), outcomes=dict(plan.outcomes))
+            return MadePlan(plan, publish.reasons_of(plan), milliseconds)
+
+    async def _publish(self, state: Snapshot, decision: MadePlan, verdicts: dict[int, Verdict]) -> None:
+        plan = decision.plan
+        await publish.reasons(self.control_plane, self.mirror, decision.reasons)
         if any(verdict[0] is StepState.ACCEPTED for verdict in verdicts.values()) and not _repeated(state, plan):
-            stored = await publish.record(self.control_plane, state, plan, verdicts, milliseconds)
+            stored = await publish.record(self.control_plane, state, plan, verdicts, decision.milliseconds)
             await publish.events(self.control_plane, state, plan, verdicts)
             if note := plan.certificate.note:
                 about = f"Plan/{stored.meta.name}"
                 await publish.event(self.control_plane, about, "", "SolverFellBack", note, warning=True)
-            log.info("planned", steps=len(plan.steps), milliseconds=round(milliseconds, 1))
+            log.info("planned", steps=len(plan.steps), milliseconds=round(decision.milliseconds, 1))
 
 
 def _repeated(state: Snapshot, plan: Plan) -> bool:

@@ -6,8 +6,8 @@ prepared yet occupies its shares already, and a share stays occupied until the a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from types import MappingProxyType
@@ -29,6 +29,16 @@ Laid = list[tuple[str, DeviceShare]]
 """The shares of one GPU, with the claims that hold them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """The objects that a snapshot is made of, as they were at one moment."""
+
+    nodes: tuple[GpuNode, ...]
+    claims: tuple[Claim, ...]
+    projects: tuple[Project, ...]
+    departments: tuple[Department, ...]
+
+
 class Observer:
     """Makes snapshots of one mirror; reuses what has not changed since the last one.
 
@@ -42,11 +52,18 @@ class Observer:
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster as the mirror shows it at `now`."""
+        return self.snapshot(self.capture(), now)
+
+    def capture(self) -> Captured:
+        """The objects of this moment. Costs little; what is made of them may be made on another thread."""
         mirror = self._mirror
+        return Captured(mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department))
+
+    def snapshot(self, seen: Captured, now: datetime) -> Snapshot:
+        """What the objects come to at `now`. One call at a time."""
         # By name: this order breaks ties, which must not depend on the order of the reports.
-        nodes = sorted((n for n in mirror.all(GpuNode) if n.status.report is not None), key=lambda node: node.meta.name)
-        claims = mirror.all(Claim)
-        held = (*self._held(claims), *_moving(claims))
+        nodes = sorted((node for node in seen.nodes if node.status.report is not None), key=lambda node: node.meta.name)
+        held = (*self._held(seen.claims), *_moving(seen.claims))
         gpus = self._occupied(nodes, held)
         nominated = Nominations(gpus, held)
         return Snapshot(
@@ -54,24 +71,27 @@ class Observer:
             gpus=tuple(gpus.values()),
             models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
             pending=tuple(
-                self._describe(claim, request(claim, nominated.reserved_for(claim))) for claim in claims if waits(claim)
+                self._describe(claim, request(claim, nominated.reserved_for(claim)))
+                for claim in seen.claims
+                if waits(claim)
             ),
             held=held,
-            projects=tuple(queues.project(stored) for stored in mirror.all(Project)),
-            departments=tuple(queues.department(stored) for stored in mirror.all(Department)),
+            projects=tuple(queues.project(stored) for stored in seen.projects),
+            departments=tuple(queues.department(stored) for stored in seen.departments),
             now=now.timestamp(),
         )
 
     def _held(self, claims: Iterable[Claim]) -> Iterable[Holding]:
         """The holdings of all claims with an allocation."""
-        before, self._holdings = self._holdings, {}
+        before, found = self._holdings, dict[str, tuple[Claim, Holding]]()
         for claim in claims:
             if claim.status.allocation is not None:
                 known = before.get(claim.meta.uid)
                 if known is None or known[0] is not claim:
                     known = (claim, self._holding(claim, claim.status.allocation))
-                self._holdings[claim.meta.uid] = known
-        return [holding for _, holding in self._holdings.values()]
+                found[claim.meta.uid] = known
+        self._holdings = found
+        return [holding for _, holding in found.values()]
 
     def _holding(self, claim: Claim, grant: Grant) -> Holding:
         return Holding(
@@ -88,15 +108,16 @@ class Observer:
             claim = holding.request.claim
             for share in holding.grant.devices:
                 laid.setdefault(share.gpu, []).append((claim, share))
-        before, self._gpus = self._gpus, {}
+        before, found = self._gpus, dict[str, tuple[Gpu, Laid, Gpu]]()
         for node in nodes:
             for gpu in _gpus(node):
                 shares = laid.get(gpu.uuid, [])
                 known = before.get(gpu.uuid)
                 if known is None or known[0] is not gpu or known[1] != shares:
                     known = (gpu, shares, _laid_over(gpu, shares))
-                self._gpus[gpu.uuid] = known
-        return {uuid: occupied for uuid, (_, _, occupied) in self._gpus.items()}
+                found[gpu.uuid] = known
+        self._gpus = found
+        return {uuid: occupied for uuid, (_, _, occupied) in found.items()}
 
 
 def snapshot(mirror: ObjectView, now: datetime) -> Snapshot:
@@ -176,6 +197,13 @@ class Nominations:
     @cached_property
     def _staying(self) -> set[str]:
         return {holding.request.claim for holding in self._held if not holding.releasing}
+
+
+def grants(claims: Iterable[Claim]) -> Iterator[tuple[str, Grant]]:
+    """What claims hold or what is kept for them while they are moved, by the claim that holds it in a snapshot."""
+    every = tuple(claims)
+    yield from ((claim.meta.uid, claim.status.allocation) for claim in every if claim.status.allocation is not None)
+    yield from ((holding.request.claim, holding.grant) for holding in _moving(every))
 
 
 def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 from migctl.backends.mirror import ObjectView
@@ -20,17 +21,41 @@ from migctl.objects import (
     EventSpec,
     Meta,
     PlacementPlan,
+    PlanOmissions,
     PlanOutcome,
     PlanSpec,
     PlanStep,
     StepState,
     T,
 )
+from migctl.reason_text import sentence, summary
 from solver.model import plan as decided
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Snapshot
 
+CLAIMS_AT_ONCE = 500
+"""Then others on the event loop have their turn."""
+MOST_STEPS = 1000
+MOST_OUTCOMES = 500
+MOST_BLOCKERS = 16
+"""What a stored plan lists: with long names it stays below half of etcd's limit of 1.5 MiB for a request."""
+Reasons = Mapping[str, tuple[str, str]]
+"""The reason and message of each claim that waits, by uid."""
 
-async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided.Plan) -> None:
+
+def reasons_of(plan: decided.Plan) -> Reasons:
+    """What the statuses of the claims that wait must say."""
+    said: dict[int, tuple[str, str]] = {}
+    found = {}
+    for uid, outcome in plan.outcomes.items():
+        if id(outcome) not in said:
+            said[id(outcome)] = _reason(outcome)
+        if said[id(outcome)][0]:
+            found[uid] = said[id(outcome)]
+    return found
+
+
+async def reasons(control_plane: ControlPlane, mirror: ObjectView, found: Reasons) -> None:
     """Write to every claim without an allocation why it waits."""
     writing = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
@@ -39,18 +64,17 @@ async def reasons(control_plane: ControlPlane, mirror: ObjectView, plan: decided
             await _patch(control_plane, mirror, claim, {"reason": reason, "message": message})
 
     async with asyncio.TaskGroup() as tasks:
-        for claim in mirror.all(Claim):
-            outcome = plan.outcomes.get(claim.meta.uid)
-            if outcome is None or claim.status.allocation is not None:
-                continue
-            reason, message = _reason(outcome)
-            if reason and (claim.status.reason, claim.status.message) != (reason, message):
-                tasks.create_task(write(claim, reason, message))
+        for number, claim in enumerate(mirror.all(Claim)):
+            if number % CLAIMS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            reason = found.get(claim.meta.uid)
+            if reason and claim.status.allocation is None and (claim.status.reason, claim.status.message) != reason:
+                tasks.create_task(write(claim, *reason))
 
 
 def _reason(outcome: decided.Outcome) -> tuple[str, str]:
-    if isinstance(outcome, decided.Unplaced):
-        return outcome.code.value, outcome.message
+    if isinstance(outcome, Unplaced):
+        return outcome.code.value, summary(outcome)
     if outcome.waits_for:
         return "freeing-room", f"room is being freed on {outcome.grant.node}: {len(outcome.waits_for)} to stop first"
     return "", ""
@@ -64,14 +88,29 @@ async def record(
     milliseconds: float,
 ) -> PlacementPlan:
     """Store the plan as it was applied, for `plan list` and `plan show`."""
+    spec = await asyncio.to_thread(_spec, state, plan, verdicts, milliseconds)
+    return await control_plane.create(PlacementPlan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
+
+
+def _spec(state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict], milliseconds: float) -> PlanSpec:
     names = Names(state)
     certificate = plan.certificate
-    spec = PlanSpec(
+    listed = _sample(plan)
+    placed = sum(isinstance(outcome, decided.Placed) for outcome in plan.outcomes.values())
+    shown = sum(isinstance(plan.outcomes[uid], decided.Placed) for uid in listed)
+    left = plan.steps[MOST_STEPS:]
+    return PlanSpec(
         steps=tuple(
             _step(names, step, plan.after.get(i, ()), verdicts.get(i, (StepState.ACCEPTED, "")))
-            for i, step in enumerate(plan.steps)
+            for i, step in enumerate(plan.steps[:MOST_STEPS])
         ),
-        outcomes=outcomes(names, plan),
+        outcomes=tuple(_outcome(names, uid, plan.outcomes[uid]) for uid in listed),
+        left_out=PlanOmissions(
+            steps=len(left),
+            evictions=sum(isinstance(step, decided.Evict) for step in left),
+            placed=placed - shown,
+            waiting=len(plan.outcomes) - placed - (len(listed) - shown),
+        ),
         method=certificate.method.value,
         value=certificate.value,
         bound=certificate.bound,
@@ -81,27 +120,30 @@ async def record(
         note=certificate.note,
         milliseconds=round(milliseconds, 3),
     )
-    return await control_plane.create(PlacementPlan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
 
 
-def outcomes(names: Names, plan: decided.Plan) -> tuple[PlanOutcome, ...]:
-    """What the plan means for each pending claim, with readable names."""
-    return tuple(
-        PlanOutcome(
-            claim=uid,
-            name=names.claim(uid),
-            placed=isinstance(outcome, decided.Placed),
-            text=names.grant(outcome.grant) if isinstance(outcome, decided.Placed) else outcome.message,
-            blockers=_blockers(outcome),
-        )
-        for uid, outcome in plan.outcomes.items()
-    )
+def _sample(plan: decided.Plan) -> list[str]:
+    """Claims whose outcomes are listed, in order: of every reason one first, then others, up to MOST_OUTCOMES."""
+    if len(plan.outcomes) <= MOST_OUTCOMES:
+        return list(plan.outcomes)
+    firsts: dict[int, str] = {}
+    for uid, outcome in plan.outcomes.items():
+        if isinstance(outcome, Unplaced):
+            firsts.setdefault(id(outcome.facts), uid)
+    chosen = set(islice(firsts.values(), MOST_OUTCOMES // 2))
+    for uid in plan.outcomes:
+        if len(chosen) == MOST_OUTCOMES:
+            break
+        chosen.add(uid)
+    return [uid for uid in plan.outcomes if uid in chosen]
 
 
-def _blockers(outcome: decided.Outcome) -> tuple[str, ...]:
-    if isinstance(outcome, decided.Unplaced) and outcome.blockers is not None:
-        return outcome.blockers.claims
-    return ()
+def _outcome(names: Names, uid: str, outcome: decided.Outcome) -> PlanOutcome:
+    """What the plan means for a pending claim, with readable names."""
+    if isinstance(outcome, decided.Placed):
+        return PlanOutcome(uid, names.claim(uid), True, names.grant(outcome.grant))
+    blockers = outcome.blockers.claims[:MOST_BLOCKERS] if outcome.blockers else ()
+    return PlanOutcome(uid, names.claim(uid), False, sentence(outcome), outcome.code.value, blockers)
 
 
 async def event(

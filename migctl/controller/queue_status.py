@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
@@ -23,7 +24,7 @@ Q = TypeVar("Q", Project, Department)
 
 async def publish(control_plane: ControlPlane, mirror: ObjectView, state: Snapshot) -> None:
     """Write every status that differs from the stored one."""
-    ledger, used = Ledger(state), usage(state)
+    ledger, used = await asyncio.to_thread(lambda: (Ledger(state), usage(state)))
     projects = _by_queue(ledger.accounts)
     members: defaultdict[str, list[str]] = defaultdict(list)
     for project in mirror.all(Project):

@@ -15,6 +15,7 @@ import psutil
 
 from migctl.backends.protocol import Conflict, ControlPlaneError
 from migctl.embedded.home import HOME_VARIABLE, Home
+from migctl.garbage_collection import collect_rarely
 
 STOP_TIMEOUT_S = 30.0
 READY = b"ready\n"
@@ -111,6 +112,7 @@ def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> Non
     with hardware.upkeep_running(agent, os.environ):
         Up.here().write(home)
         try:
+            collect_rarely()
             asyncio.run(up.serve(home, agent, ready, metrics.text))
         finally:
             home.up.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from typing import IO
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.hardware import NoGpus
+from nodeagent import untrusted
 from nodeagent.contract.units import MIB
 from nodeagent.nvml import GpuInfo, LibraryMissing, Nvml, NvmlError
 from nodeagent.shares.accounts import ShareAccounts, correct
@@ -34,6 +35,10 @@ from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
 CORRECTION_INTERVAL_S = 5.0
+
+
+class UnsafeFolder(ControlPlaneError):
+    """Another user could put libraries of his before this one's programs."""
 
 
 class NoRoom(ControlPlaneError):
@@ -58,8 +63,9 @@ def run(
 ) -> int:
     """Run a command in its part of a GPU; its exit code. `report` is called with one line that says what it got.
 
-    Raises NoGpus, NoRoom, or OSError where the command or the folder cannot be had.
+    Raises NoGpus, NoRoom, UnsafeFolder, or OSError where the command or the folder cannot be had.
     """
+    folder = _private_folder(environ)
     try:
         nvml = Nvml()
     except LibraryMissing as error:
@@ -67,7 +73,7 @@ def run(
             f"no NVIDIA driver: {error}", "to try migctl without a GPU: migctl up --simulate v100=1"
         ) from error
     try:
-        with _share(nvml, request, _folder(environ)) as share:
+        with _share(nvml, request, folder) as share:
             text = f"{share.mib} of {share.gpu.memory_mib} MiB of GPU {share.gpu.index} ({share.gpu.name})"
             report(f"{text}, backing {Backing.SOFTWARE}")
             return _supervise(nvml, share, command, environ)
@@ -87,7 +93,6 @@ class _Share:
 
 @contextlib.contextmanager
 def _share(nvml: Nvml, request: ShareRequest, folder: Path) -> Iterator[_Share]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("w") as all_runs:
         fcntl.flock(all_runs, fcntl.LOCK_EX)
         allocated = _allocated(folder)
@@ -108,6 +113,20 @@ def _share(nvml: Nvml, request: ShareRequest, folder: Path) -> Iterator[_Share]:
         lock.close()
         if _is_over(mine):
             shutil.rmtree(mine, ignore_errors=True)
+
+
+def _private_folder(environ: Mapping[str, str]) -> Path:
+    """The folder of this user's runs. Raises UnsafeFolder."""
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    folder = Path(runtime) / "migctl-run" if runtime else Path(tempfile.gettempdir()) / f"migctl-run-{os.getuid()}"
+    try:
+        return untrusted.private_folder(folder)
+    except untrusted.Untrusted as error:
+        raise UnsafeFolder(
+            f"the folder of your runs is not safe: {error}",
+            "set XDG_RUNTIME_DIR to a folder that only you can write, for example: "
+            "mkdir -m 700 -p ~/.migctl-run && export XDG_RUNTIME_DIR=~/.migctl-run",
+        ) from error
 
 
 def _choose(nvml: Nvml, request: ShareRequest, allocated: Mapping[str, int]) -> tuple[GpuInfo, int]:
@@ -145,7 +164,7 @@ def _allocated(folder: Path) -> dict[str, int]:
 
 
 def _is_over(run_folder: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError), (run_folder / "lock").open() as lock:
+    with contextlib.suppress(OSError, ValueError), untrusted.opened(run_folder / "lock", 0) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return not region.holders(placing.accounts(run_folder))
     return not (run_folder / "lib").exists()
@@ -185,8 +204,3 @@ def _correct(nvml: Nvml, share: _Share) -> None:
     before = region.holders(placing.accounts(share.folder))
     used = {process.pid: process.memory_mib * MIB for process in nvml.processes(share.gpu.uuid)}
     correct(share.folder, share.gpu.uuid, used, before)
-
-
-def _folder(environ: Mapping[str, str]) -> Path:
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / "migctl-run" if runtime else Path(tempfile.gettempdir()) / f"migctl-run-{os.getuid()}"

@@ -23,6 +23,7 @@ from migctl.controller.loop import Controller
 from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.embedded.dynamic_mig import DynamicMigSwitch
 from migctl.embedded.home import Home
+from migctl.embedded.kubelet import logs
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.embedded.node import NodePublisher
@@ -78,6 +79,7 @@ async def _serve(
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, plan).run,
         "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
+        "logs": lambda: logs.keep_bounded(home.runs, [home.log]),
         "events": Retention(control_plane, Event, MAX_EVENTS).run,
     }
     app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced, metrics=metrics)

@@ -10,8 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nodeagent import untrusted
+
 if TYPE_CHECKING:
     from solver.model.demand import DeviceShare
+
+_MAX_BYTES = 64 * 1024
 
 
 def text(claim: str, shares: Iterable[DeviceShare]) -> str:
@@ -22,5 +26,5 @@ def text(claim: str, shares: Iterable[DeviceShare]) -> str:
 
 def read(path: Path) -> dict[str, int]:
     """MiB by GPU UUID. Raises OSError, and ValueError or KeyError where it is another file."""
-    devices = json.loads(path.read_text(encoding="utf-8"))["devices"]
+    devices = json.loads(untrusted.read(path, _MAX_BYTES))["devices"]
     return {uuid: device["memory_mib"] for uuid, device in devices.items()}

@@ -12,7 +12,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600, *, lasting: bool = True)
     lasting  False: it survives this process but not a loss of power, and needs no wait for the disk
     """
     draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
         write_all(descriptor, data)
         if lasting:

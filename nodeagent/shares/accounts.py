@@ -52,24 +52,33 @@ class ShareAccounts:
         self.drift: Mapping[tuple[str, str], int] = {}
         self._contexts: dict[str, int] = {}
         self._before: dict[str, tuple[Holder, ...]] = {}
+        self._unreadable: dict[str, str] = {}
 
     def context(self, gpu: str) -> int:
         """Bytes that a CUDA context takes on a GPU, as last measured."""
         return self._contexts.get(gpu, _FIRST_CONTEXT)
 
     def remember(self) -> None:
-        """Read the accounts before the driver is read: an account that changes in between measures nothing."""
+        """Read the accounts before the driver is read: an account that changes in between measures nothing.
+
+        What a workload wrote beyond its accounts is given back to the disk.
+        """
         self._before.clear()
+        self._unreadable.clear()
         for folder in self.directory.glob("*/lib"):
-            with contextlib.suppress(OSError, ValueError):
-                self._before[folder.parent.name] = region.holders(placing.accounts(folder.parent))
+            path, claim = placing.accounts(folder.parent), folder.parent.name
+            try:
+                region.bound(path)
+                self._before[claim] = region.holders(path)
+            except (OSError, ValueError) as e:
+                self._unreadable[claim] = f"its accounts cannot be read: {e}"
 
     def reconcile(self, report: NodeReport) -> dict[str, str]:
         """Correct every claim's accounts by what the driver says of its processes; returns remarks by claim."""
-        remarks: dict[str, list[str]] = {}
+        remarks = {claim: [text] for claim, text in self._unreadable.items()}
         drift: dict[tuple[str, str], int] = {}
         for claim, gpu in sorted({(p.claim, p.gpu) for p in report.processes if p.claim is not None}):
-            if (self.directory / claim / "lib").exists():
+            if claim not in self._unreadable and (self.directory / claim / "lib").exists():
                 used = {p.pid: p.memory_mib * MIB for p in report.processes if (p.claim, p.gpu) == (claim, gpu)}
                 remarks.setdefault(claim, []).extend(self._correct(claim, gpu, used, drift))
         self.drift = drift

@@ -6,10 +6,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from nodeagent import untrusted
+
 FILE_NAME = "migctl.limits"
 HEADER = "migctl limits 1\n"
 MAX_GPUS = 16
 MAX_PATH = 1023
+_MAX_BYTES = 16 * 1024
 
 _UUID = r"GPU-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ROW = re.compile(rf"gpu ({_UUID}) memory (\d+) context (\d+) reserved (\d+)\n", re.ASCII)
@@ -59,7 +62,7 @@ class Limits:
 
 def read(path: Path) -> Limits:
     """The limits in a file. OSError: cannot be read; ValueError: not written by `Limits.text`."""
-    text = path.read_text()
+    text = untrusted.read(path, _MAX_BYTES).decode()
     head, _, rows = text.removeprefix(f"{HEADER}region ").partition("\n")
     gpus = (GpuLimit(uuid, *map(int, sizes)) for uuid, *sizes in _ROW.findall(rows))
     limits = Limits(Path(head), tuple(gpus))

@@ -3,7 +3,8 @@
 lib/        libcuda.so.1, libnvidia-ml.so.1       ours, copied: a newer migctl must not change a running workload
             migctl-driver-{cuda,nvml}.so.1        links to the driver's
             migctl.limits                         what the workload may use
-accounts/   region                                who of its processes holds how much
+accounts/   region                                who of its processes holds how much; a container has this file alone,
+                                                  and can put nothing else there
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def container_mounts(folder: Path, mounts: Iterable[BindMount]) -> list[BindMoun
     for directory, options in directories.items():
         changed.append(_mount(folder / "lib" / limits.FILE_NAME, f"{directory}/{limits.FILE_NAME}", options))
     writable = ["rw", "nosuid", "nodev", "noexec", "bind"]
-    return [*changed, _mount(accounts(folder).parent, str(CONTAINER_ACCOUNTS), writable)]
+    return [*changed, _mount(accounts(folder), str(CONTAINER_ACCOUNTS / "region"), writable)]
 
 
 def _stand_in_front(folder: Path, mount: BindMount) -> Iterator[BindMount]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import struct
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from nodeagent import untrusted
 from nodeagent.shim.limits import MAX_GPUS, Limits
 
 MAGIC = b"migctlR1"
@@ -57,23 +60,24 @@ def ensure(path: Path, limits: Limits, mode: int = 0o600) -> None:
 
     Its pages are allocated now, so that a full disk fails here (OSError) and not inside a workload.
     """
-    if path.exists() and _is_for(path, limits):
+    if _is_for(path, limits):
         return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
+    # Not beside it, and under no name that could be foreseen: the workload may write there.
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent.parent)
+    with os.fdopen(descriptor, "wb") as file:
         os.fchmod(file.fileno(), mode)
         os.posix_fallocate(file.fileno(), 0, SIZE)
         file.write(_HEADER.pack(MAGIC, SIZE, 0, 0, 0))
         for gpu in limits.gpus:
             file.write(_GPU.pack(_uuid_bytes(gpu.uuid), 0, 0, 0))
-    beside.replace(path)
+    os.replace(draft, path)
 
 
 def holders(path: Path) -> tuple[Holder, ...]:
     """The live processes of a region. OSError: cannot be read; ValueError: not a region."""
-    with path.open("rb") as file:
-        content = _content(file.read())
-        slots = [_holder(content, slot) for slot in range(SLOTS) if _is_held(file.fileno(), slot)]
+    with untrusted.opened(path, SIZE) as fd:
+        content = _content(untrusted.read_some(fd, SIZE + 1))
+        slots = [_holder(content, slot) for slot in range(SLOTS) if _is_held(fd, slot)]
     return tuple(holder for holder in slots if holder is not None)
 
 
@@ -88,12 +92,24 @@ def set_turn(path: Path, uuid: str, start: int, length: int) -> None:
 
 
 def _set_word(path: Path, uuid: str, offset: int, word: bytes) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
+    with untrusted.opened(path, SIZE, os.O_RDWR) as fd:
         index = _uuids(_content(os.pread(fd, SIZE + 1, 0))).index(uuid)
         os.pwrite(fd, word, _HEADER.size + index * _GPU.size + offset)
-    finally:
-        os.close(fd)
+
+
+def bound(path: Path) -> None:
+    """Give back what a workload wrote beyond its region or beside it. Raises OSError."""
+    with os.scandir(path.parent) as entries:
+        for entry in entries:
+            if entry.name == path.name:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+    with untrusted.opened(path, None, os.O_RDWR) as fd:
+        if os.fstat(fd).st_size > SIZE:
+            os.ftruncate(fd, SIZE)
 
 
 def _content(content: bytes) -> bytes:
@@ -104,8 +120,8 @@ def _content(content: bytes) -> bytes:
 
 def _is_for(path: Path, limits: Limits) -> bool:
     try:
-        uuids = _uuids(_content(path.read_bytes()))
-    except ValueError:
+        uuids = _uuids(_content(untrusted.read(path, SIZE)))
+    except (FileNotFoundError, untrusted.Untrusted, ValueError):
         return False
     return uuids[: len(limits.gpus)] == [gpu.uuid for gpu in limits.gpus]
 

@@ -5,6 +5,8 @@ Healthy: its threads work. Ready: the kubelet can reach it. Python's own server:
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,16 +14,42 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from nodeagent.upkeep.metrics import CONTENT_TYPE
 
+MAX_CALLERS = 16
+"""At a time: every pod of the cluster can reach the port."""
+
+Request = socket.socket | tuple[bytes, socket.socket]
+
 ProbeAnswer = Callable[[], bytes | bool]
 """Metrics in Prometheus's text format, or whether all is well."""
 
 
 class _ProbeServer(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 64
 
     def __init__(self, address: tuple[str, int], answers: dict[str, ProbeAnswer]) -> None:
         super().__init__(address, _Handler)
         self.answers = answers
+        self._callers: dict[socket.socket, None] = {}
+        self._callers_lock = threading.Lock()
+
+    def process_request(self, request: Request, client_address: object) -> None:
+        """Answer in a thread of its own; the caller that has been here longest leaves for one too many."""
+        assert isinstance(request, socket.socket)
+        with self._callers_lock:
+            self._callers[request] = None
+            if len(self._callers) > MAX_CALLERS:
+                earliest = next(iter(self._callers))
+                del self._callers[earliest]
+                with contextlib.suppress(OSError):
+                    earliest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Request) -> None:
+        """Close a connection."""
+        with self._callers_lock:
+            self._callers = {caller: None for caller in self._callers if caller is not request}
+        super().shutdown_request(request)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -10,7 +10,7 @@ The certificate's bound of a solve holds for what was free when its turn came.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,20 +29,35 @@ from solver.batch.plan_columns import After, Outcomes, Steps
 from solver.batch.problem import Problem, Solution
 from solver.batch.share_assignment import assign_shares, work_of
 from solver.model.demand import Request
-from solver.model.plan import Certificate, Code, Method, Outcome, Placed, Plan, Unplaced
+from solver.model.plan import Certificate, Method, Outcome, Placed, Plan
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy, Snapshot
 
 GAP_OF_OPTIMAL = 1e-9
 MOST_DISRUPTIONS = 64
 NO_SOLVER = "there is no exact solver; the greedy plan stands"
 InTurn = Callable[[Snapshot, Policy], Plan]
+ReasonsFor = Callable[[Snapshot, Policy, Sequence[Request]], Sequence[Unplaced]]
 
 
 class Batch:
-    """One decision. solver: None leaves the greedy plan; in_turn: the planner that serves one request after another."""
+    """One decision.
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, solver: BatchSolver | None, in_turn: InTurn) -> None:
-        self._snapshot, self._policy, self._solver, self._in_turn = snapshot, policy, solver, in_turn
+    solver       None leaves the greedy plan
+    in_turn      the planner that serves one request after another
+    reasons_for  why requests have no place in a snapshot where nothing more is placed
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        policy: Policy,
+        solver: BatchSolver | None,
+        in_turn: InTurn,
+        reasons_for: ReasonsFor,
+    ) -> None:
+        self._snapshot, self._policy, self._solver = snapshot, policy, solver
+        self._in_turn, self._reasons_for = in_turn, reasons_for
         self._requests = Requests(snapshot.pending)
         holdings = Holdings(snapshot)
         self._gpus = GpuColumns(snapshot, holdings)
@@ -139,18 +154,12 @@ class Batch:
             order = self._requests.order
             left = order[~self._placed[order]]
             kinds, first = np.unique(self._requests.kind[left], return_index=True)
-            examples = [self._snapshot.pending[i] for i in left[first].tolist()]
-            plan = self._in_turn(replace(self._current(), pending=tuple(examples)), replace(self._policy, evictions=0))
-            for kind, request in zip(kinds.tolist(), examples, strict=True):
-                self._reasons[kind] = _unplaced(plan.outcomes[request.claim])
+            pending = tuple(self._snapshot.pending[i] for i in left.tolist())
+            found = self._reasons_for(
+                replace(self._current(), pending=pending), self._policy, [pending[i] for i in first.tolist()]
+            )
+            self._reasons = dict(zip(kinds.tolist(), found, strict=True))
         return self._reasons[int(self._requests.kind[position])]
-
-
-def _unplaced(outcome: Outcome) -> Outcome:
-    if isinstance(outcome, Unplaced):
-        return outcome
-    text = f"requests ahead of it were planned first; a place is free on node {outcome.grant.node} for the next plan"
-    return Unplaced(Code.BEHIND_OTHERS, text)
 
 
 def _single(request: Request) -> bool:

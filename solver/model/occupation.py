@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 from solver.model.demand import DeviceShare
+from solver.model.geometry import GpuModel, media_fit
 
 MILLIONTHS = 1_000_000
 
@@ -78,20 +79,39 @@ def _shares(gpu: Gpu) -> Iterator[tuple[str | None, DeviceShare]]:
         yield part.claim, DeviceShare(gpu.uuid, part.backing, part.portion, part.memory_mib)
 
 
-def conflict(gpu: Gpu, share: DeviceShare) -> str:
-    """Why the share cannot be given as the GPU is now, "" where it can. Idle instances give way to an instance."""
+def conflict(gpu: Gpu, share: DeviceShare, model: GpuModel | None) -> str:
+    """Why the share cannot be given as the GPU is now, "" where it can. Idle instances give way to an instance.
+
+    model: what is known of the GPU's geometry; an instance cannot be given without it.
+    """
     if gpu.fenced:
         return f"GPU {gpu.uuid} is fenced: {gpu.fenced}"
     if gpu.held_by:
         return f"GPU {gpu.uuid} is held whole"
-    if share.backing is Backing.WHOLE:
-        return f"GPU {gpu.uuid} is shared" if gpu.parts or gpu.instances else ""
+    if gpu.mig != (share.backing is Backing.MIG):
+        return f"GPU {gpu.uuid} is {'in' if gpu.mig else 'not in'} MIG mode"
     if share.backing is Backing.MIG:
-        assert share.start is not None
-        blocked = any(i.mask & share.mask and i.state is not InstanceState.IDLE for i in gpu.instances)
-        return f"units {share.start} to {share.start + share.size - 1} of {gpu.uuid} are taken" if blocked else ""
-    used = sum(part.memory_mib for part in gpu.parts)
-    return f"GPU {gpu.uuid} has no {share.memory_mib} MiB left" if used + share.memory_mib > gpu.memory_mib else ""
+        return _instance_conflict(gpu, share, model)
+    if share.backing is Backing.WHOLE:
+        return f"GPU {gpu.uuid} is shared" if gpu.parts else ""
+    memory = sum(part.memory_mib for part in gpu.parts) + share.memory_mib
+    parts = sum(millionths(part.portion) for part in gpu.parts) + millionths(share.portion)
+    full = memory > gpu.memory_mib or parts > MILLIONTHS
+    return f"GPU {gpu.uuid} has no {share.memory_mib} MiB left" if full else ""
+
+
+def _instance_conflict(gpu: Gpu, share: DeviceShare, model: GpuModel | None) -> str:
+    profile = model.profile(share.profile or "") if model else None
+    if model is None or profile is None or share.start not in profile.starts or profile.size != share.size:
+        return f"GPU {gpu.uuid} has no place for a {share.profile} at {share.start}"
+    staying = [i for i in gpu.instances if i.state is not InstanceState.IDLE]
+    if any(i.mask & share.mask for i in staying):
+        return f"units {share.start} to {share.start + share.size - 1} of {gpu.uuid} are taken"
+    beside = [known for i in staying if (known := model.profile(i.profile))]
+    alike = sum(known.name == profile.name for known in beside)
+    if alike >= profile.max_count or not media_fit(model, [*beside, profile]):
+        return f"GPU {gpu.uuid} takes no {profile.name} beside {', '.join(known.name for known in beside)}"
+    return ""
 
 
 def occupied(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from solver.model.demand import Grant
+from solver.model.reasons import Unplaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,48 +50,6 @@ class Assign:
 
 
 Step = Evict | Destroy | Create | Assign
-
-
-class Code(StrEnum):
-    """Why a request has no place."""
-
-    NO_SUCH_PROFILE = "no-such-profile"
-    NO_SUCH_POOL = "no-such-pool"
-    NO_MATCHING_NODE = "no-matching-node"
-    TOO_BIG = "too-big"
-    NO_FREE_GPU = "no-free-gpu"
-    NO_LEGAL_START = "no-legal-start"
-    OVER_LIMIT = "over-limit"
-    OVER_QUOTA = "over-quota"
-    NON_PREEMPTIBLE_OVER_QUOTA = "non-preemptible-over-quota"
-    GANG_DOES_NOT_FIT = "gang-does-not-fit"
-    BEHIND_OTHERS = "behind-others"
-    BACKING_OFF = "backing-off"
-    UNKNOWN_PROJECT = "unknown-project"
-
-
-@dataclass(frozen=True, slots=True)
-class Blockers:
-    """The smallest set whose going would free a legal start on one GPU.
-
-    claims     uids whose shares block it
-    instances  foreign or quarantined instances in the way, as "profile@start"
-    """
-
-    gpu: str
-    profile: str | None
-    start: int | None
-    claims: tuple[str, ...] = ()
-    instances: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Unplaced:
-    """No place now: a code to act on, a sentence for people, the cheapest way out where there is one."""
-
-    code: Code
-    message: str
-    blockers: Blockers | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from solver.model.demand import Grant, Holding, Request
+from solver.model.reasons import QueueFigures
 from solver.model.snapshot import Quota, Snapshot
 from solver.quota.accounting import asked, granted
 from solver.quota.fair_share import Group, Queue, divide_top_down
@@ -43,6 +44,7 @@ class Account:
     wanted: float = 0.0
     fair_share: float = 0.0
     members: list[Account] = field(default_factory=list)
+    kind: str = "project"
 
     @property
     def chain(self) -> Iterator[Account]:
@@ -62,6 +64,19 @@ class Account:
         limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated
         firm = math.inf if preemptible or self.quota.quota < 0 else self.quota.quota - self.non_preemptible
         return min(limit, firm)
+
+    def figures(self, several_pools: bool) -> QueueFigures:
+        """The account as facts. several_pools: whether it matters which pool it is in."""
+        return QueueFigures(
+            self.kind,
+            self.name,
+            self.pool if several_pools else "",
+            self.allocated,
+            self.non_preemptible,
+            self.quota.quota,
+            self.quota.limit,
+            self.fair_share,
+        )
 
     @property
     def text(self) -> str:
@@ -148,7 +163,7 @@ class Ledger:
         for pool in self.pools:
             for department in snapshot.departments:
                 if quota := department.quotas.get(pool, department.default):
-                    account = Account(department.name, pool, quota, department.created)
+                    account = Account(department.name, pool, quota, department.created, kind="department")
                     self.departments[department.name, pool] = account
             for project in snapshot.projects:
                 above = self.departments.get((project.department or "", pool)) if departments else None

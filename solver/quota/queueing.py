@@ -11,7 +11,7 @@ import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterator
 
-from solver.model.plan import Code, Unplaced
+from solver.model.reasons import Code, GangIncomplete, ProjectUnknown, QueueFull, StartsFailed, Unplaced
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import asked
 from solver.quota.jobs import QueuedJob, jobs
@@ -104,16 +104,13 @@ def _standing(account: Account, wants: float, total: float) -> Rank:
 def _unready(job: QueuedJob, snapshot: Snapshot, ledger: Ledger) -> Unplaced | None:
     request = job.first
     if request.project not in ledger.projects:
-        known = ", ".join(sorted(ledger.projects)) or "none"
-        return Unplaced(Code.UNKNOWN_PROJECT, f"there is no project {request.project!r}; projects: {known}")
+        return Unplaced(Code.UNKNOWN_PROJECT, ProjectUnknown(request.project, tuple(sorted(ledger.projects))))
     late = [r.backing_off_until for r in job.requests if r.backing_off_until and r.backing_off_until > snapshot.now]
     if late:
-        wait = max(late) - snapshot.now
-        return Unplaced(Code.BACKING_OFF, f"its start failed again and again; it is tried again in {wait:.0f} s")
+        return Unplaced(Code.BACKING_OFF, StartsFailed(max(late)))
     if job.missing and job.gang:
-        here = job.gang.size - job.missing
-        text = f"gang {job.gang.name} starts with {job.gang.size} members together; {here} of them are here"
-        return Unplaced(Code.GANG_DOES_NOT_FIT, text)
+        facts = GangIncomplete(job.gang.name, job.gang.size, job.gang.size - job.missing)
+        return Unplaced(Code.GANG_DOES_NOT_FIT, facts)
     return None
 
 
@@ -126,14 +123,7 @@ def refusal(job: QueuedJob, ledger: Ledger, wants: float) -> Unplaced | None:
     account = ledger.account_for(request)
     assert account is not None
     barred = next(a for a in account.chain if wants > a.headroom(request.preemptible) + EPSILON)
-    kind = "project" if barred is account else "department"
-    who = f"{kind} {barred.name}" + (f" in node pool {barred.pool}" if len(ledger.pools) > 1 else "")
-    takes = f"gang {job.gang.name} takes" if job.gang and len(job.requests) > 1 else "this request takes"
-    if wants > barred.headroom(True) + EPSILON:
-        text = f"{who} may use {barred.quota.limit:.2f} GPUs and {takes} {wants:.2f} more ({barred.text})"
-        return Unplaced(Code.OVER_LIMIT, text)
-    text = (
-        f"non-preemptible work must stay inside the quota: {takes} {wants:.2f} GPUs, and of {who}'s quota of "
-        f"{barred.quota.quota:.2f} non-preemptible work holds {barred.non_preemptible:.2f} ({barred.text})"
-    )
-    return Unplaced(Code.NON_PREEMPTIBLE_OVER_QUOTA, text)
+    gang = job.gang.name if job.gang and len(job.requests) > 1 else None
+    limit = wants > barred.headroom(True) + EPSILON
+    code = Code.OVER_LIMIT if limit else Code.NON_PREEMPTIBLE_OVER_QUOTA
+    return Unplaced(code, QueueFull(barred.figures(len(ledger.pools) > 1), wants, limit, gang))

@@ -1,130 +1,106 @@
-"""The verdict on a request that finds no room: where the fewest are in its way, who, and what would free it."""
+"""Who is in the way of a request that finds no room: where the fewest are, and what would open the place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from solver.disruption.openings import Opening
-from solver.gpu_tables.tables import size_text
 from solver.model.cluster import Gpu
-from solver.model.demand import Demand, Fraction, Memory, Request, WholeGpus
-from solver.model.geometry import Placement, Profile
+from solver.model.demand import Request
+from solver.model.geometry import Placement
 from solver.model.occupation import MILLIONTHS
-from solver.model.plan import Blockers
+from solver.model.reasons import Blockers, BlockingClaim, NeededGpu, RoomHeld, Stays
 from solver.model.snapshot import Snapshot
 from solver.sequential.moving import Moving
 from solver.sequential.workspace import Workspace
-from solver.working_copy.occupancy import Candidate, Occupant, WorkingGpu
+from solver.working_copy.occupancy import Candidate, Occupant
+
+RESERVED = " reserved"
+"""Ends the claim of a request for which room is reserved."""
 
 
-def demand_text(demand: Demand) -> str:
-    """A demand as people write it: "2 x 0.5 GPU"."""
-    if isinstance(demand, WholeGpus):
-        return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}"
-    if isinstance(demand, Fraction):
-        one = f"{demand.portion:g} GPU"
-    else:
-        one = f"{size_text(demand.mib)} of GPU memory" if isinstance(demand, Memory) else demand.profile
-    return one if demand.devices == 1 else f"{demand.devices} x {one}"
-
-
-def gpu_text(gpu: Gpu) -> str:
+def gpu_name(gpu: Gpu) -> str:
+    """The GPU as people name it."""
     return f"{gpu.node}/{gpu.index}"
 
 
-def listed(parts: Iterable[str], most: int = 4) -> str:
-    texts = list(parts)
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
-
-
 def blockers(opening: Opening) -> Blockers:
+    """Those that would have to go."""
     share = opening.candidates[0].share
     return Blockers(share.gpu, share.profile, share.start, tuple(sorted(opening.removed)))
 
 
 class BlockingReport:
-    """The sentences on one plan's openings."""
+    """Facts about one plan's openings."""
 
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._work, self._moving = workspace, Moving(workspace)
-        self._now = snapshot.now
-        self._pending = {request.claim: request.name for request in snapshot.pending}
+        self._pending = {request.claim: request for request in snapshot.pending}
 
-    def text(self, request: Request, opening: Opening) -> str:
-        """As in: GPU n0/3 needs 4 units together at 0 or 4 ...; x (1g.5gb) at 5 blocks 4; one move frees it: ...."""
-        where = [self._candidate(request, candidate, opening) for candidate in opening.candidates]
+    def held(self, request: Request, opening: Opening, ahead: bool) -> RoomHeld:
+        """What is in the way of an opening. ahead: it was free until requests ahead of this one took it."""
         here = {o.claim for candidate in opening.candidates for o in candidate.gpu.occupants}
-        if others := sorted(opening.removed - here):
-            node = opening.candidates[0].gpu.reported.node
-            where.append(f"{listed(map(self.name, others))} on node {node} for its CPU, memory or distance")
-        what, share = demand_text(request.demand), opening.candidates[0].share
-        lead = f"no free start for {what}" if share.profile else f"no GPU has {what} free"
-        return f"{lead}: {listed(where)}; {self._way_out(request, opening)}"
+        moves = self._moving.relocations(request, opening) or ()
+        return RoomHeld(
+            request.demand,
+            opening.candidates[0].gpu.reported.node,
+            tuple(self._gpu(candidate, opening) for candidate in opening.candidates),
+            tuple(self.holder(claim) for claim in sorted(opening.removed - here)),
+            tuple((self.holder(m.request.claim), gpu_name(m.candidates[0].gpu.reported)) for m in moves),
+            ahead,
+        )
 
-    def name(self, claim: str) -> str:
-        """A blocker as people know it, with what it holds."""
+    def holder(self, claim: str, start: int | None = None) -> BlockingClaim:
+        """A claim in the way; start: of its instance there."""
         holding = self._work.cluster.held.get(claim)
         if holding is None:
-            return self._pending.get(claim.removesuffix(" reserved"), claim)
-        share = next((s.profile for s in holding.grant.devices if s.profile), None)
-        return f"{holding.request.name} ({share or demand_text(holding.request.demand)})"
+            request = self._pending.get(claim.removesuffix(RESERVED))
+            name, project = (request.name, request.project) if request else (claim, "")
+            return BlockingClaim(claim, name, project, None, None, start, Stays.AHEAD)
+        request = holding.request
+        profile = next((share.profile for share in holding.grant.devices if share.profile), None)
+        return BlockingClaim(
+            claim,
+            request.name,
+            request.project,
+            request.demand,
+            profile,
+            start,
+            self._stays(claim),
+            holding.protected,
+        )
 
-    def _candidate(self, request: Request, candidate: Candidate, opening: Opening) -> str:
+    def _gpu(self, candidate: Candidate, opening: Opening) -> NeededGpu:
         gpu, share = candidate.gpu, candidate.share
         removed = [o for o in gpu.occupants if o.claim in opening.removed]
+        free_portion = (MILLIONTHS - gpu.millionths) / MILLIONTHS
+        free_mib = gpu.reported.memory_mib - gpu.memory_mib
         if gpu.table is None or share.profile is None or share.start is None:
-            rest = f"GPU {gpu_text(gpu.reported)} has {(MILLIONTHS - gpu.millionths) / MILLIONTHS:g} free"
-            held = listed(self.name(o.claim or "") for o in removed)
-            return f"{rest}; {held} {_verb(removed, 'holds', 'hold')} what it needs" if removed else rest
+            holders = self._holders(removed)
+            return NeededGpu(gpu_name(gpu.reported), None, None, (), 0, 0, free_portion, free_mib, holders)
         profile = gpu.table.model.profile(share.profile)
         assert profile is not None
-        free = gpu.table.model.units - gpu.mask.bit_count()
-        units = f"{profile.size} units together" if profile.size > 1 else "a unit"
-        needs = f"GPU {gpu_text(gpu.reported)} needs {units} at {_starts(profile)} and has {free} free units"
-        return "; ".join((needs, *self._in_the_way(gpu, Placement(share.profile, share.start), removed)))
+        mask = gpu.mask_of(Placement(share.profile, share.start))
+        return NeededGpu(
+            gpu_name(gpu.reported),
+            share.profile,
+            share.start,
+            profile.starts,
+            profile.size,
+            gpu.table.model.units - gpu.mask.bit_count(),
+            free_portion,
+            free_mib,
+            self._holders([o for o in removed if o.mask & mask]),
+            self._holders([o for o in removed if not o.mask & mask]),
+        )
 
-    def _in_the_way(self, gpu: WorkingGpu, place: Placement, removed: list[Occupant]) -> Iterable[str]:
-        mask = gpu.mask_of(place)
-        units = [o for o in removed if o.mask & mask]
-        media = [o for o in removed if not o.mask & mask]
-        if units:
-            names = listed(f"{self.name(o.claim or '')} at {o.start}" for o in units)
-            yield f"{names} {_verb(units, 'blocks', 'block')} {place.start}"
-        if media:
-            names = listed(f"{self.name(o.claim or '')} at {o.start}" for o in media)
-            yield f"{names} {_verb(media, 'has', 'have')} the media engines it needs"
+    def _holders(self, occupants: list[Occupant]) -> tuple[BlockingClaim, ...]:
+        return tuple(self.holder(o.claim, o.start) for o in occupants if o.claim)
 
-    def _way_out(self, request: Request, opening: Opening) -> str:
-        moves = self._moving.relocations(request, opening)
-        if moves:
-            there = listed(f"{self.name(m.request.claim)} to {gpu_text(m.candidates[0].gpu.reported)}" for m in moves)
-            return f"one move frees it: {there}" if len(moves) == 1 else f"{len(moves)} moves free it: {there}"
-        return listed(self._stands(claim) for claim in sorted(opening.removed)) or "nobody has to go for it"
-
-    def _stands(self, claim: str) -> str:
-        """Why a blocker is still there."""
-        holding = self._work.cluster.held.get(claim)
-        name = holding.request.name if holding else self.name(claim)
+    def _stays(self, claim: str) -> Stays:
+        holding = self._work.cluster.held[claim]
         if claim in self._work.cluster.leaving:
-            return f"{name} is stopping"
-        if holding is None:
-            return f"{name} goes before it"
+            return Stays.STOPPING
         if not holding.request.preemptible:
-            return f"{name} is not preemptible"
+            return Stays.NOT_PREEMPTIBLE
         if holding.protected:
-            return f"{name} is protected: {holding.protected}"
-        if self._work.victims.fixed(claim):
-            return f"{name} has not run for its minimum time yet"
-        return f"{name} would have to end: no other place is free for it"
-
-
-def _starts(profile: Profile) -> str:
-    first, last = profile.starts[0], profile.starts[-1]
-    if len(profile.starts) > 3 and profile.starts == tuple(range(first, last + 1)):
-        return f"{first} to {last}"
-    return " or ".join(map(str, profile.starts))
-
-
-def _verb(occupants: list[Occupant], one: str, several: str) -> str:
-    return one if len(occupants) == 1 else several
+            return Stays.PROTECTED
+        return Stays.MINIMUM_RUNTIME if self._work.victims.fixed(claim) else Stays.NOWHERE_ELSE

@@ -1,21 +1,31 @@
-"""Why a request has no place, for people: a code, a sentence with the numbers, the smallest set of blockers."""
+"""Why a request has no place: the first rule that bars it, else the cheapest place there would be and who holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from solver.disruption.openings import Opening
-from solver.model.demand import MigProfile, Request, WholeGpus
-from solver.model.plan import Code, Unplaced
+from solver.gpu_tables.choices import choices
+from solver.gpu_tables.tables import table
+from solver.model import reasons
+from solver.model.cluster import Gpu
+from solver.model.demand import Memory, MigProfile, Request
+from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
 from solver.model.snapshot import Policy, Snapshot
-from solver.sequential.blocking import BlockingReport, blockers, demand_text, gpu_text, listed
+from solver.sequential.blocking import BlockingReport, blockers, gpu_name
 from solver.sequential.workspace import Workspace
 from solver.working_copy.free_candidates import FreeCandidates
-from solver.working_copy.gangs import Domain
+from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
 from solver.working_copy.scoring import gpu_options
 from solver.working_copy.shapes import shape
+
+NEAREST = 8
+"""The cheapest place is looked for on so many nodes, those with most free GPUs, before it is looked for on all."""
+MOST_NAMED = 8
+"""Nodes, GPUs and projects that one reason names."""
 
 
 class Explainer:
@@ -24,22 +34,45 @@ class Explainer:
     def __init__(self, snapshot: Snapshot, workspace: Workspace) -> None:
         self._snapshot = snapshot
         self._work = workspace
-        self._verdict = BlockingReport(snapshot, workspace)
+        self._report = BlockingReport(snapshot, workspace)
         self._reasons: dict[Hashable, Unplaced] = {}
         self._were_free: dict[Hashable, bool] = {}
+        self._near: dict[Hashable, Domain] = {}
 
     def explain(self, request: Request) -> Unplaced:
         """Why there is no room for a request that no rule of quota holds back."""
         key = shape(request)
         if key not in self._reasons:
-            self._reasons[key] = self._look(request)
-        return self._reasons[key]
+            self._reasons[key] = self._look(request, self._work.everywhere)
+        reason = self._reasons[key]
+        return replace(reason, figures=self._figures(request, reason.facts)) if _about_room(reason) else reason
+
+    def explain_gang(self, members: Sequence[Request], running: Sequence[str]) -> Unplaced:
+        """Why the members of a gang have no places together. running: nodes of members that have one."""
+        gang = members[0].gang
+        assert gang is not None
+        best: tuple[int, Unplaced] | None = None
+        for domain in domains(self._work.everywhere, gang, running):
+            mark = self._work.copy.mark()
+            placed, request = self._place(members, domain)
+            if best is None or placed > best[0]:
+                best = placed, self._look(request, domain)
+            self._work.copy.undo(mark)
+        if best is None:
+            return self.explain(members[0])
+        placed, reason = best
+        if not _about_room(reason):
+            return reason
+        short = GangShort(gang.name, gang.size, placed + len(running))
+        figures = self._figures(members[0], reason.facts)
+        return Unplaced(Code.GANG_DOES_NOT_FIT, reason.facts, reason.blockers, short, figures)
 
     def reserved(self, request: Request, opening: Opening) -> Unplaced:
         """What a request waits for, for which room is reserved."""
-        names = listed(self._verdict.name(claim) for claim in sorted(opening.removed))
-        reserved = f"{demand_text(request.demand)} on node {opening.candidates[0].gpu.reported.node} is reserved for it"
-        return Unplaced(Code.NO_FREE_GPU, f"it has waited long: {reserved} until {names} end", blockers(opening))
+        holders = tuple(self._report.holder(claim) for claim in sorted(opening.removed))
+        node = opening.candidates[0].gpu.reported.node
+        facts = reasons.RoomReserved(request.demand, node, holders)
+        return Unplaced(Code.NO_FREE_GPU, facts, blockers(opening))
 
     def was_free(self, request: Request) -> bool:
         """Whether there was a place for it before the plan."""
@@ -55,105 +88,152 @@ class Explainer:
         cluster = WorkingCluster(self._snapshot)
         return FreeCandidates(cluster, self._work.policy), Domain((), tuple(cluster.nodes.values()))
 
-    def _look(self, request: Request) -> Unplaced:
+    def _place(self, members: Sequence[Request], domain: Domain) -> tuple[int, Request]:
+        """How many members find free places one after the other, and the first that does not (the last, if all do)."""
+        for placed, request in enumerate(members):
+            candidates = self._work.free(request, self._work.affordable(request, domain))
+            if not candidates:
+                return placed, request
+            self._work.copy.give(request, candidates, ())
+        return len(members), members[-1]
+
+    def _look(self, request: Request, domain: Domain) -> Unplaced:
         cluster, policy = self._work.cluster, self._work.policy
-        nodes = [node for node in cluster.nodes.values() if node.allowed(request)]
+        nodes = [node for node in domain.nodes if node.allowed(request)]
         if reason := _nowhere(self._snapshot, cluster, request, policy, nodes):
             return reason
-        nearest = self._work.search.cheapest(request, self._work.victims.anyone(), self._work.everywhere)
-        behind = self.was_free(request)
-        prefix = "requests ahead of it take the room: " if behind else ""
+        anyone, search = self._work.victims.anyone(), self._work.search
+        nearest = search.cheapest(request, anyone, self._nearby(request, domain, nodes))
+        nearest = nearest or search.cheapest(request, anyone, domain)
+        if nearest is None and self.was_free(request):
+            return Unplaced(Code.BEHIND_OTHERS, reasons.RoomTaken(request.demand))
         if nearest is None:
-            code = Code.BEHIND_OTHERS if behind else Code.NO_FREE_GPU
-            return Unplaced(code, prefix + _fixed(cluster, request, policy))
+            return _fixed(nodes, request, policy)
         if not nearest.removed:
-            where = f"{demand_text(request.demand)} has a free place on {nearest.candidates[0].gpu.node.reported.name}"
-            return Unplaced(Code.BEHIND_OTHERS, f"{where}, which it may not take now")
-        code = Code.BEHIND_OTHERS if behind else _room_code(cluster, request, policy)
-        return Unplaced(code, prefix + self._verdict.text(request, nearest), blockers(nearest))
+            node = nearest.candidates[0].gpu.node.reported.name
+            return Unplaced(Code.BEHIND_OTHERS, reasons.FreeForOthers(request.demand, node))
+        held = self._report.held(request, nearest, self.was_free(request))
+        return Unplaced(Code.NO_FREE_GPU, held, blockers(nearest))
+
+    def _nearby(self, request: Request, domain: Domain, nodes: Sequence[WorkingNode]) -> Domain:
+        """The part of the domain where a place is likely the cheapest."""
+        if len(domain.nodes) <= NEAREST:
+            return domain
+        key = (domain.name, shape(request), "nearby")
+        if key not in self._near:
+            able = [n for n in nodes if any(gpu_options(gpu, request.demand, self._work.policy) for gpu in n.gpus)]
+            able.sort(key=lambda node: node.used - len(node.gpus))
+            self._near[key] = Domain(key, tuple(able[:NEAREST]))
+        return self._near[key]
+
+    def _figures(self, request: Request, facts: Facts) -> tuple[QueueFigures, ...]:
+        """The accounts that matter: of the request's project, then of those that hold the room."""
+        account = self._work.ledger.account_for(request)
+        if account is None:
+            return ()
+        gpus = facts.gpus if isinstance(facts, reasons.RoomHeld) else ()
+        holders = [holder for gpu in gpus for holder in gpu.holders]
+        others = (self._work.ledger.account(name, account.pool) for name in _projects(holders, request.project))
+        several = len(self._work.ledger.pools) > 1
+        levels = (level for each in (account, *others) if each for level in each.chain)
+        return tuple(level.figures(several) for level in list(dict.fromkeys(levels))[:MOST_NAMED])
+
+
+def _projects(holders: Iterable[BlockingClaim], own: str) -> list[str]:
+    return [name for name in dict.fromkeys(holder.project for holder in holders) if name and name != own]
+
+
+def _about_room(reason: Unplaced) -> bool:
+    return isinstance(
+        reason.facts, reasons.RoomHeld | reasons.RoomTaken | reasons.FreeForOthers | reasons.OthersInTheWay
+    )
 
 
 def _nowhere(
-    snapshot: Snapshot, cluster: WorkingCluster, request: Request, policy: Policy, nodes: list[WorkingNode]
+    snapshot: Snapshot, cluster: WorkingCluster, request: Request, policy: Policy, nodes: Sequence[WorkingNode]
 ) -> Unplaced | None:
     """The reason where no GPU it may use could serve it even if it were empty."""
     pools = sorted({node.pool for node in snapshot.nodes})
-    unknown = [pool for pool in request.pools if pool not in pools]
+    unknown = tuple(pool for pool in request.pools if pool not in pools)
     if request.pools and len(unknown) == len(request.pools):
-        text = f"no node is in pool {', '.join(unknown)}; pools: {', '.join(pools) or 'none'}"
-        return Unplaced(Code.NO_SUCH_POOL, text)
-    if isinstance(request.demand, MigProfile) and (reason := _profile_unknown(snapshot, request.demand.profile)):
-        return reason
+        return Unplaced(Code.NO_SUCH_POOL, reasons.PoolsUnknown(unknown, tuple(pools)))
+    if isinstance(request.demand, MigProfile) and (facts := _profile_unknown(snapshot, request.demand.profile)):
+        return Unplaced(Code.NO_SUCH_PROFILE, facts)
     if not nodes:
-        return Unplaced(Code.NO_MATCHING_NODE, _no_node(cluster, request))
-    able = [sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes]
-    if max(able, default=0) < request.demand.devices:
-        return Unplaced(Code.TOO_BIG, _too_big(request, nodes, max(able, default=0)))
-    return None
+        return Unplaced(Code.NO_MATCHING_NODE, _barred(cluster, request))
+    able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
+    return None if able >= request.demand.devices else _unable(snapshot, request, nodes, able, policy)
 
 
-def _profile_unknown(snapshot: Snapshot, profile: str) -> Unplaced | None:
+def _profile_unknown(snapshot: Snapshot, profile: str) -> reasons.ProfileUnknown | None:
     models = {m.id: m for m in snapshot.models.values() if m.profiles}
-    if any(m.profile(profile) for m in models.values()):
+    if any(model.profile(profile) for model in models.values()):
         return None
-    valid = "; ".join(f"{m.id}: {', '.join(p.name for p in m.profiles)}" for m in models.values())
-    return Unplaced(Code.NO_SUCH_PROFILE, f"no GPU here has the profile {profile!r}; {valid or 'no GPU here has MIG'}")
+    return reasons.ProfileUnknown(profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
 
 
-def _no_node(cluster: WorkingCluster, request: Request) -> str:
-    reasons = []
+def _barred(cluster: WorkingCluster, request: Request) -> reasons.NodesBarred:
+    found = []
     for node in cluster.nodes.values():
         name, pool = node.reported.name, node.reported.pool
         if not node.reported.ready:
-            reasons.append(f"{name} is not ready")
+            found.append((name, Bar.NOT_READY, ""))
         elif name in request.excluded:
-            reasons.append(f"{name} refused it a short while ago")
+            found.append((name, Bar.REFUSED, ""))
         elif request.pools and pool not in request.pools:
-            reasons.append(f"{name} is in pool {pool}")
+            found.append((name, Bar.POOL, pool))
         else:
-            reasons.append(f"{name} has not the labels it asks for")
-    return f"no node may run it: {listed(reasons) or 'there is no node'}"
+            found.append((name, Bar.LABELS, _missing_labels(request.node_selector, node.reported.labels)))
+    return reasons.NodesBarred(tuple(found[:MOST_NAMED]))
 
 
-def _too_big(request: Request, nodes: list[WorkingNode], able: int) -> str:
-    gpus = [gpu.reported for node in nodes for gpu in node.gpus]
-    usable = [gpu for gpu in gpus if not gpu.fenced]
-    if not usable:
-        return "every GPU it may use is fenced: " + listed(f"{gpu_text(g)}: {g.fenced}" for g in gpus)
-    if able:
-        most = "1 GPU" if able == 1 else f"{able} GPUs"
-        return f"{demand_text(request.demand)} on one node: the best node has {most} that could serve it"
-    if isinstance(request.demand, MigProfile):
-        return f"no GPU in MIG mode has the profile {request.demand.profile}; software shares cannot stand in for it"
-    if isinstance(request.demand, WholeGpus):
-        return "every GPU it may use is in MIG mode and serves instances only; ask for the largest MIG profile"
-    largest = max(g.memory_mib for g in usable)
-    return f"{demand_text(request.demand)} is more than any GPU has: the largest has {largest} MiB"
+def _missing_labels(selector: Mapping[str, str], labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in sorted(selector.items()) if labels.get(key) != value)
 
 
-def _room_code(cluster: WorkingCluster, request: Request, policy: Policy) -> Code:
-    """NO_LEGAL_START where some GPU has units enough, only not in one legal place."""
-    for gpu, size in _sizes(cluster, request, policy):
-        if gpu.table and gpu.table.model.units - gpu.mask.bit_count() >= size:
-            return Code.NO_LEGAL_START
-    return Code.NO_FREE_GPU
+def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], able: int, policy: Policy) -> Unplaced:
+    """Why no node has GPUs enough that could serve it: fenced, in the other MIG mode, too few or too small."""
+    demand, gpus = request.demand, [gpu for node in nodes for gpu in node.gpus]
+
+    def serves(gpu: Gpu, mig: bool) -> bool:
+        model = snapshot.models.get(gpu.model)
+        known = table(model) if mig and model and model.profiles else None
+        return bool(choices(mig, gpu.memory_mib, known, demand, policy))
+
+    fenced = [gpu for gpu in gpus if gpu.reported.fenced and serves(gpu.reported, gpu.reported.mig)]
+    usable = [gpu for gpu in gpus if not gpu.reported.fenced]
+    if _enough(request, nodes, able, fenced):
+        named = tuple((gpu_name(gpu.reported), gpu.reported.fenced) for gpu in fenced[:MOST_NAMED])
+        return Unplaced(Code.GPUS_FENCED, reasons.GpusFenced(named))
+    switched = [gpu for gpu in usable if serves(gpu.reported, not gpu.reported.mig)]
+    if _enough(request, nodes, able, switched):
+        names = tuple(gpu_name(gpu.reported) for gpu in switched[:MOST_NAMED])
+        return Unplaced(Code.WRONG_MIG_MODE, reasons.MigModeDiffers(demand, switched[0].reported.mig, names))
+    if not able and isinstance(demand, Memory) and usable:
+        largest = max(gpu.reported.memory_mib for gpu in usable)
+        return Unplaced(Code.TOO_BIG, reasons.LargerThanGpus(demand, largest))
+    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(demand, able))
 
 
-def _sizes(cluster: WorkingCluster, request: Request, policy: Policy) -> Iterable[tuple[WorkingGpu, int]]:
-    for node in cluster.nodes.values():
-        for gpu in node.gpus if node.allowed(request) else ():
-            for _, option in gpu_options(gpu, request.demand, policy)[:1]:
-                yield gpu, option.profile.size if option.profile else 0
+def _enough(request: Request, nodes: Sequence[WorkingNode], able: int, more: Sequence[WorkingGpu]) -> bool:
+    """Whether with these GPUs as well some node could serve it."""
+    wanted = request.demand.devices - able
+    return bool(more) and max(sum(gpu.node is node for gpu in more) for node in nodes) >= wanted
 
 
-def _fixed(cluster: WorkingCluster, request: Request, policy: Policy) -> str:
-    """Where it would not fit even if all work of ours ended."""
+def _fixed(nodes: Sequence[WorkingNode], request: Request, policy: Policy) -> Unplaced:
+    """Why it would not fit even if all work of ours ended."""
     others = [
-        f"{gpu_text(gpu.reported)}: {o.text}"
-        for gpu, _ in _sizes(cluster, request, policy)
-        for o in gpu.occupants
-        if o.claim is None
+        (gpu_name(gpu.reported), occupant.text)
+        for node in nodes
+        for gpu in node.gpus
+        if gpu_options(gpu, request.demand, policy)
+        for occupant in gpu.occupants
+        if occupant.claim is None
     ]
     if others:
-        return f"{demand_text(request.demand)} is blocked by what migctl may not touch: {listed(others)}"
-    return f"no node it may use has the CPU and memory for {demand_text(request.demand)}, even without any other work"
+        facts = reasons.OthersInTheWay(request.demand, tuple(others[:MOST_NAMED]))
+        return Unplaced(Code.BLOCKED_BY_OTHERS, facts)
+    free = tuple((n.reported.name, n.reported.cpu_milli, n.reported.memory_mib) for n in nodes[:MOST_NAMED])
+    facts_of_host = reasons.NoCpuOrMemory(request.demand, request.cpu_milli, request.memory_mib, free)
+    return Unplaced(Code.NO_CPU_OR_MEMORY, facts_of_host)

@@ -53,7 +53,6 @@ async def submissions(home: Home) -> list[float]:
         await control.delete(workload)
         while (await control.list(Claim)).items:
             await asyncio.sleep(0.02)
-    await control.close()
     return took
 
 

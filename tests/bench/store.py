@@ -73,7 +73,8 @@ async def main() -> None:
         served = SqliteControlPlane(Path(folder) / "served.db")
         await served.create(samples.project("team-a"))
         socket = Path(folder) / "s"
-        async with serving(create_app(served, FakeRuntime()), socket), RemoteControlPlane(socket) as remote:
+        async with serving(create_app(served, FakeRuntime()), socket):
+            remote = RemoteControlPlane(socket)
             await measure("socket", remote)
         await served.close()
         start = time.perf_counter()

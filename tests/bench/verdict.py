@@ -15,7 +15,7 @@ from random import Random
 from migctl.solver_process.planning import plan
 from solver.model.cluster import Gpu, Instance, InstanceState
 from solver.model.demand import Demand, Fraction, Holding, Memory, MigProfile, Request
-from solver.model.plan import Unplaced
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Snapshot
 from solver.online import Online
 from tests.bench.online import empty

@@ -130,8 +130,8 @@ class Embedded:
         return asyncio.run(self._read(kind))
 
     async def _read(self, kind: type[T]) -> tuple[T, ...]:
-        async with RemoteControlPlane(self.home / "migctl.sock") as control:
-            return (await control.list(kind)).items
+        control = RemoteControlPlane(self.home / "migctl.sock")
+        return (await control.list(kind)).items
 
     def look_at_everything(self) -> tuple[object, ...]:
         """Workloads, pods and nodes as they are now."""
@@ -188,7 +188,6 @@ class Embedded:
             await asyncio.gather(
                 *(control.create(Workload(meta=Meta(name=name, project="team-a"), spec=spec)) for name in names)
             )
-            await control.close()
 
         asyncio.run(create())
 

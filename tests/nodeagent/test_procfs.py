@@ -12,8 +12,13 @@ from nodeagent import procfs
 
 def test_a_process_is_read_as_long_as_it_lives() -> None:
     environment = {**os.environ, "NAME": "value", "EMPTY": "", "LONGER_NAME": "another"}
-    process = subprocess.Popen(["/bin/cat"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(["/bin/cat"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
+        process.stdin.write(b"the program runs: within exec a process shows an empty environment\n")
+        process.stdin.flush()
+        process.stdout.readline()
         read = [procfs.variable(process.pid, name) for name in ("NAME", "EMPTY", "NAM")]
         assert read == ["value", "", None]
         assert procfs.parent(process.pid) == os.getpid()

@@ -78,7 +78,8 @@ class EmbeddedWorld:
         return bool(mine) and all(pod.status.phase.value == phase for pod in mine)
 
     def reason(self, name: str) -> str:
-        return " ".join(pod.status.message for pod in self._pods(name))
+        project = self._pods(name)[0].meta.project
+        return " ".join(self.embedded.json("why", name, "-p", project)["reasons"])
 
     def told(self, name: str) -> str:
         told = [e for e in self._stops() if e.spec.about == f"Workload/{name}"]
@@ -116,8 +117,8 @@ class EmbeddedWorld:
 
     def _with(self, work: Callable[[ControlPlane], Awaitable[None]]) -> None:
         async def connected() -> None:
-            async with RemoteControlPlane(self.embedded.home / "migctl.sock") as control:
-                await work(control)
+            control = RemoteControlPlane(self.embedded.home / "migctl.sock")
+            await work(control)
 
         asyncio.run(connected())
 

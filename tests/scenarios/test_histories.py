@@ -41,7 +41,7 @@ def test_a_job_that_never_starts_delays_nobody_by_more_than_one_decision() -> No
     assert not world.is_in("fine", "Running")
     world.cycle()
     assert world.is_in("fine", "Running")
-    assert "it is tried again in" in world.reason("broken")
+    assert "it is tried again at" in world.reason("broken")
     for failures in range(2, 8):
         world.delete("fine")
         world.now += delay(failures, "broken").total_seconds() + 1

@@ -15,12 +15,14 @@ from typing import Self
 from migctl.backoff import delay
 from migctl.controller import queues
 from migctl.objects import Workload
+from migctl.reason_text import sentence
 from migctl.solver_process.planning import plan
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.occupation import occupied
-from solver.model.plan import Assign, Evict, Placed, Plan, Unplaced
+from solver.model.plan import Assign, Evict, Placed, Plan
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import DepartmentQueue, Policy, ProjectQueue, Snapshot
 from solver.quota.ledger import Ledger
 from tests.checker import check
@@ -111,7 +113,7 @@ class VirtualWorld:
 
     def reason(self, name: str) -> str:
         said = [o for c, o in self.plan.outcomes.items() if c in self.pods_ and self.pods_[c].request.workload == name]
-        return " ".join(o.message for o in said if isinstance(o, Unplaced))
+        return " ".join(sentence(o) for o in said if isinstance(o, Unplaced))
 
     def told(self, name: str) -> str:
         return self.stories.get(name, "")

@@ -10,7 +10,8 @@ from typing import Any
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, Node, SharedPart
 from solver.model.demand import Demand, DeviceShare, Grant, Holding, MigProfile, Request
-from solver.model.plan import Evict, Placed, Plan, Unplaced
+from solver.model.plan import Evict, Placed, Plan
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from solver.planner import plan
 from tests.checker import check

@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solver.model.plan import Code, Unplaced
+from solver.model.reasons import Code, Unplaced
 from solver.planner import plan
 from tests.checker import check
 from tests.solver.fleets import random_snapshot
@@ -34,7 +34,7 @@ def test_blockers_are_true(rng: Random, gpus: int, pending: int) -> None:
     for wish in random_snapshot(rng, gpus, pending).pending:
         alone = replace(wish, gang=None, project="team-a", anti_affinity=None, cpu_milli=0)
         outcome = plan(replace(snapshot, pending=(alone,))).outcomes[alone.claim]
-        if isinstance(outcome, Unplaced) and outcome.blockers and outcome.code is not Code.OVER_QUOTA:
+        if isinstance(outcome, Unplaced) and outcome.blockers and outcome.code is not Code.OVER_LIMIT:
             gone = set(outcome.blockers.claims)
             left = tuple(h for h in snapshot.held if h.request.claim not in gone)
             cleared = tuple(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -22,26 +21,25 @@ from migctl.objects import T, Workload, decode, encode
 if TYPE_CHECKING:
     import asyncio
 
-    import httpx
+    from migctl.backends.http.connection import Response
 
 R = TypeVar("R")
 
 TIMEOUT_S = 60.0
 MAX_CONCURRENT_CALLS = 16
-"""More wait here: the client library's own queue costs the square of its length."""
+"""More wait here, so that they do not overrun the queue of the socket."""
 
 
 class RemoteControlPlane:
     """The protocol's ControlPlane behind a socket, and the output of its workloads.
 
     Raises Invalid for a socket path that cannot be, Unavailable where nothing answers. Used
-    within one event loop; closed by close() or as a context.
+    within one event loop.
     """
 
     def __init__(self, socket_path: Path) -> None:
         check_path(socket_path)
         self._path = socket_path
-        self._opened: httpx.AsyncClient | None = None
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
         params = {} if project is None else {"project": project}
@@ -90,38 +88,20 @@ class RemoteControlPlane:
         """This process, as the control plane sees it."""
         return _parsed(await self._call("GET", "/whoami", {}), Peer)
 
-    async def close(self) -> None:
-        if self._opened is not None:
-            await self._opened.aclose()
-            self._opened = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
         """The body of a successful response. Raises the protocol's error for any other."""
-        async with self._limit:
-            with self._explaining():
-                response = await self._client().request(method, url, params=params, content=body)
-        if not response.is_success:
-            raise _refusal(response.content)
-        return response.content
+        async with self._limit, self._response(method, url, params, body, TIMEOUT_S) as response:
+            return await response.read()
 
     async def _stream(
         self, url: str, params: Mapping[str, str], silence_s: float | None
     ) -> AsyncGenerator[bytes, None]:
-        import httpx
-
-        timeout = httpx.Timeout(TIMEOUT_S, read=silence_s)
-        with self._explaining():
-            async with self._client().stream("GET", url, params=params, timeout=timeout) as response:
-                if not response.is_success:
-                    raise _refusal(await response.aread())
-                async for piece in response.aiter_bytes():
-                    yield piece
+        async with (
+            self._response("GET", url, params, None, silence_s) as response,
+            contextlib.aclosing(response.pieces()) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
 
     @cached_property
     def _limit(self) -> asyncio.Semaphore:
@@ -129,35 +109,28 @@ class RemoteControlPlane:
 
         return asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._opened is None:
-            import httpx
+    @contextlib.asynccontextmanager
+    async def _response(
+        self, method: str, url: str, params: Mapping[str, str], body: bytes | None, silence_s: float | None
+    ) -> AsyncIterator[Response]:
+        """A successful response. Raises the protocol's error for any other, and where none comes."""
+        from migctl.backends.http.connection import BrokenResponse, exchange
 
-            self._opened = httpx.AsyncClient(
-                base_url="http://migctl",
-                transport=httpx.AsyncHTTPTransport(uds=os.fspath(self._path), limits=httpx.Limits()),
-                timeout=TIMEOUT_S,
-            )
-        return self._opened
-
-    @contextlib.contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """Foreign errors as the protocol's."""
-        import httpx
-
+        target = f"{url}?{urlencode(params)}" if params else url
         try:
-            yield
-        except httpx.ConnectError as error:
-            if self._path.exists() and not os.access(self._path, os.W_OK):
-                raise Forbidden(
-                    f"the socket {self._path} is another user's", hint="use your own MIGCTL_HOME"
-                ) from error
+            async with exchange(self._path, method, target, body, silence_s) as response:
+                if not 200 <= response.status < 300:
+                    raise _refusal(await response.read())
+                yield response
+        except PermissionError as error:
+            raise Forbidden(f"the socket {self._path} is another user's", hint="use your own MIGCTL_HOME") from error
+        except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Unavailable(
                 f"migctl is not running: nothing answers at {self._path}", hint="start it with `migctl up`"
             ) from error
-        except httpx.TransportError as error:
+        except (BrokenResponse, ConnectionError) as error:
             raise Unavailable(
-                f"migctl stopped answering at {self._path}: {error or type(error).__name__}",
+                f"migctl stopped answering at {self._path}: {error}",
                 hint="check that it still runs, or start it with `migctl up`",
             ) from error
 

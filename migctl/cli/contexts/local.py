@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from migctl import admission
 from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.cli.contexts.control import Execution, Identity
-from migctl.objects import GpuNode, Project, Workload
+from migctl.objects import Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -55,9 +54,9 @@ class LocalRuntime:
         return observe.snapshot(mirror, now)
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
-        projects, nodes = (await self.list(Project)).items, (await self.list(GpuNode)).items
-        reports = [node.status.report for node in nodes if node.status.report]
-        admission.check(workload, projects, [model for report in reports for model in report.models.values()])
+        from migctl.api.admitting import AdmittingControlPlane
+
+        await AdmittingControlPlane(self).check(workload)
         try:
             await self.get(Workload, workload.meta.name, workload.meta.project)
         except NotFound:

@@ -7,22 +7,20 @@ import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
-from migctl.cli.grammar import options
-from migctl.cli.output import formats, tables, watching
+from migctl.cli.gpus import picture
+from migctl.cli.grammar import completion, options
+from migctl.cli.output import formats, terminal, watching
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, SeenGpu
 from migctl.cli.views.gpu_blocks import Block, BlockState, blocks, free
 from migctl.objects import API_VERSION, Claim, GpuNode
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 REDRAW_S = 1.0
 NARROW = 80
@@ -42,7 +40,10 @@ class MapFormat(StrEnum):
 def gpus(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NODE|NODE/INDEX|UUID]...", help="Only these.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[NODE|NODE/INDEX|UUID]...", help="Only these.", show_default=False, autocompletion=completion.gpus
+        ),
     ] = None,
     output: Annotated[
         MapFormat | None, typer.Option("-o", "--output", help="How to write it; wide: with UUIDs.")
@@ -98,29 +99,21 @@ def _write(row: Sequence[SeenGpu], seen: Fleet, format: MapFormat) -> None:
     elif not row:
         sessions.note("no GPUs: no node has reported any")
     else:
-        terminal = tables.console()
-        width = terminal.width if sys.stdout.isatty() else NARROW
-        tables.show(_picture(row, seen, width, format is MapFormat.WIDE))
+        terminal.write(picture.lines(row, seen, _width(), format is MapFormat.WIDE))
 
 
-def _picture(row: Sequence[SeenGpu], seen: Fleet, width: int, details: bool) -> Group:
-    from rich.console import Group
-
-    from migctl.cli.gpus import picture
-
-    return Group(*picture.lines(row, seen, width, details))
+def _width() -> int:
+    return terminal.columns() if sys.stdout.isatty() else NARROW
 
 
 async def _live(control: Control, names: Sequence[str], format: MapFormat) -> None:
-    from rich.live import Live
+    from migctl.cli.output.redrawn import RedrawnPicture
 
-    terminal = tables.console()
-    with Live(console=terminal, auto_refresh=False, screen=True) as live:
+    with RedrawnPicture(whole_screen=True) as drawn:
 
         async def draw() -> bool:
             seen = await fleet.read(control)
-            row = select(seen, names)
-            live.update(_picture(row, seen, terminal.width, format is MapFormat.WIDE), refresh=True)
+            drawn.draw(picture.lines(select(seen, names), seen, _width(), format is MapFormat.WIDE))
             return True
 
         await watching.follow(control, (GpuNode, Claim), draw, every=REDRAW_S)
@@ -131,8 +124,10 @@ def svg(row: Sequence[SeenGpu], seen: Fleet) -> str:
     from rich._export_format import CONSOLE_SVG_FORMAT
     from rich.console import Console
 
+    from migctl.cli.output.redrawn import as_text
+
     recorder = Console(record=True, width=NARROW + 1, file=io.StringIO(), force_terminal=True, highlight=False)
-    recorder.print(_picture(row, seen, NARROW, False))
+    recorder.print(as_text(picture.lines(row, seen, NARROW, False)))
     form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     return recorder.export_svg(title="migctl gpus", code_format=form, unique_id="migctl")
 

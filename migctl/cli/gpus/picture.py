@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
 
 from migctl import quantities
+from migctl.cli.output import terminal
+from migctl.cli.output.terminal import Line, Piece, plain
 from migctl.cli.views.fleet import Fleet, SeenGpu
 from migctl.cli.views.gpu_blocks import Block, BlockState, blocks, free
 
@@ -60,17 +61,15 @@ STYLES = {
 HOLDERS = ("green", "cyan", "blue", "bright_green", "bright_cyan", "bright_blue", "yellow", "bright_magenta")
 
 
-def draw(seen: SeenGpu, fleet: Fleet, width: int, details: bool = False) -> list[Text]:
+def draw(seen: SeenGpu, fleet: Fleet, width: int, details: bool = False) -> list[Line]:
     """The GPU in at most `width` columns. details: write every block out below the picture."""
     row = blocks(seen, fleet)
     widths = share_out([block.size for block in row], min(width, WIDEST), equal=seen.gpu.mig)
-    lines = [_headline(seen)]
-    lines += [Text.assemble(*parts) for parts in zip(*map(_box, row, widths), strict=True)]
-    lines += [
-        _detail(block)
-        for block, room in zip(row, widths, strict=True)
-        if block.state is not BlockState.FREE and (details or not _fits(block, room))
-    ]
+    lines = list(_headline(seen, width))
+    lines += zip(*map(_box, row, widths), strict=True)
+    for block, room in zip(row, widths, strict=True):
+        if block.state is not BlockState.FREE and (details or not _fits(block, room)):
+            lines += _detail(block, width)
     return lines
 
 
@@ -91,46 +90,55 @@ def share_out(sizes: Sequence[int], width: int, equal: bool) -> list[int]:
     return [NARROWEST + part for part in columns]
 
 
-def _headline(seen: SeenGpu) -> Text:
+def _headline(seen: SeenGpu, width: int) -> Iterator[Line]:
+    """What it is and how much of it is used; what is wrong with it below, where it does not fit beside."""
     gpu = seen.gpu
-    line = Text.assemble(
-        (seen.name, "bold"),
-        f"  {seen.model.id}",
-        "  MIG" if gpu.mig else f"  {quantities.memory_text(gpu.memory_mib)}",
-        f"  {quantities.gpus_text(seen.used)} used  {quantities.gpus_text(free(seen))} free",
+    facts = (
+        f"  {seen.model.id}"
+        + ("  MIG" if gpu.mig else f"  {quantities.memory_text(gpu.memory_mib)}")
+        + f"  {quantities.gpus_text(seen.used)} used  {quantities.gpus_text(free(seen))} free"
     )
-    if not seen.node.status.ready:
-        line.append("  node not ready", "bold red")
-    if gpu.fenced:
-        line.append(f"  fenced: {gpu.fenced}", "bold red")
-    return line
+    line: Line = ((seen.name, "bold"), (facts, ""))
+    if cell_len(terminal.text_of(line)) > width:
+        yield ((terminal.cut(seen.name, width), "bold"),)
+        line = plain(facts)
+    wrong = [] if seen.node.status.ready else ["node not ready"]
+    wrong += [f"fenced: {gpu.fenced}"] if gpu.fenced else []
+    beside = "".join(f"  {text}" for text in wrong)
+    if cell_len(terminal.text_of(line) + beside) <= width:
+        yield (*line, (terminal.clean(beside), "bold red"))
+        return
+    yield line
+    for text in wrong:
+        yield from (((f"  {piece}", "bold red"),) for piece in terminal.wrapped(text, width - 2))
 
 
-def _box(block: Block, width: int) -> tuple[Text, Text, Text]:
+def _box(block: Block, width: int) -> tuple[Piece, Piece, Piece]:
     if block.state is BlockState.FREE:
         return _free(block, width)
     border = HEAVY if block.whole else BORDERS[block.state]
     top_left, top_right, bottom_left, bottom_right = border.corners
     inside = width - 2
-    label = set_cell_size(cut(block.label, inside), inside)
+    label = set_cell_size(terminal.cut(block.label, inside), inside)
     if border.fill != " " and len(label.rstrip()) < inside:
         label = label.rstrip() + " " + border.fill * (inside - cell_len(label.rstrip()) - 1)
-    title = cut(block.title, inside)
+    title = terminal.cut(block.title, inside)
     style = _style(block)
     return (
-        Text(top_left + title + border.horizontal * (inside - cell_len(title)) + top_right, style),
-        Text(border.vertical + label + border.vertical, style),
-        Text(bottom_left + border.horizontal * inside + bottom_right, style),
+        (top_left + title + border.horizontal * (inside - cell_len(title)) + top_right, style),
+        (border.vertical + label + border.vertical, style),
+        (bottom_left + border.horizontal * inside + bottom_right, style),
     )
 
 
-def _free(block: Block, width: int) -> tuple[Text, Text, Text]:
+def _free(block: Block, width: int) -> tuple[Piece, Piece, Piece]:
     """Dots: one for a free unit; a row of them, and how much there is, for free memory."""
     words = f" {block.title} free " if block.title else "·"
     around = max(0, width - cell_len(words)) // 4 * 2 if block.title else 0
     dots = "· " * (around // 2)
     line = f"{dots}{words}{dots}".center(width) if cell_len(words) <= width else "· " * (width // 2)
-    return Text(" " * width), Text(set_cell_size(line, width), STYLES[BlockState.FREE]), Text(" " * width)
+    blank = (" " * width, "")
+    return blank, (set_cell_size(line, width), STYLES[BlockState.FREE]), blank
 
 
 def _style(block: Block) -> str:
@@ -139,32 +147,28 @@ def _style(block: Block) -> str:
     return STYLES[block.state]
 
 
-def cut(text: str, width: int) -> str:
-    """The text, or as much of it as fits with a sign that there is more."""
-    return text if cell_len(text) <= width else set_cell_size(text, max(0, width - 1)) + "…"[: max(0, width)]
-
-
 def _fits(block: Block, width: int) -> bool:
     return max(cell_len(block.title), cell_len(block.label)) <= width - 2
 
 
-def _detail(block: Block) -> Text:
+def _detail(block: Block, width: int) -> Iterator[Line]:
     position = f"unit {block.start}: " if block.start is not None else ""
     holder = f"{block.project}/{block.label}" if block.project else block.label
-    return Text(f"  {position}{block.title}  {holder}" + (f"  {block.uuid}" if block.uuid else ""))
+    text = f"{position}{block.title}  {holder}" + (f"  {block.uuid}" if block.uuid else "")
+    return (plain(f"  {line}") for line in terminal.wrapped(text, width - 2))
 
 
-def summary(row: Sequence[SeenGpu], fleet: Fleet) -> Text:
+def summary(row: Sequence[SeenGpu], fleet: Fleet) -> Line:
     """One line on all of them."""
     idle = sum(block.state is BlockState.IDLE for seen in row for block in blocks(seen, fleet))
     text = (
         f"{len(row)} GPU{'s' if len(row) != 1 else ''}: {quantities.gpus_text(sum(seen.used for seen in row))} used, "
     )
     text += f"{quantities.gpus_text(sum(free(seen) for seen in row))} free"
-    return Text(text + (f", {idle} idle instance{'s' if idle != 1 else ''}" if idle else ""))
+    return plain(text + (f", {idle} idle instance{'s' if idle != 1 else ''}" if idle else ""))
 
 
-def lines(row: Sequence[SeenGpu], fleet: Fleet, width: int, details: bool = False) -> Iterator[Text]:
+def lines(row: Sequence[SeenGpu], fleet: Fleet, width: int, details: bool = False) -> Iterator[Line]:
     """Every GPU and the summary."""
     for seen in row:
         yield from draw(seen, fleet, width, details)

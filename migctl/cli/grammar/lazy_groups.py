@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from migctl.cli.failures import usage
+
 AFTER_DASHES = "migctl.after_dashes"
+TYPED = "migctl.typed"
+WORDS = "words"
+"""The argument that holds a program's words, which may be empty after the first."""
 
 WHERE = {
     "context": "The control plane: local, or a context of the kubeconfig.",
@@ -44,8 +50,10 @@ class Lazy:
         module, attribute = self.target.split(":")
         loaded = getattr(import_module(module), attribute)
         command = typer.main.get_command(loaded if isinstance(loaded, typer.Typer) else self._alone(name, loaded))
-        if self.anywhere:
-            _add_context_options(command)
+        for each in _with_those_below(command):
+            if self.anywhere and not isinstance(each, TyperGroup):
+                each.params += [_context_option(name, text) for name, text in WHERE.items()]
+            refuse_empty_words(each)
         return command
 
     def _alone(self, name: str, function: Callable[..., Any]) -> typer.Typer:
@@ -54,25 +62,42 @@ class Lazy:
         return app
 
 
-def _add_context_options(command: Any) -> None:
-    """Give a command, and those below it, --context and --kubeconfig."""
-    if isinstance(command, LazyGroup):
-        return
-    if isinstance(command, TyperGroup):
+def _with_those_below(command: Any) -> Iterator[Any]:
+    """The command and, of a group, its commands; lazy ones see to themselves when they are loaded."""
+    yield command
+    if isinstance(command, TyperGroup) and not isinstance(command, LazyGroup):
         for below in command.commands.values():
-            _add_context_options(below)
-        return
-    command.params += [
-        TyperOption(
-            param_decls=[f"--{name}"], metavar=name.upper(), help=text, expose_value=False, callback=_override_session
-        )
-        for name, text in WHERE.items()
-    ]
+            yield from _with_those_below(below)
+
+
+def _context_option(name: str, text: str) -> TyperOption:
+    """--context or --kubeconfig."""
+    return TyperOption(
+        param_decls=[f"--{name}"], metavar=name.upper(), help=text, expose_value=False, callback=_override_session
+    )
+
+
+def refuse_empty_words(command: Any) -> None:
+    """Let a command take no empty word for a name or value: a variable that is not set means nothing."""
+    for parameter in command.params:
+        parameter.callback = partial(_refuse_empty, parameter.callback)
+
+
+def _refuse_empty(then: Callable[..., Any] | None, context: Any, parameter: Any, value: Any) -> Any:
+    words = value[:1] if parameter.name == WORDS else value if isinstance(value, list | tuple) else [value]
+    if "" in (words or ()) and context.get_parameter_source(parameter.name).name == "COMMANDLINE":
+        called = next((name for name in parameter.opts if name.startswith("--")), "a name")
+        raise usage(f"{called} is empty", hint=f"{context.command_path} --help")
+    return then(context, parameter, value) if then else value
 
 
 def _override_session(context: Any, option: Any, value: str | None) -> None:
-    """Set the option's value in the session."""
-    if value is not None and not context.resilient_parsing:
+    """Set the option's value in the session; in a line that is only completed there is none yet."""
+    if value is None:
+        return
+    if context.resilient_parsing:
+        context.meta.setdefault(TYPED, {})[option.name] = value
+    else:
         context.obj = replace(context.obj, **{option.name: value})
 
 
@@ -102,10 +127,20 @@ class _Loaded(MutableMapping[str, Any]):
 
 
 class HelpGroup(TyperGroup):
-    """A group that shows its help when it is called without a command."""
+    """A group that shows its help when it is called without a command, and a command's for `help COMMAND`.
+
+    Commands are found by their singular and their plural.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
         return super().parse_args(ctx, args or ["--help"])
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        names = (cmd_name, f"{cmd_name}s", cmd_name.removesuffix("s"))
+        known = next((name for name in names if name in self.commands), cmd_name)
+        return super().get_command(ctx, known)
 
 
 class LazyGroup(HelpGroup):

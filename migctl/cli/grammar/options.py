@@ -6,10 +6,20 @@ from typing import Annotated
 
 import typer
 
+from migctl.cli.grammar import completion
 from migctl.cli.output.formats import Format
 
 Project = Annotated[
-    str | None, typer.Option("-p", "--project", "-n", "--namespace", metavar="PROJECT", help="The project.")
+    str | None,
+    typer.Option(
+        "-p",
+        "--project",
+        "-n",
+        "--namespace",
+        metavar="PROJECT",
+        help="The project.",
+        autocompletion=completion.projects,
+    ),
 ]
 AllProjects = Annotated[bool, typer.Option("-A", "--all-projects", help="All projects.")]
 Output = Annotated[Format | None, typer.Option("-o", "--output", help="How to write it.", case_sensitive=False)]
@@ -21,12 +31,24 @@ Selector = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing changes.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")]
-Names = Annotated[list[str], typer.Argument(metavar="NAME...", show_default=False)]
-Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+Workloads = Annotated[
+    list[str], typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)
+]
+OneWorkload = Annotated[
+    list[str], typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.workloads)
+]
+ProjectName = Annotated[str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.projects)]
+DepartmentName = Annotated[
+    str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.departments)
+]
+NewName = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
 
 Variables = Annotated[
     list[str] | None,
     typer.Option("-e", "--environment", metavar="NAME=VALUE", help="Environment variable; repeatable."),
+]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Label, for list -l; repeatable.")
 ]
 Parallelism = Annotated[int | None, typer.Option("--parallelism", min=1, metavar="N", help="Pods side by side.")]
 Completions = Annotated[int | None, typer.Option("--completions", min=1, metavar="N", help="Pods that must succeed.")]
@@ -42,7 +64,13 @@ Pools = Annotated[
 ]
 Image = Annotated[str, typer.Option("-i", "--image", metavar="IMAGE", help="Container image.")]
 MigProfile = Annotated[
-    str | None, typer.Option("--mig-profile", metavar="PROFILE", help="Exactly this MIG profile: 2g.10gb.")
+    str | None,
+    typer.Option(
+        "--mig-profile",
+        metavar="PROFILE",
+        help="Exactly this MIG profile: 2g.10gb.",
+        autocompletion=completion.profiles,
+    ),
 ]
 Preemptible = Annotated[bool, typer.Option("--preemptible", help="May go over quota, and may be preempted.")]
 Command = Annotated[

@@ -42,6 +42,7 @@ class SubmitOptions:
     preemptible: options.Preemptible = False
     project: options.Project = None
     variables: options.Variables = None
+    labels: options.Labels = None
     parallelism: options.Parallelism = None
     completions: options.Completions = None
     backoff_limit: options.BackoffLimit = None

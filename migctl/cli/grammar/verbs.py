@@ -9,12 +9,12 @@ from migctl.cli.grammar.lazy_groups import Lazy, ShellCommand
 
 VERBS: Mapping[str, Lazy] = MappingProxyType(
     {
-        "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about a workload."),
-        "why": Lazy("migctl.cli.workloads.why:why", "Explain why a workload waits, or runs where it does."),
+        "describe": Lazy("migctl.cli.workloads.describe:describe", "Show everything about workloads."),
+        "why": Lazy("migctl.cli.workloads.why:why", "Explain why workloads wait, or run where they do."),
         "logs": Lazy("migctl.cli.workloads.output:logs", "Show what a workload wrote."),
         "exec": Lazy("migctl.cli.workloads.shell:exec_", "Run a command beside a workload.", ShellCommand),
         "bash": Lazy("migctl.cli.workloads.shell:bash", "Open a shell beside a workload."),
-        "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until a workload runs, ends or is gone."),
+        "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until workloads run, end or are gone."),
         "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
         "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
         "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),

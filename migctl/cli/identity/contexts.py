@@ -43,13 +43,13 @@ def list_contexts(context: typer.Context, output: options.Output = None) -> None
     if shown.format is formats.Format.NAME:
         print("\n".join(row.name for row in rows))
     elif shown.format.human_readable:
-        tables.show(tables.table(rows, _columns()))
+        tables.show(rows, _columns())
     else:
         formats.write(_document(rows), shown.format)
 
 
 @app.command("use")
-def use(context: typer.Context, name: options.Name) -> None:
+def use(context: typer.Context, name: options.NewName) -> None:
     """Choose the control plane that commands without --context are about."""
     session = sessions.of(context)
     known = [row.name for row in _rows(session)]
@@ -88,9 +88,9 @@ def _columns() -> list[Column[ContextRow]]:
     return [
         Column("CURRENT", lambda row: "*" if row.current else ""),
         Column("NAME", lambda row: row.name),
-        Column("CLUSTER", lambda row: row.cluster),
-        Column("USER", lambda row: row.user),
-        Column("NAMESPACE", lambda row: row.namespace),
+        Column("CLUSTER", lambda row: row.cluster, drop=1),
+        Column("USER", lambda row: row.user, drop=3),
+        Column("NAMESPACE", lambda row: row.namespace, drop=2),
     ]
 
 

@@ -41,15 +41,19 @@ def logout(context: typer.Context) -> None:
     print("There is nothing to log out of: migctl keeps no password and no token.")
 
 
+def number() -> str:
+    """The version of migctl that is installed."""
+    from importlib import metadata
+
+    return metadata.version("migctl")
+
+
 def version(
     context: typer.Context,
     short: Annotated[bool, typer.Option("--short", help="The number alone.")] = False,
 ) -> None:
     """Show the version of migctl."""
-    from importlib.metadata import version
-
-    number = version("migctl")
-    print(number if short else f"migctl {number}")
+    print(number() if short else f"migctl {number()}")
 
 
 config = typer.Typer(cls=HelpGroup, help="Settings of this user.", **APP_SETTINGS)

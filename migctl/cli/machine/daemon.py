@@ -52,11 +52,12 @@ def down(
     """
     from migctl.embedded import daemon
 
+    seconds = quantities.duration(timeout)
     home = Home.default()
     going_on = 0
     own = replace(sessions.of(context), context=LOCAL)
     if workloads:
-        _delete_all(own, quantities.duration(timeout))
+        _delete_all(own, seconds)
     elif daemon.Up.of(home) is not None:
         going_on = own.run(_running)
     daemon.stop(home)

@@ -10,10 +10,13 @@ import typer
 from migctl.cli import session as sessions
 from migctl.cli.failures import ExitCode
 from migctl.cli.grammar import options
+from migctl.cli.output import terminal
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import view
 
 Finding = dict[str, str]
+
+NARROWEST = 30
 
 
 def doctor(context: typer.Context, output: options.Output = None) -> None:
@@ -45,10 +48,14 @@ def _text(found: Sequence[Finding], form: Format) -> str:
 
 
 def _lines(found: Sequence[Finding]) -> list[str]:
+    """Level, check and text of each finding, and below it what to do."""
     width = max(len(finding["check"]) for finding in found)
+    beside = width + 11
+    room = max(terminal.columns() - beside, NARROWEST)
     lines = []
     for finding in found:
-        lines.append(f"{finding['level'].upper():<8} {finding['check']:<{width}}  {finding['text']}")
-        if finding["fix"]:
-            lines.append(f"{'':<8} {'':<{width}}  -> {finding['fix']}")
+        first, *more = terminal.wrapped(finding["text"], room)
+        lines.append(f"{finding['level'].upper():<8} {finding['check']:<{width}}  {first}")
+        fix = terminal.wrapped(f"-> {finding['fix']}", room) if finding["fix"] else ()
+        lines += [" " * beside + text for text in (*more, *fix)]
     return lines

@@ -12,10 +12,11 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, not_found, usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
@@ -77,13 +78,13 @@ def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
         (
             Column("NAME", lambda row: row.node.meta.name),
             Column("STATUS", lambda row: row.status, style=lambda row: "" if row.node.status.ready else "red"),
-            Column("POOL", lambda row: row.node.spec.pool),
-            Column("GPU TYPE", lambda row: row.types),
+            Column("POOL", lambda row: row.node.spec.pool, drop=2),
+            Column("GPU TYPE", lambda row: row.types, drop=1),
             Column("MIG", lambda row: row.mig),
             Column("GPUs", lambda row: str(len(row.gpus)), key=lambda row: len(row.gpus)),
             Column("ALLOCATED", lambda row: quantities.portion_text(row.allocated), key=lambda row: row.allocated),
-            age_column(lambda row: row.node.meta.created, now),
-            Column("DRIVER", lambda row: row.driver, wide=True),
+            age_column(lambda row: row.node.meta.created, now, drop=3),
+            Column("DRIVER", lambda row: row.driver, wide=True, drop=4),
             Column("MESSAGE", lambda row: row.node.status.message, wide=True, long=True),
         ),
         lambda row: row.node,
@@ -119,7 +120,10 @@ def list_nodes(
 
 def set_node(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NODE]", help="Which node; the only one by default.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NODE]", help="Which node; the only one by default.", autocompletion=completion.nodes),
+    ] = None,
     dynamic_mig: Annotated[
         str, typer.Option("--dynamic-mig", metavar="on|off", help="MIG mode of the node's GPUs.")
     ] = "",
@@ -186,7 +190,7 @@ async def _node(control: Control, name: str | None) -> GpuNode:
     known = f"nodes: {', '.join(sorted(nodes))}"
     if name is None and len(nodes) != 1:
         raise usage("there are several nodes: name one", hint=known)
-    found = nodes.get(name or next(iter(nodes)))
+    found = nodes.get(names.plain(name, "node", "nodes") if name is not None else next(iter(nodes)))
     if found is None:
         raise not_found(f"no node is called {name!r}", hint=known)
     return found

@@ -13,6 +13,7 @@ import typer
 from migctl import quantities
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
+from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import watching
@@ -22,7 +23,7 @@ from migctl.cli.output.watching import TableSource
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, SeenGpu
 from migctl.cli.views.gpu_blocks import free
-from migctl.cli.views.workloads import WorkloadView, jobs
+from migctl.cli.views.workloads import ANY, WorkloadView, jobs
 from migctl.objects import Claim, GpuNode, Workload
 
 
@@ -31,6 +32,14 @@ class TopSubject(StrEnum):
 
     NODES = "nodes"
     JOBS = "jobs"
+
+    @classmethod
+    def of(cls, word: str) -> TopSubject:
+        """By its singular or plural. Raises Failure."""
+        words = {"node": cls.NODES, "nodes": cls.NODES, **dict.fromkeys(ANY, cls.JOBS)}
+        if word not in words:
+            raise usage(f"{word!r} is nothing to rank", hint=f"one of {', '.join(cls)}")
+        return words[word]
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ class UsageRow:
 def top(
     context: typer.Context,
     *,
-    what: Annotated[TopSubject, typer.Argument(help="What to rank.")] = TopSubject.JOBS,
+    word: Annotated[str, typer.Argument(metavar="[nodes|jobs]", help="What to rank.")] = TopSubject.JOBS.value,
     project: options.Project = None,
     all_projects: options.AllProjects = False,
     listed: ListOptions,
@@ -59,7 +68,7 @@ def top(
     GPUs in the quota currency, GPU memory granted, and GPU memory that processes have in use.
     """
     session = sessions.of(context)
-    shown = listed.view(session)
+    what, shown = TopSubject.of(word), listed.view(session)
 
     async def source(control: Control) -> TableSource[UsageRow]:
         chosen = None
@@ -131,8 +140,8 @@ def _jobs() -> TableKind[UsageRow]:
         "Workload",
         (
             Column("NAME", lambda row: row.object.meta.name),
-            Column("PROJECT", lambda row: row.object.meta.project),
-            Column("USER", lambda row: row.object.spec.user),
+            Column("PROJECT", lambda row: row.object.meta.project, drop=1),
+            Column("USER", lambda row: row.object.spec.user, drop=2),
             _gpus("ALLOCATED", lambda row: row.allocated),
             _mib("GPU MEMORY", lambda row: row.granted_mib),
             _mib("MEMORY IN USE", lambda row: row.used_mib),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from migctl.cli.failures import usage
 from migctl.cli.output import formats, tables
@@ -63,7 +63,7 @@ def _table(rows: Sequence[Row], listed: TableKind[Row], view: OutputOptions, tit
     if title and view.headers:
         print(title)
     columns = tables.shown(listed.columns, view.format is Format.WIDE)
-    tables.show(tables.table(rows, columns, headers=view.headers))
+    tables.show(rows, columns, headers=view.headers)
 
 
 def write_one(obj: Object, view: OutputOptions, text: Callable[[], None]) -> None:
@@ -74,3 +74,25 @@ def write_one(obj: Object, view: OutputOptions, text: Callable[[], None]) -> Non
         text()
     else:
         formats.write(formats.document(obj), view.format)
+
+
+def write_each(
+    things: Sequence[Row],
+    format: Format,
+    *,
+    name: Callable[[Row], str],
+    text: Callable[[Row], None],
+    document: Callable[[Row], Mapping[str, Any]],
+) -> None:
+    """Write named things one after another as -o says; several documents are one list of them."""
+    if format is Format.NAME:
+        print(*map(name, things), sep="\n")
+    elif format.human_readable:
+        for number, thing in enumerate(things):
+            if number:
+                print()
+            text(thing)
+    else:
+        made = [document(thing) for thing in things]
+        several = {"apiVersion": made[0]["apiVersion"], "kind": f"{made[0]['kind']}List", "items": made}
+        formats.write(made[0] if len(made) == 1 else several, format)

@@ -1,27 +1,26 @@
 """Tables: UPPERCASE headers, no borders, nothing cut short off a terminal.
 
-A Column defines a row's cell and its sort key; rich draws it and chooses the width.
+A Column defines a row's cell, its sort key and how it gives way on a narrow terminal (layout).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from rich.cells import cell_len
 
 from migctl import quantities
 from migctl.cli.failures import usage
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-    from rich.table import Table
+from migctl.cli.output import layout, terminal
+from migctl.cli.output.layout import GAP, Layout, Strip
+from migctl.cli.output.terminal import Line
 
 Row = TypeVar("Row")
 
-UNBOUNDED = 100_000
-GAP = 3
+INDENT = 2
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,10 @@ class Column(Generic[Row]):
     cell   what a row shows
     key    what it sorts by (its text, where that is right)
     wide   shown by -o wide only
-    long   holds sentences, which wrap where the terminal is narrow
-    style  colour of a row's cell; never the only carrier of a meaning
+    long   holds sentences, which go below the row where the terminal is narrow
+    brief  heading where the terminal is narrow, "" for the same
+    drop   0: stays on a narrow terminal; otherwise the highest goes first
+    style  of a row's cell
     """
 
     header: str
@@ -40,20 +41,13 @@ class Column(Generic[Row]):
     key: Callable[[Row], Any] | None = None
     wide: bool = False
     long: bool = False
+    brief: str = ""
+    drop: int = 0
     style: Callable[[Row], str] | None = None
 
     def sort_key(self, row: Row) -> Any:
         """What a row sorts by."""
         return self.key(row) if self.key else self.cell(row)
-
-
-def console(stderr: bool = False) -> Console:
-    """The terminal, or a file of unlimited width. Colour only on terminals, and never with NO_COLOR."""
-    from rich.console import Console
-
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else UNBOUNDED
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
 def sort(rows: Sequence[Row], columns: Iterable[Column[Row]], by: str | None) -> list[Row]:
@@ -74,58 +68,81 @@ def shown(columns: Iterable[Column[Row]], wide: bool) -> list[Column[Row]]:
 
 def table(
     rows: Iterable[Row], columns: Sequence[Column[Row]], *, headers: bool = True, width: int | None = None
-) -> Table:
-    """The rows drawn. Where they are wider than `width`, headers break into lines and gaps narrow first."""
-    from rich.table import Table
-    from rich.text import Text
-
-    cells = [
-        [Text(column.cell(row), style=column.style(row) if column.style else "") for column in columns] for row in rows
+) -> list[Line]:
+    """The rows drawn, in at most `width` columns; None: as wide as the terminal."""
+    rows = list(rows)
+    strips = [
+        Strip(
+            place,
+            column.header if headers else "",
+            [terminal.clean(column.cell(row)) for row in rows],
+            column.brief if headers else "",
+            column.drop,
+            column.long,
+        )
+        for place, column in enumerate(columns)
     ]
-    names = [column.header for column in columns]
-    room = (console().width if width is None else width) - GAP * (len(columns) - 1)
-    tight = sum(max(map(len, column)) for column in zip(names, *cells, strict=True)) > room
-    drawn = Table(box=None, pad_edge=False, padding=(0, GAP - tight, 0, 0), show_header=headers, header_style="bold")
-    for column in columns:
-        header = column.header.replace(" ", "\n") if tight else column.header
-        drawn.add_column(header, no_wrap=not column.long, overflow="fold" if column.long else "ellipsis")
-    for row in cells:
-        drawn.add_row(*row)
-    return drawn
+    room = terminal.columns() if width is None else width
+    drawn = layout.fit(strips, room)
+    lines = [_line([(strip.heading, "bold") for strip in drawn.beside], drawn)] if headers else []
+    for number, row in enumerate(rows):
+        pieces = [(strip.texts[number], _style(columns[strip.place], row)) for strip in drawn.beside]
+        lines += [_line(pieces, drawn), *_below(drawn.below, number, room)]
+    return lines
+
+
+def _style(column: Column[Row], row: Row) -> str:
+    return column.style(row) if column.style else ""
+
+
+def _line(pieces: Sequence[terminal.Piece], drawn: Layout) -> Line:
+    padded = (
+        (text + " " * (strip.width + drawn.gap - cell_len(text)), style)
+        for (text, style), strip in zip(pieces, drawn.beside, strict=True)
+    )
+    return tuple(padded)
+
+
+def _below(strips: Sequence[Strip], number: int, room: int) -> Iterator[Line]:
+    """What a row says in sentences, each with its heading where there may be several."""
+    for strip in strips:
+        text = strip.texts[number]
+        if text:
+            named = f"{strip.heading.lower()}: {text}" if len(strips) > 1 else text
+            yield from (terminal.plain(f"  {line}") for line in terminal.wrapped(named, room - 2))
 
 
 def facts(*pairs: tuple[str, str]) -> None:
-    """`Name:  value` lines on stdout; facts that are empty are left out."""
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table.grid(padding=(0, 3, 0, 0))
-    for name, value in pairs:
-        if value:
-            grid.add_row(f"{name}:", Text(value))
-    show(grid)
+    """`Name:  value` lines on stdout; facts that are empty are left out. Long values go on below their beginning."""
+    given = [(f"{name}:", value) for name, value in pairs if value]
+    indent = max((len(name) for name, _ in given), default=0) + GAP
+    for name, value in given:
+        first, *more = terminal.wrapped(value, terminal.columns() - indent)
+        terminal.write(terminal.plain(text) for text in (name.ljust(indent) + first, *(" " * indent + m for m in more)))
 
 
-def section(title: str, drawn: RenderableType) -> None:
-    """A title and something below it, on stdout."""
-    from rich.padding import Padding
+def section(title: str, rows: Iterable[Row], columns: Sequence[Column[Row]], none: str = "none") -> None:
+    """A title and a table below it on stdout; `none` where it has no rows."""
+    rows = list(rows)
+    if rows:
+        print(f"{title}:")
+        drawn = table(rows, columns, width=terminal.columns() - INDENT)
+        terminal.write(terminal.indented(drawn, INDENT))
+    else:
+        paragraphs(f"{title}:", [none])
 
-    show(f"{title}:", Padding(drawn, (0, 0, 0, 2)))
+
+def paragraphs(first: str, others: Iterable[str] = ()) -> None:
+    """A sentence and others below it on stdout, each of them from a line of its own."""
+    terminal.write(map(terminal.plain, terminal.wrapped(first, terminal.columns())))
+    for text in others:
+        lines = map(terminal.plain, terminal.wrapped(text, terminal.columns() - INDENT))
+        terminal.write(terminal.indented(lines, INDENT))
 
 
-def show(*drawn: RenderableType) -> None:
-    """Draw on stdout, without blanks at the ends of lines.
-
-    What cannot be made as narrow as the terminal is drawn as wide as it is: the terminal wraps it, nothing is lost.
-    """
-    from rich.measure import Measurement
-
-    terminal = console()
-    unbounded = terminal.options.update(max_width=UNBOUNDED)
-    terminal.width = max(terminal.width, *(Measurement.get(terminal, unbounded, part).minimum for part in drawn))
-    with terminal.capture() as capture:
-        terminal.print(*drawn, sep="\n")
-    print(*(line.rstrip() for line in capture.get().splitlines()), sep="\n")
+def show(rows: Iterable[Row], columns: Sequence[Column[Row]], *, headers: bool = True) -> None:
+    """Draw a table on stdout."""
+    terminal.write(table(rows, columns, headers=headers))
 
 
 def age_of(created: datetime | None, now: Callable[[], datetime]) -> str:
@@ -134,7 +151,7 @@ def age_of(created: datetime | None, now: Callable[[], datetime]) -> str:
 
 
 def age_column(
-    created: Callable[[Row], datetime | None], now: Callable[[], datetime], *, wide: bool = False
+    created: Callable[[Row], datetime | None], now: Callable[[], datetime], *, wide: bool = False, drop: int = 0
 ) -> Column[Row]:
     """AGE, which sorts the youngest first."""
 
@@ -142,4 +159,4 @@ def age_column(
         moment = created(row)
         return -moment.timestamp() if moment else 0.0
 
-    return Column("AGE", lambda row: age_of(created(row), now), key=key, wide=wide)
+    return Column("AGE", lambda row: age_of(created(row), now), key=key, wide=wide, drop=drop)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from migctl.backends.protocol import ControlPlane, Expired
-from migctl.cli.output import formats, listings, tables
+from migctl.cli.output import formats, listings, tables, terminal
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.cli.session import Session
@@ -94,16 +94,15 @@ def show(session: Session, kinds: Kinds, source: Callable[[Any], Awaitable[Table
 
 
 async def _redraw(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]) -> None:
-    from rich.console import Group
-    from rich.live import Live
+    from migctl.cli.output.redrawn import RedrawnPicture
 
     columns = tables.shown(listing.listed.columns, listing.view.format is Format.WIDE)
-    with Live(console=tables.console(), auto_refresh=False) as live:
+    title = [terminal.plain(listing.title)] if listing.title else []
+    with RedrawnPicture() as picture:
 
         async def draw() -> bool:
             rows = tables.sort(await listing.read(), listing.listed.columns, listing.view.sort_by)
-            table = tables.table(rows, columns, headers=listing.view.headers)
-            live.update(Group(listing.title, table) if listing.title else table, refresh=True)
+            picture.draw([*title, *tables.table(rows, columns, headers=listing.view.headers)])
             return True
 
         await follow(control, kinds, draw, every=REDRAW_S)

@@ -94,7 +94,7 @@ async def _apply(control: Control, session: Session, demand: Demand | None, move
         )
     mirror = Mirror(control)
     await mirror.read()
-    verdicts = await Applier(control, mirror, session.system.now, lambda: state).apply(newest.plan)
+    verdicts = await Applier(control, mirror, session.system.now).apply(newest.plan, state)
     rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
     if rejected:
         raise Failure("not every workload could be moved", cause="; ".join(rejected), hint="migctl plan defrag")
@@ -108,10 +108,10 @@ def _write(state: Snapshot, proposal: Proposal) -> None:
         print("No move would open a slot: free room is in one piece already, or what is in its way may not be moved.")
         return
     rows = [(names.claim(m.request.claim), names.grant(m.old), names.grant(m.new)) for m in proposal.moves]
-    tables.section(f"Moves ({len(rows)})", tables.table(rows, _columns("WORKLOAD")))
+    tables.section(f"Moves ({len(rows)})", rows, _columns("WORKLOAD"))
     room = [(name, str(before), str(after)) for name, (before, after) in proposal.room.items() if before != after]
-    tables.section("What fits", tables.table(room, _columns("SHARE")))
-    tables.section("Layouts", tables.table(_layouts(proposal, names), _columns("GPU")))
+    tables.section("What fits", room, _columns("SHARE"))
+    tables.section("Layouts", _layouts(proposal, names), _columns("GPU"))
 
 
 def _columns(first: str) -> list[Column[LayoutChange]]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.output import tables, watching
@@ -25,7 +26,7 @@ from migctl.objects import PlacementPlan, PlanOutcome, PlanSpec, PlanStep
 from solver.model.plan import Method
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
 LATEST = "latest"
 
@@ -57,13 +58,18 @@ def _table(session: Session) -> TableKind[PlacementPlan]:
         (
             Column("NAME", lambda plan: plan.meta.name),
             age_column(lambda plan: plan.meta.created, session.system.now),
-            Column("METHOD", lambda plan: plan.spec.method),
+            Column("METHOD", lambda plan: plan.spec.method, drop=3),
             Column("PLACED", lambda plan: str(_placed(plan)), key=_placed),
-            Column("WAITING", lambda plan: str(len(plan.spec.outcomes) - _placed(plan)), key=_waiting),
+            Column("WAITING", lambda plan: str(_waiting(plan)), key=_waiting),
             Column("EVICTIONS", lambda plan: str(_evictions(plan)), key=_evictions),
-            Column("OPERATIONS", lambda plan: str(plan.spec.operations), key=lambda plan: plan.spec.operations),
-            Column("GAP", lambda plan: _gap(plan.spec), key=lambda plan: plan.spec.gap),
-            Column("MS", lambda plan: f"{plan.spec.milliseconds:.1f}", key=lambda plan: plan.spec.milliseconds),
+            Column(
+                "OPERATIONS",
+                lambda plan: str(plan.spec.operations),
+                key=lambda plan: plan.spec.operations,
+                drop=4,
+            ),
+            Column("GAP", lambda plan: _gap(plan.spec), key=lambda plan: plan.spec.gap, drop=2),
+            Column("MS", lambda plan: f"{plan.spec.milliseconds:.1f}", key=lambda plan: plan.spec.milliseconds, drop=5),
             Column("NOTE", lambda plan: plan.spec.note, wide=True, long=True),
         ),
         lambda plan: plan,
@@ -75,15 +81,15 @@ def _gap(spec: PlanSpec) -> str:
 
 
 def _placed(plan: PlacementPlan) -> int:
-    return sum(outcome.placed for outcome in plan.spec.outcomes)
+    return sum(outcome.placed for outcome in plan.spec.outcomes) + plan.spec.left_out.placed
 
 
 def _waiting(plan: PlacementPlan) -> int:
-    return len(plan.spec.outcomes) - _placed(plan)
+    return sum(not outcome.placed for outcome in plan.spec.outcomes) + plan.spec.left_out.waiting
 
 
 def _evictions(plan: PlacementPlan) -> int:
-    return sum(step.action == "evict" for step in plan.spec.steps)
+    return sum(step.action == "evict" for step in plan.spec.steps) + plan.spec.left_out.evictions
 
 
 app = typer.Typer(cls=HelpGroup, help="Plans: what was decided, and why.", **APP_SETTINGS)
@@ -115,7 +121,7 @@ def list_plans(
 @app.command("show")
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A plan's name.")] = LATEST,
+    name: Annotated[str, typer.Argument(help="A plan's name.", autocompletion=completion.plans)] = LATEST,
     output: options.Output = None,
 ) -> None:
     """Show a plan: its steps in order, what it means for each request, its certificate."""
@@ -135,7 +141,7 @@ def show(
 
 async def _find(control: ControlPlane, name: str) -> PlacementPlan:
     try:
-        return await control.get(PlacementPlan, name.rpartition("/")[2])
+        return await control.get(PlacementPlan, names.plain(name, "plan", "plans"))
     except NotFound:
         raise not_found(f"no plan is called {name!r}", hint="migctl plan list; old plans are forgotten") from None
 
@@ -149,19 +155,21 @@ def _write(plan: PlacementPlan, session: Session) -> None:
         ("Operations", f"{spec.operations} creates and destroys (at least {spec.operations_bound})"),
         ("Note", spec.note),
     )
-    tables.section("Steps", _steps(spec.steps) if spec.steps else "none")
-    tables.section("Outcomes", tables.table(spec.outcomes, _outcome_columns()) if spec.outcomes else "none")
+    tables.section("Steps", enumerate(spec.steps), _step_columns())
+    tables.section("Outcomes", spec.outcomes, _outcome_columns())
+    more = spec.left_out
+    if more.steps or more.placed or more.waiting:
+        print(f"and {more.steps} more steps, {more.placed} more placed, {more.waiting} more waiting")
 
 
-def _steps(steps: Sequence[PlanStep]) -> Table:
-    columns: list[Column[tuple[int, PlanStep]]] = [
-        Column("#", lambda row: str(row[0])),
+def _step_columns() -> list[Column[tuple[int, PlanStep]]]:
+    return [
+        Column("NO.", lambda row: str(row[0])),
         Column("STEP", lambda row: row[1].text, long=True),
         Column("AFTER", lambda row: _numbers(row[1].after)),
         Column("STATE", lambda row: row[1].state.value),
         Column("REASON", lambda row: row[1].reason, long=True),
     ]
-    return tables.table(enumerate(steps), columns)
 
 
 def _numbers(positions: Iterable[int]) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from migctl import quantities
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found, usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
@@ -48,7 +49,10 @@ def what_if(
         list[str] | None, typer.Option("--add-node", metavar="GPUS", help="A node more: a100-40gb=4,v100=2.")
     ] = None,
     lose_node: Annotated[
-        list[str] | None, typer.Option("--lose-node", metavar="NODE", help="A node less; its work waits again.")
+        list[str] | None,
+        typer.Option(
+            "--lose-node", metavar="NODE", help="A node less; its work waits again.", autocompletion=completion.nodes
+        ),
     ] = None,
     evictions: Annotated[
         int | None, typer.Option("--evictions", min=0, metavar="N", help="Another limit of evictions in one plan.")
@@ -151,12 +155,13 @@ def _node(number: int, text: str) -> tuple[Node, list[Gpu], list[GpuModel]]:
     return Node(name), gpus, models
 
 
-def _known(state: Snapshot, names: Sequence[str]) -> Sequence[str]:
+def _known(state: Snapshot, words: Sequence[str]) -> Sequence[str]:
     there = {node.name for node in state.nodes}
-    for name in names:
+    lost = [names.plain(word, "node", "nodes") for word in words]
+    for name in lost:
         if name not in there:
             raise not_found(f"no node is called {name!r}", hint=f"nodes: {', '.join(sorted(there))}")
-    return names
+    return lost
 
 
 def _policy(state: Snapshot, new: Sequence[Node], evictions: int | None, placing: str | None) -> Policy:
@@ -180,12 +185,12 @@ def _write(difference: Difference) -> None:
         Column[tuple[str, str, str]]("THEN", lambda row: row[2], long=True),
     ]
     queue = [_row(change, names) for change in difference.requests]
-    tables.section("Queue", tables.table(queue, columns) if queue else "no difference")
+    tables.section("Queue", queue, columns, "no difference")
     evicted = [f"{names.claim(step.claim)}: {step.why}" for step in difference.evicted]
-    tables.section("Evicted", "\n".join(evicted) or "nobody")
+    tables.paragraphs("Evicted:", evicted or ["nobody"])
     layouts = [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in difference.layouts.items()]
     columns[0] = Column("GPU", lambda row: row[0])
-    tables.section("Layouts", tables.table(layouts, columns) if layouts else "no difference")
+    tables.section("Layouts", layouts, columns, "no difference")
 
 
 def layout_text(texts: Sequence[str]) -> str:
@@ -198,6 +203,7 @@ def _row(change: Changed, names: Names) -> tuple[str, str, str]:
 
 
 def _fate(fate: Any, names: Names) -> str:
+    from migctl.reason_text import sentence
     from solver.model.demand import Grant
     from solver.model.plan import Placed
 
@@ -207,7 +213,7 @@ def _fate(fate: Any, names: Names) -> str:
         return f"on {names.grant(fate)}"
     if isinstance(fate, Placed):
         return f"starts on {names.grant(fate.grant)}"
-    return f"waits: {fate.message}"
+    return f"waits: {sentence(fate)}"
 
 
 def _document(difference: Difference) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from migctl.backends.protocol import NotFound
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import not_found
@@ -22,6 +23,7 @@ from migctl.objects import Department, DepartmentSpec, Meta
 
 
 async def _require(control: Control, name: str) -> Department:
+    name = names.plain(name, "department", "departments")
     try:
         return await control.get(Department, name)
     except NotFound:
@@ -42,7 +44,7 @@ def table(session: Session) -> TableKind[Department]:
         (
             Column("NAME", lambda department: department.meta.name),
             *columns.figures(Department),
-            age_column(lambda department: department.meta.created, session.system.now, wide=True),
+            age_column(lambda department: department.meta.created, session.system.now, wide=True, drop=9),
         ),
         lambda department: department,
     )
@@ -74,7 +76,7 @@ def list_departments(
 def create(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.NewName,
     given: fields.QuotaOptions,
     output: options.Output = None,
 ) -> None:
@@ -90,7 +92,7 @@ def create(
 def update(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.DepartmentName,
     given: fields.QuotaOptions,
     output: options.Output = None,
 ) -> None:
@@ -101,12 +103,12 @@ def update(
 
 
 @app.command("describe")
-def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
+def describe(context: typer.Context, name: options.DepartmentName, output: options.Output = None) -> None:
     """Show a department: quota and use in each node pool, and its projects."""
     COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("delete")
-def delete(context: typer.Context, name: options.Name) -> None:
+def delete(context: typer.Context, name: options.DepartmentName) -> None:
     """Delete a department; one that has projects stays."""
     COMMANDS.delete(sessions.of(context), name)

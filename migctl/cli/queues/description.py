@@ -74,15 +74,15 @@ def _write(described: Described, session: Session) -> None:
     queue = described.queue
     tables.facts(*_facts(queue))
     if queue.status.pools or queue.spec.pools:
-        tables.section("Node pools", tables.table(list(_pools(queue)), columns.POOL_COLUMNS))
+        tables.section("Node pools", _pools(queue), columns.POOL_COLUMNS)
     if isinstance(queue, Department):
         named = [Column[Project]("PROJECT", lambda project: project.meta.name), *columns.figures(Project)]
         shown = tables.shown(named, wide=False)
-        tables.section("Projects", tables.table(described.projects, shown) if described.projects else "none")
+        tables.section("Projects", described.projects, shown)
         return
-    tables.section("Workloads", tables.table(described.jobs, _JOB_COLUMNS) if described.jobs else "none")
+    tables.section("Workloads", described.jobs, _JOB_COLUMNS)
     event_columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
-    tables.section("Latest events", tables.table(described.events, event_columns) if described.events else "none")
+    tables.section("Latest events", described.events, event_columns)
 
 
 def _facts(queue: Project | Department) -> Iterator[tuple[str, str]]:
@@ -119,9 +119,9 @@ def _pools(queue: Project | Department) -> Iterator[PoolRow]:
 
 _JOB_COLUMNS: Sequence[Column[WorkloadView]] = (
     Column("NAME", lambda job: job.name),
-    Column("TYPE", lambda job: job.workload.spec.type.value),
+    Column("TYPE", lambda job: job.workload.spec.type.value, drop=2),
     Column("STATUS", lambda job: job.phase.value),
-    Column("PREEMPTIBLE", lambda job: "yes" if job.workload.spec.preemptible else "no"),
+    Column("PREEMPTIBLE", lambda job: "yes" if job.workload.spec.preemptible else "no", drop=1),
     Column("GPUs", lambda job: quantities.portion_text(job.allocated)),
     Column("MESSAGE", lambda job: job.workload.status.message, long=True),
 )

@@ -50,9 +50,9 @@ class QuotaOptions:
             given["pools"] = {name: PoolQuota(**quota) for name, quota in map(self._pool, self.pools) if quota}
         return given
 
-    def changes(self, spec: type[Record], **more: Any) -> dict[str, Any]:
-        """A merge patch of the spec of a queue that exists; a pool that is taken back is None in it."""
-        changes = _wire(spec, self._given(more))
+    def changes(self, spec: type[Record], cleared: Mapping[str, None] | None = None, **more: Any) -> dict[str, Any]:
+        """A merge patch of the spec of a queue that exists; None: what is taken back, and `cleared` fields."""
+        changes = _wire(spec, {**self._given(more), **(cleared or {})})
         if self.pools:
             pools = dict(map(self._pool, self.pools))
             changes["pools"] = {

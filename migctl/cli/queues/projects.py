@@ -9,7 +9,8 @@ import typer
 from migctl import quantities
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.grammar import options
+from migctl.cli.failures import usage
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
 from migctl.cli.grammar.selectors import selector
@@ -23,7 +24,15 @@ from migctl.cli.queues.commands import QueueCommands
 from migctl.cli.session import Session
 from migctl.objects import Meta, Project, ProjectSpec, Workload
 
-InDepartment = Annotated[str | None, typer.Option("--department", metavar="NAME", help="The department it is part of.")]
+InDepartment = Annotated[
+    str | None,
+    typer.Option(
+        "--department",
+        metavar="NAME",
+        help="The department it is part of.",
+        autocompletion=completion.departments,
+    ),
+]
 MinRuntime = Annotated[
     str | None, typer.Option("--min-runtime", metavar="TIME", help="Its work is not preempted before: 10m, 2h.")
 ]
@@ -36,10 +45,10 @@ def table(session: Session) -> TableKind[Project]:
         "Project",
         (
             Column("NAME", lambda project: project.meta.name),
-            Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else ""),
-            Column("DEPARTMENT", lambda project: project.spec.department or ""),
+            Column("DEFAULT", lambda project: "*" if project.meta.name == chosen else "", drop=2),
+            Column("DEPARTMENT", lambda project: project.spec.department or "", drop=5),
             *columns.figures(Project),
-            age_column(lambda project: project.meta.created, session.system.now, wide=True),
+            age_column(lambda project: project.meta.created, session.system.now, wide=True, drop=9),
         ),
         lambda project: project,
     )
@@ -83,7 +92,7 @@ def list_projects(
 def create(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.NewName,
     given: fields.NewProjectOptions,
     department: InDepartment = None,
     min_runtime: MinRuntime = None,
@@ -104,15 +113,19 @@ def create(
 def update(
     context: typer.Context,
     *,
-    name: options.Name,
+    name: options.ProjectName,
     given: fields.QuotaOptions,
     department: InDepartment = None,
+    no_department: Annotated[bool, typer.Option("--no-department", help="Take it out of its department.")] = False,
     min_runtime: MinRuntime = None,
     output: options.Output = None,
 ) -> None:
     """Change a project's quota, limit, weight, priority, department or minimum runtime."""
     session = sessions.of(context)
-    changes = given.changes(ProjectSpec, department=department, min_runtime_s=_seconds(min_runtime))
+    if department is not None and no_department:
+        raise usage("--department and --no-department exclude each other", hint="keep one of them")
+    leaving = {"department": None} if no_department else {}
+    changes = given.changes(ProjectSpec, leaving, department=department, min_runtime_s=_seconds(min_runtime))
     COMMANDS.update(session, name, changes, output)
 
 
@@ -121,21 +134,21 @@ def _seconds(min_runtime: str | None) -> float | None:
 
 
 @app.command("describe")
-def describe(context: typer.Context, name: options.Name, output: options.Output = None) -> None:
+def describe(context: typer.Context, name: options.ProjectName, output: options.Output = None) -> None:
     """Show a project: quota and use in each node pool, its workloads, what happened to them lately."""
     COMMANDS.describe(sessions.of(context), name, output)
 
 
 @app.command("set")
-def set_default(context: typer.Context, name: options.Name) -> None:
+def set_default(context: typer.Context, name: options.ProjectName) -> None:
     """Choose the project that commands are about without -p."""
     session = sessions.of(context)
-    session.run(lambda control: sessions.require_project(control, name))
-    session.set_default_project(name)
-    print(f"Project {name} is the default now")
+    found = session.run(lambda control: sessions.require_project(control, name))
+    session.set_default_project(found.meta.name)
+    print(f"Project {found.meta.name} is the default now")
 
 
 @app.command("delete")
-def delete(context: typer.Context, name: options.Name) -> None:
+def delete(context: typer.Context, name: options.ProjectName) -> None:
     """Delete a project; one that has workloads stays."""
     COMMANDS.delete(sessions.of(context), name)

@@ -12,10 +12,13 @@ import msgspec
 from migctl import quantities
 from migctl.backends import workload_status
 from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.cli import names
 from migctl.cli.failures import not_found, usage
 from migctl.objects import Claim, GpuRequest, Phase, Workload, WorkloadType
 
-NOUNS = ("job", "jobs", "workload", "workloads", *WorkloadType)
+ANY = ("workload", "workloads", "job", "jobs")
+TYPES = {word: type.value for type in WorkloadType for word in (type.value, f"{type.value}s")}
+NOUNS = (*ANY, *TYPES)
 
 V1_TYPES = {
     WorkloadType.TRAINING: "Train",
@@ -102,17 +105,40 @@ def gpus_cell(job: WorkloadView) -> str:
     return f"{held} ({gpu_request_text(job.workload.spec.gpu_request, job.workload.spec.parallelism)})"
 
 
-def names_only(words: list[str]) -> list[str]:
-    """Names, less the noun that the verb-first grammar allows before them: `job NAME...`."""
-    return words[1:] if len(words) > 1 and words[0] in NOUNS else words
+@dataclass(frozen=True)
+class WorkloadName:
+    """A workload as it is typed: `NAME`, `KIND/NAME`, or with the kind as the word before it.
+
+    type  value of the WorkloadType that it must have; None: any
+    """
+
+    name: str
+    type: str | None = None
+
+    @classmethod
+    def read(cls, word: str, before: str = "") -> WorkloadName:
+        """Raises Failure where the word names no workload, or the word before contradicts it."""
+        kind, name = names.split(word, *NOUNS)
+        kinds = {TYPES[given] for given in (kind, before) if given in TYPES}
+        if len(kinds) > 1:
+            raise usage(f"{before} {word} is two types at once", hint=f"{before} {name}")
+        return cls(name, next(iter(kinds), None))
 
 
-def one_name(words: list[str]) -> str:
-    """The name in `NAME` or `job NAME`."""
-    names = names_only(words)
-    if len(names) != 1:
-        raise usage(f"one workload at a time, not {len(names)}: {', '.join(names)}")
-    return names[0]
+def workload_names(words: Sequence[str]) -> list[WorkloadName]:
+    """The workloads in `NAME...`, or `job NAME...` as the verb-first grammar has it, each once."""
+    before, *others = words
+    typed = [(word, before) for word in others] if others and before in NOUNS else [(word, "") for word in words]
+    return list(dict.fromkeys(WorkloadName.read(*each) for each in typed))
+
+
+def one_workload(words: Sequence[str]) -> WorkloadName:
+    """The workload in `NAME` or `job NAME`."""
+    found = workload_names(words)
+    if len(found) != 1:
+        listed = ", ".join(each.name for each in found)
+        raise usage(f"one workload at a time, not {len(found)}: {listed}")
+    return found[0]
 
 
 async def jobs(
@@ -138,23 +164,22 @@ def _created(job: WorkloadView) -> float:
     return job.workload.meta.created.timestamp() if job.workload.meta.created else 0.0
 
 
-async def find(control: ControlPlane, project: str, name: str, noun: str | None = None) -> Workload:
-    """The workload, or a failure that says where to look. `noun`: the type it must have."""
-    short = name.rpartition("/")[2]
+async def find(control: ControlPlane, project: str, wanted: WorkloadName, noun: str | None = None) -> Workload:
+    """The workload, or a failure that says where to look. `noun`: the type that the command is about."""
+    name = wanted.name
     try:
-        workload = await control.get(Workload, short, project)
+        workload = await control.get(Workload, name, project)
     except NotFound:
-        raise not_found(f"no workload {short!r} in project {project}", hint=f"migctl list -p {project}") from None
-    if noun is not None and workload.spec.type != noun:
-        raise not_found(
-            f"no {noun} {short!r} in project {project}",
-            hint=f"it is a {workload.spec.type}: use migctl {workload.spec.type}",
-        )
+        raise not_found(f"no workload {name!r} in project {project}", hint=f"migctl list -p {project}") from None
+    kind = workload.spec.type
+    other = next((type for type in (wanted.type, noun) if type is not None and type != kind), None)
+    if other is not None:
+        raise not_found(f"no {other} {name!r} in project {project}", hint=f"it is a {kind}: use migctl {kind}")
     return workload
 
 
-async def find_job(control: ControlPlane, project: str, name: str, noun: str | None = None) -> WorkloadView:
+async def find_job(control: ControlPlane, project: str, wanted: WorkloadName, noun: str | None = None) -> WorkloadView:
     """The workload and its pods."""
-    workload = await find(control, project, name, noun)
+    workload = await find(control, project, wanted, noun)
     claims = (await control.list(Claim, project)).items
     return with_pods(workload, [claim for claim in claims if claim.spec.workload_uid == workload.meta.uid])

@@ -18,13 +18,12 @@ from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
-from migctl.cli.output.formats import Format
-from migctl.cli.output.listings import view
+from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, one_name, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, Event
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -41,29 +40,31 @@ class Description:
 
 def describe(
     context: typer.Context,
-    names: options.Names,
+    names: options.Workloads,
     project: options.Project = None,
     output: options.Output = None,
 ) -> None:
-    """Show everything about a workload.
+    """Show everything about workloads.
 
     What was asked for, its pods and the shares they were given, and what happened to it.
     """
     session = sessions.of(context)
     shown = view(session, output)
-    name = one_name(names)
+    wanted = workload_names(names)
 
-    async def read(control: Control) -> Description:
+    async def read(control: Control) -> list[Description]:
         chosen = await session.choose_project(control, project)
-        return await describe_job(control, await find_job(control, chosen, name, session.noun))
+        found = await asyncio.gather(*(find_job(control, chosen, each, session.noun) for each in wanted))
+        return [await describe_job(control, job) for job in found]
 
-    description = session.run(read, across=False)
-    if shown.format is Format.NAME:
-        print(formats.name(description.job.workload))
-    elif shown.format.human_readable:
-        _write(description, session)
-    else:
-        formats.write(document(description), shown.format)
+    descriptions = session.run(read, across=False)
+    write_each(
+        descriptions,
+        shown.format,
+        name=lambda description: formats.name(description.job.workload),
+        text=lambda description: _write(description, session),
+        document=document,
+    )
 
 
 async def describe_job(control: ControlPlane, job: WorkloadView) -> Description:
@@ -89,9 +90,9 @@ def _write(description: Description, session: Session) -> None:
     tables.facts(*_facts(description.job, session))
     pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
     none = "none any more" if description.job.phase.finished else "none yet"
-    tables.section("Pods", tables.table(pods, _pod_columns(description.fleet)) if pods else none)
+    tables.section("Pods", pods, _pod_columns(description.fleet), none)
     columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
-    tables.section("Events", tables.table(description.events, columns) if description.events else "none")
+    tables.section("Events", description.events, columns)
 
 
 def _facts(job: WorkloadView, session: Session) -> Iterator[tuple[str, str]]:
@@ -137,8 +138,8 @@ def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
         Column("STATUS", lambda row: row[0].status.phase.value),
         Column("GPU", lambda row: seen.gpu_name(row[1].gpu) if row[1] else "-"),
         Column("SHARE", lambda row: share_text(Held(row[0], row[1]), seen) if row[1] else "-"),
-        Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-"),
-        Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-"),
+        Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-", drop=2),
+        Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-", drop=1),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
         Column("MESSAGE", lambda row: workload_status.explanation(row[0].status), long=True),
     ]

@@ -11,11 +11,13 @@ import typer
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import Failure, usage
-from migctl.cli.grammar import options
-from migctl.cli.views.workloads import find, names_only
+from migctl.cli.grammar import completion, options
+from migctl.cli.views.workloads import find, workload_names
 from migctl.objects import Workload
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME...", show_default=False)]
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)
+]
 All = Annotated[bool, typer.Option("--all", help="Every workload of the project.")]
 
 
@@ -71,6 +73,7 @@ def _each(context: typer.Context, names: list[str] | None, every: bool, project:
     session = sessions.of(context)
     if bool(names) == every:
         raise usage("which workloads?", hint=f"{context.command_path} NAME..., or --all")
+    named = workload_names(names) if names else []
 
     async def acted(control: Control) -> list[tuple[str, str]]:
         chosen = await session.choose_project(control, project)
@@ -78,8 +81,7 @@ def _each(context: typer.Context, names: list[str] | None, every: bool, project:
             known = (await control.list(Workload, chosen)).items
             workloads = [w for w in known if session.noun in (None, w.spec.type)]
         else:
-            wanted = dict.fromkeys(names_only(names or []))
-            workloads = list(await asyncio.gather(*(find(control, chosen, name, session.noun) for name in wanted)))
+            workloads = list(await asyncio.gather(*(find(control, chosen, each, session.noun) for each in named)))
         return [(workload.meta.name, await act(control, workload)) for workload in workloads]
 
     for name, done in session.run(acted):

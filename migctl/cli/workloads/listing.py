@@ -35,41 +35,41 @@ def phase_style(job: WorkloadView) -> str:
     return STYLES.get(job.phase, "")
 
 
-def v1(now: Callable[[], datetime]) -> TableKind[WorkloadView]:
-    """The verb-first grammar's table."""
+def v1(now: Callable[[], datetime], everywhere: bool) -> TableKind[WorkloadView]:
+    """The verb-first grammar's table. everywhere: the rows may be of several projects."""
     return TableKind(
         "Workload",
         (
             Column("NAME", lambda job: job.name),
             Column("STATUS", lambda job: job.phase.value, style=phase_style),
-            age_column(_created, now),
-            Column("NODE", lambda job: job.nodes),
-            Column("IMAGE", lambda job: job.workload.spec.image),
-            Column("TYPE", lambda job: V1_TYPES[job.workload.spec.type]),
-            Column("PROJECT", lambda job: job.project),
-            Column("USER", lambda job: job.workload.spec.user),
-            Column("GPUs Allocated (Requested)", gpus_cell, key=lambda job: job.allocated),
-            Column("PODs Running (Pending)", _pods, key=lambda job: job.workload.status.running),
-            Column("SERVICE URL(S)", lambda job: ""),
+            age_column(_created, now, drop=2),
+            Column("NODE", lambda job: job.nodes, drop=3),
+            Column("IMAGE", lambda job: job.workload.spec.image, drop=7),
+            Column("TYPE", lambda job: V1_TYPES[job.workload.spec.type], drop=4),
+            Column("PROJECT", lambda job: job.project, drop=1 if everywhere else 6),
+            Column("USER", lambda job: job.workload.spec.user, drop=5),
+            Column("GPUs Allocated (Requested)", gpus_cell, key=lambda job: job.allocated, brief="GPUs (Req.)"),
+            Column("PODs Running (Pending)", _pods, key=lambda job: job.workload.status.running, brief="PODs (Pend.)"),
+            Column("SERVICE URL(S)", lambda job: "", brief="URL(S)", drop=8),
             Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
     )
 
 
-def v2(now: Callable[[], datetime]) -> TableKind[WorkloadView]:
-    """The noun-first grammar's table."""
+def v2(now: Callable[[], datetime], everywhere: bool) -> TableKind[WorkloadView]:
+    """The noun-first grammar's table. everywhere: the rows may be of several projects."""
     return TableKind(
         "Workload",
         (
             Column("WORKLOAD", lambda job: job.name),
-            Column("TYPE", lambda job: job.workload.spec.type.capitalize()),
+            Column("TYPE", lambda job: job.workload.spec.type.capitalize(), drop=3),
             Column("STATUS", lambda job: job.phase.value, style=phase_style),
-            Column("PROJECT", lambda job: job.project),
-            Column("RUNNING/REQ. PODS", _running, key=lambda job: job.workload.status.running),
+            Column("PROJECT", lambda job: job.project, drop=1 if everywhere else 5),
+            Column("RUNNING/REQ. PODS", _running, key=lambda job: job.workload.status.running, brief="PODS"),
             Column("GPU ALLOC.", lambda job: quantities.portion_text(job.allocated), key=lambda job: job.allocated),
-            age_column(_created, now, wide=True),
-            Column("NODE", lambda job: job.nodes, wide=True),
+            age_column(_created, now, wide=True, drop=2),
+            Column("NODE", lambda job: job.nodes, wide=True, drop=4),
             Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
@@ -125,4 +125,4 @@ def list_workloads(
     """List workloads and what they hold."""
     session = sessions.of(context)
     shown = listed.view(session)
-    write(session, v2(session.system.now), shown, project, all_projects, labels, watch)
+    write(session, v2(session.system.now, all_projects), shown, project, all_projects, labels, watch)

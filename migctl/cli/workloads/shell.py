@@ -14,9 +14,9 @@ import typer
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control, Execution
 from migctl.cli.failures import Failure, usage
-from migctl.cli.grammar import options
+from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import after_dashes
-from migctl.cli.views.workloads import find
+from migctl.cli.views.workloads import WorkloadName, find, one_workload
 
 Stdin = Annotated[bool, typer.Option("-i", "--stdin", help="Always so.", hidden=True)]
 Tty = Annotated[bool, typer.Option("-t", "--tty", help="Always so.", hidden=True)]
@@ -24,7 +24,9 @@ Tty = Annotated[bool, typer.Option("-t", "--tty", help="Always so.", hidden=True
 
 def exec_(
     context: typer.Context,
-    words: Annotated[list[str], typer.Argument(metavar="NAME [COMMAND...]", show_default=False)],
+    words: Annotated[
+        list[str], typer.Argument(metavar="NAME [COMMAND...]", show_default=False, autocompletion=completion.workloads)
+    ],
     project: options.Project = None,
     stdin: Stdin = False,
     tty: Tty = False,
@@ -34,15 +36,16 @@ def exec_(
     It sees the workload's environment and GPUs. Options come before NAME, or before `--`.
     """
     name, *command = words
+    wanted = WorkloadName.read(name)
     command += after_dashes(context)
     if not command:
         raise usage("no command is given", hint=f"migctl exec {name} -- nvidia-smi")
-    _execute(context, name, project, command)
+    _execute(context, wanted, project, command)
 
 
 def bash(
     context: typer.Context,
-    name: options.Name,
+    names: options.OneWorkload,
     project: options.Project = None,
     stdin: Stdin = False,
     tty: Tty = False,
@@ -51,16 +54,16 @@ def bash(
 
     It sees the workload's environment and GPUs.
     """
-    _execute(context, name, project, None)
+    _execute(context, one_workload(names), project, None)
 
 
-def _execute(context: typer.Context, name: str, project: str | None, command: Sequence[str] | None) -> None:
+def _execute(context: typer.Context, wanted: WorkloadName, project: str | None, command: Sequence[str] | None) -> None:
     """Replace this process by the command, or by a shell, beside the workload."""
     session = sessions.of(context)
 
     async def prepared(control: Control) -> Execution:
         chosen = await session.choose_project(control, project)
-        workload = await find(control, chosen, name, session.noun)
+        workload = await find(control, chosen, wanted, session.noun)
         return await control.execution(chosen, workload.meta.name, command)
 
     execution = session.run(prepared)
@@ -68,6 +71,6 @@ def _execute(context: typer.Context, name: str, project: str | None, command: Se
         session.system.execute(execution.command, execution.environment, execution.directory)
     except OSError as error:
         raise Failure(
-            f"{execution.command[0]!r} cannot be run beside {name}: {error.strerror}",
-            hint=f"migctl bash {name} shows what there is in {execution.directory} and on its PATH",
+            f"{execution.command[0]!r} cannot be run beside {wanted.name}: {error.strerror}",
+            hint=f"migctl bash {wanted.name} shows what there is in {execution.directory} and on its PATH",
         ) from error

@@ -66,7 +66,7 @@ def workload(
         image=given.image,
         command=command,
         entrypoint=given.command,
-        environment=environment(given.variables or ()),
+        environment=pairs(given.variables or (), "-e", "set an environment variable"),
         user=session.system.user,
         directory="" if session.target.cluster else session.system.directory,
         preemptible=given.preemptible or own.type is WorkloadType.TRAINING,
@@ -74,7 +74,8 @@ def workload(
         pools=tuple(pool for text in given.pools or () for pool in re.split(r"[\s,]+", text) if pool),
         **_repetition(own.type, given),
     )
-    return Workload(meta=Meta(name=given.name or "", project=project), spec=admission.ranked(spec))
+    labels = pairs(given.labels or (), "--label", "set a label")
+    return Workload(meta=Meta(name=given.name or "", project=project, labels=labels), spec=admission.ranked(spec))
 
 
 def _repetition(kind: WorkloadType, given: SubmitOptions) -> dict[str, Any]:
@@ -91,12 +92,12 @@ def _repetition(kind: WorkloadType, given: SubmitOptions) -> dict[str, Any]:
     return {name: value for name, value in counts.items() if value is not None}
 
 
-def environment(pairs: Sequence[str]) -> dict[str, str]:
-    """`-e NAME=VALUE`, any number of times; the last one of a name counts."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise usage(f"-e {pair!r} does not set an environment variable", hint="-e NAME=VALUE")
-    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+def pairs(texts: Sequence[str], flag: str, purpose: str) -> dict[str, str]:
+    """`NAME=VALUE`, any number of times; the last one of a name counts."""
+    for text in texts:
+        if "=" not in text:
+            raise usage(f"{flag} {text!r} does not {purpose}", hint=f"{flag} NAME=VALUE")
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def submit(session: Session, own: GrammarOptions, given: SubmitOptions, command: tuple[str, ...]) -> None:
@@ -119,7 +120,7 @@ async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_
     """Create it under the first of these names that is free."""
     project = wanted.meta.project
     for name in names:
-        named = msgspec.structs.replace(wanted, meta=Meta(name=name, project=project))
+        named = msgspec.structs.replace(wanted, meta=msgspec.structs.replace(wanted.meta, name=name))
         try:
             if not dry_run:
                 return await control.create(named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.output import watching
-from migctl.cli.views.workloads import find, one_name
+from migctl.cli.views.workloads import find, workload_names
 from migctl.objects import Phase, Workload
 
 DELETED = "delete"
@@ -23,31 +24,37 @@ DELETED = "delete"
 
 def wait(
     context: typer.Context,
-    names: options.Names,
+    names: options.Workloads,
     wanted: Annotated[
         str, typer.Option("--for", metavar="CONDITION", help="condition=Running, Completed, ...; or delete.")
     ] = "condition=Running",
     timeout: Annotated[str, typer.Option("--timeout", metavar="TIME", help="At most so long: 30s, 10m.")] = "30s",
     project: options.Project = None,
 ) -> None:
-    """Wait until a workload runs, ends or is gone.
+    """Wait until workloads run, end or are gone.
 
     Exit code 124 when it takes too long, 1 when it cannot come any more.
     """
     session = sessions.of(context)
-    name, condition, seconds = one_name(names), _condition(wanted), quantities.duration(timeout)
-    last: list[Workload] = []
+    wanted_names, condition, seconds = workload_names(names), _condition(wanted), quantities.duration(timeout)
+    late: dict[str, Workload | None] = {}
 
     async def waited(control: Control) -> None:
         chosen = await session.choose_project(control, project)
-        workload = await find(control, chosen, name, session.noun)
+        found = await asyncio.gather(*(find(control, chosen, each, session.noun) for each in wanted_names))
+        late.update({workload.meta.name: None for workload in found})
 
         async def look() -> bool:
-            try:
-                last[:] = [await control.get(Workload, workload.meta.name, chosen)]
-            except NotFound:
-                return _deleted(name, condition)
-            return not _reached(last[0], condition)
+            for name in list(late):
+                try:
+                    late[name] = newest = await control.get(Workload, name, chosen)
+                    there = not _reached(newest, condition)
+                except NotFound:
+                    there = _deleted(name, condition)
+                if not there:
+                    del late[name]
+                    print(f"workload {name} is {'gone' if condition is None else condition}", flush=True)
+            return bool(late)
 
         if await look():
             async with asyncio.timeout(seconds):
@@ -56,8 +63,7 @@ def wait(
     try:
         session.run(waited)
     except TimeoutError:
-        raise _too_late(name, wanted, timeout, last) from None
-    print(f"workload {name} is {'gone' if condition is None else condition}")
+        raise _too_late(wanted, timeout, late) from None
 
 
 def _condition(wanted: str) -> Phase | None:
@@ -90,10 +96,11 @@ def _reached(workload: Workload, condition: Phase | None) -> bool:
     return phase is condition
 
 
-def _too_late(name: str, wanted: str, timeout: str, last: list[Workload]) -> Failure:
-    status = last[0].status if last else None
+def _too_late(wanted: str, timeout: str, late: Mapping[str, Workload | None]) -> Failure:
+    name, last = next(iter(late.items()))
+    status = last.status if last else None
     return Failure(
-        f"workload {name} did not reach {wanted} within {timeout}",
+        f"workload {', '.join(late)} did not reach {wanted} within {timeout}",
         cause=f"it is {status.phase}: {workload_status.explanation(status) or 'no reason is given'}" if status else "",
         hint=f"migctl why {name}",
         code=ExitCode.TIMEOUT,

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from migctl.backends import workload_status
+from migctl.backends.protocol import ControlPlaneError
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
-from migctl.cli.output.listings import view
+from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, holds, one_name, request_text
+from migctl.cli.views.workloads import WorkloadView, find_job, holds, request_text, workload_names
 from migctl.cli.workloads.describe import share_text
-from migctl.objects import API_VERSION, Claim, Phase, PlacementPlan, PlanOutcome, Workload
+from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
+
+if TYPE_CHECKING:
+    from solver.model.reasons import Unplaced
 
 NEXT = {
     Phase.SUSPENDED: "migctl resume {name}",
@@ -36,89 +41,98 @@ NEXT = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """A workload, the newest plan with outcomes for its pods, and those outcomes."""
+    """A workload, the newest plan about it, and what the planner says of its waiting pods now.
+
+    unplaced  by claim uid, of one snapshot: the reasons and the claims in the way cannot disagree
+    """
 
     job: WorkloadView
     plan: PlacementPlan | None
-    outcomes: tuple[PlanOutcome, ...]
+    unplaced: Mapping[str, Unplaced]
     fleet: Fleet
     workloads: dict[str, Workload]
 
     @property
     def blockers(self) -> list[Claim]:
         """The claims whose end would free the nearest slot, each once."""
-        uids = dict.fromkeys(uid for outcome in self.outcomes for uid in outcome.blockers)
+        found = [reason.blockers for reason in self.unplaced.values() if reason.blockers]
+        uids = dict.fromkeys(uid for blockers in found for uid in blockers.claims)
         return [claim for uid in uids if (claim := self.fleet.claims.get(uid)) and holds(claim)]
 
 
 def why(
-    context: typer.Context, names: options.Names, project: options.Project = None, output: options.Output = None
+    context: typer.Context, names: options.Workloads, project: options.Project = None, output: options.Output = None
 ) -> None:
-    """Explain why a workload waits, or runs where it does.
+    """Explain why workloads wait, or run where they do.
 
     The reason, what the newest plan says of it, and who holds what is in its way.
     """
     session = sessions.of(context)
-    name = one_name(names)
+    wanted = workload_names(names)
     shown = view(session, output)
 
-    async def read(control: Control) -> Explanation:
+    async def read(control: Control) -> list[Explanation]:
         chosen = await session.choose_project(control, project)
-        return await explain(control, await find_job(control, chosen, name, session.noun), session.system.now())
+        found = await asyncio.gather(*(find_job(control, chosen, each, session.noun) for each in wanted))
+        return [await explain(control, job, session.system.now()) for job in found]
 
-    found = session.run(read, across=False)
-    if shown.format is formats.Format.NAME:
-        print(formats.name(found.job.workload))
-    elif shown.format.human_readable:
-        _write(found, session)
-    else:
-        formats.write(document(found), shown.format)
+    explanations = session.run(read, across=False)
+    write_each(
+        explanations,
+        shown.format,
+        name=lambda found: formats.name(found.job.workload),
+        text=lambda found: _write(found, session),
+        document=document,
+    )
 
 
 async def explain(control: Control, job: WorkloadView, now: datetime) -> Explanation:
-    """The workload with the newest plan about its waiting pods and that plan's outcomes for them."""
+    """The workload with the newest plan about its waiting pods and why they wait now."""
     newest, seen, workloads = await asyncio.gather(
         history.newest_first(control), fleet.read(control), control.list(Workload)
     )
     waiting = {pod.meta.uid for pod in job.pods if pod.status.allocation is None}
     plan = next((plan for plan in newest if any(o.claim in waiting for o in plan.spec.outcomes)), None)
-    outcomes = tuple(o for o in plan.spec.outcomes if o.claim in waiting) if plan else ()
-    if plan is None and any(pod.status.reason for pod in job.pods if pod.meta.uid in waiting):
-        outcomes = tuple(o for o in await _decided_now(control, now) if o.claim in waiting and not o.placed)
-    return Explanation(job, plan, outcomes, seen, {workload.meta.uid: workload for workload in workloads.items})
+    unplaced = await waits_now(control, waiting, now) if waiting else {}
+    return Explanation(job, plan, unplaced, seen, {workload.meta.uid: workload for workload in workloads.items})
 
 
-async def _decided_now(control: Control, now: datetime) -> tuple[PlanOutcome, ...]:
-    """The planner's outcomes for the cluster as it is. Plans that only make requests wait on are not recorded."""
-    from migctl.controller.names import Names
-    from migctl.controller.publish import outcomes
+async def waits_now(control: Control, claims: Collection[str], now: datetime) -> dict[str, Unplaced]:
+    """Why these claims have no place, decided on the state of this moment; nothing for those that have one.
+
+    Nothing as well where the person may not read the whole state: then the status says what the controller wrote.
+    """
+    from migctl.controller import queues
     from migctl.solver_process.planning import plan
+    from solver.model.reasons import Unplaced
+    from solver.model.snapshot import Policy
 
-    state = await control.snapshot(now)
-    return outcomes(Names(state), await asyncio.to_thread(plan, state))
+    try:
+        state = await control.snapshot(now)
+        policy = queues.policy(Policy(), (await control.list(NodePool)).items)
+    except ControlPlaneError:
+        return {}
+    decided = await asyncio.to_thread(plan, state, policy)
+    outcomes = ((uid, decided.outcomes.get(uid)) for uid in claims)
+    return {uid: outcome for uid, outcome in outcomes if isinstance(outcome, Unplaced)}
 
 
 def _write(found: Explanation, session: Session) -> None:
     job = found.job
-    print(
-        f"{job.name} is {job.phase}"
-        + _since(job, session)
-        + f"; it asks for {request_text(job.workload.spec.gpu_request)}"
-    )
-    reasons = _reasons(job, found.outcomes)
-    for reason, pods in reasons.items():
-        print(f"  {reason}" + (f" ({pods} pods)" if pods > 1 else ""))
+    reasons = [reason + (f" ({pods} pods)" if pods > 1 else "") for reason, pods in _reasons(found).items()]
     if not reasons and job.phase is Phase.PENDING:
-        print("  no plan has looked at it yet")
+        reasons = ["no plan has looked at it yet"]
+    asked = request_text(job.workload.spec.gpu_request)
+    tables.paragraphs(f"{job.name} is {job.phase}{_since(job, session)}; it asks for {asked}", reasons)
     if found.plan is not None:
         made = tables.age_of(found.plan.meta.created, session.system.now)
-        print(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
+        tables.paragraphs(f"Decided by {found.plan.meta.name} {made} ago ({history.certificate(found.plan.spec)})")
     held = [(pod, share) for pod in job.pods if holds(pod) for share in _shares(pod)]
     if held:
-        tables.section("Holds", tables.table(held, _share_columns(found)))
+        tables.section("Holds", held, _share_columns(found))
     if found.blockers:
         rows = [(claim, share) for claim in found.blockers for share in _shares(claim)]
-        tables.section("In the way", tables.table(rows, _share_columns(found)))
+        tables.section("In the way", rows, _share_columns(found))
     if hint := NEXT.get(job.phase):
         sessions.note("next: " + hint.format(name=job.name))
 
@@ -128,13 +142,21 @@ def _since(job: WorkloadView, session: Session) -> str:
     return f" (for {tables.age_of(started, session.system.now)})" if started else ""
 
 
-def _reasons(job: WorkloadView, outcomes: Iterable[PlanOutcome]) -> Counter[str]:
+def _reasons(found: Explanation) -> Counter[str]:
     """Reasons as sentences, with how many pods each is of."""
-    texts = (workload_status.reason_and_message(pod.status) for pod in job.pods if not holds(pod))
-    reasons = Counter(text for text in texts if text)
-    if not reasons and job.reason:
-        reasons[job.reason] = 1
-    return reasons or Counter(outcome.text for outcome in outcomes)
+    pods = [pod for pod in found.job.pods if not holds(pod)]
+    reasons = Counter(text for pod in pods if (text := _reason(pod, found.unplaced.get(pod.meta.uid))))
+    if not reasons and found.job.reason:
+        reasons[found.job.reason] = 1
+    return reasons
+
+
+def _reason(pod: Claim, unplaced: Unplaced | None) -> str:
+    from migctl.reason_text import sentence
+
+    if unplaced is None or pod.meta.deleting is not None:
+        return workload_status.reason_and_message(pod.status)
+    return f"{unplaced.code}: {sentence(unplaced)}"
 
 
 def _shares(pod: Claim) -> tuple[DeviceShare, ...]:
@@ -147,10 +169,10 @@ def _share_columns(found: Explanation) -> list[Column[tuple[Claim, DeviceShare]]
 
     return [
         Column("WORKLOAD", lambda row: f"{row[0].meta.project}/{row[0].spec.workload}"),
-        Column("USER", lambda row: _user(found, row[0])),
+        Column("USER", lambda row: _user(found, row[0]), drop=2),
         Column("GPU", lambda row: found.fleet.gpu_name(row[1].gpu)),
         Column("SHARE", lambda row: share_text(Held(row[0], row[1]), found.fleet)),
-        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}"),
+        Column("PRIORITY", lambda row: f"{row[0].spec.priority}, {preemptible(row)}", drop=1),
         Column("GIVEN", lambda row: row[0].status.rounded, long=True),
     ]
 
@@ -169,10 +191,21 @@ def document(found: Explanation) -> dict[str, object]:
         "workload": job.name,
         "project": job.project,
         "phase": job.phase.value,
-        "reasons": list(_reasons(job, found.outcomes)),
+        "reasons": list(_reasons(found)),
+        "facts": [_facts(uid, reason) for uid, reason in found.unplaced.items()],
         "plan": found.plan.meta.name if found.plan else None,
         "blockers": [
             {"workload": claim.spec.workload, "project": claim.meta.project, "claim": claim.meta.uid}
             for claim in found.blockers
         ],
+    }
+
+
+def _facts(claim: str, reason: Unplaced) -> dict[str, object]:
+    """A reason as data: its code, the kind of its facts, and the facts."""
+    return {
+        "claim": claim,
+        "code": reason.code.value,
+        "kind": type(reason.facts).__name__,
+        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers")},
     }

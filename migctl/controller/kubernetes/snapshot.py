@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 
@@ -18,13 +18,28 @@ import msgspec
 from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity, requests
 from migctl.backends.kubernetes.meaning.quantities import NodeResources
-from migctl.backends.kubernetes.meaning.records import BudgetRecord, Constraints, GpuPod
+from migctl.backends.kubernetes.meaning.records import BudgetRecord, ClaimRecord, Constraints, GpuPod, NodeRecord
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
-from migctl.objects import Claim, GpuNode
+from migctl.objects import Claim
 from solver.model import cluster as model
 from solver.model.demand import Gang, Holding, Request
 from solver.model.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedCluster:
+    """What a snapshot is made of, as it was at one moment.
+
+    strict   disruption budgets that allow no eviction now
+    unbound  CPU and memory of pods that have an allocation and are not bound to its node yet, by node
+    """
+
+    objects: observe.Captured
+    records: tuple[ClaimRecord, ...]
+    nodes: tuple[NodeRecord, ...]
+    strict: tuple[BudgetRecord, ...]
+    unbound: Mapping[str, NodeResources]
 
 
 class KubernetesObserver:
@@ -39,21 +54,37 @@ class KubernetesObserver:
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster at `now`."""
-        state = self._observe(now)
-        unbound = self._unbound()
-        strict = [budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1]
-        pods = self._pods() if state.pending or strict else {}
-        silent = {node.meta.name for node in self._cluster.all(GpuNode) if self._heartbeats.silent_since(node, now)}
-        return replace(
-            state,
-            nodes=tuple(self._node(node, unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes),
-            pending=tuple(self._pending(request, pods.get(request.claim), now) for request in state.pending),
-            held=_protected(state.held, pods, strict) if strict else state.held,
+        return self.snapshot(self.capture(), now)
+
+    def capture(self) -> CapturedCluster:
+        """The objects of this moment."""
+        return CapturedCluster(
+            self._observe.capture(),
+            tuple(self._cluster.claims.all.values()),
+            tuple(self._cluster.nodes.all.values()),
+            tuple(budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1),
+            self._unbound(),
         )
 
-    def _pods(self) -> dict[str, GpuPod]:
+    def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
+        """What the objects come to at `now`. One call at a time."""
+        state = self._observe.snapshot(seen.objects, now)
+        pods = self._pods(seen.records) if state.pending or seen.strict else {}
+        silent = {node.meta.name for node in seen.objects.nodes if self._heartbeats.silent_since(node, now)}
+        return replace(
+            state,
+            nodes=tuple(
+                self._node(node, seen.unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes
+            ),
+            pending=tuple(
+                self._pending(request, pods.get(request.claim), seen.nodes, now) for request in state.pending
+            ),
+            held=_protected(state.held, pods, seen.strict) if seen.strict else state.held,
+        )
+
+    def _pods(self, records: Iterable[ClaimRecord]) -> dict[str, GpuPod]:
         """The pods of claims, by the claim's uid."""
-        pods = ((record.uid, self._cluster.pod_of(record)) for record in self._cluster.claims.all.values())
+        pods = ((record.uid, self._cluster.pod_of(record)) for record in records)
         return {uid: pod for uid, pod in pods if pod is not None}
 
     def _node(self, node: model.Node, unbound: NodeResources, silent: bool) -> model.Node:
@@ -84,23 +115,20 @@ class KubernetesObserver:
             return request
         return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, request))
 
-    def _pending(self, request: Request, pod: GpuPod | None, now: datetime) -> Request:
+    def _pending(self, request: Request, pod: GpuPod | None, nodes: Sequence[NodeRecord], now: datetime) -> Request:
         if pod is None:
             return request
         refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
-        return replace(request, excluded=self._refusing_nodes(pod.constraints).union(refused))
+        return replace(request, excluded=self._refusing_nodes(pod.constraints, nodes).union(refused))
 
-    def _refusing_nodes(self, constraints: Constraints) -> frozenset[str]:
+    def _refusing_nodes(self, constraints: Constraints, nodes: Sequence[NodeRecord]) -> frozenset[str]:
         """Nodes that would refuse such a pod; computed once per template and change of nodes."""
         if self._refusing_of != self._cluster.nodes_changed:
             self._refusing.clear()
             self._refusing_of = self._cluster.nodes_changed
         key = msgspec.msgpack.encode(constraints)
         if key not in self._refusing:
-            kubernetes_nodes = self._cluster.nodes.all.values()
-            self._refusing[key] = frozenset(
-                node.name for node in kubernetes_nodes if node_affinity.refusal(node, constraints)
-            )
+            self._refusing[key] = frozenset(node.name for node in nodes if node_affinity.refusal(node, constraints))
         return self._refusing[key]
 
 

@@ -18,12 +18,15 @@ from pathlib import Path
 
 import psutil
 
+from migctl.embedded.kubelet import logs
+from nodeagent import untrusted
 from nodeagent.contract import environment as variables
 from nodeagent.shares import process_owner
 
 KILLED = 128 + signal.SIGKILL
 START_FAILED = 127
 SWEEPS = 10
+_NUMBER_BYTES = 32
 
 # The launcher survives the TERM that its group gets (the trap), so that it can record the exit code.
 # The shell's own noclobber makes the pid file the O_EXCL gate, and its own messages ("Terminated") stay out of the log.
@@ -56,15 +59,15 @@ class ClaimProcess:
         if not os.path.isdir(directory):
             raise NotADirectoryError(f"there is no directory {directory}")
         self.base.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with logs.appending(self.log) as log:
             return os.posix_spawn(
                 "/bin/sh",
                 ["/bin/sh", "-c", LAUNCHER, "migctl-launcher", str(self.base), directory, *command],
                 {**environment, variables.CLAIM: self.claim},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
-                    (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+                    (os.POSIX_SPAWN_DUP2, log, 1),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
                 ],
                 setsid=True,
             )
@@ -76,16 +79,16 @@ class ClaimProcess:
     def leader(self) -> int | None:
         """The living launcher's pid, checked to be this claim's and not a reused number."""
         try:
-            pid = int(self.base.with_suffix(".pid").read_text())
-        except (FileNotFoundError, ValueError):
+            pid = int(untrusted.read(self.base.with_suffix(".pid"), _NUMBER_BYTES))
+        except (OSError, ValueError):
             return None
         return pid if process_owner.started_for(pid) == self.claim else None
 
     def exit_code(self) -> int:
         """The command's exit code; 137 where the launcher was killed before it wrote one."""
         try:
-            return int(self.base.with_suffix(".exit").read_text())
-        except (FileNotFoundError, ValueError):
+            return int(untrusted.read(self.base.with_suffix(".exit"), _NUMBER_BYTES))
+        except (OSError, ValueError):
             return KILLED
 
     async def wait(self, launched: int | None = None) -> int:

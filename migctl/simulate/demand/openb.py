@@ -27,16 +27,8 @@ from solver.model.geometry import GpuModel
 
 WHOLE = 1000
 NODE_COLUMNS = ("sn", "cpu_milli", "memory_mib", "gpu", "model")
-POD_COLUMNS = (
-    "name",
-    "cpu_milli",
-    "memory_mib",
-    "num_gpu",
-    "gpu_milli",
-    "gpu_spec",
-    "creation_time",
-    "deletion_time",
-)
+POD_COLUMNS = ("name", "cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "gpu_spec")
+TIMES = ("creation_time", "deletion_time")
 Row = Mapping[str, str]
 
 
@@ -61,9 +53,13 @@ def fleet(path: Path) -> SimulatedFleet:
     return SimulatedFleet(tuple(nodes), tuple(gpus), MappingProxyType(models))
 
 
-def arrivals(path: Path) -> tuple[Arrival, ...]:
-    """The pods with GPUs, in the order of their creation. Raises BadTrace, OSError."""
-    found = (_arrival(path, line, row) for line, row in _rows(path, POD_COLUMNS) if row["num_gpu"] != "0")
+def arrivals(path: Path, timed: bool = True) -> tuple[Arrival, ...]:
+    """The pods with GPUs, in the order of their creation. Raises BadTrace, OSError.
+
+    timed  False: where the file does not say when pods come and go, they come in its order at 0, and never go
+    """
+    columns = (*POD_COLUMNS, *(TIMES if timed else ()))
+    found = (_arrival(path, line, row) for line, row in _rows(path, columns) if row["num_gpu"] != "0")
     return tuple(sorted(found, key=lambda arrival: arrival.at))
 
 
@@ -105,9 +101,12 @@ def _number(path: Path, line: int, row: Row, column: str) -> int:
 
 
 def _arrival(path: Path, line: int, row: Row) -> Arrival:
-    cpu, memory, devices, milli, created, deleted = (
-        _number(path, line, row, column)
-        for column in ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli", "creation_time", "deletion_time")
+    cpu, memory, devices, milli = (
+        _number(path, line, row, column) for column in ("cpu_milli", "memory_mib", "num_gpu", "gpu_milli")
+    )
+    created, deleted = (
+        float(_number(path, line, row, column)) if column in row else otherwise
+        for column, otherwise in zip(TIMES, (0.0, math.inf), strict=True)
     )
     if devices < 1 or not 0 < milli <= WHOLE:
         raise BadTrace(f"{path}, line {line}: {devices} GPUs, {milli} thousandths of each, is no request")
@@ -118,9 +117,9 @@ def _arrival(path: Path, line: int, row: Row) -> Arrival:
         workload=row["name"],
         project=PROJECT,
         demand=demand,
-        created=float(created),
+        created=created,
         pools=tuple(filter(None, row["gpu_spec"].split("|"))),
         cpu_milli=cpu,
         memory_mib=memory,
     )
-    return Arrival(float(created), request, float(max(0, deleted - created)))
+    return Arrival(created, request, max(0.0, deleted - created))

@@ -35,6 +35,7 @@ class FakeAgent:
         self.held: dict[str, Allocation] = {}
         self.history: list[tuple[str, str]] = []
         self.up = True
+        """Whether its process runs; one that does not run answers and writes nothing."""
         self.reported = datetime(2030, 1, 1, tzinfo=UTC)
         """What its clock says, at every report."""
         self.broken = ""
@@ -48,6 +49,8 @@ class FakeAgent:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            if not self.up:
+                continue
             try:
                 await self._publish()
             except ControlPlaneError:
@@ -113,7 +116,7 @@ class FakeAgent:
         return NodeReport(self.node, "boot", self._generation, tuple(gpus.values()), models, held=tuple(self.held))
 
     async def _publish(self) -> None:
-        status = {"report": report_to_json(self.report()), "reported": self.reported.isoformat(), "ready": self.up}
+        status = {"report": report_to_json(self.report()), "reported": self.reported.isoformat(), "ready": True}
         try:
             await self._api.patch(GPU_NODES, self.node, {"status": status}, subresource="status")
         except NotFound:

@@ -37,5 +37,5 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     http = httpx.AsyncClient(base_url="http://migctl", transport=httpx.AsyncHTTPTransport(uds=str(socket)))
     served = Served(behind, runtime, RemoteControlPlane(socket), http, socket)
     app = create_app(behind, runtime, ready=lambda: served.ready, heartbeat_s=0.01)
-    async with serving(app, socket), served.remote, http:
+    async with serving(app, socket), http:
         yield served

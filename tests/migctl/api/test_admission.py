@@ -248,3 +248,35 @@ def refusal_of(submitted: Workload) -> Invalid | None:
     except Invalid as refusal:
         return refusal
     return None
+
+
+@pytest.mark.parametrize("fraction", [0.00001, 0.001, 0.0023])
+def test_a_fraction_has_the_floor_of_memory_on_the_largest_gpu(fraction: float) -> None:
+    tiny = workload(gpu_request=GpuRequest(fraction=fraction))
+    with pytest.raises(Invalid, match="less than 100 MB") as refusal:
+        check(tiny, PROJECTS, MODELS)
+    assert refusal.value.field == "spec.gpuRequest.fraction"
+    check(tiny, PROJECTS, ())
+
+
+def test_a_node_pool_that_no_node_is_in_is_refused_once_nodes_are_known() -> None:
+    there = workload(pools=("a100", "v100"))
+    check(there, PROJECTS, MODELS, {"a100", "v100", "default"})
+    check(there, PROJECTS, MODELS, ())
+    with pytest.raises(NotFound, match=r"spec\.pools: no node pool is called 'v100'") as refusal:
+        check(there, PROJECTS, MODELS, {"default", "a100"})
+    assert refusal.value.hint == "node pools: a100, default"
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), 1e15])
+def test_times_that_no_clock_can_count_are_refused(seconds: float) -> None:
+    with pytest.raises(Invalid) as refusal:
+        check(workload(ttl_after_finish_s=seconds), PROJECTS, MODELS)
+    assert refusal.value.field == "spec.ttlAfterFinishS"
+    with pytest.raises(Invalid):
+        check_project(Project(meta=Meta(name="team-a"), spec=ProjectSpec(min_runtime_s=seconds)))
+
+
+def test_a_quota_of_more_gpus_than_there_can_be_is_refused() -> None:
+    with pytest.raises(Invalid, match="between 0 and 1,000,000"):
+        check_project(Project(meta=Meta(name="team-a"), spec=ProjectSpec(quota=99_999_999.0)))

@@ -133,29 +133,29 @@ async def test_two_hundred_at_once(served: Served) -> None:
 
 
 async def test_without_a_server_it_says_how_to_start_one(tmp_path: Path) -> None:
-    async with RemoteControlPlane(tmp_path / "s") as remote:
-        with pytest.raises(Unavailable, match="not running") as refusal:
-            await remote.list(GpuNode)
-        assert "migctl up" in refusal.value.hint
-        with pytest.raises(Unavailable):
-            await anext(remote.watch(GpuNode, "1"))
+    remote = RemoteControlPlane(tmp_path / "s")
+    with pytest.raises(Unavailable, match="not running") as refusal:
+        await remote.list(GpuNode)
+    assert "migctl up" in refusal.value.hint
+    with pytest.raises(Unavailable):
+        await anext(remote.watch(GpuNode, "1"))
 
 
 async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found(tmp_path: Path) -> None:
     behind = MemoryControlPlane()
-    async with RemoteControlPlane(tmp_path / "s") as remote:
-        async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
-            since = (await remote.create(samples.node("n"))).meta.version
-            watch = remote.watch(GpuNode, since)
-            await remote.create(samples.node("later"))
-            await anext(watch)
-            waiting = asyncio.ensure_future(anext(watch))
-        with pytest.raises(Unavailable, match="closed"):
-            await waiting
-        with pytest.raises(Unavailable, match="not running"):
-            await remote.list(GpuNode)
-        async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
-            assert (await remote.get(GpuNode, "n")).meta.version == since
+    remote = RemoteControlPlane(tmp_path / "s")
+    async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
+        since = (await remote.create(samples.node("n"))).meta.version
+        watch = remote.watch(GpuNode, since)
+        await remote.create(samples.node("later"))
+        await anext(watch)
+        waiting = asyncio.ensure_future(anext(watch))
+    with pytest.raises(Unavailable, match="closed"):
+        await waiting
+    with pytest.raises(Unavailable, match="not running"):
+        await remote.list(GpuNode)
+    async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
+        assert (await remote.get(GpuNode, "n")).meta.version == since
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", b"SSH-2.0-OpenSSH\r\n"], ids=str)
@@ -164,7 +164,8 @@ async def test_a_peer_that_is_no_migctl_is_unavailable(tmp_path: Path, answer: b
         writer.write(answer)
         writer.close()
 
-    async with await asyncio.start_unix_server(impostor, tmp_path / "s"), RemoteControlPlane(tmp_path / "s") as remote:
+    remote = RemoteControlPlane(tmp_path / "s")
+    async with await asyncio.start_unix_server(impostor, tmp_path / "s"):
         with pytest.raises(Unavailable, match="stopped answering"):
             await remote.list(GpuNode)
 
@@ -176,6 +177,6 @@ def test_a_path_that_is_too_long_is_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_importing_it_is_cheap() -> None:
-    heavy = "{'httpx', 'fastapi', 'uvicorn', 'ssl', 'ortools', 'sqlite3', 'pydantic'}"
+    heavy = "{'httpx', 'click', 'fastapi', 'uvicorn', 'ssl', 'ortools', 'sqlite3', 'pydantic'}"
     code = f"import sys, migctl.backends.http.client; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

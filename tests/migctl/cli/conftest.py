@@ -21,6 +21,7 @@ from migctl.cli.main import run
 from migctl.cli.session import System
 from migctl.objects import Meta, Project, ProjectSpec
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
+from tests.fakes.terminal import terminal
 
 R = TypeVar("R")
 
@@ -69,10 +70,16 @@ class Cli:
     environ: dict[str, str] = field(default_factory=dict)
     executed: list[tuple[Sequence[str], Mapping[str, str], str]] = field(default_factory=list)
     failing: BaseException | None = None
+    columns: int | None = None
+    """Width of the terminal that stdout is; None: it is none."""
     names: Iterator[str] = field(default_factory=lambda: (f"job-{number:04x}" for number in range(0x1A2B, 0xFFFF)))
 
     def __call__(self, *words: str) -> Result:
         self.capture.readouterr()
+        if self.columns is not None:
+            with terminal(self.columns) as written:
+                code = run(words, self._world())
+            return Result(code, "".join(written), self.capture.readouterr().err)
         code = run(words, self._world())
         captured = self.capture.readouterr()
         return Result(code, captured.out, captured.err)

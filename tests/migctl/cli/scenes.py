@@ -127,7 +127,9 @@ async def workload(
     return made
 
 
-async def event(cluster: ControlPlane, about: str, reason: str, message: str, warning: bool = False) -> Event:
+async def event(
+    cluster: ControlPlane, about: str, reason: str, message: str, warning: bool = False, project: str = "team-a"
+) -> Event:
     name = f"event-{reason.lower()}"
     spec = EventSpec(about=about, reason=reason, message=message, warning=warning)
-    return await cluster.create(Event(meta=Meta(name=name, project="team-a"), spec=spec))
+    return await cluster.create(Event(meta=Meta(name=name, project=project), spec=spec))

@@ -72,11 +72,10 @@ def test_a_trace_is_played_on_its_own_nodes(cli: Cli, tmp_path: Path) -> None:
     assert json.loads(cli.ok(*words, "--fill", "3").out)["policies"][0]["arrivals"] == 5
 
 
-def test_a_file_that_cannot_be_written_loses_no_result(cli: Cli, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_computed(cli: Cli, tmp_path: Path) -> None:
     result = cli(*SMALL, "--policy", "migctl", "--csv", str(tmp_path / "missing" / "results.csv"))
-    assert result.code == 1
-    assert result.lines[1].startswith("migctl ")
-    assert "results.csv: No such file or directory" in result.err
+    assert (result.code, result.out) == (2, "")
+    assert "results.csv cannot be written: there is no folder" in result.err
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,10 @@ def test_a_file_that_cannot_be_written_loses_no_result(cli: Cli, tmp_path: Path)
         (("--fleet", "a100-40gb"), "'a100-40gb' says not how many GPUs: a100-40gb=100"),
         (("--fleet", "gtx=1"), "no GPU model is called 'gtx'"),
         (("--fleet", "a100-40gb=1,v100=1"), "one fleet has either"),
-        (("--fleet", ""), "a fleet needs GPUs"),
+        (("--fleet", ","), "a fleet needs GPUs"),
+        (("--csv", "/nowhere/at/all.csv"), "there is no folder /nowhere/at"),
+        (("--csv", "/tmp"), "it is a folder"),
+        (("--chart", "/nowhere/chart.svg"), "there is no folder /nowhere"),
         (("--mix", "tiny"), "no mix is called 'tiny'"),
         (("--chart", "chart.txt"), "chart.txt is no picture"),
         (("--stay",), "a trace needs both --trace and --nodes"),

@@ -10,12 +10,14 @@ from typing import Any
 
 from migctl.backends.mirror import Mirror
 from migctl.controller import observe
+from migctl.controller.apply import Verdict
 from migctl.controller.loop import Controller
 from migctl.objects import Claim, ClaimSpec, Event, GpuNode, GpuRequest, Meta, Project, ProjectSpec, to_builtins
 from nodeagent.contract.allocation import NodeReport
 from solver import planner
 from solver.model.catalog import find
 from solver.model.cluster import Gpu, Instance
+from solver.model.plan import Plan
 from solver.model.snapshot import Policy
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 
@@ -71,6 +73,10 @@ class Cluster:
             if await self.version() == before:
                 return
         raise AssertionError("the loop does not come to rest")
+
+    async def apply(self, plan: Plan) -> dict[int, Verdict]:
+        """Carry out a plan on the cluster as the mirror shows it."""
+        return await self.applier.apply(plan, self.controller.observe())
 
     async def version(self) -> str:
         """The store's newest revision: it moves with every write of any kind."""

@@ -6,7 +6,7 @@ The applier sees the objects as they were when the mirror last read them; the st
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from migctl.controller.apply import Verdict
 from migctl.objects import Claim, GpuNode, GpuRequest, StepState, T, to_builtins
 from nodeagent.contract.allocation import NodeReport
 from solver import planner
+from solver.model.cluster import Instance, InstanceState
 from solver.model.demand import Grant
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy
@@ -99,7 +100,7 @@ class Preemption:
 
     async def verdict(self) -> Verdict:
         """Carry out the plan; what became of the eviction."""
-        verdicts = await self.cluster.applier.apply(self.plan)
+        verdicts = await self.cluster.apply(self.plan)
         return verdicts[self.plan.steps.index(self.eviction)]
 
 
@@ -200,7 +201,7 @@ async def test_a_move_that_was_refused_reserves_nothing_for_the_claim() -> None:
     assert victim.status.allocation is not None
     move = Plan((Evict(victim.meta.uid, "", "moved"), Assign(victim.meta.uid, victim.status.allocation)))
     case.down.add("delete")
-    verdicts = await case.cluster.applier.apply(move)
+    verdicts = await case.cluster.apply(move)
     assert [state for state, _ in verdicts.values()] == [StepState.REJECTED, StepState.PROPOSED]
     assert (await case.victim()).status == victim.status
 
@@ -241,13 +242,13 @@ async def test_a_claim_that_was_deleted_meanwhile_is_given_nothing() -> None:
     cluster, plan = await one_assignment()
     await cluster.control_plane.delete(await cluster.get("a"))
     await cluster.mirror.read()
-    assert list((await cluster.applier.apply(plan)).values()) == [(StepState.REJECTED, "it does not wait any more")]
+    assert list((await cluster.apply(plan)).values()) == [(StepState.REJECTED, "it does not wait any more")]
 
 
 async def test_a_claim_that_changed_meanwhile_is_given_nothing() -> None:
     cluster, plan = await one_assignment()
     await cluster.control_plane.patch(await cluster.get("a"), {"status": {"message": "changed meanwhile"}})
-    ((state, why),) = (await cluster.applier.apply(plan)).values()
+    ((state, why),) = (await cluster.apply(plan)).values()
     assert (state, "changed since it was read" in why) == (StepState.REJECTED, True)
     assert await cluster.places() == {}
 
@@ -257,7 +258,7 @@ async def test_one_assignment_that_fails_leaves_the_others_alone() -> None:
     await three_trainings(cluster)
     plan = await planned(cluster)
     await cluster.control_plane.patch(await cluster.get("b"), {"status": {"message": "changed meanwhile"}})
-    states = sorted(state for state, _ in (await cluster.applier.apply(plan)).values())
+    states = sorted(state for state, _ in (await cluster.apply(plan)).values())
     assert states == [StepState.ACCEPTED, StepState.ACCEPTED, StepState.REJECTED]
     assert set(await cluster.places()) == {"a", "c"}
 
@@ -267,7 +268,7 @@ async def test_nothing_is_given_on_a_node_that_is_not_ready_any_more() -> None:
     node = await cluster.control_plane.get(GpuNode, "node-a")
     await cluster.control_plane.patch(node, {"status": {"ready": False}})
     await cluster.mirror.read()
-    assert list((await cluster.applier.apply(plan)).values()) == [(StepState.REJECTED, "node node-a is not ready")]
+    assert list((await cluster.apply(plan)).values()) == [(StepState.REJECTED, "node node-a is not ready")]
 
 
 async def test_nothing_is_given_of_a_gpu_that_is_not_there_any_more() -> None:
@@ -276,4 +277,24 @@ async def test_nothing_is_given_of_a_gpu_that_is_not_there_any_more() -> None:
     without = to_builtins(NodeReport("node-a", "boot", 2, (), {A100.id: A100}))
     await cluster.control_plane.patch(node, {"status": {"report": without}})
     await cluster.mirror.read()
-    assert list((await cluster.applier.apply(plan)).values()) == [(StepState.REJECTED, "GPU GPU-a is no longer there")]
+    assert list((await cluster.apply(plan)).values()) == [(StepState.REJECTED, "GPU GPU-a is no longer there")]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"mig": False}, "GPU GPU-a is not in MIG mode"),
+        ({"fenced": "XID 79"}, "GPU GPU-a is fenced: XID 79"),
+        ({"instances": (Instance("7g.40gb", 0, 8, InstanceState.FOREIGN),)}, "units 4 to 5 of GPU-a are taken"),
+    ],
+)
+async def test_what_a_gpu_became_while_the_plan_was_made_is_seen(change: dict[str, Any], why: str) -> None:
+    """The plan's state is older than the report: the last check looks at the newest object."""
+    cluster, plan = await one_assignment()
+    state = cluster.controller.observe()
+    node = await cluster.control_plane.get(GpuNode, "node-a")
+    report = NodeReport("node-a", "boot", 2, (replace(a100(), **change),), {A100.id: A100})
+    await cluster.control_plane.patch(node, {"status": {"report": to_builtins(report)}})
+    await cluster.mirror.read()
+    ((verdict, said),) = (await cluster.applier.apply(plan, state)).values()
+    assert (verdict, said) == (StepState.REJECTED, why)

@@ -156,7 +156,7 @@ async def test_an_assignment_is_refused_when_its_room_was_taken_meanwhile() -> N
         grant = next(step.grant for step in plan.steps if isinstance(step, Assign))
         await cluster.control_plane.patch(thief, {"status": {"allocation": to_builtins(grant)}})
         await asyncio.sleep(0.001)
-        verdicts = await cluster.applier.apply(plan)
+        verdicts = await cluster.apply(plan)
         assert [state for state, _ in verdicts.values()] == [StepState.REJECTED]
         assert [reason for _, reason in verdicts.values()] == ["units 0 to 7 of GPU-a are taken"]
         assert list(await cluster.places()) == ["thief"]

@@ -149,3 +149,12 @@ def test_fragmentation_of_a_node_is_what_typical_requests_cannot_use() -> None:
     # node 0: halves cannot use 0.3; wholes lack CPU, so all of it is lost. node 1: wholes cannot use 0.6
     expected = np.array([0.75 * 300_000 + 0.25 * 1_300_000, 0.25 * 600_000])
     assert fragments.of(cpu, memory, gpus) == pytest.approx(expected)
+
+
+def test_a_trace_that_is_only_drawn_from_needs_no_times(tmp_path: Path) -> None:
+    pods = tmp_path / "pods.csv"
+    pods.write_text("name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\nb,1,1,1,500,\na,1,1,1,1000,V100\n")
+    with pytest.raises(openb.BadTrace, match="has no column creation_time, deletion_time"):
+        openb.arrivals(pods)
+    drawn = openb.arrivals(pods, timed=False)
+    assert [(pod.request.name, pod.at, pod.lasts) for pod in drawn] == [("b", 0.0, math.inf), ("a", 0.0, math.inf)]

@@ -7,8 +7,10 @@ from random import Random
 
 import pytest
 
+from migctl.reason_text import sentence
 from solver.model.demand import Demand, Fraction, Holding, MigProfile, Request, WholeGpus
-from solver.model.plan import Destroy, Evict, Unplaced
+from solver.model.plan import Destroy, Evict
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from tests.depth import THOROUGH
 from tests.solver.brute_force import opening_sets
@@ -161,5 +163,5 @@ def test_reserved_room_does_not_destroy_what_others_would_build_on() -> None:
     wishes = (request("old", MigProfile("1g.5gb", 2)), new)
     teams = (ROOMY, ProjectQueue("team-b", Quota(weight=0.0)))
     made = decide(cluster(idle, busy, held=held, pending=wishes, projects=teams, now=1000.0), Policy(evictions=0))
-    assert "reserved for it" in refusal(made, "old").message
+    assert "reserved for it" in sentence(refusal(made, "old"))
     assert isinstance(made.outcomes["new"], Unplaced)

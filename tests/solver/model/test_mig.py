@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from migctl.reason_text import sentence
+from solver.model.cluster import Backing
 from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
-from solver.model.plan import Code, Create, Destroy
+from solver.model.plan import Create, Destroy, Placed
+from solver.model.reasons import Code
 from solver.model.snapshot import MemoryRule, Policy
 from tests.solver.scenarios import a100, cluster, decide, holds, instance, interactive, place, refusal, request, starts
 
@@ -67,7 +72,7 @@ def test_an_idle_media_instance_elsewhere_goes_when_its_engines_are_needed() -> 
     wishes = (request("a", MigProfile("1g.5gb+me")), request("b", MigProfile("1g.5gb+me")))
     made = decide(cluster(card, pending=wishes))
     assert starts(made, "a") == [("1g.5gb+me", 0)]
-    assert refusal(made, "b").code is Code.BEHIND_OTHERS
+    assert "requests ahead of it take the room" in sentence(refusal(made, "b"))
     taken = a100("g0", "n0", 0, instance("1g.5gb+me", 0, "busy", "x"))
     made = decide(cluster(taken, pending=(request("a", MigProfile("1g.5gb+me")),)))
     assert refusal(made, "a").blockers is not None
@@ -77,7 +82,7 @@ def test_foreign_and_quarantined_instances_are_planned_around() -> None:
     card = a100("g0", "n0", 0, instance("3g.20gb", 4, "foreign"), instance("1g.5gb", 0, "quarantined"))
     made = decide(cluster(card, pending=(request("a", MigProfile("2g.10gb")), request("b", MigProfile("3g.20gb")))))
     assert starts(made, "a") == [("2g.10gb", 2)]
-    assert "may not touch" in refusal(made, "b").message
+    assert "may not touch" in sentence(refusal(made, "b"))
 
 
 def test_an_allocation_not_yet_prepared_occupies_its_place() -> None:
@@ -93,15 +98,32 @@ def test_several_devices_stand_on_several_gpus_of_one_node() -> None:
 
 
 def test_whole_gpus_and_mig_mode() -> None:
-    made = decide(cluster(a100(), pending=(request("a", WholeGpus()),)))
-    assert refusal(made, "a").code is Code.TOO_BIG
-    assert "MIG mode" in refusal(made, "a").message
+    made = decide(cluster(a100(), a100("g1", index=1), pending=(request("a", WholeGpus(2)),)))
+    assert refusal(made, "a").code is Code.WRONG_MIG_MODE
+    assert "MIG mode" in sentence(refusal(made, "a"))
+
+
+def test_a_whole_gpu_is_the_largest_instance_where_no_gpu_is_without_mig_mode() -> None:
+    plain = replace(a100("g1", index=1), mig=False)
+    waiting = (request("a", WholeGpus()),)
+    alone, beside = (decide(cluster(*cards, pending=waiting)) for cards in ((a100(),), (a100(), plain)))
+    assert starts(alone, "a") == [("7g.40gb", 0)]
+    assert place(alone, "a").grant.devices[0].portion == 1.0
+    assert "the GPU is in MIG mode" in place(alone, "a").rounded
+    assert place(beside, "a").grant.devices[0].backing is Backing.WHOLE
+
+
+def test_whole_gpus_in_mig_mode_are_counted_alike_by_the_batch() -> None:
+    cards = [a100(f"g{i}", f"n{i}") for i in range(300)]
+    waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(310))
+    made = decide(cluster(*cards, pending=waiting))
+    assert sum(isinstance(outcome, Placed) for outcome in made.outcomes.values()) == 300
 
 
 def test_an_unknown_profile_names_the_valid_ones() -> None:
     made = decide(cluster(a100(), pending=(request("a", MigProfile("5g.30gb")),)))
     assert refusal(made, "a").code is Code.NO_SUCH_PROFILE
-    assert "3g.20gb" in refusal(made, "a").message
+    assert "3g.20gb" in sentence(refusal(made, "a"))
 
 
 def test_enough_units_and_no_legal_start() -> None:
@@ -109,8 +131,8 @@ def test_enough_units_and_no_legal_start() -> None:
     held = tuple(holds(interactive(c, MigProfile("1g.5gb")), card, s) for c, s in (("x", 1), ("y", 5)))
     made = decide(cluster(card, held=held, pending=(request("a", MigProfile("3g.20gb")),)))
     reason = refusal(made, "a")
-    assert reason.code is Code.NO_LEGAL_START
+    assert reason.code is Code.NO_FREE_GPU
     assert reason.blockers is not None
     assert len(reason.blockers.claims) == 1
-    assert "6 free units" in reason.message
-    assert "0 or 4" in reason.message
+    assert "6 free units" in sentence(reason)
+    assert "0 or 4" in sentence(reason)

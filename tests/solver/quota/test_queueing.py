@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from migctl.reason_text import sentence
 from solver.model.cluster import Node
 from solver.model.demand import Fraction, Gang, Request, WholeGpus
-from solver.model.plan import Code, Evict
+from solver.model.plan import Evict
+from solver.model.reasons import Code
 from solver.model.snapshot import DepartmentQueue, ProjectQueue, Quota, Snapshot
 from solver.quota.ledger import Ledger
 from solver.quota.queueing import Line
@@ -95,9 +97,9 @@ def test_non_preemptible_work_beyond_the_quota_waits_with_the_numbers() -> None:
     )
     made = decide(cluster(card, projects=projects, held=held, pending=(interactive("i3", Fraction(0.3)),)))
     assert refusal(made, "i3").code is Code.NON_PREEMPTIBLE_OVER_QUOTA
-    assert refusal(made, "i3").message == (
-        "non-preemptible work must stay inside the quota: this request takes 0.30 GPUs, and of project team-a's quota "
-        "of 1.00 non-preemptible work holds 0.80 (allocated 0.80, quota 1.00, fair share 0.80)"
+    assert sentence(refusal(made, "i3")) == (
+        "non-preemptible work must stay inside the quota: this request takes 0.30 GPUs, and project team-a has a quota "
+        "of 1.00, of which non-preemptible work holds 0.80 (allocated 0.80, quota 1.00, fair share 0.80)"
     )
 
 
@@ -114,27 +116,27 @@ def test_nobody_goes_over_the_limit_of_the_project_or_of_its_department() -> Non
     made = decide(queue(wants("b1", created=0), wants("b2", created=1), projects=projects))
     assert place(made, "b1")
     assert refusal(made, "b2").code is Code.OVER_LIMIT
-    assert "project team-b may use 1.00 GPUs and this request takes 1.00 more" in refusal(made, "b2").message
+    assert "project team-b may use 1.00 GPUs and this request takes 1.00 more" in sentence(refusal(made, "b2"))
     departments = (DepartmentQueue("dept", Quota(1.0, limit=2.0)),)
     both = [ProjectQueue(name, Quota(1.0), department="dept") for name in ("team-a", "team-b")]
     pending = [wants(f"{team}{i}", project=f"team-{team}", created=i) for team in "ab" for i in range(2)]
     made = decide(queue(*pending, projects=both, departments=departments))
     assert place(made, "a0")
     assert place(made, "b0")
-    assert "department dept may use 2.00 GPUs" in refusal(made, "a1").message
+    assert "department dept may use 2.00 GPUs" in sentence(refusal(made, "a1"))
 
 
 def test_a_gang_is_gated_as_a_whole() -> None:
     projects = [ProjectQueue("team-b", Quota(2.0, limit=2.0))]
     members = [wants(f"m{i}", gang=Gang("gang", 3)) for i in range(3)]
     made = decide(queue(*members, projects=projects))
-    assert "gang gang takes 3.00 more" in refusal(made, "m0").message
+    assert "gang gang takes 3.00 more" in sentence(refusal(made, "m0"))
 
 
 def test_a_gang_whose_members_are_not_all_asked_for_waits_for_them() -> None:
     made = decide(queue(wants("m0", gang=Gang("gang", 2)), projects=[ProjectQueue("team-b", Quota(2.0))]))
     assert refusal(made, "m0").code is Code.GANG_DOES_NOT_FIT
-    assert "1 of them are here" in refusal(made, "m0").message
+    assert "1 of them are here" in sentence(refusal(made, "m0"))
 
 
 def test_every_job_starts_before_any_grows() -> None:
@@ -152,7 +154,10 @@ def test_what_backs_off_waits_and_is_no_demand() -> None:
     g = cards(1, 2)
     held = (whole("a1", g[:1]), whole("a2", g[1:]))
     waiting = cluster(*g, projects=projects, pending=(late,), held=held, now=10.0)
-    assert refusal(decide(waiting), "late").message == ("its start failed again and again; it is tried again in 20 s")
+    assert (
+        sentence(refusal(decide(waiting), "late"))
+        == "its start failed again and again; it is tried again at 00:00:30 UTC"
+    )
     account = Ledger(waiting).account("team-a", "default")
     assert account is not None
     assert account.fair_share == 2.0
@@ -198,7 +203,7 @@ def test_room_is_kept_for_what_has_waited_long_and_nobody_behind_it_takes_it() -
     assert place(decide(early), "small")
     late = decide(replace(early, now=601.0))
     assert refusal(late, "small")
-    assert refusal(late, "big").message == (
+    assert sentence(refusal(late, "big")) == (
         "it has waited long: 2 whole GPUs on node n0 is reserved for it until a1 (1 whole GPU) end"
     )
     assert place(decide(replace(early, now=601.0, held=())), "big")

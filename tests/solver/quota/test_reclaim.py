@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Gpu, Node
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, MigProfile, Request, WholeGpus
-from solver.model.plan import Assign, Code, Evict, Plan
+from solver.model.plan import Assign, Evict, Plan
+from solver.model.reasons import Code
 from solver.model.snapshot import DepartmentQueue, ProjectQueue, Quota
 from tests.solver.scenarios import a100, cluster, decide, gpu, holds, instance, interactive, place, refusal, request
 
@@ -59,7 +61,7 @@ def test_who_was_reclaimed_waits_with_the_figures() -> None:
     held = (whole("a2", g[:2]), whole("b1", g[3:], "team-b"), whole("b2", g[2:3], "team-b"))
     made = decide(cluster(*g, projects=TEAMS, held=held, pending=(wants("a1", project="team-a"),)))
     assert not made.steps
-    assert refusal(made, "a1").message.endswith("project team-a: allocated 2.00, quota 2.00, fair share 2.00")
+    assert sentence(refusal(made, "a1")).endswith("project team-a: allocated 2.00, quota 2.00, fair share 2.00")
 
 
 def test_nobody_at_or_under_quota_is_reclaimed() -> None:

@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from solver.model.demand import Fraction, MigProfile, Request
-from solver.model.plan import Assign, Evict, Unplaced
+from solver.model.plan import Assign, Evict
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from tests.depth import THOROUGH
 from tests.solver.brute_force import fewest_moves

@@ -9,9 +9,11 @@ from types import MappingProxyType
 
 import pytest
 
+from migctl.reason_text import sentence
 from solver.model.cluster import Gpu, Node
 from solver.model.demand import Grant, Holding, Memory, MigProfile, Request, WholeGpus
-from solver.model.plan import Code, Placed
+from solver.model.plan import Placed
+from solver.model.reasons import Code
 from solver.model.snapshot import Policy, Snapshot
 from solver.planner import plan
 from tests.depth import THOROUGH
@@ -105,7 +107,7 @@ def test_the_verdict_says_where_who_and_what_frees_it() -> None:
     reason = refusal(made, "a")
     assert reason.blockers is not None
     assert reason.blockers.claims == ("x",)
-    assert reason.message.startswith(
+    assert sentence(reason).startswith(
         "no free start for 3g.20gb: GPU n0/0 needs 4 units together at 0 or 4 and has 3 free units; "
         "x (1g.5gb) at 5 blocks 4; "
         "one move frees it: x (1g.5gb) to n1/1"
@@ -125,8 +127,8 @@ def test_the_verdict_says_why_a_blocker_is_still_there(change: dict[str, object]
     held = (replace(holds(request("x", MigProfile("7g.40gb")), card, 0), **change),)  # type: ignore[arg-type]
     projects = (replace(ROOMY, min_runtime_s=60.0),)
     made = decide(cluster(card, held=held, projects=projects, pending=(request("a", WISH),), now=100.0))
-    assert words in refusal(made, "a").message
-    assert "a unit at 0 to 6 and has 0 free units" in refusal(made, "a").message
+    assert words in sentence(refusal(made, "a"))
+    assert "a unit at 0 to 6 and has 0 free units" in sentence(refusal(made, "a"))
 
 
 def test_several_devices_name_every_gpu_and_a_shared_holder_once() -> None:
@@ -139,8 +141,8 @@ def test_several_devices_name_every_gpu_and_a_shared_holder_once() -> None:
     reason = refusal(made, "a")
     assert reason.blockers is not None
     assert reason.blockers.claims == ("x",)
-    assert "GPU n0/0" in reason.message
-    assert "GPU n0/2" in reason.message
+    assert "GPU n0/0" in sentence(reason)
+    assert "GPU n0/2" in sentence(reason)
 
 
 def test_the_cpu_of_a_node_has_holders_too() -> None:
@@ -153,11 +155,11 @@ def test_the_cpu_of_a_node_has_holders_too() -> None:
     reason = refusal(made, "a")
     assert reason.blockers is not None
     assert reason.blockers.claims == ("x",)
-    assert "held the CPU, memory or distance" not in reason.message
+    assert "held the CPU, memory or distance" not in sentence(reason)
 
 
 def test_no_node_has_the_cpu_even_when_empty() -> None:
     wish = replace(request("a", WholeGpus()), cpu_milli=2000)
     made = decide(cluster(gpu("v100"), nodes=(Node("n0", cpu_milli=1000),), pending=(wish,)))
-    assert refusal(made, "a").code is Code.NO_FREE_GPU
-    assert "has the CPU and memory for 1 whole GPU, even without any other work" in refusal(made, "a").message
+    assert refusal(made, "a").code is Code.NO_CPU_OR_MEMORY
+    assert "no node has 2 CPU beside 1 whole GPU, even without any other work" in sentence(refusal(made, "a"))

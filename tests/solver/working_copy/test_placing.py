@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Demand, Fraction, Gang, Memory, MigProfile, WholeGpus
-from solver.model.plan import Code
+from solver.model.reasons import Code
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Spreading
 from tests.solver.scenarios import (
     a100,
@@ -100,7 +101,7 @@ class TestNodes:
     def test_fenced_gpus_get_nothing_new(self) -> None:
         fenced = replace(gpu("v100"), fenced="its state cannot be explained")
         made = decide(cluster(fenced, pending=(request("a", Fraction(0.5)),)))
-        assert "its state cannot be explained" in refusal(made, "a").message
+        assert "its state cannot be explained" in sentence(refusal(made, "a"))
 
     def test_host_cpu_and_affinity_count(self) -> None:
         gpus = [gpu("v100", f"g{i}", f"n{i}") for i in range(2)]
@@ -119,7 +120,7 @@ class TestQuota:
         after = carried_out(before, decide(before))
         firm = decide(replace(after, pending=(interactive("x", Fraction(0.3)),)))
         assert refusal(firm, "x").code is Code.NON_PREEMPTIBLE_OVER_QUOTA
-        assert all(number in refusal(firm, "x").message for number in ("1.00", "0.80", "0.30"))
+        assert all(number in sentence(refusal(firm, "x")) for number in ("1.00", "0.80", "0.30"))
         soft = decide(replace(after, pending=(request("x", Fraction(0.3), priority=75),)))
         assert place(soft, "x")
 
@@ -144,7 +145,7 @@ class TestQuota:
     def test_behind_others(self) -> None:
         wishes = (request("a", WholeGpus(), created=0.0), request("b", WholeGpus(), created=1.0))
         made = decide(cluster(gpu("v100"), pending=wishes))
-        assert refusal(made, "b").code is Code.BEHIND_OTHERS
+        assert sentence(refusal(made, "b")).startswith("requests ahead of it take the room: ")
 
 
 class TestGangs:
@@ -167,3 +168,27 @@ class TestGangs:
         assert refusal(decide(small), "m0").code is Code.GANG_DOES_NOT_FIT
         preferred = tuple(replace(m, gang=replace(gang, domain_required=False)) for m in members)
         assert place(decide(replace(small, pending=preferred)), "m0")
+
+
+class TestUnequalModels:
+    """Several GPUs of one node for one request: of one model where there are enough, else of several."""
+
+    @pytest.mark.parametrize("models", [("v100", "v100-32gb"), ("l4", "a10")])
+    @pytest.mark.parametrize("demand", [WholeGpus(2), Fraction(0.5, 2), Memory(4096, 2)])
+    def test_two_idle_gpus_of_different_models_are_given(self, models: tuple[str, str], demand: Demand) -> None:
+        gpus = [gpu(model, f"g{index}", "n0", index) for index, model in enumerate(models)]
+        made = decide(cluster(*gpus, pending=(request("a", demand),)))
+        assert {share.gpu for share in place(made, "a").grant.devices} == {"g0", "g1"}
+
+    def test_equal_models_come_first(self) -> None:
+        models = ("v100-32gb", "v100", "v100")
+        gpus = [gpu(model, f"g{index}", "n0", index) for index, model in enumerate(models)]
+        made = decide(cluster(*gpus, pending=(request("a", WholeGpus(2)),)))
+        assert {share.gpu for share in place(made, "a").grant.devices} == {"g1", "g2"}
+
+    def test_work_on_one_of_them_gives_way(self) -> None:
+        gpus = [gpu("v100", "g0", "n0", 0), gpu("v100-32gb", "g1", "n0", 1)]
+        low = shares(request("x", Fraction(0.5)), gpus[0], 0.5)
+        urgent = request("a", WholeGpus(2), priority=125)
+        made = decide(cluster(*gpus, held=(low,), pending=(urgent,)))
+        assert place(made, "a").waits_for == ("x",)

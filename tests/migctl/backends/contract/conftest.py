@@ -52,8 +52,8 @@ async def remote(folder: Path) -> AsyncIterator[ControlPlane]:
     for name in ("team-a", "team-b"):
         await store.create(samples.project(name))
     app = create_app(store, FakeRuntime())
-    async with serving(app, folder / "s"), RemoteControlPlane(folder / "s") as control_plane:
-        yield control_plane
+    async with serving(app, folder / "s"):
+        yield RemoteControlPlane(folder / "s")
     await store.close()
 
 

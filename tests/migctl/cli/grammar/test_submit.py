@@ -204,3 +204,17 @@ def test_the_noun_first_grammar_refuses_the_same(team: Cli, flags: list[str]) ->
 def test_inference_is_never_preemptible(team: Cli) -> None:
     spec = json.loads(team.ok("inference", "submit", "one", "-g", "1", "--preemptible", "-o", "json").out)["spec"]
     assert (spec["type"], spec["priority"], spec["preemptible"]) == ("inference", 125, False)
+
+
+def test_labels_are_given_at_the_submission_and_chosen_by_later(team: Cli) -> None:
+    team.ok("submit", "one", "-g", "0.5", "--label", "run=1", "--label", "example.com/team=vision")
+    team.ok("submit", "two", "-g", "0.5", "--label", "run=2")
+    assert team.ok("list", "-l", "run=1", "-o", "name").lines == ["workload/one"]
+    assert team.ok("list", "-l", "example.com/team", "-o", "name").lines == ["workload/one"]
+
+
+@pytest.mark.parametrize("label", ["run", "=1", "a b=1", "run=a b", "-a=1", "A_/b=1", "a=" + "x" * 64])
+def test_a_label_that_is_none_is_refused(team: Cli, label: str) -> None:
+    result = team("submit", "one", "-g", "0.5", "--label", label)
+    assert (result.code, result.out) == (2, "")
+    assert "label" in result.err

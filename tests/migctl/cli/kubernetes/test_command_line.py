@@ -307,7 +307,7 @@ async def test_departments_are_divided_on_a_cluster_too(cluster: FakeCluster, tm
     await admin.ok("project", "update", "team-a", "--department", "research")
     await admin.ok("submit", "held", "-g", "0.5", *SLEEP)
     await cluster.until(lambda: (cluster.get("departments", "research") or {})["status"].get("allocated") == 0.5)
-    assert row((await admin.ok("department", "list")).out, "research")[:3] == ["research", "1.00", "0.50"]
+    assert row((await admin.ok("department", "list")).out, "research")[:4] == ["research", "1.00", "unlimited", "0.50"]
     kept = await admin("department", "delete", "research")
     assert (kept.code, "still has 1 project(s): team-a" in kept.err) == (4, True)
     assert (await person(cluster, tmp_path)("department", "update", "research", "--quota", "9")).code == 6

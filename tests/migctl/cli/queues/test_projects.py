@@ -9,6 +9,7 @@ import pytest
 from migctl.objects import GpuRequest, Project
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli
+from tests.migctl.cli.scenes import V100
 
 
 def test_create_list_and_choose(cli: Cli) -> None:
@@ -18,8 +19,8 @@ def test_create_list_and_choose(cli: Cli) -> None:
     cli.ok("project", "create", "team-b", "--quota", "-1")
     assert cli.ok("project", "set", "team-a").out == "Project team-a is the default now\n"
     lines = cli.ok("project", "list").lines
-    assert lines[0].split()[:4] == ["NAME", "DEFAULT", "DEPARTMENT", "QUOTA"]
-    assert lines[1].split() == ["team-a", "*", "2.00", "0.00", "0%", "0.00", "0.00", "0.00"]
+    assert lines[0].split()[:5] == ["NAME", "DEFAULT", "DEPARTMENT", "QUOTA", "LIMIT"]
+    assert lines[1].split() == ["team-a", "*", "2.00", "4.00", "0.00", "0%", "0.00", "0.00", "0.00"]
     assert "unlimited" in lines[2]
     assert lines == cli.ok("list", "projects").lines
     assert cli.ok("whoami").lines[1].split() == ["Project:", "team-a"]
@@ -130,3 +131,34 @@ def test_describe_shows_quota_use_ratio_and_work(team: Cli) -> None:
     assert json.loads(team.ok("project", "describe", "team-a", "-o", "json").out)["kind"] == "ProjectDescription"
     assert "150%" in team.ok("project", "list").lines[1]
     assert team("project", "describe", "team-x").code == 3
+
+
+def test_a_department_or_node_pool_that_there_is_not_is_refused_at_the_door(team: Cli) -> None:
+    team.do(lambda cluster: cluster.create(scenes.node("node-a", scenes.gpu("node-a", 0, V100))))
+    team.ok("department", "create", "research")
+    for words in ("create new", "update team-a"):
+        result = team("project", *words.split(), "--department", "reserch")
+        assert result.code == 3
+        assert result.err.splitlines() == [
+            "error: spec.department: no department is called 'reserch'", "hint: departments: research"
+        ]  # fmt: skip
+        result = team("project", *words.split(), "--pool", "a100=2")
+        assert result.code == 3
+        assert "no node pool is called 'a100'" in result.err
+        assert "hint: node pools: default" in result.err
+    assert team("department", "update", "research", "--pool", "a100=2").code == 3
+    result = team("submit", "-g", "0.5", "--node-pools", "a100")
+    assert (result.code, result.out) == (3, "")
+    team.ok("project", "update", "team-a", "--department", "research", "--pool", "default=2")
+
+
+def test_a_project_leaves_its_department(team: Cli) -> None:
+    team.ok("department", "create", "research")
+    team.ok("project", "update", "team-a", "--department", "research")
+    refused = team("department", "delete", "research")
+    assert refused.code == 4
+    assert "migctl project update PROJECT --no-department" in refused.err
+    assert team("project", "update", "team-a", "--department", "research", "--no-department").code == 2
+    team.ok("project", "update", "team-a", "--no-department")
+    assert json.loads(team.ok("project", "describe", "team-a", "-o", "json").out)["project"]["spec"] == {"quota": 1.0}
+    team.ok("department", "delete", "research")

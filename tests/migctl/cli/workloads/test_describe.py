@@ -43,7 +43,8 @@ def test_describe_tells_request_share_rounding_and_events(mem: Cli) -> None:
 def test_describe_takes_the_name_in_every_way(mem: Cli) -> None:
     assert mem.ok("describe", "mem").out == mem.ok("training", "describe", "mem").out
     assert mem.ok("describe", "workload/mem").out == mem.ok("describe", "mem", "-p", "team-a").out
-    assert mem("describe", "one", "two", "three").code == 2
+    assert mem("describe", "mem", "two", "three").code == 3
+    assert mem("logs", "mem", "two").code == 2
     assert mem("describe", "nobody").code == 3
 
 
@@ -53,3 +54,15 @@ def test_describe_for_machines(mem: Cli) -> None:
     assert body["workload"]["meta"]["name"] == "mem"
     assert body["pods"][0]["status"]["allocation"]["devices"][0]["profile"] == "2g.10gb"
     assert [event["spec"]["reason"] for event in body["events"]] == ["Placed"]
+
+
+def test_several_are_described_and_explained_one_after_another(team: Cli) -> None:
+    for name in ("one", "two"):
+        team.do(lambda cluster, name=name: scenes.workload(cluster, name, GpuRequest(fraction=0.5)))  # type: ignore[misc]
+    lines = team.ok("describe", "one", "two").lines
+    assert [line.split()[1] for line in lines if line.startswith("Name:")] == ["one", "two"]
+    assert [line.split()[0] for line in team.ok("why", "two", "one").lines if " is Pending" in line] == ["two", "one"]
+    described = json.loads(team.ok("describe", "one", "two", "-o", "json").out)
+    assert described["kind"] == "WorkloadDescriptionList"
+    assert [item["workload"]["meta"]["name"] for item in described["items"]] == ["one", "two"]
+    assert team("describe", "one", "three").code == 3

@@ -107,7 +107,9 @@ def test_why_names_the_reason_and_who_is_in_the_way(waiting: Cli) -> None:
     result = waiting.ok("why", "third")
     assert "third is Pending" in result.lines[0]
     assert "it asks for 0.50 GPU" in result.lines[0]
-    assert result.lines[1] == "  no-free-gpu: no GPU has 0.5 GPU free; the nearest place is held by first"
+    assert result.lines[1].startswith(
+        "  no-free-gpu: no GPU has 0.5 GPU free: GPU node-a/0 has 0 free; first (0.5 GPU)"
+    )
     assert result.lines[2] == "Decided by plan-1 0s ago (online: placed as it came, without a bound)"
     blocker = next(line for line in result.lines if "team-a/first" in line)
     assert "node-a/0" in blocker

@@ -187,8 +187,8 @@ def test_a_containers_driver_moves_behind_ours() -> None:
         DRIVER_MOUNTS[2],
         mount("/state/claim/lib/migctl.limits", f"{LIB}/migctl.limits"),
         {
-            "hostPath": "/state/claim/accounts",
-            "containerPath": "/run/migctl/accounts",
+            "hostPath": "/state/claim/accounts/region",
+            "containerPath": "/run/migctl/accounts/region",
             "options": ["rw", "nosuid", "nodev", "noexec", "bind"],
         },
     ]
