@@ -30,10 +30,10 @@ from nodeagent.journal.locking import AgentLock
 from nodeagent.journal.records import Hold
 from nodeagent.node_gpus import NodeGpus
 from nodeagent.nvml import Nvml, NvmlError
-from nodeagent.shares import process_owner
 from nodeagent.shares.accounts import ShareAccounts
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.process_owner import ProcessOwners
 from nodeagent.shares.time_slices import ComputePolicy, launching_claims
 from solver.model.cluster import Gpu
 
@@ -45,7 +45,8 @@ class Agent:
 
     state_dir      its own directory, 0700; never shared by two agents
     boot_id        names the running boot: instances never survive into another one
-    claim_of       uid of the claim that a pid runs for
+    owners         whose the processes of this host are
+    claim_of       uid of the claim that a pid runs for; None: as `owners` say
     observers      are called with every event
     host_shares    limits software shares of processes on this host; None: the container runtime does
     driver_limits  limits shares by the driver's own limits where it has them; None: nowhere
@@ -63,7 +64,8 @@ class Agent:
         node: str,
         *,
         boot_id: Callable[[], str] = procfs.boot_id,
-        claim_of: ClaimOf = process_owner.claim_of,
+        owners: ProcessOwners | None = None,
+        claim_of: ClaimOf | None = None,
         clock: Callable[[], float] = time.monotonic,
         settings: Mapping[str, str] | None = None,
         observers: Sequence[EventObserver] = (),
@@ -72,6 +74,8 @@ class Agent:
         deadlines: Deadlines | None = None,
     ) -> None:
         self.node = node
+        self.owners = owners or ProcessOwners()
+        claim_of = claim_of or self.owners.claim_of
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._observers = observers
@@ -176,6 +180,7 @@ class Agent:
         if self.host_shares is not None:
             self.host_shares.remove(claim)
         self.driver_limits.remove(claim, self._under_lock)
+        self.owners.forget(claim)
         self.notify(AgentEvent(EventKind.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def _under_lock(self, uuid: str, act: Callable[[], R]) -> R:

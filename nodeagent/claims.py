@@ -111,7 +111,7 @@ class Claims:
         owned = None if hold.placement is None else gpu.record.owned.get(hold.placement)
         for process in self._nvml.processes(gpu.uuid):
             match hold.share.backing:
-                case Backing.WHOLE:
+                case Backing.WHOLE if self._claim_of(process.pid) in (hold.claim, None):
                     yield process.pid
                 case Backing.MIG if owned is not None and process.gi == owned.gi:
                     yield process.pid

@@ -95,7 +95,9 @@ def run(settings: AgentSettings, stop: threading.Event) -> None:
         publisher = Publisher(gpu_node, SliceStore(api, settings.node), health.put)
         agent = stack.enter_context(_opened(settings, metrics, publisher))
         index = ClaimIndex(settings.state_dir / "claims")
-        driver = Driver(agent, functools.partial(read_claim, api), specs, _source(settings, agent), index)
+        driver = Driver(
+            agent, functools.partial(read_claim, api), specs, _source(settings, agent), index, agent.owners.runs_in
+        )
         _recover(driver)
         plugin = Plugin(driver, health, settings.kubelet_root, publisher.soon)
         stack.enter_context(_running(Upkeep(agent, policy=settings.watchdog, seen=publisher.offer)))
@@ -107,7 +109,13 @@ def run(settings: AgentSettings, stop: threading.Event) -> None:
         plugin.start()
         stack.callback(plugin.stop)
         reclaim = Reclaim(
-            settings.node, index, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.notify
+            settings.node,
+            index,
+            agent.held,
+            functools.partial(read_claim, api),
+            plugin.unprepare,
+            agent.notify,
+            agent.owners.claims_with_processes,
         )
         stack.enter_context(_running(PeriodicTask("reclaim", reclaim.run_once, RECLAIM_S)))
         modes = ModeReconciler(gpu_node, agent.gpus, publisher.soon)

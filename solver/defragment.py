@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from solver.model.demand import Demand, Grant, MigProfile, Request, WholeGpus
 from solver.model.plan import Certificate, Method, Plan
-from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
+from solver.model.snapshot import MemoryRule, Policy, ProjectQueue, Quota, Snapshot
 from solver.sequential.moving import Moving
 from solver.sequential.workspace import Move, Workspace
 from solver.whatif import layouts
@@ -123,6 +123,8 @@ def _fitting(gpu: WorkingGpu, cluster: WorkingCluster) -> Iterable[tuple[str, in
         if not gpu.reported.mig:
             yield WHOLE, int(not stay)
         return
+    if not stay and gpu.table.mig_options(WholeGpus(), MemoryRule.PROPORTIONAL):
+        yield WHOLE, 1
     for name, slots in gpu.table.by_profile.items():
         mask, names, count = 0, tuple(o.profile for o in stay if o.profile), 0
         for occupant in stay:

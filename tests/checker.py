@@ -105,8 +105,10 @@ def _share_answers(request: Request, share: DeviceShare, gpu: Gpu, model: GpuMod
         elif isinstance(demand, Memory):
             assert profile.memory_mib is not None, f"{who}: the size of {profile.name} is not known"
             assert profile.memory_mib >= demand.mib, f"{who}: too little memory"
+        elif isinstance(demand, WholeGpus):
+            assert demand.devices == 1, f"{who}: a program uses one instance, not {demand.devices}"
+            assert profile.slices == model.slices, f"{who}: not all of the GPU"
         else:
-            assert isinstance(demand, Fraction), f"{who} asked for whole GPUs"
             assert profile.size >= demand.portion * model.units - 1e-6, f"{who}: too small a part"
         return
     assert not gpu.mig, f"{who}: {share.backing} on a GPU in MIG mode"

@@ -15,6 +15,7 @@ from migctl.objects import encode
 
 
 def main(answer: int, simulate: str | None) -> int:
+    os.set_inheritable(answer, False)  # a workload that is started before `ready` must not keep the caller waiting
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def ready() -> None:

@@ -26,6 +26,7 @@ from migctl.embedded.dynamic_mig import DynamicMigSwitch
 from migctl.embedded.happenings import Happenings
 from migctl.embedded.home import Home
 from migctl.embedded.kubelet import logs
+from migctl.embedded.kubelet.processes import Processes
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.embedded.node import NodePublisher
@@ -34,6 +35,7 @@ from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
 from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
+from nodeagent.shares.claim_cgroups import ClaimCgroups
 from solver.model.snapshot import UNLIMITED
 
 log = structlog.get_logger()
@@ -72,7 +74,15 @@ async def _serve(
         for publisher in publishers:
             await publisher.publish()
 
-    runner = Runner(control_plane, mirror, AnyNodesAgent(agent) if nodes else agent, home.runs, system_clock, report)
+    runner = Runner(
+        control_plane,
+        mirror,
+        AnyNodesAgent(agent) if nodes else agent,
+        home.runs,
+        system_clock,
+        report,
+        processes=Processes(agent.owners, ClaimCgroups.of_this_process(), agent.gpus.boot),
+    )
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},

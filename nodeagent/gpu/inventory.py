@@ -15,7 +15,7 @@ from nodeagent.nvml import HardwareInstance, Nvml
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 
 ClaimOf = Callable[[int], str | None]
-"""The uid of the claim that a pid belongs to."""
+"""The uid of the claim that a pid belongs to; "" where it belongs to none, None where that cannot be told."""
 IsLimited = Callable[[str, str], bool]
 """Whether the driver limits a claim, by its uid, on a GPU, by its UUID."""
 

@@ -48,6 +48,7 @@ class Upkeep:
 
     def step(self) -> None:
         """Check everything once. A GPU that does not answer is shown so, and checked again the next time."""
+        self._agent.owners.remember()
         self._agent.gpus.check_health()
         self._agent.accounts.remember()
         report = self._agent.report()

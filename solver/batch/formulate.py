@@ -14,7 +14,7 @@ from solver.batch.columns.gpu_columns import UNUSABLE, GpuColumns, GpuKind
 from solver.batch.columns.request_columns import Requests
 from solver.batch.fairness import REFUSED, Fairness
 from solver.batch.problem import Caps, Demand, Group, MigGroup, Options, PlainGroup, Problem
-from solver.gpu_tables.choices import SOFTWARE_RANK, choices
+from solver.gpu_tables.choices import FIRST_RANKS, choices
 from solver.gpu_tables.tables import ShareOption, table
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Request
@@ -169,7 +169,7 @@ class Formulator:
             for rank, option in _site_options(site.kind, request, self._policy):
                 item = _item(site, option)
                 caps = self._cap_rows(request, site.pool) if capped else ()
-                weight = _weight(site.kind, option) if rank in (0, SOFTWARE_RANK) else np.inf
+                weight = _weight(site.kind, option) if rank in FIRST_RANKS else np.inf
                 found.append(_Choice(number, item, rank + pool, weight, option.portion, caps))
         return found
 

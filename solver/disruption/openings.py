@@ -38,6 +38,7 @@ class Opening:
 
 Priced = tuple[Cost, Opening]
 GroupKey = tuple[int, str | None, str]
+ANY_MODEL = ""
 
 
 def on_node(
@@ -77,7 +78,7 @@ def every(
 def _options(
     cluster: WorkingCluster, node: WorkingNode, request: Request, policy: Policy, rights: EvictionRights
 ) -> list[list[list[multi_gpu.PricedCandidate]]]:
-    """Candidates that go together (one profile or backing, one model), by GPU, the cheapest first."""
+    """Candidates that go together (one profile or backing), by GPU, the cheapest first; of one model, then of any."""
     groups: dict[GroupKey, list[list[multi_gpu.PricedCandidate]]] = {}
     for number, gpu in enumerate(node.gpus if node.allowed(request) else ()):
         for rank, option in gpu_options(gpu, request.demand, policy):
@@ -88,7 +89,11 @@ def _options(
             if found:
                 key = (rank, option.profile.name if option.profile else None, gpu.reported.model)
                 groups.setdefault(key, []).append(found)
-    return list(groups.values())
+    merged: dict[GroupKey, list[list[multi_gpu.PricedCandidate]]] = {}
+    if request.demand.devices > 1 and len({gpu.reported.model for gpu in node.gpus}) > 1:
+        for (rank, profile, _), gpus in groups.items():
+            merged.setdefault((rank, profile, ANY_MODEL), []).extend(gpus)
+    return [*groups.values(), *merged.values()]
 
 
 def _price(priced: Priced) -> Cost:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from solver.gpu_tables.tables import ShareOption, Table, plain_option
-from solver.model.demand import Demand
+from solver.model.demand import Demand, WholeGpus
 from solver.model.snapshot import Policy
 
 SOFTWARE_RANK = 9
 """After every MIG profile: no demand has so many."""
+WHOLE_BY_MIG_RANK = 10
+"""A whole GPU is served by one without MIG mode where there is one."""
+FIRST_RANKS = (0, SOFTWARE_RANK, WHOLE_BY_MIG_RANK)
+"""The best way of each kind of GPU: what serving the demand is worth."""
 
 
 def choices(
@@ -15,6 +19,7 @@ def choices(
 ) -> tuple[tuple[int, ShareOption], ...]:
     """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known."""
     if mig:
-        return tuple(enumerate(table.mig_options(demand, policy.memory_rule))) if table else ()
+        first = WHOLE_BY_MIG_RANK if isinstance(demand, WholeGpus) else 0
+        return tuple(enumerate(table.mig_options(demand, policy.memory_rule), first)) if table else ()
     option = plain_option(demand, memory_mib)
     return ((SOFTWARE_RANK, option),) if option else ()

@@ -144,13 +144,14 @@ def _profiles_for(model: GpuModel, demand: Demand, rule: MemoryRule) -> tuple[Pr
         named = model.profile(demand.profile)
         return (named,) if named and named.starts else ()
     plain = [p for p in model.profiles if p.starts and not p.variant]
+    if isinstance(demand, WholeGpus):
+        # CUDA uses one instance per process: several GPUs of one program are given without MIG only.
+        return tuple(p for p in plain if p.slices == model.slices)[:1] if demand.devices == 1 else ()
     if isinstance(demand, Fraction):
         units = math.ceil(round(demand.portion * model.units, 6))
         big_enough = [p for p in plain if p.size >= units]
-    elif isinstance(demand, Memory):
-        big_enough = [p for p in plain if p.memory_mib is not None and p.memory_mib >= demand.mib]
     else:
-        return ()
+        big_enough = [p for p in plain if p.memory_mib is not None and p.memory_mib >= demand.mib]
     smallest = min((p.size for p in big_enough), default=0)
     return tuple(sorted((p for p in big_enough if p.size == smallest), key=lambda p: _preference(model, p, rule)))
 
@@ -174,8 +175,10 @@ def plain_option(demand: Demand, memory_mib: int) -> ShareOption | None:
 
 def rounding(demand: Demand, share: DeviceShare) -> str:
     """What was given beyond the request, "" where it is exact: "10 GB -> 2g.10gb (9856 MiB)"."""
-    if share.profile is None or isinstance(demand, WholeGpus | MigProfile):
+    if share.profile is None or isinstance(demand, MigProfile):
         return ""
+    if isinstance(demand, WholeGpus):
+        return f"1 GPU -> {share.profile} ({share.memory_mib} MiB): the GPU is in MIG mode"
     if isinstance(demand, Memory) and demand.mib == share.memory_mib:
         return ""
     requested = size_text(demand.mib) if isinstance(demand, Memory) else f"{demand.portion:g} GPU"

@@ -7,7 +7,7 @@ destroys and holders count as some), the fullest node and GPU; for spreading the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from solver.gpu_tables.choices import choices
 from solver.gpu_tables.states import Cost
@@ -38,7 +38,10 @@ def best_candidates(
 
 
 def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> tuple[Score, list[Candidate]] | None:
-    """The best candidates on one node: all devices with the same profile or backing, each on its own GPU."""
+    """The best candidates on one node: all devices with the same profile or backing, each on its own GPU.
+
+    GPUs of one model where the node has enough of one; else of several.
+    """
     if not node.allowed(request) or not node.has_room(request):
         return None
     groups: dict[GroupKey, list[tuple[Score, Candidate]]] = {}
@@ -51,12 +54,25 @@ def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> tuple[
                 score = (pool, rank, part(request.demand, option), *tail(spread, used, gpu.used, cost))
                 groups.setdefault((rank, candidate.share.profile, gpu.reported.model), []).append((score, candidate))
     devices = request.demand.devices
-    full = [sorted(group, key=lambda s: s[0])[:devices] for group in groups.values() if len(group) >= devices]
-    sums = [(tuple(map(sum, zip(*(score for score, _ in group), strict=True))), group) for group in full]
+    mixed = False
+    full = [group for group in groups.values() if len(group) >= devices]
+    if not full and devices > 1:
+        mixed = True
+        full = [group for group in _of_any_model(groups) if len(group) >= devices]
+    best = [sorted(group, key=lambda s: s[0])[:devices] for group in full]
+    sums = [(tuple(map(sum, zip(*(score for score, _ in group), strict=True))), group) for group in best]
     if not sums:
         return None
     score, group = min(sums, key=lambda s: s[0])
-    return score, [candidate for _, candidate in group]
+    return (score[0], float(mixed), *score[1:]), [candidate for _, candidate in group]
+
+
+def _of_any_model(groups: Mapping[GroupKey, list[tuple[Score, Candidate]]]) -> Iterable[list[tuple[Score, Candidate]]]:
+    """The candidates of one profile or backing, whatever their model."""
+    merged: dict[tuple[int, str | None], list[tuple[Score, Candidate]]] = {}
+    for (rank, profile, _), group in groups.items():
+        merged.setdefault((rank, profile), []).extend(group)
+    return merged.values()
 
 
 def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:

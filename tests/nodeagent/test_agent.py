@@ -12,6 +12,7 @@ from nodeagent.contract import environment
 from nodeagent.contract.allocation import Busy, Fenced, StaleAllocation, Unsupported
 from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import Nvml
+from nodeagent.shares.process_owner import NO_CLAIM
 from nodeagent.simulated_nvml.faults import Faults, parse
 from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
@@ -110,6 +111,22 @@ def test_unprepare_waits_for_the_processes(machine: Machine) -> None:
     machine.vacate()
     agent.unprepare("c1")
     assert agent.report().held == ()
+
+
+def test_a_whole_gpu_is_given_back_although_a_process_of_nobody_s_stays_on_it(tmp_path: Path) -> None:
+    """A display server, a monitor, or a program that somebody started beside migctl."""
+    machine = Machine(tmp_path, "v100=1")
+    agent, gpu = machine.agent(), machine.gpu()
+    agent.prepare(allocation("c1", whole(gpu)))
+    machine.occupy(gpu, 500, os.getpid(), NO_CLAIM)
+    agent.unprepare("c1")
+    agent.prepare(allocation("c2", whole(gpu)))
+    machine.owners[os.getpid()] = "c2"
+    with pytest.raises(Busy, match=f"process {os.getpid()}"):
+        agent.unprepare("c2")
+    del machine.owners[os.getpid()]  # nobody can tell
+    with pytest.raises(Busy, match=f"process {os.getpid()}"):
+        agent.unprepare("c2")
 
 
 def test_a_process_on_an_idle_instance_keeps_it_from_others(machine: Machine) -> None:

@@ -125,14 +125,12 @@ def _ways(gpu: Gpu, model: GpuModel, demand: Demand) -> Iterator[tuple[Hashable,
     """Profiles (None: without MIG) that one device of this GPU can serve the ask with, with what must be alike."""
     if not gpu.mig:
         if not isinstance(demand, MigProfile) and not (isinstance(demand, Memory) and demand.mib > gpu.memory_mib):
-            yield gpu.model, None
-        return
-    if isinstance(demand, WholeGpus):
+            yield None, None
         return
     able = [p for p in model.profiles if p.starts and _serves(p, model, demand)]
     for profile in able:
         if isinstance(demand, MigProfile) or profile.size == min(p.size for p in able):
-            yield (gpu.model, profile.name), profile
+            yield profile.name, profile
 
 
 def _serves(profile: Profile, model: GpuModel, demand: Demand) -> bool:
@@ -140,6 +138,8 @@ def _serves(profile: Profile, model: GpuModel, demand: Demand) -> bool:
         return profile.name == demand.profile
     if profile.variant:
         return False
+    if isinstance(demand, WholeGpus):
+        return demand.devices == 1 and profile.slices == model.slices
     if isinstance(demand, Memory):
         return profile.memory_mib is not None and profile.memory_mib >= demand.mib
     assert isinstance(demand, Fraction)

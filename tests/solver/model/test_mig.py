@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from migctl.reason_text import sentence
+from solver.model.cluster import Backing
 from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
-from solver.model.plan import Create, Destroy
+from solver.model.plan import Create, Destroy, Placed
 from solver.model.reasons import Code
 from solver.model.snapshot import MemoryRule, Policy
 from tests.solver.scenarios import a100, cluster, decide, holds, instance, interactive, place, refusal, request, starts
@@ -95,9 +98,26 @@ def test_several_devices_stand_on_several_gpus_of_one_node() -> None:
 
 
 def test_whole_gpus_and_mig_mode() -> None:
-    made = decide(cluster(a100(), pending=(request("a", WholeGpus()),)))
+    made = decide(cluster(a100(), a100("g1", index=1), pending=(request("a", WholeGpus(2)),)))
     assert refusal(made, "a").code is Code.WRONG_MIG_MODE
     assert "MIG mode" in sentence(refusal(made, "a"))
+
+
+def test_a_whole_gpu_is_the_largest_instance_where_no_gpu_is_without_mig_mode() -> None:
+    plain = replace(a100("g1", index=1), mig=False)
+    waiting = (request("a", WholeGpus()),)
+    alone, beside = (decide(cluster(*cards, pending=waiting)) for cards in ((a100(),), (a100(), plain)))
+    assert starts(alone, "a") == [("7g.40gb", 0)]
+    assert place(alone, "a").grant.devices[0].portion == 1.0
+    assert "the GPU is in MIG mode" in place(alone, "a").rounded
+    assert place(beside, "a").grant.devices[0].backing is Backing.WHOLE
+
+
+def test_whole_gpus_in_mig_mode_are_counted_alike_by_the_batch() -> None:
+    cards = [a100(f"g{i}", f"n{i}") for i in range(300)]
+    waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(310))
+    made = decide(cluster(*cards, pending=waiting))
+    assert sum(isinstance(outcome, Placed) for outcome in made.outcomes.values()) == 300
 
 
 def test_an_unknown_profile_names_the_valid_ones() -> None:

@@ -168,3 +168,27 @@ class TestGangs:
         assert refusal(decide(small), "m0").code is Code.GANG_DOES_NOT_FIT
         preferred = tuple(replace(m, gang=replace(gang, domain_required=False)) for m in members)
         assert place(decide(replace(small, pending=preferred)), "m0")
+
+
+class TestUnequalModels:
+    """Several GPUs of one node for one request: of one model where there are enough, else of several."""
+
+    @pytest.mark.parametrize("models", [("v100", "v100-32gb"), ("l4", "a10")])
+    @pytest.mark.parametrize("demand", [WholeGpus(2), Fraction(0.5, 2), Memory(4096, 2)])
+    def test_two_idle_gpus_of_different_models_are_given(self, models: tuple[str, str], demand: Demand) -> None:
+        gpus = [gpu(model, f"g{index}", "n0", index) for index, model in enumerate(models)]
+        made = decide(cluster(*gpus, pending=(request("a", demand),)))
+        assert {share.gpu for share in place(made, "a").grant.devices} == {"g0", "g1"}
+
+    def test_equal_models_come_first(self) -> None:
+        models = ("v100-32gb", "v100", "v100")
+        gpus = [gpu(model, f"g{index}", "n0", index) for index, model in enumerate(models)]
+        made = decide(cluster(*gpus, pending=(request("a", WholeGpus(2)),)))
+        assert {share.gpu for share in place(made, "a").grant.devices} == {"g1", "g2"}
+
+    def test_work_on_one_of_them_gives_way(self) -> None:
+        gpus = [gpu("v100", "g0", "n0", 0), gpu("v100-32gb", "g1", "n0", 1)]
+        low = shares(request("x", Fraction(0.5)), gpus[0], 0.5)
+        urgent = request("a", WholeGpus(2), priority=125)
+        made = decide(cluster(*gpus, held=(low,), pending=(urgent,)))
+        assert place(made, "a").waits_for == ("x",)
