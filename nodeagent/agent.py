@@ -35,6 +35,7 @@ from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
 from nodeagent.shares.process_owner import ProcessOwners
 from nodeagent.shares.time_slices import ComputePolicy, launching_claims
+from nodeagent.supervised import Loops
 from solver.model.cluster import Gpu
 
 R = TypeVar("R")
@@ -52,6 +53,7 @@ class Agent:
     driver_limits  limits shares by the driver's own limits where it has them; None: nowhere
     deadlines      how long to wait for the driver
     remarks        what reports say besides, by claim or process
+    loops          its background threads; reports say which of them fail
 
     Starting raises HeldByAnother, NvmlError or Busy where the driver does not answer, OSError where
     `state_dir` cannot be used.
@@ -84,6 +86,7 @@ class Agent:
         self.driver_limits = driver_limits or DriverLimits(nvml, claim_of)
         self._launches_read_us = 0
         self.remarks: dict[str, str] = {}
+        self.loops = Loops()
         self._locks = GpuLocks(deadlines or Deadlines(), clock)
         lock = AgentLock(state_dir, "agent.lock", "give this one a state directory of its own")
         with contextlib.ExitStack() as opened:
@@ -223,6 +226,7 @@ class Agent:
         """The node as it is now. A GPU that is being changed is shown as it was before."""
         state = self.gpus.read()
         missing = {f"GPU {i}": f"does not answer: {why}" for i, why in state.missing.items()}
+        missing |= {f"agent's {loop}": f"does not work: {why}" for loop, why in self.loops.problems().items()}
         return NodeReport(
             node=self.node,
             boot_id=self.gpus.boot,
