@@ -29,7 +29,7 @@ from nodeagent.journal.durable import replace
 from nodeagent.journal.locking import AgentLock
 from nodeagent.journal.records import Hold
 from nodeagent.node_gpus import NodeGpus
-from nodeagent.nvml import Nvml, NvmlError
+from nodeagent.nvml import LibraryMissing, Nvml, NvmlError
 from nodeagent.shares.accounts import ShareAccounts
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
@@ -94,6 +94,7 @@ class Agent:
             opened.callback(lock.close)
             self._starts = _count_start(state_dir)
             self._limits = LimitsFiles(state_dir / "limits")
+            self._loaded = procfs.nvidia_driver()
             self._driver = self._locks.read_node("driver", nvml.driver_version)
             self.gpus = NodeGpus(
                 nvml,
@@ -107,7 +108,7 @@ class Agent:
                 observer=self.notify,
             )
             opened.callback(self.gpus.close)
-            self._claims = Claims(nvml, self.gpus.by_uuid, node, claim_of, self.driver_limits)
+            self._claims = Claims(nvml, self.gpus.by_uuid, node, claim_of, self.driver_limits, self.owners.processes_of)
             self.gpus.start()
             self._clean_up()
             self._opened = opened.pop_all()
@@ -239,6 +240,22 @@ class Agent:
             processes=tuple(p for s in state.gpus.values() for p in s.processes),
             notes=missing | self.remarks,
         )
+
+    def driver_change(self) -> str:
+        """Why this process cannot go on with the driver that it opened; "" where it can.
+
+        After an upgrade the library in this process is not the driver's any more, and what was read is of another one.
+        """
+        loaded = procfs.nvidia_driver()
+        if loaded and loaded != self._loaded:
+            return "another NVIDIA driver was loaded"
+        try:
+            driver = self._locks.read_node("driver", self.nvml.driver_version)
+        except LibraryMissing as e:
+            return f"the NVIDIA driver was unloaded or replaced: {e}"
+        except (NvmlError, Busy):
+            return ""
+        return "" if driver == self._driver else f"the NVIDIA driver was {self._driver} and is {driver}"
 
     def limit_processes(self, report: NodeReport) -> None:
         """Let the driver limit the claims whose processes a report found in cgroups of their own."""

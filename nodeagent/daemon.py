@@ -48,6 +48,10 @@ _CHECK_S = 2.0
 _log = structlog.get_logger("nodeagent")
 
 
+class DriverChanged(Exception):
+    """The driver is another one than this process opened: a new start opens that one, and writes the CDI specs anew."""
+
+
 class SocketsRemoved(Exception):
     """The kubelet cannot reach the agent any more: a new start creates the sockets again."""
 
@@ -81,7 +85,7 @@ class AgentSettings:
 def run(settings: AgentSettings, stop: threading.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises SocketsRemoved, and where it cannot start: AgentError, NvmlError, BadSpec, DamagedState,
+    Raises SocketsRemoved, DriverChanged, and where it cannot start: AgentError, NvmlError, BadSpec, DamagedState,
     CannotServe, OSError.
     """
     with ExitStack() as stack:
@@ -127,6 +131,8 @@ def run(settings: AgentSettings, stop: threading.Event) -> None:
         while not stop.wait(_CHECK_S):
             if not plugin.serving():
                 raise SocketsRemoved(f"another program removed {plugin.endpoint} or {plugin.registry}")
+            if change := agent.driver_change():
+                raise DriverChanged(f"{change}; a new start goes on with it, and workloads go on")
 
 
 def _locks(settings: AgentSettings) -> Iterator[AgentLock]:
