@@ -11,7 +11,7 @@ from nodeagent import untrusted
 
 _MAX_ENVIRONMENT = 8 * 1024 * 1024  # the kernel takes 6 MiB; a process can have it read from anywhere later
 _MAX_MAPS = 16 * 1024 * 1024
-_MAX_CGROUP = 64 * 1024
+_MAX_TEXT = 64 * 1024
 _STATE, _PARENT, _GROUP, _SESSION, _START = 0, 1, 2, 3, 19  # positions in /proc/PID/stat after the command's name
 
 
@@ -29,6 +29,14 @@ class ProcessStat:
 def boot_id() -> str:
     """The running boot's name: another one after every reboot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def nvidia_driver() -> str:
+    """What the loaded NVIDIA driver says of its version; "" where none is loaded."""
+    try:
+        return untrusted.read(Path("/proc/driver/nvidia/version"), _MAX_TEXT).decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def pids() -> list[int]:
@@ -66,7 +74,7 @@ def variable(pid: int, name: str) -> str | None:
 def cgroups(pid: int) -> str:
     """The process's cgroups, one line per hierarchy, as the kernel shows them; "" where they cannot be read."""
     try:
-        return _read(pid, "cgroup", _MAX_CGROUP).decode(errors="replace")
+        return _read(pid, "cgroup", _MAX_TEXT).decode(errors="replace")
     except OSError:
         return ""
 

@@ -104,7 +104,15 @@ def _start_detached(home: Home, simulate: str | None) -> int:
 
 
 def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:
-    """Serve in this process until SIGTERM or SIGINT."""
+    """Serve in this process until SIGTERM or SIGINT. When the driver changes, this process begins anew with that."""
+    change = _serve(home, simulate, ready)
+    if change:
+        print(f"migctl: {change}; starting anew, workloads go on", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, "-m", "migctl.embedded", "-"])
+
+
+def _serve(home: Home, simulate: str | None, ready: Callable[[], None]) -> str:
+    """Serve until a signal (""), or until the driver changes (why)."""
     from migctl.embedded import hardware, up
     from nodeagent.upkeep import logs
     from nodeagent.upkeep.metrics import Metrics
@@ -116,7 +124,7 @@ def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> Non
         Up.here().write(home)
         try:
             collect_rarely()
-            asyncio.run(up.serve(home, agent, ready, metrics.text))
+            return asyncio.run(up.serve(home, agent, ready, metrics.text))
         finally:
             home.up.unlink(missing_ok=True)
 

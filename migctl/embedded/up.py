@@ -43,17 +43,19 @@ log = structlog.get_logger()
 DEFAULT_PROJECT = "default"
 RESTART_S = 1.0
 FIRST_REPORTS_S = 10.0
+DRIVER_CHECK_S = 5.0
 MAX_EVENTS = 1000
 
 
-async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> None:
-    """Run until SIGTERM or SIGINT. `ready` is called once the API answers and all parts have seen the store.
+async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> str:
+    """Run until SIGTERM or SIGINT, or until the driver changes; why it did, "" after a signal.
 
+    ready    is called once the API answers and all parts have seen the store
     metrics  what /metrics answers
     """
     control_plane = SqliteControlPlane(home.store)
     try:
-        await _serve(home, control_plane, agent, ready, metrics)
+        return await _serve(home, control_plane, agent, ready, metrics)
     finally:
         await control_plane.close()
 
@@ -64,7 +66,7 @@ async def _serve(
     agent: Agent,
     ready: Callable[[], None],
     metrics: Callable[[], bytes],
-) -> None:
+) -> str:
     await _make_default_project(control_plane)
     mirror = Mirror(control_plane)
     nodes = node_of(home.simulated)
@@ -102,7 +104,7 @@ async def _serve(
             await _until_synced(mirror)
             await _until_reported(publishers)
             ready()
-            await _stop_requested()
+            return await _stop_requested(agent.driver_change)
     finally:
         for task in tasks:
             task.cancel()
@@ -122,11 +124,17 @@ async def _until_reported(publishers: Iterable[NodePublisher]) -> None:
             await asyncio.gather(*(publisher.first.wait() for publisher in publishers))
 
 
-async def _stop_requested() -> None:
+async def _stop_requested(driver_change: Callable[[], str]) -> str:
+    """Wait for a signal, or for another driver; why it is another one."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), DRIVER_CHECK_S)
+        if not stop.is_set() and (change := await asyncio.to_thread(driver_change)):
+            return change
+    return ""
 
 
 async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:

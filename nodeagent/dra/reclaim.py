@@ -55,13 +55,6 @@ class Reclaim:
         self._absent: dict[str, float] = {}
         self._present: dict[str, float] = {}
 
-    def run_once(self) -> None:
-        """One step; an error of the host is logged."""
-        try:
-            self.step()
-        except OSError as e:
-            _log.warning("cannot look for claims that no longer exist", error=str(e))
-
     def step(self) -> None:
         """Check every claim once. Raises OSError."""
         held, running, now = self._held(), self._running(), self._clock()

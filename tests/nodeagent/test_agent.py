@@ -2,8 +2,11 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -13,7 +16,7 @@ from nodeagent.contract.allocation import Busy, Fenced, StaleAllocation, Unsuppo
 from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import Nvml
-from nodeagent.simulated_nvml.faults import Faults, parse
+from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
@@ -111,6 +114,41 @@ def test_unprepare_waits_for_the_processes(machine: Machine) -> None:
     machine.vacate()
     agent.unprepare("c1")
     assert agent.report().held == ()
+
+
+class NoProcesses(Faults):
+    """The driver no longer says which processes there are."""
+
+    def __init__(self, error: int) -> None:
+        super().__init__()
+        self._error = error
+
+    def meet(self, call: str) -> Fault | None:
+        return Fault(call, error=self._error) if "RunningProcesses" in call else None
+
+
+@pytest.mark.parametrize("error", [9, 18, 999], ids=["not-loaded", "version-mismatch", "unknown"])
+def test_a_share_whose_processes_have_ended_is_given_back_without_the_driver(machine: Machine, error: int) -> None:
+    """F1: a driver that was upgraded answers this process no more."""
+    agent, gpu = machine.agent(), machine.gpu()
+    living = f"c-{uuid4()}"  # looked for among all processes of this machine
+    for claim, start in (("c1", 2), (living, 0)):
+        agent.prepare(allocation(claim, mig(gpu, "2g.10gb", start)))
+    agent.close()
+    agent = machine.agent(NoProcesses(error))
+    agent.unprepare("c1")
+    program = [sys.executable, "-c", "print('runs', flush=True); import time; time.sleep(1000)"]
+    process = subprocess.Popen(program, env={environment.CLAIM: living}, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(Busy, match=f"still runs as process {process.pid}"):
+            agent.unprepare(living)
+    finally:
+        process.kill()
+        process.communicate()
+    agent.unprepare(living)
+    assert agent.held() == ()
 
 
 def test_a_whole_gpu_is_given_back_although_a_process_of_nobody_s_stays_on_it(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The process that leads a claim's processes: it starts the command, adopts what that leaves behind, and ends last.
 
-Run as a file, with the standard library alone: `python -I -S launcher.py BASE BOOT DIRECTORY CGROUP COMMAND...`, the
-command's environment on descriptor 3, "NAME=value" with a zero byte after each. It outlives `migctl up`.
+Run as a file, with the standard library alone: `python -I -S launcher.py NAME BASE BOOT DIRECTORY CGROUP COMMAND...`,
+the command's environment on descriptor 3, "NAME=value" with a zero byte after each; NAME is for those who read `ps`.
+It outlives `migctl up`.
 
 BASE.pid   made with O_EXCL, so that a claim's command starts once: this process, its start time, BOOT
 BASE.exit  by rename, when the command has ended: its exit code, or 128 and the signal that killed it
@@ -32,7 +33,7 @@ _PAUSE_S = 0.02
 _GIVE_UP_S = 10.0  # a process that even KILL does not end hangs in the driver: the runner goes on with it
 
 
-def main(base: str, boot: str, directory: str, cgroup: str, *command: str) -> None:
+def main(_name: str, base: str, boot: str, directory: str, cgroup: str, *command: str) -> None:
     environment = _environment()
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

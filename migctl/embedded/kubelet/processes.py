@@ -24,6 +24,7 @@ from nodeagent.shares.process_owner import ProcessOwners
 
 KILLED = 128 + signal.SIGKILL
 START_FAILED = 127
+LAUNCHER = "migctl-launcher"
 SWEEPS = 10
 _SWEEP_S = 1.0
 _SWEEP_POLL_S = 0.01
@@ -74,7 +75,7 @@ class ClaimProcess:
             raise NotADirectoryError(f"there is no directory {directory}")
         self.base.parent.mkdir(parents=True, exist_ok=True)
         cgroup = environment.get(variables.CGROUP) or self.processes.cgroups.make(self.claim) or ""
-        program = [sys.executable, "-I", "-S", launcher.__file__]
+        program = [sys.executable, "-I", "-S", launcher.__file__, LAUNCHER]
         own = {variables.CLAIM: self.claim}
         with logs.appending(self.log) as log, _in_memory({**environment, **own}) as given:
             pid = os.posix_spawn(
