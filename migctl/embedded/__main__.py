@@ -7,9 +7,11 @@ import sys
 
 import structlog
 
+from migctl.backends.http.wire import error_body
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
+from migctl.objects import encode
 
 
 def main(answer: int, simulate: str | None) -> int:
@@ -23,7 +25,7 @@ def main(answer: int, simulate: str | None) -> int:
     try:
         daemon.run_here(Home.default(), simulate, ready)
     except ControlPlaneError as error:
-        os.write(answer, f"{error}\n{error.hint}".encode())
+        os.write(answer, encode(error_body(error)))
         return 1
     return 0
 

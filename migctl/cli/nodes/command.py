@@ -142,7 +142,8 @@ def set_node(
     A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
     """
     if dynamic_mig not in ("on", "off"):
-        raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
+        said = f"--dynamic-mig {dynamic_mig} is neither on nor off" if dynamic_mig else "say what to set"
+        raise usage(said, hint="migctl node set NODE --dynamic-mig on, or off")
     session = sessions.of(context)
     node, answer = session.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":

@@ -119,7 +119,9 @@ def write(
     async def source(control: Control) -> TableSource[WorkloadView]:
         chosen = None if all_projects else await session.choose_project(control, project)
         title = f"Showing jobs for project {chosen}" if chosen else ""
-        empty = f"no workloads in project {chosen}" if chosen else "no workloads"
+        what = f"{session.noun}s" if session.noun else "workloads"
+        empty = f"no {what}" + (f" in project {chosen}" if chosen else "")
+        empty += "; migctl list shows all types" if session.noun else ""
         return TableSource(table, view, lambda: jobs(control, chosen, wanted), title, empty)
 
     watching.show(session, (Workload, Claim), source, watch)
