@@ -23,7 +23,7 @@ from migctl.backends.sqlite.database import Database
 from migctl.embedded.__main__ import main
 from migctl.embedded.home import Home
 
-OPERATIONS = ("fdatasync", "killpg", "posix_spawn")
+OPERATIONS = ("fdatasync", "kill", "posix_spawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Changes:
                 if doom is not None and doom.text in said:
                     if doom.done:
                         change(*arguments, **named)
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    signal.raise_signal(signal.SIGKILL)
             return change(*arguments, **named)
 
         return doomed

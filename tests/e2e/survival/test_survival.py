@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from migctl.embedded.daemon import READY
+from migctl.embedded.kubelet import launcher
 from migctl.objects import Claim, Phase, Workload
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.environment import CLAIM as CLAIM_VARIABLE
@@ -43,7 +44,7 @@ def processes() -> Counter[str]:
     for process in psutil.process_iter():
         try:
             claim = process.environ().get(CLAIM_VARIABLE)
-            if claim and process.status() != psutil.STATUS_ZOMBIE and "migctl-launcher" in process.cmdline():
+            if claim and process.status() != psutil.STATUS_ZOMBIE and launcher.__file__ in process.cmdline():
                 found[claim] += 1
         except psutil.Error:
             continue
