@@ -10,12 +10,16 @@ import sys
 
 import structlog
 
+from migctl.backends.http.wire import error_body
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
+from migctl.objects import encode
 
 
 def main(answer: int | None, simulate: str | None) -> int:
+    if answer is not None:
+        os.set_inheritable(answer, False)  # a workload that is started before `ready` must not keep the caller waiting
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def ready() -> None:
@@ -26,10 +30,15 @@ def main(answer: int | None, simulate: str | None) -> int:
     try:
         daemon.run_here(Home.default(), simulate, ready)
     except ControlPlaneError as error:
-        os.write(2 if answer is None else answer, f"{error}\n{error.hint}".encode())
+        if answer is None:
+            sys.stderr.write(f"{error}\n{error.hint}\n")
+        else:
+            os.write(answer, encode(error_body(error)))
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(None if sys.argv[1] == "-" else int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
+    code = main(None if sys.argv[1] == "-" else int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    sys.stderr.flush()
+    os._exit(code)  # all is closed: `migctl down` need not wait until the planner's libraries are taken apart

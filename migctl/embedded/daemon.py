@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import psutil
 
+from migctl.backends.http.wire import Error, to_exception
 from migctl.backends.protocol import Conflict, ControlPlaneError
 from migctl.embedded.home import HOME_VARIABLE, Home
 from migctl.garbage_collection import collect_rarely
@@ -96,8 +98,9 @@ def _start_detached(home: Home, simulate: str | None) -> int:
     if said == READY:
         return process.pid
     process.wait()
-    why, _, hint = said.decode().partition("\n")
-    raise CouldNotStart(why or f"migctl up ended with code {process.returncode}", hint or f"its log: {home.log}")
+    if said:
+        raise to_exception(msgspec.json.decode(said, type=Error))
+    raise CouldNotStart(f"migctl up ended with code {process.returncode}", f"its log: {home.log}")
 
 
 def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:

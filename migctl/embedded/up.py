@@ -15,6 +15,7 @@ import structlog
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
+from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
@@ -22,6 +23,7 @@ from migctl.clock import system_clock
 from migctl.controller.loop import Controller
 from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.embedded.dynamic_mig import DynamicMigSwitch
+from migctl.embedded.happenings import Happenings
 from migctl.embedded.home import Home
 from migctl.embedded.kubelet import logs
 from migctl.embedded.kubelet.processes import Processes
@@ -90,6 +92,7 @@ async def _serve(
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, plan).run,
+        "happenings": Happenings(mirror, EventLog(control_plane, system_clock), system_clock).run,
         "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
         "logs": lambda: logs.keep_bounded(home.runs, [home.log]),
         "events": Retention(control_plane, Event, MAX_EVENTS).run,

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from nodeagent import procfs
 from nodeagent.contract import environment
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.procfs import ProcessStat
 from nodeagent.shares.claim_cgroups import OURS
 from nodeagent.shim import region
@@ -30,9 +31,6 @@ _OF_A_CLAIM = re.compile(rf"/{OURS}/([0-9A-Za-z][0-9A-Za-z-]*)(?:/|$)", re.MULTI
 _OF_A_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
 
 StatOf = Callable[[int], ProcessStat | None]
-
-NO_CLAIM = ""
-"""The owner of a process that is known to belong to none."""
 
 
 class ProcessOwners:

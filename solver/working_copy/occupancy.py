@@ -43,7 +43,8 @@ class Occupant:
 
     @property
     def text(self) -> str:
-        return f"{self.profile}@{self.start}" if self.profile else "whole GPU"
+        """What it is, for one that no claim of ours holds."""
+        return f"{self.profile}@{self.start}" if self.profile else f"{self.memory_mib} MiB of other processes"
 
 
 @dataclass(slots=True, eq=False)

@@ -13,9 +13,9 @@ import pytest
 from nodeagent.agent import Agent
 from nodeagent.contract import environment
 from nodeagent.contract.allocation import Busy, Fenced, StaleAllocation, Unsupported
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import Nvml
-from nodeagent.shares.process_owner import NO_CLAIM
 from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
@@ -478,3 +478,23 @@ def test_an_instance_of_a_profile_that_the_driver_leaves_out_fences_its_gpu_and_
     last = machine.agent().report()
     assert not last.gpus[0].fenced
     assert [(i.profile, i.claim) for i in last.gpus[0].instances] == [("1g.5gb", "c1")]
+
+
+@pytest.mark.parametrize(
+    ("mib", "claim", "foreign"),
+    [(15000, "", 15000), (300, "", 0), (15000, "c9", 0)],
+    ids=["a process of no claim", "a display server", "a claim's own process"],
+)
+def test_memory_of_processes_of_no_claim_is_reported(tmp_path: Path, mib: int, claim: str, foreign: int) -> None:
+    machine = Machine(tmp_path, "v100=1")
+    agent = machine.agent()
+    machine.occupy(machine.gpu(), mib, os.getpid(), claim)
+    assert agent.report().gpus[0].foreign_mib == foreign
+
+
+def test_memory_on_a_gpu_that_is_held_whole_is_its_holders(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "v100=1")
+    agent = machine.agent()
+    agent.prepare(allocation("c1", whole(machine.gpu())))
+    machine.occupy(machine.gpu(), 15000, os.getpid())
+    assert agent.report().gpus[0].foreign_mib == 0

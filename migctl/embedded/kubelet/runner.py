@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
 
+from migctl.backends import workload_status
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
 from migctl.backoff import delay
@@ -153,7 +154,7 @@ class Runner:
             await self._run_again(claim)
             return
         await self._sweep(claim, await asyncio.to_thread(process.sweep))
-        await self._finish(claim, code, _ending(code))
+        await self._finish(claim, code, workload_status.ending(code))
 
     async def _run_again(self, claim: Claim) -> None:
         """The machine went down under the program, which is no failure of it: another pod takes this one's place."""
@@ -337,7 +338,3 @@ def _concerns(claim: Claim) -> bool:
     if claim.meta.deleting is not None:
         return PROCESSES_FINALIZER in claim.meta.finalizers
     return claim.status.allocation is not None and not claim.status.phase.finished
-
-
-def _ending(code: int) -> str:
-    return f"killed by signal {code - 128}" if code > 128 else f"exit code {code}"

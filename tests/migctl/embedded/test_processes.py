@@ -17,8 +17,9 @@ import pytest
 from migctl.embedded.kubelet.processes import ClaimProcess, Processes
 from migctl.objects import Phase
 from nodeagent import procfs
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.shares.claim_cgroups import ClaimCgroups
-from nodeagent.shares.process_owner import NO_CLAIM, ProcessOwners
+from nodeagent.shares.process_owner import ProcessOwners
 from tests.limits import WAIT_S
 from tests.migctl.embedded.conftest import Machine
 from tests.migctl.embedded.stubborn_programs import PROGRAMS

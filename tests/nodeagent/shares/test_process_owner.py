@@ -12,9 +12,10 @@ import pytest
 
 from nodeagent import procfs
 from nodeagent.contract.environment import CLAIM
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.shares import claim_cgroups
 from nodeagent.shares.claim_cgroups import ClaimCgroups
-from nodeagent.shares.process_owner import NO_CLAIM, ProcessOwners
+from nodeagent.shares.process_owner import ProcessOwners
 
 RENAMING = """
 import ctypes, sys

@@ -13,9 +13,10 @@ from migctl.embedded.kubelet import runner
 from migctl.objects import Claim, ClaimSpec, GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Prepared
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.nvml import Nvml
 from nodeagent.shares.host_shares import HostShares
-from nodeagent.shares.process_owner import NO_CLAIM, ProcessOwners
+from nodeagent.shares.process_owner import ProcessOwners
 from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import reconcile
