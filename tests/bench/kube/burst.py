@@ -22,10 +22,11 @@ from migctl.backends.kubernetes.meaning import names
 from tests.bench.kube import objects
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN, Operations
+from tests.fakes.kubernetes_api.operations import Operations
 from tests.fakes.kubernetes_api.rbac import Authorizer
 from tests.fakes.kubernetes_api.server import FakeApi
 from tests.fakes.kubernetes_api.storage import Json, Storage
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.fakes.kubernetes_cluster.claims import ClaimController
 from tests.fakes.kubernetes_cluster.cluster import CONTROLLER
 from tests.fakes.kubernetes_cluster.standin import changes, feed

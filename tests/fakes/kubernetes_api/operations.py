@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.fakes.kubernetes_api import errors, patches, rules
-from tests.fakes.kubernetes_api.admission import Admission
+from tests.fakes.kubernetes_api.admission.chain import Admission
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL, Kind
 from tests.fakes.kubernetes_api.rbac import Attempt, Authorizer
 from tests.fakes.kubernetes_api.storage import Json, Storage, copied
+from tests.fakes.kubernetes_api.users import ADMIN, User
 
 SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """The user of a request. `node`: the node that a service account's token is bound to."""
-
-    name: str
-    node: str = ""
-
-
-ADMIN = User("admin")
 
 
 class Operations:
@@ -70,11 +59,9 @@ class Operations:
         obj.setdefault("kind", kind.kind)
         if kind.status:
             obj["status"] = {"phase": "Pending"} if kind.plural == "pods" else {}
-        self.admission.mutate(kind.plural, obj)
-        self.admission.validate(user.name, user.node, kind.plural, obj, None)
-        if dry_run:
-            return obj
-        return self.storage.put(kind.plural, obj).object
+        admitted = self.admission.admit(user, "CREATE", kind, obj, None)
+        assert admitted is not None
+        return admitted if dry_run else self.storage.put(kind.plural, admitted).object
 
     def patch(
         self, user: User, kind: Kind, namespace: str, name: str, patch: Any, content_type: str, subresource: str = ""
@@ -104,17 +91,17 @@ class Operations:
         if subresource == "status" and kind.plural == "resourceclaims":
             for needed in rules.binding_verbs(before, after):
                 self.authorize(user, "patch", kind, before["metadata"].get("namespace", ""), name, needed.split("/")[1])
-        if not subresource:
-            self.admission.validate(user.name, user.node, kind.plural, after, before)
-            if before.get("spec") != after.get("spec"):
-                after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        self.admission.admit(user, "UPDATE", kind, after, before, subresource)
+        if not subresource and before.get("spec") != after.get("spec"):
+            after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         if _may_go(kind, after["metadata"]):
             return self.storage.remove(kind.plural, after["metadata"].get("namespace", ""), name, after).object
         return self.storage.put(kind.plural, after).object
 
-    def delete(self, kind: Kind, namespace: str, name: str, options: Json | None = None) -> Json:
+    def delete(self, kind: Kind, namespace: str, name: str, options: Json | None = None, *, user: User = ADMIN) -> Json:
         """Ask for deletion; pods on a node are their kubelet's to end."""
         obj = self.get(kind, namespace, name)
+        self.admission.admit(user, "DELETE", kind, None, obj)
         options = options or {}
         wanted = options.get("preconditions", {}).get("uid")
         if wanted is not None and wanted != obj["metadata"]["uid"]:

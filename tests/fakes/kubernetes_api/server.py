@@ -1,7 +1,4 @@
-"""The HTTP of the fake API server: paths, queries, watches and whose request it is.
-
-A bearer token names the user: "admin", or "NAMESPACE:NAME[:NODE]" for a service account.
-"""
+"""The HTTP of the fake API server: paths, queries, watches and whose request it is."""
 
 from __future__ import annotations
 
@@ -17,8 +14,9 @@ from aiohttp import web
 from tests.fakes.kubernetes_api.errors import Refused, expired
 from tests.fakes.kubernetes_api.faults import Call, Cut, Faults
 from tests.fakes.kubernetes_api.kinds import KINDS, Kind
-from tests.fakes.kubernetes_api.operations import Operations, User
+from tests.fakes.kubernetes_api.operations import Operations
 from tests.fakes.kubernetes_api.storage import Json, LogEntry, Storage, Stored
+from tests.fakes.kubernetes_api.users import User, of_token
 
 PATH = re.compile(
     r"(?P<root>/api/v1|/apis/[^/]+/[^/]+)(/namespaces/(?P<namespace>[^/]+)(?=/))?"
@@ -93,7 +91,7 @@ class FakeApi:
 
     async def _answer(self, request: web.Request, user: User, watching: bool) -> web.StreamResponse:
         if request.path == SELF and request.method == "POST":
-            return _json({"status": {"userInfo": {"username": user.name, "groups": ["system:authenticated"]}}}, 201)
+            return _json({"status": {"userInfo": {"username": user.name, "groups": list(user.groups)}}}, 201)
         match = PATH.fullmatch(request.path)
         kind = BY_PATH.get((match["root"], match["plural"])) if match else None
         if match is None or kind is None:
@@ -114,7 +112,7 @@ class FakeApi:
         if verb == "create":
             return self._create(request, user, kind, namespace, name, sub, body)
         if verb == "delete":
-            return _json(self.operations.delete(kind, namespace, name, body))
+            return _json(self.operations.delete(kind, namespace, name, body, user=user))
         if verb == "update":
             before = self.operations.get(kind, namespace, name)
             return _json(self.operations.change(user, kind, before, body, sub))
@@ -244,11 +242,7 @@ def _verb(method: str, name: str, watching: bool) -> str:
 
 
 def _user(request: web.Request) -> User:
-    token = request.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("bearer ")
-    if ":" not in token:
-        return User(token or "system:anonymous")
-    namespace, name, *node = token.split(":")
-    return User(f"system:serviceaccount:{namespace}:{name}", node[0] if node else "")
+    return of_token(request.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("bearer "))
 
 
 async def _body(request: web.Request) -> Any:

@@ -20,10 +20,11 @@ from solver.model.catalog import find
 from solver.model.cluster import Gpu
 from tests.fakes.clients import client
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN, Operations
+from tests.fakes.kubernetes_api.operations import Operations
 from tests.fakes.kubernetes_api.rbac import Authorizer
 from tests.fakes.kubernetes_api.server import FakeApi
 from tests.fakes.kubernetes_api.storage import Json, Storage
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.fakes.kubernetes_cluster.agent import FakeAgent
 from tests.fakes.kubernetes_cluster.claims import ClaimController
 from tests.fakes.kubernetes_cluster.kubelet import Kubelet

@@ -1,4 +1,4 @@
-"""What the stand-ins share: each hears of every change of the kinds it cares for, and writes as an admin."""
+"""What the stand-ins share: each hears of every change of the kinds it cares for, and writes as Kubernetes does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN, Operations
+from tests.fakes.kubernetes_api.operations import Operations
 from tests.fakes.kubernetes_api.storage import Json, copied
+from tests.fakes.kubernetes_api.users import KUBERNETES
 
 MERGE = "application/merge-patch+json"
 
@@ -32,12 +33,18 @@ class StandIn:
 
     def create(self, plural: str, namespace: str, obj: Json) -> Json | None:
         with contextlib.suppress(Refused):
-            return self.api.create(ADMIN, BY_PLURAL[plural], namespace, obj)
+            return self.api.create(KUBERNETES, BY_PLURAL[plural], namespace, obj)
         return None
 
     def delete(self, plural: str, obj: Json, options: Json | None = None) -> None:
         with contextlib.suppress(Refused):
-            self.api.delete(BY_PLURAL[plural], obj["metadata"].get("namespace", ""), obj["metadata"]["name"], options)
+            self.api.delete(
+                BY_PLURAL[plural],
+                obj["metadata"].get("namespace", ""),
+                obj["metadata"]["name"],
+                options,
+                user=KUBERNETES,
+            )
 
     def update(self, plural: str, obj: Json, changed: Json) -> None:
         """Store a changed object, metadata, spec and status alike."""
@@ -46,9 +53,11 @@ class StandIn:
         with contextlib.suppress(Refused):
             kind = BY_PLURAL[plural]
             if kind.status and changed.get("status") != obj.get("status"):
-                obj = self.api.change(ADMIN, kind, obj, {**copied(obj), "status": changed.get("status", {})}, "status")
+                obj = self.api.change(
+                    KUBERNETES, kind, obj, {**copied(obj), "status": changed.get("status", {})}, "status"
+                )
                 changed = {**changed, "metadata": {**changed["metadata"], "resourceVersion": _version(obj)}}
-            self.api.change(ADMIN, kind, obj, copied(changed))
+            self.api.change(KUBERNETES, kind, obj, copied(changed))
 
     def set_status(self, plural: str, obj: Json, **fields: Any) -> None:
         newest = self.get(plural, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])

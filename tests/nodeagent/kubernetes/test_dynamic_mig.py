@@ -15,7 +15,7 @@ from nodeagent.kubernetes.dynamic_mig import ModeReconciler
 from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.kubernetes.kubeconfig import from_kubeconfig
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.nodeagent.dra.harness.api_server import ApiServer
 from tests.nodeagent.machines import NODE, Machine, allocation, whole
 

@@ -20,9 +20,10 @@ from migctl.backends.sqlite.store import SqliteControlPlane
 from tests.fakes.clients import client
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN, Operations
+from tests.fakes.kubernetes_api.operations import Operations
 from tests.fakes.kubernetes_api.server import FakeApi
 from tests.fakes.kubernetes_api.storage import Storage
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.fakes.runtime import FakeRuntime
 from tests.migctl.backends.contract import samples
 

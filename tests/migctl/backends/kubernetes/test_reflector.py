@@ -17,8 +17,8 @@ from tests.fakes.clients import client
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.faults import Call, shuffled, unreliable
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN
 from tests.fakes.kubernetes_api.server import FakeApi
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.limits import WAIT_S
 
 pytestmark = pytest.mark.anyio

@@ -21,8 +21,8 @@ from nodeagent.kubernetes.dynamic_mig import ModeReconciler
 from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN
 from tests.fakes.kubernetes_api.storage import Json
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.fakes.kubernetes_cluster.cluster import AGENT, FakeCluster
 from tests.fakes.kubernetes_cluster.standin import MERGE
 from tests.migctl.cli.kubernetes.command_line import Person, person

@@ -10,8 +10,8 @@ from tests.fakes import manifests
 from tests.fakes.control_plane import ManualClock
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN, User
 from tests.fakes.kubernetes_api.storage import Json
+from tests.fakes.kubernetes_api.users import ADMIN, User
 from tests.fakes.kubernetes_cluster.cluster import AGENT, CONTROLLER, FakeCluster
 from tests.fakes.kubernetes_cluster.standin import MERGE
 

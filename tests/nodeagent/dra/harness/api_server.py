@@ -15,10 +15,11 @@ from nodeagent.contract.wire import DRIVER, allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
 from tests.fakes.kubernetes_api.faults import Fault
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
-from tests.fakes.kubernetes_api.operations import ADMIN, Operations
+from tests.fakes.kubernetes_api.operations import Operations
 from tests.fakes.kubernetes_api.rbac import Authorizer
 from tests.fakes.kubernetes_api.server import FakeApi
 from tests.fakes.kubernetes_api.storage import Json, Storage
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.limits import WAIT_S
 
 T = TypeVar("T")
