@@ -222,3 +222,25 @@ class TestForeignMemory:
         made = decide(cluster(*cards, pending=waiting))
         given = {o.grant.devices[0].gpu for o in made.outcomes.values() if isinstance(o, Placed)}
         assert given == {card.uuid for card in cards if not card.foreign_mib}
+
+
+class TestCertificate:
+    """The bound knows what is in use and what quota bars: it does not alarm where nothing better exists."""
+
+    def test_a_full_cluster_is_the_best_there_is(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(4)]
+        waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(8))
+        certificate = decide(cluster(*cards, pending=waiting)).certificate
+        assert (certificate.value, certificate.bound) == (4.0, 4.0)
+
+    def test_what_a_limit_bars_is_not_missed(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(4)]
+        team = ProjectQueue("team-a", Quota(1.0, limit=1.0))
+        waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(2))
+        certificate = decide(cluster(*cards, projects=[team], pending=waiting)).certificate
+        assert certificate.gap == 0.0
+
+    def test_what_could_have_had_the_room_of_another_is_missed(self) -> None:
+        waiting = (request("a", Fraction(0.6), created=0.0), request("b", WholeGpus(), created=1.0))
+        certificate = decide(cluster(gpu("v100"), pending=waiting)).certificate
+        assert (certificate.value, certificate.bound) == (0.6, 1.0)
