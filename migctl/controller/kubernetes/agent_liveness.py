@@ -7,6 +7,7 @@ arrived, so that a node whose clock is wrong does not count as silent.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import structlog
@@ -26,7 +27,11 @@ LOOK_AGAIN_S = 10.0
 
 
 class Heartbeats:
-    """When each agent reported last. A report counts from when it is first seen here: call every few seconds."""
+    """When each agent reported last. A report counts from when it is first seen here: call every few seconds.
+
+    So one who has just begun to look calls nobody silent: the report's own time is that of a clock that may be wrong,
+    and a node that was silent before has been marked as not ready already.
+    """
 
     def __init__(self, silent_s: float = SILENT_S) -> None:
         self._timeout = timedelta(seconds=silent_s)
@@ -38,12 +43,15 @@ class Heartbeats:
         if reported is None:
             return None
         known = self._reported.get(node.meta.name)
-        if known is None:  # we have just started: the report's own time is all there is
-            known = (reported, min(reported, now))
-        elif known[0] != reported:
+        if known is None or known[0] != reported:
             known = (reported, now)
         self._reported[node.meta.name] = known
         return known[1] if now - known[1] > self._timeout else None
+
+    def keep_only(self, nodes: Collection[str]) -> None:
+        """Forget the nodes that are gone."""
+        for gone in self._reported.keys() - nodes:
+            self._reported.pop(gone, None)
 
 
 class AgentLivenessReconciler:
@@ -65,7 +73,9 @@ class AgentLivenessReconciler:
 
     async def reconcile(self) -> None:
         """Mark the nodes whose agents went silent since the last look."""
-        for node in self._cluster.all(GpuNode):
+        nodes = self._cluster.all(GpuNode)
+        self._heartbeats.keep_only({node.meta.name for node in nodes})
+        for node in nodes:
             since = self._heartbeats.silent_since(node, self._clock())
             if since is not None and node.status.ready:
                 await self._mark(

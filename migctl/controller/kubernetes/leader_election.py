@@ -71,20 +71,21 @@ class LeaderElector:
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Lead whenever elected, until cancelled; the work is cancelled when leadership is lost."""
         while True:
+            began = self._monotonic()
             try:
                 held = await self._take()
             except ControlPlaneError as error:
                 log.warning("cannot take part in the election", error=str(error))
                 held = None
             if held is not None:
-                await self._lead(held, lead)
+                await self._lead(held, began, lead)
             await asyncio.sleep(self._timing.renew_s * random.uniform(0.8, 1.2))
 
-    async def _lead(self, held: Lease, lead: Callable[[], Awaitable[None]]) -> None:
+    async def _lead(self, held: Lease, taken: float, lead: Callable[[], Awaitable[None]]) -> None:
         log.info("leading", identity=self._identity)
         self.leading = True
         work = asyncio.ensure_future(lead())
-        renewal = asyncio.ensure_future(self._renew(held))
+        renewal = asyncio.ensure_future(self._renew(held, taken))
         try:
             await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -134,27 +135,36 @@ class LeaderElector:
         except AlreadyExists:
             return None
 
-    async def _renew(self, held: Lease) -> None:
-        """Renew until it cannot be done in time, or somebody else has taken the lease."""
-        renewed = self._monotonic()
+    async def _renew(self, held: Lease, renewed: float) -> None:
+        """Renew until it cannot be done in time, or somebody else has taken the lease.
+
+        renewed  when the last renewal that was answered was begun: step_down_s later leading ends, whatever hangs
+        """
         while True:
-            await asyncio.sleep(self._timing.renew_s)
+            deadline = renewed + self._timing.step_down_s
+            await asyncio.sleep(min(self._timing.renew_s, max(0.0, deadline - self._monotonic())))
             began = self._monotonic()
-            if began - renewed > self._timing.step_down_s:
+            if began >= deadline:
                 return
             try:
-                async with asyncio.timeout(self._timing.step_down_s - (began - renewed)):
-                    held = await self._write(held, self._identity, held.spec.lease_transitions or 0)
-            except (Conflict, NotFound) as error:
-                fresh = await self._own()
-                if fresh is None:
-                    log.warning("another candidate holds the lease", error=str(error))
-                    return
-                held = fresh
+                async with asyncio.timeout(deadline - began):
+                    fresh = await self._renewed(held)
             except (ControlPlaneError, TimeoutError) as error:
                 log.warning("cannot renew the lease", error=str(error))
                 continue
-            renewed = began
+            if fresh is None:
+                return
+            held, renewed = fresh, began
+
+    async def _renewed(self, held: Lease) -> Lease | None:
+        """The lease after a renewal, None where another candidate holds it."""
+        try:
+            return await self._write(held, self._identity, held.spec.lease_transitions or 0)
+        except (Conflict, NotFound) as error:
+            fresh = await self._own()
+            if fresh is None:
+                log.warning("another candidate holds the lease", error=str(error))
+            return fresh
 
     async def _own(self) -> Lease | None:
         """The lease, if it is still ours: an answer to a renewal may have been lost."""
@@ -167,10 +177,11 @@ class LeaderElector:
     async def _release(self) -> None:
         """Release the Lease, so that another candidate takes it at once."""
         try:
-            lease = await self._own()
-            if lease is not None:
-                await self._write(lease, "", lease.spec.lease_transitions or 0)
-        except ControlPlaneError as error:
+            async with asyncio.timeout(self._timing.step_down_s):
+                lease = await self._own()
+                if lease is not None:
+                    await self._write(lease, "", lease.spec.lease_transitions or 0)
+        except (ControlPlaneError, TimeoutError) as error:
             log.debug("the lease was not released", error=str(error))
 
     async def _write(self, lease: Lease, holder: str, transitions: int) -> Lease:

@@ -1,6 +1,8 @@
-"""The MIG profiles of this cluster, in a ConfigMap that admission reads: an unknown one is refused at once."""
+"""What this cluster has, in a ConfigMap that admission reads: what it never can serve is refused at once."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import structlog
 
@@ -13,7 +15,6 @@ from migctl.objects import GpuNode
 log = structlog.get_logger()
 
 NAME = "migctl-catalog"
-KEY = "migProfiles"
 LOOK_AGAIN_S = 60.0
 
 
@@ -24,7 +25,7 @@ class ProfileCatalogReconciler:
         self._api = api
         self._cluster = cluster
         self._namespace = namespace
-        self._written: str | None = None
+        self._written: dict[str, str] | None = None
 
     async def run(self) -> None:
         """Reconcile whenever something changed, and every LOOK_AGAIN_S, until cancelled."""
@@ -36,25 +37,35 @@ class ProfileCatalogReconciler:
 
     async def reconcile(self) -> None:
         """Write the list where it differs from what was written last."""
-        reports = [node.status.report for node in self._cluster.all(GpuNode) if node.status.report is not None]
-        names = {p.name for report in reports for model in report.models.values() for p in model.profiles}
-        text = " ".join(sorted(names))
-        if text == self._written:
+        data = _catalog(self._cluster.all(GpuNode))
+        if data == self._written:
             return
         try:
-            await self._api.patch(CONFIG_MAPS, NAME, {"data": {KEY: text}}, self._namespace)
+            await self._api.patch(CONFIG_MAPS, NAME, {"data": data}, self._namespace)
         except NotFound:
-            await self._create(text)
-        self._written = text
+            await self._create(data)
+        self._written = data
 
-    async def _create(self, text: str) -> None:
+    async def _create(self, data: dict[str, str]) -> None:
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": NAME, "namespace": self._namespace},
-            "data": {KEY: text},
+            "data": data,
         }
         try:
             await self._api.create(CONFIG_MAPS, body, self._namespace)
         except AlreadyExists:
-            await self._api.patch(CONFIG_MAPS, NAME, {"data": {KEY: text}}, self._namespace)
+            await self._api.patch(CONFIG_MAPS, NAME, {"data": data}, self._namespace)
+
+
+def _catalog(nodes: Iterable[GpuNode]) -> dict[str, str]:
+    """The MIG profiles and node pools, and the memory of the largest GPU in MiB."""
+    reported = [node for node in nodes if node.status.report is not None]
+    reports = [node.status.report for node in reported if node.status.report is not None]
+    profiles = {p.name for report in reports for model in report.models.values() for p in model.profiles}
+    return {
+        "migProfiles": " ".join(sorted(profiles)),
+        "nodePools": " ".join(sorted({node.spec.pool for node in reported})),
+        "largestMemoryMib": str(max((gpu.memory_mib for report in reports for gpu in report.gpus), default=0)),
+    }

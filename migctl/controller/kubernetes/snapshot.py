@@ -33,6 +33,7 @@ class CapturedCluster:
 
     strict   disruption budgets that allow no eviction now
     unbound  CPU and memory of pods that have an allocation and are not bound to its node yet, by node
+    succeeded  how many members of each gang have ended well
     """
 
     objects: observe.Captured
@@ -40,6 +41,7 @@ class CapturedCluster:
     nodes: tuple[NodeRecord, ...]
     strict: tuple[BudgetRecord, ...]
     unbound: Mapping[str, NodeResources]
+    succeeded: Mapping[tuple[str, str], int]
 
 
 class KubernetesObserver:
@@ -64,6 +66,7 @@ class KubernetesObserver:
             tuple(self._cluster.nodes.all.values()),
             tuple(budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1),
             self._unbound(),
+            dict(self._cluster.succeeded),
         )
 
     def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
@@ -76,9 +79,7 @@ class KubernetesObserver:
             nodes=tuple(
                 self._node(node, seen.unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes
             ),
-            pending=tuple(
-                self._pending(request, pods.get(request.claim), seen.nodes, now) for request in state.pending
-            ),
+            pending=tuple(self._pending(request, pods.get(request.claim), seen, now) for request in state.pending),
             held=_protected(state.held, pods, seen.strict) if seen.strict else state.held,
         )
 
@@ -113,13 +114,16 @@ class KubernetesObserver:
         pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
         if not isinstance(pod, GpuPod):
             return request
-        return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, request))
+        return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, 0))
 
-    def _pending(self, request: Request, pod: GpuPod | None, nodes: Sequence[NodeRecord], now: datetime) -> Request:
+    def _pending(self, request: Request, pod: GpuPod | None, seen: CapturedCluster, now: datetime) -> Request:
         if pod is None:
             return request
         refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
-        return replace(request, excluded=self._refusing_nodes(pod.constraints, nodes).union(refused))
+        excluded = self._refusing_nodes(pod.constraints, seen.nodes).union(refused)
+        key = requests.gang_of(pod)
+        gang = None if key is None else _gang(pod, seen.succeeded.get(key, 0))
+        return replace(request, excluded=excluded, gang=gang)
 
     def _refusing_nodes(self, constraints: Constraints, nodes: Sequence[NodeRecord]) -> frozenset[str]:
         """Nodes that would refuse such a pod; computed once per template and change of nodes."""
@@ -132,9 +136,11 @@ class KubernetesObserver:
         return self._refusing[key]
 
 
-def _gang(pod: GpuPod, request: Request) -> Gang | None:
-    spec = requests.gang(pod.annotations)
-    return Gang(request.workload, spec.size, spec.domain) if spec is not None else None
+def _gang(pod: GpuPod, succeeded: int) -> Gang | None:
+    spec, key = requests.gang(pod.annotations), requests.gang_of(pod)
+    if spec is None or key is None:
+        return None
+    return Gang(key[1], requests.gang_size(pod, succeeded), spec.domain)
 
 
 def _protected(

@@ -37,6 +37,8 @@ KINDS = tuple(
         ("apps/v1", "statefulsets", "StatefulSet"),
         ("apps/v1", "deployments", "Deployment"),
         ("apps/v1", "replicasets", "ReplicaSet"),
+        ("apps/v1", "daemonsets", "DaemonSet"),
+        ("batch/v1", "cronjobs", "CronJob"),
         ("batch/v1", "jobs", "Job"),
         ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
         ("coordination.k8s.io/v1", "leases", "Lease", True, False),

@@ -126,6 +126,15 @@ class FakeCluster:
             )
         return created
 
+    def allocate(self, claim: Json, allocation: Json) -> None:
+        """Allocate a claim by hand, protected as the controller does it."""
+        kind, meta = BY_PLURAL["resourceclaims"], claim["metadata"]
+        protected = {"metadata": {"finalizers": ["resource.kubernetes.io/delete-protection"]}}
+        for patch, subresource in ((protected, ""), ({"status": {"allocation": allocation}}, "status")):
+            self.operations.patch(
+                ADMIN, kind, meta["namespace"], meta["name"], patch, "application/merge-patch+json", subresource
+            )
+
     async def project(self, name: str, quota: float = 8.0) -> None:
         """A project whose namespace is ready."""
         self.create("projects", {"metadata": {"name": name}, "spec": {"quota": quota}})

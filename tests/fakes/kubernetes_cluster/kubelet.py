@@ -91,6 +91,7 @@ class Kubelet(StandIn):
             try:
                 await self.plugin.prepare(claim)
             except PrepareFailed:
+                self._say_that_it_has_begun(pod)
                 return
             self.prepared[uid] = claim["metadata"]["uid"]
         state = {"running": {"startedAt": self.api.now()}}
@@ -99,6 +100,14 @@ class Kubelet(StandIn):
         code = self._ends(pod)
         if code is not None:
             await self._end(pod, code)
+
+    def _say_that_it_has_begun(self, pod: Json) -> None:
+        """Kubelet writes the start time before it prepares anything."""
+        if "startTime" not in pod["status"]:
+            self.set_status("pods", pod, startTime=self.api.now())
+            newest = self.get("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
+            if newest is not None:
+                self._tried[pod["metadata"]["uid"]] = newest["metadata"]["resourceVersion"]
 
     async def _end(self, pod: Json, exit_code: int | None) -> None:
         """Stop the pod: by itself with an exit code, or because it is deleted."""

@@ -173,6 +173,11 @@ class ClusterCache:
         """CPU and memory that the pods bound to a node reserve."""
         return self._pod_index.requests(node)
 
+    @property
+    def succeeded(self) -> Mapping[tuple[str, str], int]:
+        """How many members of each gang have ended well."""
+        return self._pod_index.succeeded
+
     def agent_ready(self, node: str) -> bool | None:
         """Whether the node's agent pod is ready; None where no agent runs as a pod there."""
         return self._pod_index.agent_ready(node)

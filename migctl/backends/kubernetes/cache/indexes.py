@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from migctl.backends.kubernetes.cache.newest import Key
+from migctl.backends.kubernetes.meaning import requests
 from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod, NonGpuPod
 
@@ -10,11 +13,15 @@ PodRecord = GpuPod | NonGpuPod
 
 
 class PodIndex:
-    """Per node: the CPU and memory that its pods reserve, and whether its agent's pods are ready."""
+    """Per node: the CPU and memory that its pods reserve, and whether its agent's pods are ready; gangs' ended members.
+
+    succeeded  pods of each gang that have ended well and still exist
+    """
 
     def __init__(self) -> None:
         self._requests: dict[str, NodeResources] = {}
         self._agents: dict[str, dict[Key, bool]] = {}
+        self.succeeded: Counter[tuple[str, str]] = Counter()
 
     def requests(self, node: str) -> NodeResources:
         """What the pods bound to a node reserve."""
@@ -30,10 +37,19 @@ class PodIndex:
         if before is None or after is None or (before.node, before.requests) != (after.node, after.requests):
             self._add(before, -1)
             self._add(after, 1)
+        self._count(before, -1)
+        self._count(after, 1)
         if isinstance(before, NonGpuPod) and before.agent is not None:
             self._agents.get(before.node, {}).pop((before.namespace, before.name), None)
         if isinstance(after, NonGpuPod) and after.agent is not None:
             self._agents.setdefault(after.node, {})[after.namespace, after.name] = after.agent
+
+    def _count(self, pod: PodRecord | None, sign: int) -> None:
+        gang = requests.gang_of(pod) if isinstance(pod, GpuPod) and pod.phase == "Succeeded" else None
+        if gang is not None:
+            self.succeeded[gang] += sign
+            if not self.succeeded[gang]:
+                del self.succeeded[gang]
 
     def _add(self, pod: PodRecord | None, sign: int) -> None:
         if pod is None or not pod.node:

@@ -1,7 +1,8 @@
 """Reflector: makes a sink equal to what the API server stores of one kind of object, by lists and watches.
 
 A paged list, then watches that continue from each other; a version that is too old (410) means a new
-list. Broken connections are tried again after a jittered pause, a silent one counts as broken.
+list. Broken connections are tried again after a jittered pause, a silent one counts as broken; watches that end at
+once are followed by such pauses, too.
 Everything is listed anew from time to time, so that a lost event is made up for; that takes a
 hundredth of the time at most.
 """
@@ -92,6 +93,8 @@ class Reflector(Generic[K]):
         self._version = ""
         self._audit_at = 0.0
         self._failures = 0
+        self._hasty = 0
+        """Watches in a row that ended before the longest pause was over."""
 
     @property
     def version(self) -> int:
@@ -101,6 +104,7 @@ class Reflector(Generic[K]):
     async def run(self) -> None:
         """List and watch until cancelled."""
         while True:
+            began = self._monotonic()
             try:
                 if not self._version or self._monotonic() >= self._audit_at:
                     await self._list()
@@ -110,7 +114,15 @@ class Reflector(Generic[K]):
                 self._version = ""
             except (ControlPlaneError, msgspec.MsgspecError) as error:
                 self._lost(error)
-                await asyncio.sleep(self._pause())
+                await asyncio.sleep(self._pause(self._failures))
+                continue
+            await self._rest(self._monotonic() - began)
+
+    async def _rest(self, lasted: float) -> None:
+        """Pause after watches that end at once, again and again: a server or proxy in trouble is not asked for more."""
+        self._hasty = self._hasty + 1 if lasted < self._timing.longest_pause_s else 0
+        if self._hasty > 1:
+            await asyncio.sleep(self._pause(self._hasty - 1))
 
     def _lost(self, error: Exception) -> None:
         if self.synced or not self._failures:
@@ -119,9 +131,9 @@ class Reflector(Generic[K]):
         self._failures += 1
         self._changed()
 
-    def _pause(self) -> float:
-        """Up to twice as long after each failure, somewhere in between, so that clients spread."""
-        longest = min(self._timing.longest_pause_s, self._timing.pause_s * 2.0 ** min(self._failures, 16))
+    def _pause(self, times: int) -> float:
+        """Up to twice as long after each time, somewhere in between, so that clients spread."""
+        longest = min(self._timing.longest_pause_s, self._timing.pause_s * 2.0 ** min(times, 16))
         return longest * random.uniform(0.5, 1.0)
 
     async def _list(self) -> None:

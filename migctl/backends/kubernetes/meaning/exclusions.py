@@ -9,6 +9,9 @@ import msgspec
 
 SHORTEST = timedelta(seconds=60)
 LONGEST = timedelta(minutes=30)
+MOST_NODES = 100
+LONGEST_WHY = 400
+"""With names of 63 characters the annotation stays below a quarter of what Kubernetes allows a pod."""
 
 
 class Exclusion(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -25,11 +28,15 @@ def read(text: str | None, now: datetime) -> dict[str, Exclusion]:
 
 
 def add(text: str | None, node: str, why: str, now: datetime) -> str:
-    """The annotation with one more refusal: each of the same node counts twice as long as the one before."""
-    every = _all(text)
+    """The annotation with one more refusal: each of the same node counts twice as long as the one before.
+
+    What was over for longer than an exclusion can last is left out, and beyond MOST_NODES what is over first.
+    """
+    every = {name: exclusion for name, exclusion in _all(text).items() if exclusion.until > now - LONGEST}
     times = every[node].times + 1 if node in every else 1
-    every[node] = Exclusion(now + min(LONGEST, SHORTEST * 2 ** min(times - 1, 10)), why, times)
-    return msgspec.json.encode(every).decode()
+    every[node] = Exclusion(now + min(LONGEST, SHORTEST * 2 ** min(times - 1, 10)), why[:LONGEST_WHY], times)
+    last = sorted(every.items(), key=lambda item: item[1].until)[-MOST_NODES:]
+    return msgspec.json.encode(dict(last)).decode()
 
 
 def _all(text: str | None) -> dict[str, Exclusion]:

@@ -35,6 +35,8 @@ POOLS = "migctl.dev/node-pools"
 PREEMPTIBLE = "migctl.dev/preemptible"
 GANG_SIZE = "migctl.dev/gang-size"
 GANG_DOMAIN = "migctl.dev/gang-topology"
+GANG_MEMBERS = "migctl.dev/gang-members"
+"""How many pods a Job makes that succeed, as admission counted them: its last gang may be smaller than the others."""
 
 REPLICAS = "migctl.dev/replicas"
 """Of a suspended StatefulSet or Deployment: how many replicas it had."""
@@ -51,6 +53,16 @@ PLACED_CONDITION = "migctl.dev/Placed"
 REQUEST_ANNOTATIONS = (FRACTION, MEMORY, PROFILE, WHOLE)
 PLACEMENT_ANNOTATIONS = (NOMINATION, EVICTED, EXCLUDED, PLACED, NUDGED)
 KNOWN_ANNOTATIONS = frozenset(
-    (*REQUEST_ANNOTATIONS, *PLACEMENT_ANNOTATIONS, DEVICES, CONTAINER, POOLS, PREEMPTIBLE, GANG_SIZE, GANG_DOMAIN)
+    (
+        *REQUEST_ANNOTATIONS,
+        *PLACEMENT_ANNOTATIONS,
+        DEVICES,
+        CONTAINER,
+        POOLS,
+        PREEMPTIBLE,
+        GANG_SIZE,
+        GANG_DOMAIN,
+        GANG_MEMBERS,
+    )
 )
 """The annotations that are stored of a pod; others may be large."""

@@ -71,6 +71,37 @@ def gang(annotations: Mapping[str, str]) -> GangSpec | None:
     return GangSpec(size=int(size), domain=annotations.get(names.GANG_DOMAIN))
 
 
+def gang_of(pod: GpuPod) -> tuple[str, str] | None:
+    """The gang that a pod is in: its namespace, and what makes its members, "Job/train"; None where it is in none.
+
+    Planner and gates know a gang by this. The ReplicaSets of a Deployment make one gang: in a rollout the new pods join
+    those that run.
+    """
+    if gang(pod.annotations) is None:
+        return None
+    owner = pod.owner
+    if owner is None:
+        return pod.namespace, f"Pod/{pod.name}"
+    if owner.kind == "ReplicaSet":
+        return pod.namespace, f"Deployment/{_deployment(owner.name, pod.labels)}"
+    return pod.namespace, f"{owner.kind}/{owner.name}"
+
+
+def gang_size(pod: GpuPod, succeeded: int) -> int:
+    """How many members must have a place before one starts: not more than can still come.
+
+    succeeded  members of the gang that have ended well
+    """
+    spec = gang(pod.annotations)
+    size = 1 if spec is None else spec.size
+    members = pod.annotations.get(names.GANG_MEMBERS, "")
+    return max(1, min(size, int(members) - succeeded)) if members.isascii() and members.isdigit() else size
+
+
+def _deployment(replica_set: str, labels: Mapping[str, str]) -> str:
+    return replica_set.removesuffix("-" + labels.get("pod-template-hash", ""))
+
+
 def pod_index(labels: Mapping[str, str]) -> int | None:
     """The index of a pod in its Job or StatefulSet, from 0; None where it has none."""
     return next((int(labels[label]) for label in names.INDEX_LABELS if labels.get(label, "").isdigit()), None)
@@ -83,7 +114,7 @@ def workload(pod: GpuPod) -> tuple[str, str, WorkloadType]:
         return pod.name, pod.uid, type_of(pod.labels, WorkloadType.WORKSPACE)
     name = owner.name
     if owner.kind == "ReplicaSet":
-        name = name.removesuffix("-" + pod.labels.get("pod-template-hash", ""))
+        name = _deployment(name, pod.labels)
     return pod.labels.get(names.WORKLOAD_LABEL, name), owner.uid, type_of(pod.labels, BY_OWNER.get(owner.kind))
 
 

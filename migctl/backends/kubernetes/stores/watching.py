@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.protocol import Change, ChangeType, Expired, Listing
+from migctl.backoff import delay
 
 WATCH_S = 300.0
+EARLY_S = 5.0
 
 
 async def follow(
     api: KubernetesApi, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
 ) -> AsyncGenerator[Change[Any], None]:
-    """Every change after `since`, one request after another."""
+    """Every change after `since`, one request after another; a pause after those that bring nothing and end early."""
     if not (since.isascii() and since.isdigit()):
         raise Expired(
             f"no changes are known from version {since!r} on", hint="list again and watch from the new version"
         )
-    version = since
+    version, hasty = since, 0
     while True:
+        began, seen = time.monotonic(), version
         watch = api.watch(resource, version, WATCH_S, namespace=namespace)
         async with contextlib.aclosing(watch) as batches:
             async for events in batches:
@@ -31,6 +35,9 @@ async def follow(
                     version = event.object.metadata.resource_version
                     if event.type != "BOOKMARK":
                         yield Change(ChangeType(event.type), make(event.object))
+        hasty = hasty + 1 if version == seen and time.monotonic() - began < EARLY_S else 0
+        if hasty > 1:
+            await asyncio.sleep(delay(hasty - 1, resource.plural).total_seconds())
 
 
 async def watch_by_rereading(

@@ -2,7 +2,8 @@
 
 Level-triggered: each round looks at every pod that has an allocation and does not run yet.
 
-    gate still closed            open it; a gang's gates open when all its members have an allocation
+    gate still closed            open it; a gang's gates open when all its members have an allocation, and what is
+                                 allocated behind a gate that stays closed is released
     two claims on one device     the one that is not prepared gives way
     kube-scheduler cannot bind   release the allocation, exclude the node for a while
     kubelet has not prepared it  annotate the pod: kubelet tries again at once instead of after a minute
@@ -39,8 +40,9 @@ log = structlog.get_logger()
 class PlacementTimeouts:
     """Seconds.
 
-    bind_s        kube-scheduler says that it cannot bind: then the allocation is released
-    nudge_s       a bound pod is not prepared: then the pod is annotated, and again each time twice as late
+    bind_s        kube-scheduler says that it cannot bind, or the rest of the gang has no place: then the allocation is
+                  released
+    nudge_s       kubelet has begun a pod and not prepared it: then it is annotated, and again each time twice as late
     give_up_s     a bound pod is still not prepared although the agent is ready: then it is evicted
     look_again_s  between two rounds, at most
     """
@@ -54,6 +56,7 @@ class PlacementTimeouts:
 
 DEFAULT_TIMEOUTS = PlacementTimeouts()
 Action = Callable[[], Awaitable[None]]
+GangKey = tuple[str, str]
 
 
 @dataclass
@@ -61,10 +64,10 @@ class PodProgress:
     """What is remembered of a pod that does not run yet, on the monotonic clock."""
 
     refused_since: float | None = None
+    closed_since: float | None = None
     bound_since: float | None = None
-    nudge_at: float = 0.0
+    nudge_at: float | None = None
     nudges: int = 0
-    report_seen: int = 0
 
 
 @dataclass
@@ -106,7 +109,7 @@ class PlacedPodsReconciler:
                 log.warning("to be tried again", pod=pod.name, project=pod.namespace, error=str(error))
 
     def _next_action(
-        self, pod: GpuPod, record: ClaimRecord, progress: PodProgress, gangs: Mapping[str, int]
+        self, pod: GpuPod, record: ClaimRecord, progress: PodProgress, gangs: Mapping[GangKey, int]
     ) -> Action | None:
         """The next action for a pod, None where it only has to wait."""
         now = self.monotonic()
@@ -116,7 +119,7 @@ class PlacedPodsReconciler:
         if rival is not None:
             return partial(self._give_way, pod, record, rival)
         if pod.gated:
-            return partial(self._open, pod) if _complete(pod, gangs) else None
+            return self._closed(pod, record, progress, gangs, now)
         if not pod.node:
             return self._unbound(pod, record, progress, now)
         return self._unprepared(pod, record, progress, now)
@@ -124,11 +127,35 @@ class PlacedPodsReconciler:
     async def _open(self, pod: GpuPod) -> None:
         await self.pods.placed(pod, pod.annotations.get(names.PLACED, ""), open_gate=True)
 
-    def _placed_members(self) -> Mapping[str, int]:
-        """How many pods of each owner have an allocation, by the owner's uid."""
+    def _placed_members(self) -> Mapping[GangKey, int]:
+        """How many members of each gang have an allocation and stay."""
         placed = (record for record in self.cluster.claims.all.values() if record.grant is not None)
         pods = (self.cluster.pod_of(record) for record in placed)
-        return Counter(pod.owner.uid for pod in pods if pod is not None and pod.owner is not None)
+        staying = (pod for pod in pods if pod is not None and pod.deleting is None and not pod.finished)
+        return Counter(gang for pod in staying if (gang := requests.gang_of(pod)) is not None)
+
+    def _closed(
+        self, pod: GpuPod, record: ClaimRecord, progress: PodProgress, gangs: Mapping[GangKey, int], now: float
+    ) -> Action | None:
+        """Open the gate of a pod whose gang is complete; release what an incomplete one holds for too long."""
+        gang = requests.gang_of(pod)
+        needed = 1 if gang is None else requests.gang_size(pod, self.cluster.succeeded.get(gang, 0))
+        placed = 1 if gang is None else gangs.get(gang, 0)
+        if placed >= needed:
+            return partial(self._open, pod)
+        if progress.closed_since is None:
+            progress.closed_since = now
+        if now - progress.closed_since < self.timeouts.bind_s:
+            return None
+        progress.closed_since = None
+        return partial(self._release_incomplete, pod, record, f"{placed} of the {needed} members of its gang")
+
+    async def _release_incomplete(self, pod: GpuPod, record: ClaimRecord, found: str) -> None:
+        await self.pods.annotate(pod, {names.PLACED: None})
+        await self.placements.release(record)
+        message = f"only {found} have a place: its own was taken back, for others to use; it waits for the rest"
+        log.warning("taken back", pod=pod.name, project=pod.namespace, why=message)
+        await self.pods.waits(pod, "gang-incomplete", message)
 
     async def _give_way(self, pod: GpuPod, record: ClaimRecord, rival: ClaimRecord) -> None:
         why = f"its device is held by claim {rival.namespace}/{rival.name} too, which came first"
@@ -170,17 +197,17 @@ class PlacedPodsReconciler:
             return None
         if progress.bound_since is None:
             progress.bound_since = now
-            progress.nudge_at = now + self.timeouts.nudge_s
-            progress.report_seen = report.generation if report else 0
             return None
         ready = node is not None and node.status.ready and self.cluster.agent_ready(pod.node) is not False
         if ready and pod.owner is not None and now - progress.bound_since > self.timeouts.give_up_s:
             progress.bound_since = now
             return partial(self._give_up, pod)
-        moved = report is not None and report.generation != progress.report_seen
-        if not moved and now < progress.nudge_at:
+        if pod.started is None:  # kubelet has not come to it yet: there is nothing that it could try again
             return None
-        progress.report_seen = report.generation if report else 0
+        if progress.nudge_at is None:
+            progress.nudge_at = now + self.timeouts.nudge_s
+        if now < progress.nudge_at:
+            return None
         progress.nudges += 1
         pause = min(self.timeouts.longest_nudge_s, self.timeouts.nudge_s * 2.0 ** min(progress.nudges, 10))
         progress.nudge_at = now + pause
@@ -190,9 +217,3 @@ class PlacedPodsReconciler:
         why = f"the agent on {pod.node} has not prepared its devices for {self.timeouts.give_up_s:.0f} s"
         self.recorder.about_pod(pod, "CouldNotPrepare", why, warning=True)
         await self.pods.evict(pod)
-
-
-def _complete(pod: GpuPod, gangs: Mapping[str, int]) -> bool:
-    """Whether the pod is in no gang, or in one whose members all have an allocation."""
-    gang = requests.gang(pod.annotations)
-    return gang is None or pod.owner is None or gangs.get(pod.owner.uid, 0) >= gang.size

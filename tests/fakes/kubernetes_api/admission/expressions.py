@@ -58,6 +58,7 @@ def _environment() -> cel.Env:
             _method("asInteger", cel.Type.INT, [cel.Type.DOUBLE], int),
             _method("find", cel.Type.STRING, [cel.Type.STRING, cel.Type.STRING], _find),
             _method("sum", DYN, [cel.Type.List(DYN)], lambda many: sum(_plain(many))),
+            _method("min", DYN, [cel.Type.List(DYN)], lambda many: min(_plain(many))),
             _method("max", DYN, [cel.Type.List(DYN)], lambda many: max(_plain(many))),
             _function("jsonpatch.escapeKey", cel.Type.STRING, [cel.Type.STRING], _escaped),
         ],

@@ -13,6 +13,8 @@ from migctl.backends.kubernetes.cache.newest import NewestRecords
 from migctl.backends.kubernetes.cache.reflector import Reflector, Timing
 from migctl.backends.kubernetes.client.resources import NAMESPACES
 from migctl.backends.kubernetes.meaning import record_of, records
+from migctl.backends.kubernetes.stores.watching import follow
+from migctl.backends.protocol import Expired
 from tests.fakes.clients import client
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.faults import Call, shuffled, unreliable
@@ -176,3 +178,50 @@ async def test_what_is_not_permitted_keeps_it_unsynced(server: FakeApi) -> None:
         await watched.until(lambda: len(refused) >= 3)
         assert not watched.reflector.synced
         await watched.until(lambda: watched.reflector.synced)
+
+
+class HastyApi:
+    """Ends every watch at once, as a proxy in trouble does, with `error` where there is one."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.watches = 0
+        self._error = error
+
+    async def pages(self, *_: object, **__: object) -> AsyncIterator[Any]:
+        yield NAMESPACES.page.decode(b'{"metadata": {"resourceVersion": "10"}, "items": []}')
+
+    async def watch(self, *_: object, **__: object) -> AsyncIterator[list[Any]]:
+        self.watches += 1
+        if self._error is not None:
+            raise self._error
+        yield []
+
+
+@pytest.mark.parametrize("error", [None, Expired("too old")], ids=["ends", "expires"])
+async def test_watches_that_end_at_once_are_not_asked_for_again_and_again(error: Exception | None) -> None:
+    api: Any = HastyApi(error)
+    timing = Timing(pause_s=WAIT_S, longest_pause_s=WAIT_S)
+    records = NewestRecords[Any, Any](record_of.bare, lambda before, after: None)
+    reflector = Reflector[Any](api, NAMESPACES, records, lambda: None, timing)
+    task = asyncio.create_task(reflector.run())
+    async with asyncio.timeout(WAIT_S):
+        while api.watches < 2:
+            await asyncio.sleep(0.001)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert api.watches == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_persons_watch_that_ends_at_once_is_not_asked_for_again_and_again() -> None:
+    api: Any = HastyApi(None)
+    task = asyncio.create_task(anext(follow(api, NAMESPACES, "10", lambda raw: raw)))
+    async with asyncio.timeout(WAIT_S):
+        while api.watches < 2:
+            await asyncio.sleep(0.001)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert api.watches == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from migctl.backends.protocol import Conflict
 from migctl.clock import system_clock
 from migctl.controller.kubernetes.leader_election import LeaderElector, LeaseTiming
 from tests.fakes.clients import client
@@ -250,3 +254,39 @@ async def test_a_leader_whose_work_fails_says_so_and_leads_no_more() -> None:
         with pytest.raises(RuntimeError, match="the work failed"):
             await one.task
         assert not one.elector.leading
+
+
+class HangingApi:
+    """Answers until `hangs` is set: then the verbs that it names are never answered, and writes meet a conflict."""
+
+    def __init__(self) -> None:
+        self.hangs: frozenset[str] = frozenset()
+        self._versions = itertools.count(1)
+
+    async def get(self, *_: object) -> bytes:
+        return await self._answer("get", "")
+
+    async def patch(self, *_: object) -> bytes:
+        return await self._answer("patch", "one")
+
+    async def _answer(self, verb: str, holder: str) -> bytes:
+        if verb in self.hangs:
+            await asyncio.Event().wait()
+        if self.hangs:
+            raise Conflict("somebody took it")
+        metadata = {"name": NAME, "uid": "u", "resourceVersion": str(next(self._versions))}
+        return json.dumps({"metadata": metadata, "spec": {"holderIdentity": holder}}).encode()
+
+
+@pytest.mark.parametrize("hangs", ["get", "patch"], ids=["the reading after a conflict", "the renewal itself"])
+async def test_a_leader_steps_down_in_time_whatever_hangs(hangs: str) -> None:
+    """A renewal met a conflict, reading the Lease hung, and the leader went on for 12 s past its time."""
+    api: Any = HangingApi()
+    timing = LeaseTiming(duration_s=2 * WAIT_S, step_down_s=0.2, renew_s=0.01)
+    one = Election(FakeApi())
+    one.elector = LeaderElector(api, NAMESPACE, NAME, "one", system_clock, timing)
+    one.start()
+    await one.until(lambda: one.elector.leading)
+    api.hangs = frozenset({hangs})
+    await one.until(lambda: not one.elector.leading)
+    await one.end()

@@ -43,8 +43,22 @@ def test_silence_counts_from_when_the_last_report_came() -> None:
     assert heartbeats.silent_since(node(after(2)), after(32 + SILENT_S)) is None
 
 
-def test_a_controller_that_starts_believes_an_old_report_to_be_old() -> None:
-    assert Heartbeats().silent_since(node(NOW), after(SILENT_S + 1)) == NOW
+@pytest.mark.parametrize("skew", [-HOUR, timedelta(seconds=-119), HOUR], ids=["hour behind", "behind", "ahead"])
+def test_one_who_has_just_begun_to_look_calls_nobody_silent(skew: timedelta) -> None:
+    """A fresh leader took the time in the report, which is another clock's, and took a node away that was heard."""
+    heartbeats = Heartbeats()
+    assert heartbeats.silent_since(node(NOW + skew), NOW) is None
+    assert heartbeats.silent_since(node(NOW + skew), after(SILENT_S)) is None
+    assert heartbeats.silent_since(node(NOW + skew), after(SILENT_S + 1)) == NOW
+
+
+def test_nodes_that_are_gone_are_forgotten() -> None:
+    heartbeats = Heartbeats()
+    heartbeats.silent_since(node(NOW), NOW)
+    heartbeats.keep_only({"n"})
+    assert heartbeats.silent_since(node(NOW), after(SILENT_S + 1)) == NOW
+    heartbeats.keep_only(set())
+    assert heartbeats.silent_since(node(NOW), after(SILENT_S + 1)) is None
 
 
 def test_a_node_that_never_reported_is_not_silent() -> None:
