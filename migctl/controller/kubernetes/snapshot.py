@@ -34,6 +34,7 @@ class CapturedCluster:
     strict   disruption budgets that allow no eviction now
     unbound  CPU and memory of pods that have an allocation and are not bound to its node yet, by node
     succeeded  how many members of each gang have ended well
+    gone     claims that were deleted and whose devices are still held, by uid
     """
 
     objects: observe.Captured
@@ -42,6 +43,7 @@ class CapturedCluster:
     strict: tuple[BudgetRecord, ...]
     unbound: Mapping[str, NodeResources]
     succeeded: Mapping[tuple[str, str], int]
+    gone: frozenset[str]
 
 
 class KubernetesObserver:
@@ -67,6 +69,7 @@ class KubernetesObserver:
             tuple(budget for budget in self._cluster.budgets.all.values() if budget.allowed < 1),
             self._unbound(),
             dict(self._cluster.succeeded),
+            self._cluster.gone,
         )
 
     def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
@@ -80,7 +83,7 @@ class KubernetesObserver:
                 self._node(node, seen.unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes
             ),
             pending=tuple(self._pending(request, pods.get(request.claim), seen, now) for request in state.pending),
-            held=_protected(state.held, pods, seen.strict) if seen.strict else state.held,
+            held=_protected(state.held, pods, seen) if seen.strict or seen.gone else state.held,
         )
 
     def _pods(self, records: Iterable[ClaimRecord]) -> dict[str, GpuPod]:
@@ -143,18 +146,18 @@ def _gang(pod: GpuPod, succeeded: int) -> Gang | None:
     return Gang(key[1], requests.gang_size(pod, succeeded), spec.domain)
 
 
-def _protected(
-    held: tuple[Holding, ...], pods: Mapping[str, GpuPod], strict: Sequence[BudgetRecord]
-) -> tuple[Holding, ...]:
-    """The holdings, with the disruption budget that protects each now."""
-    whys = (_protection(pods.get(holding.request.claim), strict) for holding in held)
+def _protected(held: tuple[Holding, ...], pods: Mapping[str, GpuPod], seen: CapturedCluster) -> tuple[Holding, ...]:
+    """The holdings, with what protects each now: a disruption budget, or that nothing is left to evict it by."""
+    whys = (_protection(holding.request.claim, pods.get(holding.request.claim), seen) for holding in held)
     return tuple(replace(holding, protected=why) if why else holding for holding, why in zip(held, whys, strict=True))
 
 
-def _protection(pod: GpuPod | None, strict: Iterable[BudgetRecord]) -> str:
+def _protection(claim: str, pod: GpuPod | None, seen: CapturedCluster) -> str:
+    if claim in seen.gone:
+        return "its claim was deleted; it ends with its pod"
     if pod is None:
         return ""
-    for budget in strict:
+    for budget in seen.strict:
         if budget.namespace == pod.namespace and node_affinity.matches(budget.selector, pod.labels):
             return f"disruption budget {budget.name} allows no eviction now"
     return ""

@@ -47,20 +47,23 @@ class WorkloadControllers(StandIn):
         if any(c["type"] in ("Complete", "Failed") for c in status.get("conditions", [])):
             return
         counted = set(status.get("uncountedTerminatedPods", {}).get("seen", []))
-        done, failed = status.get("succeeded", 0), status.get("failed", 0)
+        done, failed, given_up = status.get("succeeded", 0), status.get("failed", 0), False
         for pod in pods:
             phase, uid = pod["status"].get("phase"), pod["metadata"]["uid"]
             if phase not in ("Succeeded", "Failed") or uid in counted:
                 continue
             counted.add(uid)
-            disrupted = any(c["type"] == "DisruptionTarget" for c in pod["status"].get("conditions", []))
             done += phase == "Succeeded"
-            failed += phase == "Failed" and not (disrupted and "podFailurePolicy" in spec)
+            action = _failure_action(spec, pod) if phase == "Failed" else "Ignore"
+            failed += action != "Ignore"
+            given_up = given_up or action == "FailJob"
         active = [pod for pod in pods if pod["status"].get("phase") not in ("Succeeded", "Failed")]
         completions = spec.get("completions", spec.get("parallelism", 1))
         conditions = status.get("conditions", [])
         if done >= completions:
             conditions = with_condition(job, "Complete", status="True")
+        elif given_up:
+            conditions = with_condition(job, "Failed", status="True", reason="PodFailurePolicy")
         elif failed > spec.get("backoffLimit", 6):
             conditions = with_condition(job, "Failed", status="True", reason="BackoffLimitExceeded")
         elif spec.get("suspend"):
@@ -115,6 +118,19 @@ class WorkloadControllers(StandIn):
         else:
             meta["generateName"] = f"{obj['metadata']['name']}-"
         self.create("pods", obj["metadata"]["namespace"], template)
+
+
+def _failure_action(spec: Json, pod: Json) -> str:
+    """What the Job's failure policy says of a failed pod: of its first rule that matches."""
+    conditions = {c["type"] for c in pod["status"].get("conditions", []) if c.get("status") == "True"}
+    states = [status["state"] for status in pod["status"].get("containerStatuses", [])]
+    codes = {state["terminated"]["exitCode"] for state in states if "terminated" in state}
+    for rule in spec.get("podFailurePolicy", {}).get("rules", []):
+        on_codes = rule.get("onExitCodes", {"operator": "In", "values": []})
+        named = codes & set(on_codes["values"]) if on_codes["operator"] == "In" else codes - set(on_codes["values"])
+        if named or conditions & {condition["type"] for condition in rule.get("onPodConditions", [])}:
+            return str(rule["action"])
+    return "Count"
 
 
 INDEX = "batch.kubernetes.io/job-completion-index"

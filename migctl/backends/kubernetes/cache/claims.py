@@ -17,13 +17,21 @@ class ClaimCache:
     """Claims by namespace and name of the ResourceClaim.
 
     update() only marks what changed. The claim is remade by the next read, so that a burst of changes costs one.
+
+    pod_named  the pod of a name and namespace
+    held       whether a node's agent holds the devices of a claim, by node and uid: then it stays after it was deleted
     """
 
     def __init__(
-        self, records: NewestRecords[Any, ClaimRecord], pod_of: Callable[[ClaimRecord], GpuPod | None]
+        self,
+        records: NewestRecords[Any, ClaimRecord],
+        pod_named: Callable[[str, str], PodRecord | None],
+        held: Callable[[str, str], bool],
     ) -> None:
         self._records = records
-        self._pod_of = pod_of
+        self._pod_named = pod_named
+        self._held = held
+        self._gone: dict[Key, Claim] = {}
         self._claims: dict[Key, Claim] = {}
         self._of_workload: defaultdict[Key, set[Key]] = defaultdict(set)
         self._starting: set[Key] = set()
@@ -41,10 +49,24 @@ class ClaimCache:
 
     def all(self) -> Mapping[Key, Claim]:
         """The claims as they are now."""
+        self._stale.update(key for key, claim in self._gone.items() if not self._is_held(claim))
         for key in self._stale:
             self._remake(key)
         self._stale.clear()
         return self._claims
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """The uids of claims that were deleted and whose devices are still held."""
+        return frozenset(claim.meta.uid for claim in self._gone.values())
+
+    def pod_of(self, claim: ClaimRecord) -> GpuPod | None:
+        """The pod that a claim was made for, while it exists."""
+        pod = self._pod_named(claim.pod, claim.namespace)
+        return pod if isinstance(pod, GpuPod) and pod.uid == claim.pod_uid else None
+
+    def _is_held(self, claim: Claim) -> bool:
+        return claim.status.allocation is not None and self._held(claim.status.allocation.node, claim.meta.uid)
 
     def pod_of_workload(self, name: str, project: str) -> GpuPod | None:
         """A pod of a workload, while it has one."""
@@ -59,23 +81,28 @@ class ClaimCache:
     def _pairs(self, keys: Iterable[Key]) -> Iterable[tuple[GpuPod, ClaimRecord]]:
         for namespace, name in keys:
             record = self._records.get(name, namespace)
-            pod = self._pod_of(record) if record else None
+            pod = self.pod_of(record) if record else None
             if record is not None and pod is not None:
                 yield pod, record
 
     def _remake(self, key: Key) -> None:
         record = self._records.get(key[1], key[0])
-        pod = self._pod_of(record) if record else None
+        pod = self.pod_of(record) if record else None
         self._starting.discard(key)
         last = self._claims.get(key)
         if last is not None:
             self._of_workload[last.meta.project, last.spec.workload].discard(key)
             if not self._of_workload[last.meta.project, last.spec.workload]:
                 del self._of_workload[last.meta.project, last.spec.workload]
-        if record is None or (pod is None and record.grant is None):
+        self._gone.pop(key, None)
+        if record is None and last is not None and self._is_held(last):
+            user = self._pod_named(last.meta.name, last.meta.project)
+            user = user if isinstance(user, GpuPod) and user.claim == key[1] else None
+            self._claims[key] = made = self._gone[key] = claims.gone(last, user)
+        elif record is None or (pod is None and record.grant is None):
             self._claims.pop(key, None)
             return
-        if pod is None:
+        elif pod is None:
             self._claims[key] = made = claims.orphan(record, last)
         else:
             self._claims[key] = made = claims.claim(pod, record)

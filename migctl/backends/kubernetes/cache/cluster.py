@@ -70,7 +70,7 @@ class ClusterCache:
         self.namespaces: NewestRecords[Any, MetadataRecord] = NewestRecords(record_of.bare, _ignore)
         self.templates: NewestRecords[Any, MetadataRecord] = NewestRecords(record_of.bare, _ignore)
         self.projects = self._custom(Project, custom.project)
-        self._claims = ClaimCache(self.claims, self.pod_of)
+        self._claims = ClaimCache(self.claims, self.pods.get, self._holds)
         self._sinks: dict[Resource[Any], NewestRecords[Any, Any]] = {
             PODS: self.pods,
             CLAIMS: self.claims,
@@ -153,8 +153,16 @@ class ClusterCache:
 
     def pod_of(self, claim: ClaimRecord) -> GpuPod | None:
         """The pod that a claim was made for, while it exists."""
-        pod = self.pods.get(claim.pod, claim.namespace)
-        return pod if isinstance(pod, GpuPod) and pod.uid == claim.pod_uid else None
+        return self._claims.pod_of(claim)
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """The uids of claims that were deleted and whose devices an agent still holds."""
+        return self._claims.gone
+
+    def _holds(self, node: str, claim: str) -> bool:
+        known = self.get(GpuNode, node)
+        return known is not None and known.status.report is not None and claim in known.status.report.held
 
     def holders(self, gpu: str) -> tuple[ClaimRecord, ...]:
         """The claims that hold a part of a GPU."""

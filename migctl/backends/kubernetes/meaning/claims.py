@@ -6,6 +6,8 @@
     reason, message the pod's condition migctl.dev/Placed
     nomination, evicted, rounded   the pod's annotations
 
+A claim that is deleted under a pod that goes on counts as before: deleting it is not giving it back.
+
 Its version is the sum of both versions: it grows whichever of them changes, in whatever order the
 events arrive.
 """
@@ -45,7 +47,7 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
             uid=record.uid,
             version=str(pod.version + record.version),
             created=pod.created,
-            deleting=pod.deleting or record.deleting,
+            deleting=pod.deleting or (record.deleting if record.grant is None else None),
             labels=pod.labels,
         ),
         spec=ClaimSpec(
@@ -81,6 +83,15 @@ def orphan(record: ClaimRecord, last: Claim | None) -> Claim:
         spec=ClaimSpec(workload=record.pod, workload_uid=record.pod_uid, gpu_request=_held(record.grant)),
         status=ClaimStatus(phase=Phase.TERMINATING, allocation=record.grant, allocated=record.allocated),
     )
+
+
+def gone(last: Claim, pod: GpuPod | None) -> Claim:
+    """A claim that was deleted while its node still holds its devices: it is its pod's until that ends."""
+    if pod is not None and pod.deleting is None and not pod.finished:
+        return last
+    meta = msgspec.structs.replace(last.meta, deleting=last.meta.deleting or last.meta.created)
+    status = msgspec.structs.replace(last.status, phase=Phase.TERMINATING)
+    return msgspec.structs.replace(last, meta=meta, status=status)
 
 
 def _held(grant: Grant | None) -> GpuRequest:

@@ -38,6 +38,9 @@ GANG_DOMAIN = "migctl.dev/gang-topology"
 GANG_MEMBERS = "migctl.dev/gang-members"
 """How many pods a Job makes that succeed, as admission counted them: its last gang may be smaller than the others."""
 
+MADE_BY = "migctl.dev/made-by"
+"""Kind, name and uid of what made a pod, as admission saw it: whoever edits pods can make their controller let go."""
+
 REPLICAS = "migctl.dev/replicas"
 """Of a suspended StatefulSet or Deployment: how many replicas it had."""
 

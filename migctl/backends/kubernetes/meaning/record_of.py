@@ -52,7 +52,7 @@ def pod(obj: pod_kinds.Pod) -> GpuPod | NonGpuPod:
         deleting=meta.deletion_timestamp,
         labels=meta.labels or {},
         annotations={k: v for k, v in (meta.annotations or {}).items() if k in names.KNOWN_ANNOTATIONS},
-        owner=meta.controller,
+        owner=meta.controller or _maker((meta.annotations or {}).get(names.MADE_BY, "")),
         claim=claims.get(ours.name, ""),
         gates=tuple(gate.name for gate in spec.scheduling_gates or ()),
         constraints=Constraints(spec.node_selector, _required(spec.affinity), spec.tolerations),
@@ -142,6 +142,13 @@ def bare(obj: kinds.PartialObjectMetadata) -> MetadataRecord:
     return MetadataRecord(
         name=meta.name, namespace=meta.namespace, uid=meta.uid, version=int(meta.resource_version), metadata=meta
     )
+
+
+def _maker(text: str) -> kinds.Owner | None:
+    """What made a pod that its controller has let go of."""
+    kind, _, named = text.partition("/")
+    name, _, uid = named.partition("/")
+    return kinds.Owner(kind=kind, name=name, uid=uid, controller=True) if uid else None
 
 
 def _ready(obj: pod_kinds.Pod) -> bool:

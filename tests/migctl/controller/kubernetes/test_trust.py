@@ -1,0 +1,73 @@
+"""What a person who may edit pods and claims cannot do: get out of being counted, or out of being preempted."""
+
+from __future__ import annotations
+
+import pytest
+
+from migctl.objects import Claim
+from tests.fakes import manifests
+from tests.fakes.kubernetes_api.kinds import BY_PLURAL
+from tests.fakes.kubernetes_api.users import ADMIN
+from tests.fakes.kubernetes_cluster.cluster import FakeCluster
+from tests.fakes.kubernetes_cluster.standin import MERGE, condition
+
+pytestmark = pytest.mark.anyio
+
+
+def phase(cluster: FakeCluster, name: str) -> str:
+    return cluster.phases("team-a").get(name, "")
+
+
+def waits(cluster: FakeCluster, name: str) -> bool:
+    placed = condition(cluster.get("pods", name, "team-a") or {}, "migctl.dev/Placed")
+    return bool(placed.get("status") == "False")
+
+
+async def test_a_pod_whose_controller_let_go_of_it_keeps_its_rank() -> None:
+    """A pod that nothing makes again is not preempted: letting go of a Job's pod made it so."""
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        cluster.create("jobs", manifests.job("train", gpus=1), "team-a")
+        await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+        (name,) = cluster.phases("team-a")
+        before = controller.cluster.get(Claim, name, "team-a")
+        patch = {"metadata": {"ownerReferences": None}}
+        changed = cluster.operations.patch(ADMIN, BY_PLURAL["pods"], "team-a", name, patch, MERGE)
+        version = int(changed["metadata"]["resourceVersion"])
+        await cluster.until(
+            lambda: (pod := controller.cluster.pods.get(name, "team-a")) is not None and pod.version >= version
+        )
+        after = controller.cluster.get(Claim, name, "team-a")
+        assert before is not None
+        assert after is not None
+        assert before.spec.preemptible
+        assert after.spec == before.spec
+
+
+@pytest.mark.parametrize("finalizer", [True, False], ids=["deleted only", "its finalizer taken off, too"])
+async def test_a_claim_that_is_deleted_under_its_pod_counts_until_the_agent_lets_go(finalizer: bool) -> None:
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        agent = await cluster.node("node-a", "v100")
+        await cluster.project("team-a", quota=1)
+        cluster.create("pods", manifests.pod("thief", gpus=1), "team-a")
+        await cluster.until(lambda: phase(cluster, "thief") == "Running")
+        await cluster.until(lambda: (cluster.get("projects", "team-a") or {})["status"].get("allocated") == 1)
+        (claim,) = cluster.operations.storage.all("resourceclaims")
+        name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
+        cluster.delete("resourceclaims", name, "team-a")
+        if not finalizer:
+            patch = {"metadata": {"finalizers": None}}
+            cluster.operations.patch(ADMIN, BY_PLURAL["resourceclaims"], "team-a", name, patch, MERGE)
+            await cluster.until(lambda: controller.cluster.claims.get(name, "team-a") is None)
+        cluster.create("pods", manifests.pod("other", gpus=1), "team-a")
+        await cluster.until(
+            lambda: (
+                condition(cluster.get("pods", "other", "team-a") or {}, "migctl.dev/Placed").get("status") == "False"
+            )
+        )
+        assert (cluster.get("projects", "team-a") or {})["status"]["allocated"] == 1
+        assert set(agent.held) == {uid}
+        cluster.delete("pods", "thief", "team-a")
+        await cluster.until(lambda: phase(cluster, "other") == "Running")
+        assert controller.cluster.gone == frozenset()
