@@ -40,12 +40,12 @@ soak: $(READY)  ## the node agent: 100,000 random steps with crashes, every faul
 	  tests/nodeagent/dra/test_random_kubelet.py
 
 .PHONY: soak-sweeps
-soak-sweeps: $(READY)  ## every kind of fault point, every case on a running migctl up, kills at any moment; 2 minutes
+soak-sweeps: $(READY)  ## every kind of fault point, every case on a running migctl up, kills at every change; 3 minutes
 	MIGCTL_DEPTH=sweep $(PYTEST) -n 2 --dist worksteal --timeout 600 tests/nodeagent/faults tests/nodeagent/dra \
-	  tests/scenarios tests/e2e/test_survival.py
+	  tests/scenarios tests/e2e/survival
 
 .PHONY: soak-fairness
-soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged
+soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged; 6 minutes
 	MIGCTL_DEPTH=all $(PYTEST) -s tests/scenarios/test_histories.py
 
 .PHONY: test-gpu
@@ -62,7 +62,7 @@ shim: $(READY)  ## compile the libraries of software fractions (needs gcc)
 	$(BIN)/python -m nodeagent.shim.build
 
 .PHONY: soak-shim
-soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as long
+soak-shim: $(READY)  ## the storms on the fraction libraries, thirty times as long; a minute
 	MIGCTL_SOAK_ROUNDS=20000 $(PYTEST) tests/nodeagent/shim/test_storm.py
 
 .PHONY: bench-shim
@@ -134,7 +134,7 @@ openb: $(READY)  ## replay the openb trace and draw the charts of docs/simulatio
 	$(OPENB) traces/openb/openb_pod_list_gpushare100.csv.gz --fill 1.3 --chart docs/images/openb-fractions.svg
 
 .PHONY: soak-verdicts
-soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged
+soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged; 6 minutes
 	MIGCTL_DEPTH=all $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py
 
 .PHONY: soak-planners

@@ -37,6 +37,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "status.report.held": "ResourceClaims (uids) that are prepared and not yet unprepared.",
         "status.report.models": "Profile tables as the live driver gives them, by model.",
         "status.report.gpus[].fenced": "Why nothing new may be placed on this GPU; empty where it may.",
+        "status.report.gpus[].foreignMib": "MiB that processes of no claim hold; it is planned around.",
         "status.report.gpus[].instances[].state": "busy: a claim holds it; idle: ours, unheld; "
         "foreign: made by somebody else; quarantined: in use, but by no process.",
         "status.reported": "When the report was made.",

@@ -35,6 +35,8 @@ LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 MAX_PODS = 10_000
 MAX_DEVICES = 1024
+CLOSE = 0.8
+"""How alike a name must be to one that there is for that to be a guess worth making."""
 CHANGEABLE = ("suspended", "parallelism", "backoff_limit", "ttl_after_finish_s")
 """Fields of a workload's spec that may change once it is submitted."""
 
@@ -271,7 +273,7 @@ def _profile(name: str, models: Iterable[GpuModel]) -> None:
             f"{name!r}: no GPU of this cluster has MIG",
             hint="request memory or a fraction",
         )
-    close = get_close_matches(name, valid, n=1)
+    close = get_close_matches(name, valid, n=1, cutoff=CLOSE)
     raise _invalid(
         "spec.gpuRequest.profile",
         f"no GPU of this cluster has a MIG profile {name!r}; there are {', '.join(valid)}",

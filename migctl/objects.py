@@ -423,12 +423,19 @@ class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
 
 
 class EventSpec(Record, frozen=True):
-    """What happened; `about`: "Kind/name" of the object."""
+    """What happened.
+
+    about  "Kind/name" of the object; uid: its uid, "" where it is not known
+    count  how often; last: when for the last time, None: once
+    """
 
     about: str
     reason: str
     message: str
     warning: bool = False
+    uid: str = ""
+    count: int = 1
+    last: datetime | None = None
 
 
 class Event(Record, frozen=True, tag_field="kind", tag="Event"):

@@ -75,6 +75,8 @@ def fraction_or_gpus(text: str) -> float | int:
         return value
     if 1 <= value <= MAX_GPUS and value == int(value):
         return int(value)
+    if value > MAX_GPUS:
+        raise BadQuantity(f"{text[:40]} GPUs are more than there can be: at most {MAX_GPUS:,}", "for example 0.5 or 2")
     raise BadQuantity(
         f"{text!r} GPUs cannot be given: request a part of one GPU (above 0 and below 1) or whole ones (1, 2, ...)",
         "for example 0.5 or 2",

@@ -62,7 +62,7 @@ def summary(reason: Unplaced) -> str:
 def _stable(facts: Facts) -> str:
     match facts:
         case RoomHeld() | OthersInTheWay():
-            return f"{_lead(facts)} for it now"
+            return f"{_lead(facts)} now"
         case RoomReserved():
             return f"it has waited long: {demand_text(facts.demand)} on node {facts.node} is reserved for it"
         case FreeForOthers() | RoomTaken():

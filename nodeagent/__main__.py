@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from nodeagent.contract.allocation import AgentError
-from nodeagent.daemon import AgentSettings, SocketsRemoved, run
+from nodeagent.daemon import AgentSettings, DriverChanged, SocketsRemoved, run
 from nodeagent.dra.sockets import CannotServe
 from nodeagent.kubernetes.access import ApiAccess, NoApiAccess, in_cluster
 from nodeagent.nvml import LibraryMissing, NvmlError
@@ -96,7 +96,7 @@ def main() -> int:
         return _fail(f"no NVIDIA driver: {e}; to try it without one: --simulate a100-40gb=1")
     except NvmlError as e:
         return _fail(f"the NVIDIA driver does not answer: {e}; look at nvidia-smi and dmesg")
-    except (NoApiAccess, AgentError, BadSpec, DamagedState, CannotServe, SocketsRemoved, OSError) as e:
+    except (NoApiAccess, AgentError, BadSpec, DamagedState, CannotServe, SocketsRemoved, DriverChanged, OSError) as e:
         return _fail(str(e))
     return 0
 

@@ -29,12 +29,13 @@ from nodeagent.journal.durable import replace
 from nodeagent.journal.locking import AgentLock
 from nodeagent.journal.records import Hold
 from nodeagent.node_gpus import NodeGpus
-from nodeagent.nvml import Nvml, NvmlError
-from nodeagent.shares import process_owner
+from nodeagent.nvml import LibraryMissing, Nvml, NvmlError
 from nodeagent.shares.accounts import ShareAccounts
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.process_owner import ProcessOwners
 from nodeagent.shares.time_slices import ComputePolicy, launching_claims
+from nodeagent.supervised import Loops
 from solver.model.cluster import Gpu
 
 R = TypeVar("R")
@@ -45,12 +46,14 @@ class Agent:
 
     state_dir      its own directory, 0700; never shared by two agents
     boot_id        names the running boot: instances never survive into another one
-    claim_of       uid of the claim that a pid runs for
+    owners         whose the processes of this host are
+    claim_of       uid of the claim that a pid runs for; None: as `owners` say
     observers      are called with every event
     host_shares    limits software shares of processes on this host; None: the container runtime does
     driver_limits  limits shares by the driver's own limits where it has them; None: nowhere
     deadlines      how long to wait for the driver
     remarks        what reports say besides, by claim or process
+    loops          its background threads; reports say which of them fail
 
     Starting raises HeldByAnother, NvmlError or Busy where the driver does not answer, OSError where
     `state_dir` cannot be used.
@@ -63,7 +66,8 @@ class Agent:
         node: str,
         *,
         boot_id: Callable[[], str] = procfs.boot_id,
-        claim_of: ClaimOf = process_owner.claim_of,
+        owners: ProcessOwners | None = None,
+        claim_of: ClaimOf | None = None,
         clock: Callable[[], float] = time.monotonic,
         settings: Mapping[str, str] | None = None,
         observers: Sequence[EventObserver] = (),
@@ -72,6 +76,8 @@ class Agent:
         deadlines: Deadlines | None = None,
     ) -> None:
         self.node = node
+        self.owners = owners or ProcessOwners()
+        claim_of = claim_of or self.owners.claim_of
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._observers = observers
@@ -80,6 +86,7 @@ class Agent:
         self.driver_limits = driver_limits or DriverLimits(nvml, claim_of)
         self._launches_read_us = 0
         self.remarks: dict[str, str] = {}
+        self.loops = Loops()
         self._locks = GpuLocks(deadlines or Deadlines(), clock)
         lock = AgentLock(state_dir, "agent.lock", "give this one a state directory of its own")
         with contextlib.ExitStack() as opened:
@@ -87,6 +94,7 @@ class Agent:
             opened.callback(lock.close)
             self._starts = _count_start(state_dir)
             self._limits = LimitsFiles(state_dir / "limits")
+            self._loaded = procfs.nvidia_driver()
             self._driver = self._locks.read_node("driver", nvml.driver_version)
             self.gpus = NodeGpus(
                 nvml,
@@ -100,7 +108,7 @@ class Agent:
                 observer=self.notify,
             )
             opened.callback(self.gpus.close)
-            self._claims = Claims(nvml, self.gpus.by_uuid, node, claim_of, self.driver_limits)
+            self._claims = Claims(nvml, self.gpus.by_uuid, node, claim_of, self.driver_limits, self.owners.processes_of)
             self.gpus.start()
             self._clean_up()
             self._opened = opened.pop_all()
@@ -176,6 +184,7 @@ class Agent:
         if self.host_shares is not None:
             self.host_shares.remove(claim)
         self.driver_limits.remove(claim, self._under_lock)
+        self.owners.forget(claim)
         self.notify(AgentEvent(EventKind.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def _under_lock(self, uuid: str, act: Callable[[], R]) -> R:
@@ -218,6 +227,7 @@ class Agent:
         """The node as it is now. A GPU that is being changed is shown as it was before."""
         state = self.gpus.read()
         missing = {f"GPU {i}": f"does not answer: {why}" for i, why in state.missing.items()}
+        missing |= {f"agent's {loop}": f"does not work: {why}" for loop, why in self.loops.problems().items()}
         return NodeReport(
             node=self.node,
             boot_id=self.gpus.boot,
@@ -230,6 +240,22 @@ class Agent:
             processes=tuple(p for s in state.gpus.values() for p in s.processes),
             notes=missing | self.remarks,
         )
+
+    def driver_change(self) -> str:
+        """Why this process cannot go on with the driver that it opened; "" where it can.
+
+        After an upgrade the library in this process is not the driver's any more, and what was read is of another one.
+        """
+        loaded = procfs.nvidia_driver()
+        if loaded and loaded != self._loaded:
+            return "another NVIDIA driver was loaded"
+        try:
+            driver = self._locks.read_node("driver", self.nvml.driver_version)
+        except LibraryMissing as e:
+            return f"the NVIDIA driver was unloaded or replaced: {e}"
+        except (NvmlError, Busy):
+            return ""
+        return "" if driver == self._driver else f"the NVIDIA driver was {self._driver} and is {driver}"
 
     def limit_processes(self, report: NodeReport) -> None:
         """Let the driver limit the claims whose processes a report found in cgroups of their own."""

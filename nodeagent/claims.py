@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from nodeagent.contract.allocation import AgentError, Allocation, Busy, Fenced, StaleAllocation, Unsupported
 from nodeagent.gpu import mig_instances, shared_gpu
@@ -19,12 +19,22 @@ from solver.model.demand import DeviceShare
 
 
 class Claims:
-    """The claims of the GPUs in `gpus`, by UUID. Methods that take a GPU need its lock."""
+    """The claims of the GPUs in `gpus`, by UUID. Methods that take a GPU need its lock.
+
+    processes_of  the live processes of a claim on this host, found without the driver
+    """
 
     def __init__(
-        self, nvml: Nvml, gpus: Mapping[str, ManagedGpu], node: str, claim_of: ClaimOf, limits: DriverLimits
+        self,
+        nvml: Nvml,
+        gpus: Mapping[str, ManagedGpu],
+        node: str,
+        claim_of: ClaimOf,
+        limits: DriverLimits,
+        processes_of: Callable[[str], Collection[int]],
     ) -> None:
         self._nvml, self._gpus, self._node, self._claim_of, self._limits = nvml, gpus, node, claim_of, limits
+        self._processes_on_host = processes_of
 
     def held(self) -> dict[str, list[Hold]]:
         """What each claim holds, by uid."""
@@ -100,7 +110,12 @@ class Claims:
         except Lost:
             pids = []  # nothing runs on a GPU that fell off the bus
         except NvmlError as e:
-            raise Busy(f"cannot find out whether {hold.name} still runs on GPU {gpu.uuid}: {e}") from e
+            # A driver that was upgraded never answers: what has ended holds nothing, whoever says so.
+            pids = list(self._processes_on_host(claim))
+            if pids:
+                raise Busy(
+                    f"{hold.name} still runs as process {pids[0]}, and GPU {gpu.uuid} does not answer: {e}"
+                ) from e
         if pids:
             raise Busy(f"{hold.name} still runs on GPU {gpu.uuid} as process {pids[0]}: try again when it has ended")
         gpu.journal.append(records.release(claim))
@@ -111,7 +126,7 @@ class Claims:
         owned = None if hold.placement is None else gpu.record.owned.get(hold.placement)
         for process in self._nvml.processes(gpu.uuid):
             match hold.share.backing:
-                case Backing.WHOLE:
+                case Backing.WHOLE if self._claim_of(process.pid) in (hold.claim, None):
                     yield process.pid
                 case Backing.MIG if owned is not None and process.gi == owned.gi:
                     yield process.pid

@@ -29,7 +29,7 @@ from nodeagent.dra.sockets import Plugin
 from nodeagent.journal.locking import AgentLock
 from nodeagent.kubernetes.access import ApiAccess
 from nodeagent.kubernetes.claims import read_claim
-from nodeagent.kubernetes.client import KubernetesClient
+from nodeagent.kubernetes.client import ApiError, KubernetesClient
 from nodeagent.kubernetes.dynamic_mig import EVERY_S as MODES_S
 from nodeagent.kubernetes.dynamic_mig import ModeReconciler
 from nodeagent.kubernetes.gpu_node import GpuNodeWriter
@@ -37,15 +37,19 @@ from nodeagent.kubernetes.publisher import Publisher
 from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.simulated_nvml import spec
 from nodeagent.start import open_agent
+from nodeagent.supervised import SupervisedLoop
 from nodeagent.upkeep import logs, probes
 from nodeagent.upkeep.metrics import Metrics
-from nodeagent.upkeep.periodic import PeriodicTask
 from nodeagent.upkeep.upkeep import Upkeep
 from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 _CHECK_S = 2.0
 
 _log = structlog.get_logger("nodeagent")
+
+
+class DriverChanged(Exception):
+    """The driver is another one than this process opened: a new start opens that one, and writes the CDI specs anew."""
 
 
 class SocketsRemoved(Exception):
@@ -81,7 +85,7 @@ class AgentSettings:
 def run(settings: AgentSettings, stop: threading.Event) -> None:
     """Serve until `stop` is set.
 
-    Raises SocketsRemoved, and where it cannot start: AgentError, NvmlError, BadSpec, DamagedState,
+    Raises SocketsRemoved, DriverChanged, and where it cannot start: AgentError, NvmlError, BadSpec, DamagedState,
     CannotServe, OSError.
     """
     with ExitStack() as stack:
@@ -95,27 +99,40 @@ def run(settings: AgentSettings, stop: threading.Event) -> None:
         publisher = Publisher(gpu_node, SliceStore(api, settings.node), health.put)
         agent = stack.enter_context(_opened(settings, metrics, publisher))
         index = ClaimIndex(settings.state_dir / "claims")
-        driver = Driver(agent, functools.partial(read_claim, api), specs, _source(settings, agent), index)
+        driver = Driver(
+            agent, functools.partial(read_claim, api), specs, _source(settings, agent), index, agent.owners.runs_in
+        )
         _recover(driver)
         plugin = Plugin(driver, health, settings.kubelet_root, publisher.soon)
         stack.enter_context(_running(Upkeep(agent, policy=settings.watchdog, seen=publisher.offer)))
+        agent.loops.add(publisher.loop)
         publisher.start(agent.report)
         stack.callback(publisher.stop, "the node agent was stopped")
         port = stack.enter_context(
-            probes.serving(settings.host, settings.port, publisher.is_running, plugin.serving, metrics.text)
+            probes.serving(settings.host, settings.port, agent.loops.are_healthy, plugin.serving, metrics.text)
         )
         plugin.start()
         stack.callback(plugin.stop)
         reclaim = Reclaim(
-            settings.node, index, agent.held, functools.partial(read_claim, api), plugin.unprepare, agent.notify
+            settings.node,
+            index,
+            agent.held,
+            functools.partial(read_claim, api),
+            plugin.unprepare,
+            agent.notify,
+            agent.owners.claims_with_processes,
         )
-        stack.enter_context(_running(PeriodicTask("reclaim", reclaim.run_once, RECLAIM_S)))
+        stack.enter_context(_running(agent.loops.add(SupervisedLoop("reclaim", reclaim.step, RECLAIM_S))))
         modes = ModeReconciler(gpu_node, agent.gpus, publisher.soon)
-        stack.enter_context(_running(PeriodicTask("mig-mode", modes.run_once, MODES_S)))
+        stack.enter_context(
+            _running(agent.loops.add(SupervisedLoop("mig-mode", modes.step, MODES_S, expected=(ApiError,))))
+        )
         _log.info("serving", node=settings.node, gpus=len(agent.gpus.uuids()), endpoint=str(plugin.endpoint), port=port)
         while not stop.wait(_CHECK_S):
             if not plugin.serving():
                 raise SocketsRemoved(f"another program removed {plugin.endpoint} or {plugin.registry}")
+            if change := agent.driver_change():
+                raise DriverChanged(f"{change}; a new start goes on with it, and workloads go on")
 
 
 def _locks(settings: AgentSettings) -> Iterator[AgentLock]:
@@ -145,7 +162,7 @@ def _opened(settings: AgentSettings, metrics: Metrics, publisher: Publisher) -> 
 
 
 @contextmanager
-def _running(task: Upkeep | PeriodicTask) -> Iterator[None]:
+def _running(task: Upkeep | SupervisedLoop) -> Iterator[None]:
     task.start()
     try:
         yield

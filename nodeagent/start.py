@@ -14,9 +14,9 @@ from nodeagent.contract import environment
 from nodeagent.gpu.deadlines import Deadlines
 from nodeagent.gpu.events import EventObserver
 from nodeagent.nvml import Nvml
-from nodeagent.shares import process_owner
 from nodeagent.shares.driver_limits import DriverLimits
 from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.process_owner import ProcessOwners
 from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import libraries
 
@@ -45,16 +45,18 @@ def open_agent(
     Raises Busy where the driver does not even open, and what Agent raises.
     """
     deadlines = deadlines or Deadlines()
+    owners = ProcessOwners(state_dir / "shares", launches=host_processes)
     if simulated is None:
         ours = functools.partial(libraries.ours, gated=compute is not ComputePolicy.EVEN)
         shares = HostShares(state_dir / "shares", ours, compute=compute) if host_processes else None
         loaded = None if host_root == Path("/") else ctypes.CDLL(str(libraries.nvml_of_host(host_root)))
         nvml = deadlines.run(functools.partial(Nvml, loaded), deadlines.change_s)
-        limits = DriverLimits(nvml, process_owner.claim_of, host_processes=host_processes)
+        limits = DriverLimits(nvml, owners.claim_of, host_processes=host_processes)
         return Agent(
             nvml,
             state_dir,
             node,
+            owners=owners,
             observers=observers,
             host_shares=shares,
             driver_limits=limits,
@@ -65,12 +67,13 @@ def open_agent(
     library = SimulatedNvml(simulated)
     settings = {environment.SIMULATED: str(simulated), environment.PATH_PREFIX: str(_commands(state_dir, simulated))}
     nvml = deadlines.run(functools.partial(Nvml, library), deadlines.change_s)
-    limits = DriverLimits(nvml, process_owner.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
+    limits = DriverLimits(nvml, owners.claim_of, host_processes=host_processes, cgroups=state_dir / "cgroups")
     return Agent(
         nvml,
         state_dir,
         node,
         boot_id=library.boot_id,
+        owners=owners,
         settings=settings,
         observers=observers,
         driver_limits=limits,

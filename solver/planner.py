@@ -19,7 +19,7 @@ from solver.gpu_tables.tables import rounding
 from solver.gpu_tables.weights import weight
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Method, Outcome, Placed, Plan
-from solver.model.reasons import Unplaced
+from solver.model.reasons import ProjectUnknown, QueueFull, StartsFailed, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.jobs import QueuedJob
 from solver.quota.queueing import Line, refusal
@@ -88,7 +88,7 @@ def _assemble(
             job = left.get(request.claim) or QueuedJob((request,))
             reason = _reason(workspace, draft, explainer, request, job)
             outcomes |= {r.claim: reason for r in job.requests} if _together(job) else {request.claim: reason}
-    certificate = _certificate(snapshot, workspace, explainer, steps)
+    certificate = _certificate(snapshot, workspace, explainer, steps, outcomes)
     return Plan(tuple(steps.steps), steps.after, MappingProxyType(outcomes), certificate)
 
 
@@ -108,6 +108,11 @@ def _together(job: QueuedJob) -> bool:
     return job.gang is not None and not job.extra
 
 
+def _barred(outcome: Outcome) -> bool:
+    """Whether a request is admitted, or not for any lack of room."""
+    return isinstance(outcome, Placed) or isinstance(outcome.facts, QueueFull | StartsFailed | ProjectUnknown)
+
+
 def _reasons(snapshot: Snapshot, policy: Policy, requests: Sequence[Request]) -> list[Unplaced]:
     """Why each of these single requests has no place where nothing more is placed."""
     workspace = Workspace(snapshot, policy, WorkingCopy(snapshot))
@@ -121,10 +126,21 @@ def _reasons(snapshot: Snapshot, policy: Policy, requests: Sequence[Request]) ->
     return [reason(request) for request in requests]
 
 
-def _certificate(snapshot: Snapshot, workspace: Workspace, explainer: Explainer, steps: StepList) -> Certificate:
-    """Ensures that no plan admits more than `bound`: what is left out and could stand alone counts as admitted."""
+def _certificate(
+    snapshot: Snapshot,
+    workspace: Workspace,
+    explainer: Explainer,
+    steps: StepList,
+    outcomes: Mapping[str, Outcome],
+) -> Certificate:
+    """Ensures that no plan admits more than `bound`.
+
+    What is left out and could stand alone counts as admitted, unless quota or limit bars it, and no more than the
+    GPUs have room for beside the work that stays.
+    """
     value = sum(weight(snapshot, found.request, workspace.policy) for found in workspace.planned.values())
-    missed = [r for r in snapshot.pending if r.claim not in workspace.planned and explainer.was_free(r)]
-    bound = value + sum(weight(snapshot, request, workspace.policy) for request in missed)
+    missed = [r for r in snapshot.pending if not _barred(outcomes[r.claim]) and explainer.was_free(r)]
+    missing = sum(weight(snapshot, request, workspace.policy) for request in missed)
+    bound = max(value, min(value + missing, workspace.cluster.capacity(workspace.planned))) if missing else value
     method = Method.ONLINE if len(snapshot.pending) == 1 else Method.GREEDY
     return Certificate(method, value, bound, steps.operations, 0)

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from migctl.objects import Claim, ClaimStatus, Phase, Workload, WorkloadStatus, WorkloadType
+
+SHELL_CODES = {126: "its command cannot be executed", 127: "its command was not found"}
+"""What shells, and who starts containers, mean by an exit code."""
+FATAL = 128
+"""Added to the number of the signal that ended a program."""
+
+
+def ending(code: int) -> str:
+    """How a program ended, in words: `exit code 127: its command was not found`, `killed by signal 9 (SIGKILL)`."""
+    if code - FATAL in signal.valid_signals():
+        number = code - FATAL
+        known = number in list(signal.Signals)
+        return f"killed by signal {number}" + (f" ({signal.Signals(number).name})" if known else "")
+    return f"exit code {code}" + (f": {SHELL_CODES[code]}" if code in SHELL_CODES else "")
 
 
 def index_count(workload: Workload) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -24,9 +25,15 @@ OTHERS = {"node": "Node", "nodes": "Node", "plan": "Plan", "plans": "Plan"}
 """Kinds besides workloads that events are about, as they are typed and as they are stored."""
 
 
+def moment(event: Event) -> datetime | None:
+    """When it happened, for the last time where it did so more than once."""
+    return event.spec.last or event.meta.created
+
+
 def when(event: Event) -> tuple[float, str]:
     """When it happened; those of one moment keep one order."""
-    return event.meta.created.timestamp() if event.meta.created else 0.0, event.meta.version.zfill(20)
+    happened = moment(event)
+    return happened.timestamp() if happened else 0.0, event.meta.version.zfill(20)
 
 
 def table(session: Session) -> TableKind[Event]:
@@ -34,15 +41,20 @@ def table(session: Session) -> TableKind[Event]:
     return TableKind(
         "Event",
         (
-            age_column(lambda event: event.meta.created, session.system.now),
+            age_column(moment, session.system.now),
             Column("TYPE", lambda event: "Warning" if event.spec.warning else "Normal", style=_style, drop=2),
             Column("REASON", lambda event: event.spec.reason),
             Column("PROJECT", lambda event: event.meta.project, drop=1),
             Column("ABOUT", lambda event: event.spec.about),
-            Column("MESSAGE", lambda event: event.spec.message, long=True),
+            Column("MESSAGE", message, long=True),
         ),
         lambda event: event,
     )
+
+
+def message(event: Event) -> str:
+    """What happened, and how often."""
+    return event.spec.message + (f" ({event.spec.count} times)" if event.spec.count > 1 else "")
 
 
 def _style(event: Event) -> str:

@@ -7,6 +7,8 @@ hint: migctl list jobs -p team-a
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from enum import IntEnum
 
 import typer
@@ -73,7 +75,29 @@ def _sentence(text: str) -> str:
     return text[:1].lower() + text[1:].rstrip(".")
 
 
-def _refusal(error: Exception) -> Failure | None:
+FLAGS = {
+    "meta.name": "the name",
+    "meta.project": "-p",
+    "meta.labels": "--label",
+    "spec.parallelism": "--parallelism",
+    "spec.completions": "--completions",
+    "spec.backoffLimit": "--backoff-limit",
+    "spec.ttlAfterFinishS": "--ttl-after-finish",
+    "spec.environment": "-e",
+    "spec.pools": "node pools",
+    "spec.image": "-i",
+    "spec.department": "--department",
+    "spec.quota": "--quota",
+    "spec.limit": "--limit",
+    "spec.overQuotaWeight": "--over-quota-weight",
+    "spec.minRuntimeS": "--min-runtime",
+}
+"""What people give where a field of an object is set; the longest beginning of a field counts."""
+_FIELD = re.compile(r"((?:meta|spec)(?:\.[A-Za-z]+)+)\S*: (.*)", re.DOTALL)
+
+
+def refusal(error: Exception, flags: Mapping[str, str]) -> Failure:
+    """What the control plane refuses, in the words of the command line. flags: by field, before FLAGS."""
     from migctl.backends import protocol
     from migctl.quantities import BadQuantity
 
@@ -87,10 +111,22 @@ def _refusal(error: Exception) -> Failure | None:
         protocol.ControlPlaneError: ExitCode.FAILED,
         BadQuantity: ExitCode.USAGE,
     }
-    code = next((code for kind, code in codes.items() if isinstance(error, kind)), None)
-    if code is None:
-        return None
-    return Failure(str(error), hint=getattr(error, "hint", ""), code=code)
+    code = next(code for kind, code in codes.items() if isinstance(error, kind))
+    return Failure(_by_flag(str(error), {**FLAGS, **flags}), hint=getattr(error, "hint", ""), code=code)
+
+
+def _by_flag(text: str, flags: Mapping[str, str]) -> str:
+    """The sentence after the flag that sets the field at its beginning."""
+    match = _FIELD.fullmatch(text)
+    known = [field for field in flags if match and (match[1] == field or match[1].startswith(f"{field}."))]
+    return f"{flags[max(known, key=len)]}: {match[2]}" if match and known else text
+
+
+def _refusal(error: Exception) -> Failure | None:
+    from migctl.backends.protocol import ControlPlaneError
+    from migctl.quantities import BadQuantity
+
+    return refusal(error, {}) if isinstance(error, ControlPlaneError | BadQuantity) else None
 
 
 def _system(error: Exception) -> Failure | None:

@@ -5,6 +5,7 @@ Nothing is imported here that only some commands need: `--help` and completion a
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,14 @@ def run(arguments: Sequence[str], system: System | None = None, program: str = "
         command = typer.main.get_command(app)
         refuse_empty_words(command)
         outcome = command.main(list(arguments), program, standalone_mode=False, obj=start)
+        sys.stdout.flush()
         return outcome if isinstance(outcome, int) else ExitCode.OK
+    except SystemExit as ended:
+        if not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        return _unread()
+    except BrokenPipeError:
+        return _unread()
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:
@@ -150,6 +158,12 @@ def run(arguments: Sequence[str], system: System | None = None, program: str = "
 
             traceback.print_exception(error)
         return _report(error)
+
+
+def _unread() -> int:
+    """Whoever read our output has read enough: that is no error. Nothing more is written when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return ExitCode.OK
 
 
 def _report(error: Exception) -> int:

@@ -11,10 +11,12 @@ from migctl.cli import session as sessions
 from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, Lazy, LazyGroup, WordsCommand
-from migctl.cli.grammar.submit_options import GrammarOptions
+from migctl.cli.grammar.submit_options import GpuFlags, GrammarOptions
 from migctl.cli.grammar.verbs import VERBS
 from migctl.cli.session import Session
 from migctl.cli.submit_command import submit_command
+
+LONGEST_NUMBER = 9
 
 
 class RequestType(StrEnum):
@@ -28,7 +30,7 @@ class RequestType(StrEnum):
 def _requested(
     session: Session,
     devices: Annotated[
-        int | None, typer.Option("-g", "--gpu-devices-request", min=1, metavar="N", help="GPUs; whole ones if alone.")
+        str | None, typer.Option("-g", "--gpu-devices-request", metavar="N", help="GPUs; whole ones if alone.")
     ] = None,
     kind: Annotated[
         RequestType | None, typer.Option("--gpu-request-type", help="Which of the requests below is meant.")
@@ -45,7 +47,20 @@ def _requested(
 
     assert session.noun is not None
     _agree(kind, portion, memory, profile)
-    return GrammarOptions(WorkloadType(session.noun), portion, memory, profile, devices)
+    return GrammarOptions(WorkloadType(session.noun), portion, memory, profile, _devices(devices), FLAGS)
+
+
+FLAGS = GpuFlags("--gpu-portion-request", "--gpu-memory-request", "--mig-profile", "--gpu-devices-request")
+
+
+def _devices(text: str | None) -> int | None:
+    """A number of GPUs: a part of one is another flag here."""
+    if text is None:
+        return None
+    if text.isdecimal() and text.isascii() and len(text) <= LONGEST_NUMBER and int(text) > 0:
+        return int(text)
+    hint = "--gpu-portion-request 0.5 asks for a part of each GPU"
+    raise usage(f"{FLAGS.devices} {text} is no number of GPUs", hint=hint)
 
 
 submit = submit_command(_requested, "Submit one.")

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
@@ -133,10 +134,11 @@ class Controller:
         await publish.reasons(self.control_plane, self.mirror, decision.reasons)
         if any(verdict[0] is StepState.ACCEPTED for verdict in verdicts.values()) and not _repeated(state, plan):
             stored = await publish.record(self.control_plane, state, plan, verdicts, decision.milliseconds)
-            await publish.events(self.control_plane, state, plan, verdicts)
+            events = EventLog(self.control_plane, self.clock)
+            await publish.events(events, self.mirror, state, plan, verdicts)
             if note := plan.certificate.note:
                 about = f"Plan/{stored.meta.name}"
-                await publish.event(self.control_plane, about, "", "SolverFellBack", note, warning=True)
+                await events.record(about, "", "SolverFellBack", note, uid=stored.meta.uid, warning=True)
             log.info("planned", steps=len(plan.steps), milliseconds=round(decision.milliseconds, 1))
 
 

@@ -9,12 +9,12 @@ from solver.model.snapshot import Snapshot
 
 
 class Names:
-    """Names of one snapshot's claims ("project/workload") and GPUs ("node/index")."""
+    """Names of the claims ("project/workload") and GPUs ("node/index") of snapshots."""
 
-    def __init__(self, state: Snapshot) -> None:
-        requests = [*state.pending, *(holding.request for holding in state.held)]
+    def __init__(self, *states: Snapshot) -> None:
+        requests = [r for s in states for r in (*s.pending, *(holding.request for holding in s.held))]
         self._claims = {r.claim: f"{r.project}/{r.name}" for r in requests}
-        self._gpus = {gpu.uuid: f"{gpu.node}/{gpu.index}" for gpu in state.gpus}
+        self._gpus = {gpu.uuid: f"{gpu.node}/{gpu.index}" for state in states for gpu in state.gpus}
 
     def claim(self, uid: str) -> str:
         """The claim's name; the uid of one that the snapshot does not know."""

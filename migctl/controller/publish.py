@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.controller.apply import MAX_CONCURRENT_WRITES, Verdict
 from migctl.controller.names import Names
 from migctl.objects import (
     Claim,
-    Event,
-    EventSpec,
     Meta,
     PlacementPlan,
     PlanOmissions,
@@ -146,23 +145,12 @@ def _outcome(names: Names, uid: str, outcome: decided.Outcome) -> PlanOutcome:
     return PlanOutcome(uid, names.claim(uid), False, sentence(outcome), outcome.code.value, blockers)
 
 
-async def event(
-    control_plane: ControlPlane, about: str, project: str, reason: str, message: str, *, warning: bool = False
-) -> None:
-    """Store an event about an object."""
-    await control_plane.create(
-        Event(
-            meta=Meta(name=f"event-{secrets.token_hex(6)}", project=project),
-            spec=EventSpec(about=about, reason=reason, message=message, warning=warning),
-        )
-    )
-
-
 async def events(
-    control_plane: ControlPlane, state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict]
+    log: EventLog, mirror: ObjectView, state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict]
 ) -> None:
     """Events for the evictions and placements that were carried out, and for claims that evictions make room for."""
     names = Names(state)
+    workloads = {claim.meta.uid: claim.spec.workload_uid for claim in mirror.all(Claim)}
     moved = {step.claim for step in plan.steps if isinstance(step, decided.Assign)}
     requests = {r.claim: r for r in (*state.pending, *(holding.request for holding in state.held))}
     for position, (verdict, _) in verdicts.items():
@@ -173,15 +161,17 @@ async def events(
         about = f"Workload/{request.workload}"
         if isinstance(step, decided.Evict):
             reason = "Moved" if step.claim in moved else "Preempted"
-            await event(control_plane, about, request.project, reason, step.why, warning=True)
+            uid = workloads.get(step.claim, "")
+            await log.record(about, request.project, reason, step.why, uid=uid, warning=True)
             if taker := requests.get(step.beneficiary):
                 text = f"room is freed by {names.claim(step.claim)}: {step.why}"
-                await event(control_plane, f"Workload/{taker.workload}", taker.project, "FreeingRoom", text)
+                about, uid = f"Workload/{taker.workload}", workloads.get(taker.claim, "")
+                await log.record(about, taker.project, "FreeingRoom", text, uid=uid)
         elif isinstance(step, decided.Assign):
             outcome = plan.outcomes.get(step.claim)
             rounded = outcome.rounded if isinstance(outcome, decided.Placed) else ""
             message = names.grant(step.grant) + (f"; {rounded}" if rounded else "")
-            await event(control_plane, about, request.project, "Placed", message)
+            await log.record(about, request.project, "Placed", message, uid=workloads.get(step.claim, ""))
 
 
 def _claim_of(step: decided.Step) -> str:

@@ -1,4 +1,7 @@
-"""The detached `migctl up`: says on an inherited pipe that it is ready, or why it could not start."""
+"""The detached `migctl up`: says on an inherited pipe that it is ready, or why it could not start.
+
+With "-" in place of the pipe's number it goes on for one that ended (the driver changed), and says it on stderr.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,35 @@ import sys
 
 import structlog
 
+from migctl.backends.http.wire import error_body
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded import daemon
 from migctl.embedded.home import Home
+from migctl.objects import encode
 
 
-def main(answer: int, simulate: str | None) -> int:
+def main(answer: int | None, simulate: str | None) -> int:
+    if answer is not None:
+        os.set_inheritable(answer, False)  # a workload that is started before `ready` must not keep the caller waiting
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
     def ready() -> None:
-        os.write(answer, daemon.READY)
-        os.close(answer)
+        if answer is not None:
+            os.write(answer, daemon.READY)
+            os.close(answer)
 
     try:
         daemon.run_here(Home.default(), simulate, ready)
     except ControlPlaneError as error:
-        os.write(answer, f"{error}\n{error.hint}".encode())
+        if answer is None:
+            sys.stderr.write(f"{error}\n{error.hint}\n")
+        else:
+            os.write(answer, encode(error_body(error)))
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
+    code = main(None if sys.argv[1] == "-" else int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    sys.stderr.flush()
+    os._exit(code)  # all is closed: `migctl down` need not wait until the planner's libraries are taken apart

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import psutil
 
+from migctl.backends.http.wire import Error, to_exception
 from migctl.backends.protocol import Conflict, ControlPlaneError
 from migctl.embedded.home import HOME_VARIABLE, Home
 from migctl.garbage_collection import collect_rarely
@@ -96,12 +98,21 @@ def _start_detached(home: Home, simulate: str | None) -> int:
     if said == READY:
         return process.pid
     process.wait()
-    why, _, hint = said.decode().partition("\n")
-    raise CouldNotStart(why or f"migctl up ended with code {process.returncode}", hint or f"its log: {home.log}")
+    if said:
+        raise to_exception(msgspec.json.decode(said, type=Error))
+    raise CouldNotStart(f"migctl up ended with code {process.returncode}", f"its log: {home.log}")
 
 
 def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:
-    """Serve in this process until SIGTERM or SIGINT."""
+    """Serve in this process until SIGTERM or SIGINT. When the driver changes, this process begins anew with that."""
+    change = _serve(home, simulate, ready)
+    if change:
+        print(f"migctl: {change}; starting anew, workloads go on", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, "-m", "migctl.embedded", "-"])
+
+
+def _serve(home: Home, simulate: str | None, ready: Callable[[], None]) -> str:
+    """Serve until a signal (""), or until the driver changes (why)."""
     from migctl.embedded import hardware, up
     from nodeagent.upkeep import logs
     from nodeagent.upkeep.metrics import Metrics
@@ -113,7 +124,7 @@ def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> Non
         Up.here().write(home)
         try:
             collect_rarely()
-            asyncio.run(up.serve(home, agent, ready, metrics.text))
+            return asyncio.run(up.serve(home, agent, ready, metrics.text))
         finally:
             home.up.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TypeVar
 
-from migctl.backends.protocol import ControlPlaneError
+from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid
 from migctl.embedded.home import Home
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Busy
@@ -26,6 +26,7 @@ from nodeagent.upkeep.watchdog import WatchdogPolicy
 
 WATCHDOG = "MIGCTL_WATCHDOG"
 COMPUTE = "MIGCTL_COMPUTE"
+SIMULATED = "a100-40gb=2,v100=1, or on nodes: node-a:v100=2,node-b:a100-40gb=2"
 
 P = TypeVar("P", bound=StrEnum)
 
@@ -54,14 +55,14 @@ def open_hardware(home: Home, simulate: str | None, observers: Sequence[EventObs
             compute=_policy(os.environ, COMPUTE, ComputePolicy.EVEN),
         )
     except LibraryMissing as error:
-        hint = "to try it without one: migctl up --simulate a100-40gb=2,v100=1"
+        hint = f"to try it without one: migctl up --simulate {SIMULATED}"
         raise NoGpus(f"no NVIDIA driver: {error}", hint) from error
     except (NvmlError, Busy) as error:
         hint = "look at nvidia-smi and dmesg; a driver update needs a reboot"
         raise NoGpus(f"the NVIDIA driver does not answer: {error}", hint) from error
     except HeldByAnother as error:
         hint = "another process works on this home: migctl down, or choose another MIGCTL_HOME"
-        raise NoGpus(str(error), hint) from error
+        raise Conflict(str(error), hint) from error
     except (DamagedState, DamagedJournal) as error:
         hint = f"nothing was changed; restore the file, or move {home.path} away for a new start"
         raise NoGpus(str(error), hint) from error
@@ -92,9 +93,9 @@ def _simulate(home: Home, described: str) -> None:
     try:
         spec.ensure(home.simulated, described)
     except spec.OtherMachine as error:
-        raise NoGpus(
+        raise Conflict(
             f"{home.path} simulates {error.there} already, with its instances and workloads",
             f"leave --simulate out, choose another MIGCTL_HOME, or remove {home.path} for a new start",
         ) from error
     except spec.BadSpec as error:
-        raise NoGpus(f"--simulate: {error}", "for example --simulate a100-40gb=2,v100=1") from error
+        raise Invalid(f"--simulate: {error}", f"for example --simulate {SIMULATED}") from error

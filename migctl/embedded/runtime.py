@@ -8,11 +8,16 @@ from pathlib import Path
 
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.mirror import Mirror
+from migctl.backends.pod_logs import joined
 from migctl.backends.protocol import Conflict
+from migctl.backends.workload_status import index_count
 from migctl.embedded.kubelet import logs
 from migctl.embedded.kubelet.runner import Runner, allocation_of, environment
 from migctl.objects import Claim, Phase, Workload
 from nodeagent.contract.environment import CLAIM
+
+MOST_FOLLOWED = 100
+"""Pods whose output is followed at once; the others' is read when they have written it."""
 
 
 class EmbeddedRuntime:
@@ -23,15 +28,18 @@ class EmbeddedRuntime:
         self._runner = runner
 
     async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
-        """Each pod's output in the order of the pods; with follow, until the workload has ended."""
-        return self._read(workload, follow, tail)
-
-    async def _read(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
+        """Each pod's output, of several pods line by line after their names; with follow, until all have ended."""
         folder = self._runner.runs / workload.meta.uid
-        pods = sorted((p for p in folder.glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
-        for log in [pod / "log" for pod in pods] or [folder / "0" / "log"]:
-            async for block in logs.read(log, tail, lambda: follow and self._alive(workload)):
-                yield block
+        pods = sorted(int(pod.name) for pod in folder.glob("*") if pod.name.isdecimal())
+        if follow:
+            pods = sorted({*pods, *range(index_count(workload))})[:MOST_FOLLOWED]
+        written = {
+            f"{workload.meta.name}-{pod}": logs.read(
+                folder / str(pod) / "log", tail, lambda: follow and self._alive(workload)
+            )
+            for pod in pods or [0]
+        }
+        return joined(written, follow)
 
     async def exec_environment(self, workload: Workload) -> ExecEnvironment:
         """The environment of the workload's first running pod. Raises Conflict where none runs."""

@@ -65,13 +65,15 @@ class OneNode:
         mine = [gpu for gpu in whole.gpus if self.node_of.get(gpu.uuid) == self.name]
         uuids = {gpu.uuid for gpu in mine}
         holders = {claim for gpu in mine for claim in _holders(gpu)}
+        processes = tuple(process for process in whole.processes if process.gpu in uuids)
+        noted = uuids | holders | {f"pid {process.pid}" for process in processes}
         return replace(
             whole,
             node=self.name,
             gpus=tuple(replace(gpu, node=self.name, index=index) for index, gpu in enumerate(mine)),
             held=tuple(claim for claim in whole.held if claim in holders),
-            processes=tuple(process for process in whole.processes if process.gpu in uuids),
-            notes={key: note for key, note in whole.notes.items() if key in uuids},
+            processes=processes,
+            notes={key: note for key, note in whole.notes.items() if key in noted},
         )
 
 

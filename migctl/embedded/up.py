@@ -15,6 +15,7 @@ import structlog
 
 from migctl.api.app import create_app
 from migctl.api.server import serving
+from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
@@ -22,8 +23,10 @@ from migctl.clock import system_clock
 from migctl.controller.loop import Controller
 from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.embedded.dynamic_mig import DynamicMigSwitch
+from migctl.embedded.happenings import Happenings
 from migctl.embedded.home import Home
 from migctl.embedded.kubelet import logs
+from migctl.embedded.kubelet.processes import Processes
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.embedded.node import NodePublisher
@@ -32,6 +35,7 @@ from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
 from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
 from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
+from nodeagent.shares.claim_cgroups import ClaimCgroups
 from solver.model.snapshot import UNLIMITED
 
 log = structlog.get_logger()
@@ -39,17 +43,19 @@ log = structlog.get_logger()
 DEFAULT_PROJECT = "default"
 RESTART_S = 1.0
 FIRST_REPORTS_S = 10.0
+DRIVER_CHECK_S = 5.0
 MAX_EVENTS = 1000
 
 
-async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> None:
-    """Run until SIGTERM or SIGINT. `ready` is called once the API answers and all parts have seen the store.
+async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> str:
+    """Run until SIGTERM or SIGINT, or until the driver changes; why it did, "" after a signal.
 
+    ready    is called once the API answers and all parts have seen the store
     metrics  what /metrics answers
     """
     control_plane = SqliteControlPlane(home.store)
     try:
-        await _serve(home, control_plane, agent, ready, metrics)
+        return await _serve(home, control_plane, agent, ready, metrics)
     finally:
         await control_plane.close()
 
@@ -60,7 +66,7 @@ async def _serve(
     agent: Agent,
     ready: Callable[[], None],
     metrics: Callable[[], bytes],
-) -> None:
+) -> str:
     await _make_default_project(control_plane)
     mirror = Mirror(control_plane)
     nodes = node_of(home.simulated)
@@ -70,7 +76,15 @@ async def _serve(
         for publisher in publishers:
             await publisher.publish()
 
-    runner = Runner(control_plane, mirror, AnyNodesAgent(agent) if nodes else agent, home.runs, system_clock, report)
+    runner = Runner(
+        control_plane,
+        mirror,
+        AnyNodesAgent(agent) if nodes else agent,
+        home.runs,
+        system_clock,
+        report,
+        processes=Processes(agent.owners, ClaimCgroups.of_this_process(), agent.gpus.boot),
+    )
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
@@ -78,6 +92,7 @@ async def _serve(
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
         "controller": Controller(control_plane, mirror, system_clock, plan).run,
+        "happenings": Happenings(mirror, EventLog(control_plane, system_clock), system_clock).run,
         "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
         "logs": lambda: logs.keep_bounded(home.runs, [home.log]),
         "events": Retention(control_plane, Event, MAX_EVENTS).run,
@@ -89,7 +104,7 @@ async def _serve(
             await _until_synced(mirror)
             await _until_reported(publishers)
             ready()
-            await _stop_requested()
+            return await _stop_requested(agent.driver_change)
     finally:
         for task in tasks:
             task.cancel()
@@ -109,11 +124,17 @@ async def _until_reported(publishers: Iterable[NodePublisher]) -> None:
             await asyncio.gather(*(publisher.first.wait() for publisher in publishers))
 
 
-async def _stop_requested() -> None:
+async def _stop_requested(driver_change: Callable[[], str]) -> str:
+    """Wait for a signal, or for another driver; why it is another one."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), DRIVER_CHECK_S)
+        if not stop.is_set() and (change := await asyncio.to_thread(driver_change)):
+            return change
+    return ""
 
 
 async def _supervise(name: str, part: Callable[[], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ tool inside the host's root, so that every path is the host's.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from nodeagent import procfs
 from nodeagent.cdi.edits import ContainerEdits
 from nodeagent.contract.allocation import Unsupported
 
@@ -28,20 +30,36 @@ class _Spec(msgspec.Struct, rename="camel"):
 
 
 class Toolkit:
-    """What is common to all containers with a GPU, read once; after a failure, read again."""
+    """What is common to all containers with a GPU, read again when the driver, its files or the tool are others.
+
+    host_root  where the host's root is mounted
+    """
 
     def __init__(self, host_root: Path = Path("/")) -> None:
         within = () if host_root == Path("/") else ("chroot", str(host_root))
         self._command: Sequence[str] = (*within, *_GENERATE)
+        self._root = host_root
         self._lock = threading.Lock()
         self._known: ContainerEdits | None = None
+        self._read_from: object = None
 
     def common(self) -> ContainerEdits:
         """Raises Unsupported with what to do about it."""
         with self._lock:
-            if self._known is None:
-                self._known = self._generate()
+            if self._known is None or self._read_from != self._source(self._known):
+                self._known = None
+                known = self._generate()
+                self._read_from = self._source(known)
+                self._known = known
             return self._known
+
+    def _source(self, edits: ContainerEdits) -> object:
+        """What the edits were made from, as it is now: the loaded driver, the tool, and each file that is mounted."""
+        tool = next(filter(None, (_identity(self._on_host(f"{folder}/{_GENERATE[0]}")) for folder in _path())), None)
+        return procfs.nvidia_driver(), tool, [_identity(self._on_host(mount.host_path)) for mount in edits.mounts]
+
+    def _on_host(self, path: str) -> Path:
+        return self._root / path.lstrip("/")
 
     def _generate(self) -> ContainerEdits:
         try:
@@ -57,3 +75,16 @@ class Toolkit:
     def _failure(self, stderr: bytes) -> str:
         lines = stderr.decode(errors="replace").strip().splitlines()
         return f"{' '.join(self._command)} failed: {lines[-1] if lines else 'no message'}"
+
+
+def _path() -> list[str]:
+    return os.environ.get("PATH", os.defpath).split(":")
+
+
+def _identity(path: Path) -> tuple[int, int, int, int] | None:
+    """Which file stands at a path, and its content's age; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

@@ -13,11 +13,12 @@ from nodeagent.journal.durable import replace
 
 @dataclass(frozen=True, slots=True)
 class ClaimRef:
-    """A ResourceClaim as the kubelet names it."""
+    """A ResourceClaim as the kubelet names it. `pods`: uids of those that use it, where they are known."""
 
     namespace: str
     name: str
     uid: str
+    pods: tuple[str, ...] = ()
 
 
 class ClaimIndex:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_fixed
@@ -48,7 +48,8 @@ class ClaimPreparer(Protocol):
 class Driver:
     """Thread-safe for different claims; calls for one claim must follow each other.
 
-    read   the ResourceClaim of a namespace and name, raising ApiError
+    read     the ResourceClaim of a namespace and name, raising ApiError
+    runs_in  is told which pods, by uid, use a claim
     """
 
     def __init__(
@@ -58,10 +59,11 @@ class Driver:
         specs: SpecFiles,
         source: EditSource,
         index: ClaimIndex,
+        runs_in: Callable[[str, Collection[str]], None] = lambda claim, pods: None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._agent, self._read, self._specs, self._source, self._pause = agent, read, specs, source, pause
-        self._index = index
+        self._index, self._runs_in = index, runs_in
 
     def recover(self) -> None:
         """After a start: write the specs of held claims, remove all others. Raises AgentError, OSError.
@@ -75,6 +77,8 @@ class Driver:
         for claim in set(self._source.claims()) - set(claims):
             self._source.remove(claim)
         for prepared in held:
+            ref = self._index.find(prepared.claim)
+            self._runs_in(prepared.claim, ref.pods if ref else ())
             self._specs.write(prepared.claim, self._source.apply(prepared, ContainerEdits()))
 
     def prepare(self, ref: ClaimRef) -> tuple[ClaimDevice, ...]:
@@ -87,9 +91,10 @@ class Driver:
         self._source.check()
         known = self._specs.exists(ref.uid)
         try:
-            self._index.add(ref)
+            self._index.add(replace(ref, pods=_pods(claim)))
         except OSError as e:
             raise Busy(f"cannot write the claim's file: {e}; free some space") from e
+        self._runs_in(ref.uid, _pods(claim))
         prepared = self._agent.prepare(allocation)
         try:
             cdi_id = self._specs.write(ref.uid, self._source.apply(prepared, ContainerEdits()))
@@ -133,6 +138,12 @@ class Driver:
         if uid != ref.uid:
             raise StaleAllocation(f"{where} was replaced: it is {uid} now, {ref.uid} was requested")
         return claim
+
+
+def _pods(claim: Json) -> tuple[str, ...]:
+    """Uids of the pods that use a claim."""
+    users = claim.get("status", {}).get("reservedFor") or ()
+    return tuple(user["uid"] for user in users if user.get("resource") == "pods")
 
 
 def _check(ref: ClaimRef) -> None:

@@ -16,7 +16,6 @@ from nodeagent.contract.wire import NotOurs, grant_from_json
 from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
 from nodeagent.kubernetes.client import ApiError, ApiNotFound, Json
-from nodeagent.shares import process_owner
 
 EVERY_S = 30.0
 ABSENT_S = 120.0
@@ -47,21 +46,14 @@ class Reclaim:
         read: Callable[[str, str], Json],
         unprepare: Callable[[ClaimRef], None],
         notify: EventObserver,
+        running: Callable[[], Collection[str]],
         *,
-        running: Callable[[], Collection[str]] = process_owner.claims_with_processes,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node, self._index, self._held, self._read, self._unprepare = node, index, held, read, unprepare
         self._notify, self._running, self._clock = notify, running, clock
         self._absent: dict[str, float] = {}
         self._present: dict[str, float] = {}
-
-    def run_once(self) -> None:
-        """One step; an error of the host is logged."""
-        try:
-            self.step()
-        except OSError as e:
-            _log.warning("cannot look for claims that no longer exist", error=str(e))
 
     def step(self) -> None:
         """Check every claim once. Raises OSError."""

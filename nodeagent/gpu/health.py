@@ -6,29 +6,57 @@ address, an exception) is counted and no more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from nodeagent.nvml import Readings
 
-# After these the GPU needs a reset or a repair. Source: NVIDIA, "XID Errors", resolution
-# buckets RESET_GPU, RESTART_BM and CONTACT_SUPPORT.
-FATAL_XIDS = {
-    46: "the GPU stopped processing",
-    48: "double bit ECC error",
-    62: "internal micro-controller halt",
-    64: "a bad memory row could not be recorded",
-    74: "NVLink error",
-    79: "the GPU has fallen off the bus",
-    95: "uncontained memory error",
-    119: "GSP does not answer",
-    120: "GSP error",
-    140: "unrecovered ECC error",
-    143: "GPU initialisation failure",
+_RESET = "reset the GPU and restart the agent, or reboot"
+_REBOOT = "reboot the node; if it comes back, the GPU or its slot needs service"
+_SERVICE = "look at the GPU's power cables, then reboot"
+_SUPPORT = "contact NVIDIA's support; reset the GPU and restart the agent to try it again"
+
+FATAL_XIDS: Mapping[int, tuple[str, str]] = {
+    46: ("the GPU stopped processing", _RESET),
+    48: ("double bit ECC error", _RESET),
+    54: ("auxiliary power is not connected", _SERVICE),
+    62: ("internal micro-controller halt", _RESET),
+    64: ("a bad memory row could not be recorded", _RESET),
+    74: ("NVLink error", _RESET),
+    79: ("the GPU has fallen off the bus", _REBOOT),
+    95: ("uncontained memory error", _RESET),
+    109: ("context switch timeout", _RESET),
+    110: ("security fault", _RESET),
+    119: ("GSP does not answer", _RESET),
+    120: ("GSP error", _RESET),
+    136: ("NVLink training failed", _RESET),
+    140: ("unrecovered ECC error", _RESET),
+    142: ("NVENC error", _SUPPORT),
+    143: ("GPU initialisation failure", _RESET),
+    151: ("key rotation error", _REBOOT),
+    155: ("NVLink went down", _RESET),
+    156: ("a part of the GPU is to be retired", _RESET),
+    158: ("fatal timeout", _RESET),
 }
+"""What it means and what to do, by XID: those after which a GPU needs more than a new start of the program.
+
+Source: NVIDIA, "Xid Errors", "Analyzing Xid Errors with the Xid Catalog" (Ampere and newer), column "Resolution Bucket
+(Immediate Action)": RESET_GPU, WORKFLOW_XID_48 and WORKFLOW_NVLINK_ERR (a reset), RESTART_BM and RESTART_VM (a reboot),
+CHECK_MECHANICALS, and CONTACT_SUPPORT where the code is in use. All others do not fence:
+
+RESTART_APP           8, 11, 13, 25, 31, 32, 39-41, 60, 68-72, 75-77, 80, 82-86, 88, 89, 94, 96-105, 126-135, 139
+IGNORE                14, 37, 38, 43, 44, 63, 66, 67, 92, 93, 106-108, 121, 137, 141, 152, 153, 157, 160, 161
+WORKFLOW_NVLINK5_ERR  144-150: what is to be done differs by subcodes that NVML's event does not carry
+others                45 (WORKFLOW_XID_45), 78 (UPDATE_SWFW), 159 (CHECK_UVM), 154 (repeats the action of another one),
+                      and codes that are unused or have no bucket
+"""
 
 
 def fault_of_xid(xid: int) -> str:
     """Why a GPU for which the driver logged this error is not to be trusted; "" where it is."""
-    text = FATAL_XIDS.get(xid)
-    return f"XID {xid}, {text}: reset the GPU and restart the agent, or reboot" if text else ""
+    if xid not in FATAL_XIDS:
+        return ""
+    meaning, remedy = FATAL_XIDS[xid]
+    return f"XID {xid}, {meaning}: {remedy}"
 
 
 def fault_of_readings(readings: Readings) -> str:

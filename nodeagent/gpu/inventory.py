@@ -15,9 +15,15 @@ from nodeagent.nvml import HardwareInstance, Nvml
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 
 ClaimOf = Callable[[int], str | None]
-"""The uid of the claim that a pid belongs to."""
+"""The uid of the claim that a pid belongs to; "" where it belongs to none, None where that cannot be told."""
 IsLimited = Callable[[str, str], bool]
 """Whether the driver limits a claim, by its uid, on a GPU, by its UUID."""
+
+
+NO_CLAIM = ""
+"""The owner of a process that is known to belong to none."""
+TOLERATED_MIB = 512
+"""A display server, a monitoring agent and their contexts stay below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +39,19 @@ def read_state(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, is_lim
     mode = mode_of(nvml, gpu)
     mig = mode is not None and mode.current
     present = nvml.instances(gpu.info) if mig else ()
-    processes = tuple(_process(gpu, p.pid, p.memory_mib, p.gi, present, claim_of) for p in nvml.processes(gpu.uuid))
+    running = nvml.processes(gpu.uuid)
+    claims = {p.pid: claim_of(p.pid) for p in running}
+    processes = tuple(_process(gpu, p.pid, p.memory_mib, p.gi, present, claims[p.pid]) for p in running)
     occupied = {p.instance for p in processes}
     instances = [_instance(gpu, i, occupied) for i in present]
     seen = {i.uuid for i in present}
     instances += [_lost(h) for h in gpu.record.holds.values() if h.share.backing is Backing.MIG and h.uuid not in seen]
     state = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
     parts = tuple(replace(p, backing=_backing(is_limited(p.claim, gpu.uuid))) for p in state.parts)
-    return ObservedGpu(replace(state, parts=parts, fenced=gpu.unschedulable or waits_for_reset(gpu, mode)), processes)
+    fenced = gpu.unschedulable or waits_for_reset(gpu, mode)
+    foreign = sum(p.memory_mib for p in running if claims[p.pid] == NO_CLAIM)
+    foreign = foreign if foreign > TOLERATED_MIB and not mig and not state.held_by else 0
+    return ObservedGpu(replace(state, parts=parts, fenced=fenced, foreign_mib=foreign), processes)
 
 
 def _backing(by_driver: bool) -> Backing:
@@ -103,8 +114,8 @@ def _process(
     memory_mib: int,
     gi: int | None,
     present: tuple[HardwareInstance, ...],
-    claim_of: ClaimOf,
+    claim: str | None,
 ) -> GpuProcess:
     instance = next((i.uuid for i in present if i.gi == gi), None)
     holder = next((h.claim for h in gpu.record.holds.values() if instance is not None and h.uuid == instance), None)
-    return GpuProcess(gpu.uuid, pid, memory_mib, claim_of(pid) or holder, instance)
+    return GpuProcess(gpu.uuid, pid, memory_mib, claim or holder, instance)

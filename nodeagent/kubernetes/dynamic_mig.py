@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import structlog
-
 from nodeagent.gpu.mig_mode import Outcome
-from nodeagent.kubernetes.client import ApiError, Json
+from nodeagent.kubernetes.client import Json
 from nodeagent.kubernetes.gpu_node import GpuNodeWriter
 from nodeagent.node_status.dynamic_mig import ModeStatus, ModeSwitch, is_done, reconcile
 
 EVERY_S = 2.0
-
-_log = structlog.get_logger("nodeagent")
 
 
 class ModeReconciler:
@@ -29,17 +25,6 @@ class ModeReconciler:
         self._node, self._agent, self._changed = node, agent, changed
         self._written: ModeStatus | None = None
         self._confirmed = True
-        self._error = ""
-
-    def run_once(self) -> None:
-        """One step; an error of the API server is logged once."""
-        try:
-            self.step()
-            self._error = ""
-        except ApiError as e:
-            if str(e) != self._error:
-                _log.warning("cannot write what became of the MIG mode", error=str(e))
-            self._error = str(e)
 
     def step(self) -> None:
         """One step towards the desired mode. Raises ApiError."""

@@ -6,14 +6,13 @@ published too, and the publisher makes one itself only after an event, or where 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 
-from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.allocation import AgentError, NodeReport
 from nodeagent.contract.wire import API_VERSION
 from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.kubernetes.client import ApiError
@@ -22,6 +21,7 @@ from nodeagent.kubernetes.slice_store import SliceStore
 from nodeagent.kubernetes.slices import specs
 from nodeagent.node_status.publication import Publication
 from nodeagent.nvml import NvmlError
+from nodeagent.supervised import SupervisedLoop
 
 REPORT_S = 10.0
 HEARTBEAT_S = 20.0
@@ -32,7 +32,7 @@ _log = structlog.get_logger("nodeagent")
 
 
 class Publisher:
-    """A thread of its own from `start` to `stop`. `observer`, `soon` and `offer` wake it.
+    """Publishes in a loop of its own from `start` to `stop`. `observer`, `soon` and `offer` wake it.
 
     seen  is called with every report before it is published
     """
@@ -48,51 +48,44 @@ class Publisher:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._gpu_node, self._slices, self._seen = gpu_node, slices, seen
-        self._every_s, self._clock, self._now = every_s, clock, now
+        self._clock, self._now = clock, now
         self._publication = Publication(HEARTBEAT_S)
         self._report_due = False
-        self._error = ""
         self._offered: NodeReport | None = None
-        self._woken = threading.Event()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._report: Callable[[], NodeReport] | None = None
+        self.loop = SupervisedLoop(
+            "publisher", self._publish, every_s, expected=(ApiError, NvmlError, AgentError), at_once=True
+        )
 
     def observer(self, event: AgentEvent) -> None:
         """Publish soon what an event changed."""
         if event.kind in _CHANGES:
             self._report_due = True
-            self._woken.set()
+            self.loop.wake()
 
     def soon(self) -> None:
         """Make a report now, and write the heartbeat even if nothing changed."""
         self._publication.force()
         self._report_due = True
-        self._woken.set()
+        self.loop.wake()
 
     def offer(self, report: NodeReport) -> None:
         """Publish a report that somebody else made, unless a newer one is published."""
         self._offered = report
-        self._woken.set()
+        self.loop.wake()
 
     def start(self, report: Callable[[], NodeReport]) -> None:
         """Publish what `report` returns."""
-        self._thread = threading.Thread(target=self._run, args=(report,), name="publisher", daemon=True)
-        self._thread.start()
+        self._report = report
+        self.loop.start()
 
     def stop(self, why: str) -> None:
         """Write that the agent leaves, and end."""
-        self._stopping = True
-        self._woken.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.loop.stop()
         try:
             self._gpu_node.leave(why)
         except ApiError as e:
             _log.warning("not published", what="leaving", error=str(e))
-
-    def is_running(self) -> bool:
-        """Whether the thread works."""
-        return self._thread is not None and self._thread.is_alive()
 
     def step(self, report: NodeReport) -> None:
         """Publish a report where it is due. Raises ApiError."""
@@ -107,23 +100,12 @@ class Publisher:
         owner = {"apiVersion": API_VERSION, "kind": "GpuNode", "name": report.node, "uid": self._gpu_node.uid}
         self._slices.replace(specs(report), owner)
 
-    def _run(self, report: Callable[[], NodeReport]) -> None:
-        while not self._stopping:
-            self._woken.clear()
-            offered, self._offered = self._offered, None
-            report_due, self._report_due = self._report_due, False
-            try:
-                self.step(report() if report_due or offered is None else offered)
-                self._note("")
-            except (ApiError, NvmlError) as e:
-                self._publication.force()
-                self._note(str(e))
-            self._woken.wait(self._every_s)
-
-    def _note(self, error: str) -> None:
-        """Log once that publishing fails, and once that it works again."""
-        if error and error != self._error:
-            _log.warning("not published", error=error)
-        elif self._error and not error:
-            _log.info("published again")
-        self._error = error
+    def _publish(self) -> None:
+        assert self._report is not None
+        offered, self._offered = self._offered, None
+        report_due, self._report_due = self._report_due, False
+        try:
+            self.step(self._report() if report_due or offered is None else offered)
+        except Exception:
+            self._publication.force()
+            raise

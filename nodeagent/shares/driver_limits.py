@@ -22,8 +22,8 @@ from nodeagent.gpu.shared_gpu import SHARED
 from nodeagent.journal.records import Hold
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.nvml.memory_limits import CGROUPS
+from nodeagent.shares.claim_cgroups import OURS
 
-_OURS = "migctl"
 _UNIFIED = re.compile(r"^0::(/.*)$", re.MULTILINE)
 
 UnderLock = Callable[[str, Callable[[], bool]], bool]
@@ -103,7 +103,7 @@ class DriverLimits:
     def remove_except(self, claims: Iterable[str]) -> None:
         """Remove the cgroups that an earlier run left of all other claims, and their limits with them."""
         with contextlib.suppress(OSError):
-            for name in {path.name for path in (self._cgroups / _OURS).iterdir() if path.is_dir()} - set(claims):
+            for name in {path.name for path in (self._cgroups / OURS).iterdir() if path.is_dir()} - set(claims):
                 self._remove_own(name)
 
     def _clear(self, key: tuple[str, str]) -> bool:
@@ -117,7 +117,7 @@ class DriverLimits:
             self._own(claim).rmdir()
 
     def _own(self, claim: str) -> Path:
-        return self._cgroups / _OURS / claim
+        return self._cgroups / OURS / claim
 
     def _make(self, own: Path) -> bool:
         try:

@@ -1,16 +1,15 @@
-"""A thread that waits for the XID errors that the driver logs for GPUs."""
+"""Waits for the XID errors that the driver logs for GPUs, in a thread of its own."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Sequence
 
 from nodeagent.nvml import Nvml, NvmlError
+from nodeagent.supervised import SupervisedLoop
 
 _WAIT_S = 1.0
 _RETRY_S = 10.0
-_STOP_S = 10.0
 
 
 class ErrorWatch:
@@ -19,17 +18,17 @@ class ErrorWatch:
     def __init__(self, nvml: Nvml, gpus: Sequence[str], on_error: Callable[[str, int], None]) -> None:
         self._nvml, self._gpus, self._on_error = nvml, gpus, on_error
         self._watch: object | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="xid-watch", daemon=True)
+        self.loop = SupervisedLoop(
+            "xid-watch", lambda: self.wait(_WAIT_S), 0.0, retry_s=_RETRY_S, expected=(NvmlError,)
+        )
 
     def start(self) -> None:
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """Returns when the thread has ended, or waits for a driver that does not answer."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join(_STOP_S)
+        if self.loop.stop():
+            self.end()
 
     def wait(self, seconds: float) -> None:
         """Wait at most `seconds` for an error. Raises NvmlError; the next call opens a new watch."""
@@ -49,11 +48,3 @@ class ErrorWatch:
         if watch is not None:
             with contextlib.suppress(NvmlError):
                 self._nvml.end_watch(watch)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self.wait(_WAIT_S)
-            except NvmlError:
-                self._stop.wait(_RETRY_S)
-        self.end()

@@ -9,7 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from nodeagent.agent import Agent
@@ -106,6 +106,12 @@ class _AgentGauges(Collector):
             ["claim", "gpu"],
             ((list(key), float(drift)) for key, drift in self._agent.accounts.drift.items()),
         )
+        failures = CounterMetricFamily(
+            "migctl_agent_loop_failures", "Failed steps of the agent's background threads.", labels=["loop"]
+        )
+        for loop, count in self._agent.loops.failures().items():
+            failures.add_metric([loop], count)
+        yield failures
         yield _gauge(
             "migctl_mig_instance_idle_seconds",
             "How long a MIG instance has been idle.",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from nodeagent.agent import Agent
-from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.allocation import AgentError, NodeReport
 from nodeagent.gpu.events import AgentEvent, EventKind
+from nodeagent.nvml import NvmlError
+from nodeagent.supervised import SupervisedLoop
 from nodeagent.upkeep.error_watch import ErrorWatch
 from nodeagent.upkeep.watchdog import Watchdog, WatchdogPolicy
-
-_STOP_S = 10.0
 
 
 class Upkeep:
@@ -30,24 +29,22 @@ class Upkeep:
     ) -> None:
         self._agent, self._seen = agent, seen
         self._watchdog = Watchdog(policy, agent.claim_of)
-        self._every_s = every_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._checks = agent.loops.add(SupervisedLoop("upkeep", self.step, every_s, expected=(NvmlError, AgentError)))
         self._errors = ErrorWatch(agent.nvml, agent.gpus.uuids(), agent.gpus.note_xid)
+        agent.loops.add(self._errors.loop)
 
     def start(self) -> None:
         self._errors.start()
-        self._thread.start()
+        self._checks.start()
 
     def stop(self) -> None:
         """Returns when both threads have ended, or one waits for a driver that does not answer."""
-        self._stopping.set()
         self._errors.stop()
-        if self._thread.ident is not None:
-            self._thread.join(_STOP_S)
+        self._checks.stop()
 
     def step(self) -> None:
         """Check everything once. A GPU that does not answer is shown so, and checked again the next time."""
+        self._agent.owners.remember()
         self._agent.gpus.check_health()
         self._agent.accounts.remember()
         report = self._agent.report()
@@ -61,7 +58,3 @@ class Upkeep:
             self._agent.notify(AgentEvent(kind, offence.gpu, offence.claim or "", text=text))
             remarks[offence.claim or f"pid {offence.pid}"] = text
         self._agent.remarks = remarks
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every_s):
-            self.step()

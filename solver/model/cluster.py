@@ -73,6 +73,7 @@ class Gpu:
     held_by    uid of the claim that holds it whole
     parts      claims that share it without MIG
     fenced     why nothing new may be placed here ("" where it may)
+    foreign_mib  memory that processes of no claim hold on a GPU without MIG mode: planned around
     link_group GPUs of a node with the same group are joined by NVLink (None: not known)
     """
 
@@ -87,6 +88,7 @@ class Gpu:
     held_by: str | None = None
     fenced: str = ""
     link_group: int | None = None
+    foreign_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)

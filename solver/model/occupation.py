@@ -5,6 +5,7 @@ Amounts of GPUs without MIG are counted in millionths of a GPU and in MiB, so th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -38,12 +39,19 @@ def footprint(share: DeviceShare, gpu: Gpu) -> Footprint:
     return Footprint(0, millionths(share.portion), share.memory_mib)
 
 
-def plain_holders(gpu: Gpu) -> Iterator[tuple[str, Footprint]]:
-    """The claims that hold a GPU whole or share it without MIG, and what each takes."""
+def plain_holders(gpu: Gpu) -> Iterator[tuple[str | None, Footprint]]:
+    """The claims that hold a GPU whole or share it without MIG, and what each takes; None: processes of no claim."""
+    if gpu.foreign_mib:
+        yield None, Footprint(0, math.ceil(foreign_portion(gpu) * MILLIONTHS), gpu.foreign_mib)
     for part in gpu.parts:
         yield part.claim, Footprint(0, millionths(part.portion), part.memory_mib)
     if gpu.held_by:
         yield gpu.held_by, _whole(gpu)
+
+
+def foreign_portion(gpu: Gpu) -> float:
+    """The part of a GPU without MIG mode that processes of no claim take, 0 to 1."""
+    return min(1.0, gpu.foreign_mib / gpu.memory_mib) if gpu.foreign_mib else 0.0
 
 
 def _whole(gpu: Gpu) -> Footprint:
@@ -93,8 +101,10 @@ def conflict(gpu: Gpu, share: DeviceShare, model: GpuModel | None) -> str:
     if share.backing is Backing.MIG:
         return _instance_conflict(gpu, share, model)
     if share.backing is Backing.WHOLE:
+        if gpu.foreign_mib:
+            return f"processes of no claim hold {gpu.foreign_mib} MiB of GPU {gpu.uuid}"
         return f"GPU {gpu.uuid} is shared" if gpu.parts else ""
-    memory = sum(part.memory_mib for part in gpu.parts) + share.memory_mib
+    memory = sum(part.memory_mib for part in gpu.parts) + gpu.foreign_mib + share.memory_mib
     parts = sum(millionths(part.portion) for part in gpu.parts) + millionths(share.portion)
     full = memory > gpu.memory_mib or parts > MILLIONTHS
     return f"GPU {gpu.uuid} has no {share.memory_mib} MiB left" if full else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from solver.model.demand import Grant, Holding, Request
 from solver.model.reasons import QueueFigures
@@ -172,6 +172,14 @@ class Ledger:
                 self.accounts[project.name, pool] = account
                 if above:
                     above.members.append(account)
+        for name, divided in self.pools.items():
+            heads = [account for account in self.departments.values() if account.pool == name]
+            singles = [a for a in self.accounts.values() if a.pool == name and a.parent is None]
+            _share_the_rest(divided.gpus, [*heads, *singles])
+            for head in heads:
+                _share_the_rest(head.quota.quota, head.members)
+        for account in (*self.departments.values(), *self.accounts.values()):
+            account.quota = _within(account.quota)
 
     def _count_pending(self, snapshot: Snapshot) -> None:
         alike: defaultdict[Hashable, list[Request]] = defaultdict(list)
@@ -271,3 +279,19 @@ def _whole(room: float, gpus: float, most: int) -> int:
 
 def _queue(account: Account) -> Queue:
     return Queue(account.name, account.wanted, account.quota, account.created)
+
+
+def _within(quota: Quota) -> Quota:
+    """A queue without a weight takes no part in what is left over: its quota is its limit."""
+    if quota.weight > 0 or quota.quota < 0 or 0 <= quota.limit <= quota.quota:
+        return quota
+    return replace(quota, limit=quota.quota)
+
+
+def _share_the_rest(gpus: float, accounts: Iterable[Account]) -> None:
+    """An unlimited quota is what the quotas of the others leave: it takes nothing that they are promised."""
+    every = list(accounts)
+    promised = sum(account.quota.quota for account in every if account.quota.quota > 0)
+    for account in every:
+        if promised and account.quota.quota < 0 and gpus >= 0:
+            account.quota = replace(account.quota, quota=max(0.0, gpus - promised))

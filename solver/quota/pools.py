@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from solver.model.cluster import Gpu, InstanceState, Node
 from solver.model.demand import Holding, Request
+from solver.model.occupation import foreign_portion
 from solver.model.snapshot import Snapshot
 
 NOT_OURS = (InstanceState.FOREIGN, InstanceState.QUARANTINED)
@@ -27,7 +28,7 @@ class PoolCount:
     """What a pool is made of, in GPUs.
 
     usable  GPUs that can serve requests
-    others  the part of them that instances of others take
+    others  the part of them that instances and processes of others take
     held    what claims hold on GPUs that can serve no more: it counts as theirs, so it counts as the pool's
     slices  compute slices of its GPUs in MIG mode
     """
@@ -93,7 +94,9 @@ def allows(node: Node, request: Request) -> bool:
 
 
 def _others(gpu: Gpu, snapshot: Snapshot) -> float:
-    """The part of a GPU that instances of others take."""
+    """The part of a GPU that instances or processes of others take."""
+    if not gpu.mig:
+        return foreign_portion(gpu)
     model = snapshot.models.get(gpu.model)
     if model is None or not model.slices:
         return 0.0

@@ -6,7 +6,7 @@ its place already.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Container, Iterable, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +43,8 @@ class Occupant:
 
     @property
     def text(self) -> str:
-        return f"{self.profile}@{self.start}" if self.profile else "whole GPU"
+        """What it is, for one that no claim of ours holds."""
+        return f"{self.profile}@{self.start}" if self.profile else f"{self.memory_mib} MiB of other processes"
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +101,13 @@ class WorkingGpu:
         here = [o.place for o in self.occupants if o.claim in leaving and o.place]
         if self.table and newcomer.place:
             self.spent = (*self.spent, *(p for p in here if not legal(self.table.model, (p, newcomer.place))))
+
+    def weight(self, occupant: Occupant) -> float:
+        """The part of the GPU that an occupant takes, 0 for an instance that the model does not know."""
+        if occupant.profile is None:
+            return occupant.millionths / MILLIONTHS
+        profile = self.table.model.profile(occupant.profile) if self.table else None
+        return self.table.weight(profile) if self.table and profile else 0.0
 
     def mask_of(self, instance: Placement) -> int:
         return self.table.mask_of(instance) if self.table else 0
@@ -258,6 +266,16 @@ class WorkingCluster:
 
     def _note_leaving(self, claims: Iterable[str]) -> None:
         self.changes += (self.held[claim].grant.node for claim in claims)
+
+    def capacity(self, newcomers: Container[str]) -> float:
+        """The weight (weights.py) that fits beside what stays on usable GPUs: neither newcomers nor those leaving."""
+        usable = [gpu for gpu in self.gpus.values() if gpu.node.reported.ready and not gpu.reported.fenced]
+        return sum(
+            max(0.0, 1.0 - sum(gpu.weight(o) for o in gpu.occupants if not self._goes(o, newcomers))) for gpu in usable
+        )
+
+    def _goes(self, occupant: Occupant, newcomers: Container[str]) -> bool:
+        return occupant.claim is not None and (occupant.claim in newcomers or occupant.claim in self.leaving)
 
     def hold(self, holding: Holding) -> None:
         """Make a share that was taken (under the same claim) a held one. It cannot be taken back any more."""

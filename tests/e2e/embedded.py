@@ -83,6 +83,11 @@ class Embedded:
     def up(self, simulate: str) -> None:
         self.ok("up", "--simulate", simulate, "--detach")
 
+    @property
+    def log(self) -> Path:
+        """What `migctl up` writes."""
+        return self.home / "up.log"
+
     def pid(self) -> int:
         pid: int = json.loads((self.home / "up.json").read_text())["pid"]
         return pid
@@ -118,7 +123,7 @@ class Embedded:
             if answer := look():
                 return answer
             time.sleep(0.05)
-        raise AssertionError(f"{what}: not within {WAIT_S:.0f} s\n{self.ok('list', '-A')}\n{self._log()}")
+        raise AssertionError(f"{what}: not within {WAIT_S:.0f} s\n{self.ok('list', '-A')}\n{self._last_lines()}")
 
     def look(self, kind: type[T]) -> tuple[T, ...]:
         """All objects of a kind, over the socket: what waiting looks at, cheaper than a command."""
@@ -191,9 +196,8 @@ class Embedded:
             self.ok("delete", *names)
             self.until("everything is deleted", lambda: not self.names())
 
-    def _log(self) -> str:
-        log = self.home / "up.log"
-        return log.read_text()[-4000:] if log.exists() else ""
+    def _last_lines(self) -> str:
+        return self.log.read_text()[-4000:] if self.log.exists() else ""
 
 
 def share(pod: Claim) -> DeviceShare:

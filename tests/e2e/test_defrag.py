@@ -66,9 +66,11 @@ def test_why_and_describe_name_the_blockers_and_what_would_free_a_place(scattere
     scattered.ok("submit", "more", "--mig-profile", "7g.40gb", *HOLD)
     scattered.until("a reason is given", lambda: scattered.pods("more")[-1].status.message)
     (claim,) = scattered.pods("more")
-    verdict = "no free start for 7g.40gb: GPU vm/1 needs 8 units together at 0 and has 0 free units; whole"
-    assert claim.status.message.startswith(verdict)
-    assert "(7g.40gb) at 0 blocks 0; whole would have to end: no other place is free for it" in claim.status.message
-    assert claim.status.message in scattered.ok("why", "more")
+    assert claim.status.message == "no free start for 7g.40gb now"
     assert claim.status.message in scattered.ok("describe", "more")
-    assert [row["workload"] for row in scattered.json("why", "more")["blockers"]] == ["whole"]
+    explained = scattered.json("why", "more")
+    (reason,) = explained["reasons"]
+    verdict = "no-free-gpu: no free start for 7g.40gb: GPU vm/1 needs 8 units together at 0 and has 0 free units; whole"
+    assert reason.startswith(verdict)
+    assert "(7g.40gb) at 0 blocks 0; whole would have to end: no other place is free for it" in reason
+    assert [row["workload"] for row in explained["blockers"]] == ["whole"]

@@ -23,5 +23,5 @@ def test_interactive_work_shares_a_gpu_stays_and_frees_it(embedded: Callable[[st
     assert not v100.status("int03").finished
     assert v100.running("int05")["int05"].status.pid == pods["int05"].status.pid
     v100.ok("delete", "int05", "int03")  # B7
+    v100.until("both are gone", lambda: v100.names() == [])
     v100.until("nothing is allocated", lambda: v100.project("team-a").allocated == 0)
-    assert v100.names() == []

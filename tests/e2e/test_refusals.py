@@ -28,11 +28,11 @@ def said(one: Embedded, code: int, *words: str) -> str:
 
 
 def test_a_machine_without_gpus_is_told_to_simulate(home: Embedded) -> None:
-    assert "--simulate" in said(home, 1, "up", "--detach")
+    assert "--simulate a100-40gb=2,v100=1, or on nodes: node-a:v100=2,node-b" in said(home, 1, "up", "--detach")
 
 
 def test_an_unknown_model_lists_the_known_ones(home: Embedded) -> None:
-    assert "a100-40gb" in said(home, 1, "up", "--simulate", "rtx-9999=1", "--detach").lower()
+    assert "a100-40gb" in said(home, 2, "up", "--simulate", "rtx-9999=1", "--detach").lower()
 
 
 def test_a_second_up_is_refused_and_the_first_goes_on(home: Embedded) -> None:
@@ -44,14 +44,14 @@ def test_a_second_up_is_refused_and_the_first_goes_on(home: Embedded) -> None:
 def test_another_simulation_in_the_same_home_is_refused(home: Embedded) -> None:
     home.up("v100=1")
     home.ok("down")
-    assert "v100=1" in said(home, 1, "up", "--simulate", "a100-40gb=1", "--detach")
+    assert "v100=1" in said(home, 4, "up", "--simulate", "a100-40gb=1", "--detach")
 
 
 def test_a_socket_in_use_by_somebody_else_is_named(home: Embedded) -> None:
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(home.home / "migctl.sock"))
         other.listen()
-        assert "migctl.sock" in said(home, 1, "up", "--simulate", "v100=1", "--detach")
+        assert "migctl.sock" in said(home, 4, "up", "--simulate", "v100=1", "--detach")
 
 
 def test_a_damaged_store_is_reported_and_kept(home: Embedded) -> None:

@@ -1,13 +1,16 @@
-"""What `migctl up` does on its own: metrics for Prometheus, and the watchdog over shared GPUs."""
+"""What `migctl up` does on its own: metrics for Prometheus, the watchdog over shared GPUs, another driver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import httpx
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from migctl.backends.protocol import Unavailable
 from migctl.embedded.home import Home
+from migctl.objects import Phase
 from nodeagent.simulated_nvml import processes
 from nodeagent.simulated_nvml.state import StateFile
 from tests.e2e.embedded import HOLD, Embedded
@@ -43,3 +46,29 @@ def test_a_share_overstepped_is_told_of_in_the_nodes_report(embedded: Callable[[
     state = StateFile(Home(v100.home).simulated)
     processes.hold(state, v100.report().gpus[0].uuid, 12000, pid=pod.status.pid)
     v100.until("the watchdog saw it", lambda: "uses 12000 MiB" in v100.report().notes.get(pod.meta.uid, ""))
+
+
+def reported(one: Embedded) -> str:
+    """The driver in the node's report; "" while nothing answers."""
+    try:
+        return one.report().driver
+    except Unavailable:
+        return ""
+
+
+def test_an_upgraded_driver_begins_the_control_plane_anew_and_workloads_go_on(
+    embedded: Callable[[str], Embedded],
+) -> None:
+    one = embedded("v100=1")
+    one.ok("submit", "train", "-g", "0.5", *HOLD)
+    pod = one.running("train")["train"]
+    pid = one.pid()
+    with StateFile(one.home / "simulated.json").change() as machine:
+        machine["driver"] = "999.10"
+    one.until("the new driver is reported", lambda: reported(one) == "999.10")
+    assert one.pid() == pid
+    assert "999.10; starting anew" in (one.home / "up.log").read_text()
+    assert pod.status.pid is not None
+    assert psutil.pid_exists(pod.status.pid)
+    assert one.status("train") is Phase.RUNNING
+    one.ok("down", "--workloads")

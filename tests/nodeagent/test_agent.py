@@ -2,17 +2,21 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from nodeagent.agent import Agent
 from nodeagent.contract import environment
 from nodeagent.contract.allocation import Busy, Fenced, StaleAllocation, Unsupported
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.journal.locking import HeldByAnother
 from nodeagent.nvml import Nvml
-from nodeagent.simulated_nvml.faults import Faults, parse
+from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.simulated_nvml.hardware import SimulatedHardware
 from nodeagent.simulated_nvml.library import SimulatedNvml
 from nodeagent.simulated_nvml.state import reboot
@@ -110,6 +114,57 @@ def test_unprepare_waits_for_the_processes(machine: Machine) -> None:
     machine.vacate()
     agent.unprepare("c1")
     assert agent.report().held == ()
+
+
+class NoProcesses(Faults):
+    """The driver no longer says which processes there are."""
+
+    def __init__(self, error: int) -> None:
+        super().__init__()
+        self._error = error
+
+    def meet(self, call: str) -> Fault | None:
+        return Fault(call, error=self._error) if "RunningProcesses" in call else None
+
+
+@pytest.mark.parametrize("error", [9, 18, 999], ids=["not-loaded", "version-mismatch", "unknown"])
+def test_a_share_whose_processes_have_ended_is_given_back_without_the_driver(machine: Machine, error: int) -> None:
+    """F1: a driver that was upgraded answers this process no more."""
+    agent, gpu = machine.agent(), machine.gpu()
+    living = f"c-{uuid4()}"  # looked for among all processes of this machine
+    for claim, start in (("c1", 2), (living, 0)):
+        agent.prepare(allocation(claim, mig(gpu, "2g.10gb", start)))
+    agent.close()
+    agent = machine.agent(NoProcesses(error))
+    agent.unprepare("c1")
+    program = [sys.executable, "-c", "print('runs', flush=True); import time; time.sleep(1000)"]
+    process = subprocess.Popen(program, env={environment.CLAIM: living}, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(Busy, match=f"still runs as process {process.pid}"):
+            agent.unprepare(living)
+    finally:
+        process.kill()
+        process.communicate()
+    agent.unprepare(living)
+    assert agent.held() == ()
+
+
+def test_a_whole_gpu_is_given_back_although_a_process_of_nobody_s_stays_on_it(tmp_path: Path) -> None:
+    """A display server, a monitor, or a program that somebody started beside migctl."""
+    machine = Machine(tmp_path, "v100=1")
+    agent, gpu = machine.agent(), machine.gpu()
+    agent.prepare(allocation("c1", whole(gpu)))
+    machine.occupy(gpu, 500, os.getpid(), NO_CLAIM)
+    agent.unprepare("c1")
+    agent.prepare(allocation("c2", whole(gpu)))
+    machine.owners[os.getpid()] = "c2"
+    with pytest.raises(Busy, match=f"process {os.getpid()}"):
+        agent.unprepare("c2")
+    del machine.owners[os.getpid()]  # nobody can tell
+    with pytest.raises(Busy, match=f"process {os.getpid()}"):
+        agent.unprepare("c2")
 
 
 def test_a_process_on_an_idle_instance_keeps_it_from_others(machine: Machine) -> None:
@@ -423,3 +478,23 @@ def test_an_instance_of_a_profile_that_the_driver_leaves_out_fences_its_gpu_and_
     last = machine.agent().report()
     assert not last.gpus[0].fenced
     assert [(i.profile, i.claim) for i in last.gpus[0].instances] == [("1g.5gb", "c1")]
+
+
+@pytest.mark.parametrize(
+    ("mib", "claim", "foreign"),
+    [(15000, "", 15000), (300, "", 0), (15000, "c9", 0)],
+    ids=["a process of no claim", "a display server", "a claim's own process"],
+)
+def test_memory_of_processes_of_no_claim_is_reported(tmp_path: Path, mib: int, claim: str, foreign: int) -> None:
+    machine = Machine(tmp_path, "v100=1")
+    agent = machine.agent()
+    machine.occupy(machine.gpu(), mib, os.getpid(), claim)
+    assert agent.report().gpus[0].foreign_mib == foreign
+
+
+def test_memory_on_a_gpu_that_is_held_whole_is_its_holders(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "v100=1")
+    agent = machine.agent()
+    agent.prepare(allocation("c1", whole(machine.gpu())))
+    machine.occupy(machine.gpu(), 15000, os.getpid())
+    assert agent.report().gpus[0].foreign_mib == 0

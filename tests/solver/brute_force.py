@@ -56,7 +56,7 @@ def _all_fit(
         for _, profile in _ways(gpu, model, first.demand) if not gpu.fenced else ():
             if profile is None:
                 assert isinstance(first.demand, Fraction)
-                used = sum(s.portion for s in here) + sum(t for t in mine if isinstance(t, float))
+                used = sum((s.portion for s in here), _foreign(gpu)) + sum(t for t in mine if isinstance(t, float))
                 fits: list[Placement | float] = (
                     [first.demand.portion] if used + first.demand.portion <= 1 + 1e-6 else []
                 )
@@ -67,6 +67,11 @@ def _all_fit(
             if any(_all_fit(snapshot, rest, stay, [*given, (gpu.uuid, thing)]) for thing in fits):
                 return True
     return False
+
+
+def _foreign(gpu: Gpu) -> float:
+    """The part that processes of no claim take, in whole millionths."""
+    return math.ceil(gpu.foreign_mib / gpu.memory_mib * 1e6) / 1e6
 
 
 def _fixed(gpu: Gpu) -> list[Placement]:
@@ -155,8 +160,8 @@ def _fitting_sets(
         for gone in map(frozenset, combinations(claims, count)):
             stay = [s for c in claims if c not in gone for s in here[c].grant.devices if s.gpu == gpu.uuid]
             if profile is None:
-                portion = sum(1.0 if s.backing is Backing.WHOLE else s.portion for s in stay)
-                memory = sum(s.memory_mib for s in stay)
+                portion = sum((1.0 if s.backing is Backing.WHOLE else s.portion for s in stay), _foreign(gpu))
+                memory = sum((s.memory_mib for s in stay), gpu.foreign_mib)
                 if _fits_without_mig(gpu, demand, portion, memory):
                     yield gone
                 continue

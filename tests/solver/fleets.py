@@ -73,8 +73,9 @@ def _card(rng: Random, uuid: str, node: str, index: int, model: GpuModel, first:
             left -= portion
             share = DeviceShare(uuid, Backing.SOFTWARE, portion, int(portion * model.memory_mib))
             held.append(_holding(rng, f"h{first + number}", Fraction(portion), Grant(node, (share,))))
+    foreign = rng.choice([0, 0, 0, int(left * model.memory_mib)]) if left > 0.05 else 0
     parts = tuple(SharedPart(h.request.claim, h.grant.devices[0].portion, h.grant.devices[0].memory_mib) for h in held)
-    return Gpu(uuid, node, index, model.id, model.memory_mib, parts=parts), held
+    return Gpu(uuid, node, index, model.id, model.memory_mib, parts=parts, foreign_mib=foreign), held
 
 
 def _instances(rng: Random, blank: Gpu, model: GpuModel, first: int) -> tuple[Gpu, list[Holding]]:

@@ -165,7 +165,7 @@ def exact_cluster(rng: Random) -> Snapshot:
         models=MappingProxyType({V100.id: V100}),
         pending=pending,
         held=held,
-        departments=(DepartmentQueue("d", Quota(rng.choice([-1.0, 50.0]), rng.choice([-1.0, 6.0]))),),
+        departments=(DepartmentQueue("d", Quota(50.0, rng.choice([-1.0, 6.0]))),),
         projects=tuple(
             ProjectQueue(
                 name,

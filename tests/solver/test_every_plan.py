@@ -32,7 +32,7 @@ def test_blockers_are_true(rng: Random, gpus: int, pending: int) -> None:
     """Once the named claims have gone, a request of its own finds a place."""
     snapshot = replace(random_snapshot(rng, gpus, pending), pending=())
     for wish in random_snapshot(rng, gpus, pending).pending:
-        alone = replace(wish, gang=None, project="team-a", anti_affinity=None, cpu_milli=0)
+        alone = replace(wish, gang=None, project="team-a", anti_affinity=None, cpu_milli=0, preemptible=True)
         outcome = plan(replace(snapshot, pending=(alone,))).outcomes[alone.claim]
         if isinstance(outcome, Unplaced) and outcome.blockers and outcome.code is not Code.OVER_LIMIT:
             gone = set(outcome.blockers.claims)

@@ -134,7 +134,11 @@ def svg(row: Sequence[SeenGpu], seen: Fleet) -> str:
 
 def document(row: Sequence[SeenGpu], seen: Fleet) -> dict[str, Any]:
     """The map for machines."""
-    return {"apiVersion": API_VERSION, "kind": "GpuMap", "gpus": [_gpu(gpu, seen) for gpu in row]}
+    nodes = {gpu.node.meta.name: gpu.node for gpu in row}
+    notes = [
+        {"node": name, "about": about, "text": text} for name, node in nodes.items() for about, text in seen.notes(node)
+    ]
+    return {"apiVersion": API_VERSION, "kind": "GpuMap", "gpus": [_gpu(gpu, seen) for gpu in row], "notes": notes}
 
 
 def _gpu(seen: SeenGpu, whole: Fleet) -> dict[str, Any]:

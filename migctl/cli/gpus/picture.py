@@ -169,7 +169,11 @@ def summary(row: Sequence[SeenGpu], fleet: Fleet) -> Line:
 
 
 def lines(row: Sequence[SeenGpu], fleet: Fleet, width: int, details: bool = False) -> Iterator[Line]:
-    """Every GPU and the summary."""
+    """Every GPU, the summary, and what the nodes' agents remark."""
     for seen in row:
         yield from draw(seen, fleet, width, details)
     yield summary(row, fleet)
+    nodes = {seen.node.meta.name: seen.node for seen in row}
+    for node in nodes.values():
+        for about, text in fleet.notes(node):
+            yield from (((line, "yellow"),) for line in terminal.wrapped(f"note: {about}: {text}", width))

@@ -14,6 +14,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class GpuFlags:
+    """What a grammar calls the flags of its GPU request, for what is said about them."""
+
+    gpus: str = "-g"
+    memory: str = "--gpu-memory"
+    profile: str = "--mig-profile"
+    devices: str = "--gpu-devices"
+
+    @property
+    def by_field(self) -> dict[str, str]:
+        """The flag of each field of a workload that only these flags set."""
+        return {
+            "spec.gpuRequest.fraction": self.gpus,
+            "spec.gpuRequest.memoryMib": self.memory,
+            "spec.gpuRequest.profile": self.profile,
+            "spec.gpuRequest.devices": self.devices,
+        }
+
+
+@dataclass(frozen=True)
 class GrammarOptions:
     """The options that each grammar has flags of its own for: the type, and the GPUs of each pod as given.
 
@@ -28,6 +48,7 @@ class GrammarOptions:
     memory: str | None = None
     profile: str | None = None
     devices: int | None = None
+    flags: GpuFlags = GpuFlags()
 
 
 @dataclass(frozen=True, kw_only=True)

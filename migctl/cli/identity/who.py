@@ -6,27 +6,46 @@ for who is at the other end. A cluster knows users by their kubeconfig. So there
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
+from migctl.cli.output import formats, tables
+from migctl.cli.output.formats import Format
+from migctl.cli.output.listings import view
 from migctl.cli.queues import projects
 
 
-def whoami(context: typer.Context) -> None:
+def whoami(context: typer.Context, output: options.Output = None) -> None:
     """Show who you are to the control plane.
 
     And the project that commands are about without -p.
     """
     session = sessions.of(context)
+    shown = view(session, output)
     who = session.run(lambda control: control.identity())
-    print(f"User:    {who.user}" + (f" (groups: {', '.join(who.groups)})" if who.groups else ""))
-    print(f"Project: {session.setting('project', None) or '(none; migctl project set NAME)'}")
-    print(f"Context: {session.target.name}")
-    print(f"Login:   {who.vouched}")
+    project = session.setting("project", None)
+    if shown.format is Format.NAME:
+        print(who.user)
+    elif shown.format.human_readable:
+        groups = f" (groups: {', '.join(who.groups)})" if who.groups else ""
+        tables.paragraphs(f"User:    {who.user}{groups}")
+        tables.paragraphs(f"Project: {project or '(none; migctl project set NAME)'}")
+        tables.paragraphs(f"Context: {session.target.name}")
+        tables.paragraphs(f"Login:   {who.vouched}")
+    else:
+        facts = {"user": who.user, "groups": list(who.groups), "project": project, "context": session.target.name}
+        formats.write(_document("Identity", {**facts, "login": who.vouched}), shown.format)
+
+
+def _document(kind: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    from migctl.objects import API_VERSION
+
+    return {"apiVersion": API_VERSION, "kind": kind, **facts}
 
 
 def login(context: typer.Context) -> None:
@@ -51,9 +70,14 @@ def number() -> str:
 def version(
     context: typer.Context,
     short: Annotated[bool, typer.Option("--short", help="The number alone.")] = False,
+    output: options.Output = None,
 ) -> None:
     """Show the version of migctl."""
-    print(number() if short else f"migctl {number()}")
+    shown = view(sessions.of(context), output)
+    if shown.format.human_readable or shown.format is Format.NAME:
+        print(number() if short else f"migctl {number()}")
+    else:
+        formats.write(_document("Version", {"version": number()}), shown.format)
 
 
 config = typer.Typer(cls=HelpGroup, help="Settings of this user.", **APP_SETTINGS)
@@ -66,5 +90,12 @@ def show(context: typer.Context, output: options.Output = None) -> None:
     import msgspec
 
     session = sessions.of(context)
-    print(f"# {session.config_path}")
-    print(msgspec.json.format(msgspec.json.encode(session.config)).decode())
+    shown = view(session, output)
+    if shown.format is Format.NAME:
+        print(session.config_path)
+    elif shown.format.human_readable:
+        print(f"# {session.config_path}")
+        print(msgspec.json.format(msgspec.json.encode(session.config)).decode())
+    else:
+        facts = {"path": str(session.config_path), "settings": msgspec.to_builtins(session.config)}
+        formats.write(_document("Config", facts), shown.format)

@@ -22,7 +22,12 @@ from migctl.objects import Claim, Workload
 
 def up(
     simulate: Annotated[
-        str | None, typer.Option("--simulate", metavar="GPUS", help="Simulated GPUs instead: a100-40gb=2,v100=1.")
+        str | None,
+        typer.Option(
+            "--simulate",
+            metavar="GPUS",
+            help="Simulated GPUs instead: a100-40gb=2,v100=1; on nodes: a:v100=2,b:v100=2.",
+        ),
     ] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Come back when it is ready; it goes on.")] = False,
 ) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import typer
 
 from migctl.cli import session as sessions
+from migctl.cli.contexts.context import LOCAL
 from migctl.cli.failures import ExitCode
 from migctl.cli.grammar import options
 from migctl.cli.output import terminal
 from migctl.cli.output.formats import Format
 from migctl.cli.output.listings import view
+from migctl.cli.session import Session
 
 Finding = dict[str, str]
 
 NARROWEST = 30
+WARNING = "warning"
+"""Level of what a node remarks: its GPUs are shared all the same."""
 
 
 def doctor(context: typer.Context, output: options.Output = None) -> None:
@@ -28,11 +33,28 @@ def doctor(context: typer.Context, output: options.Output = None) -> None:
     from migctl.embedded import doctor as machine
     from migctl.embedded.home import Home
 
-    form = view(sessions.of(context), output).format
-    found = machine.findings(Home.default())
+    session = sessions.of(context)
+    form = view(session, output).format
+    found = [*machine.findings(Home.default()), *_reported(session)]
     print(_text(found, form))
     if any(finding["level"] == machine.ERROR for finding in found):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _reported(session: Session) -> list[Finding]:
+    """What the nodes of a running `migctl up` say is wrong."""
+    from migctl.backends.protocol import ControlPlaneError
+    from migctl.cli.views import fleet
+
+    try:
+        seen = replace(session, context=LOCAL).run(fleet.read)
+    except ControlPlaneError:
+        return []
+    return [
+        {"check": f"node {node.meta.name}", "level": WARNING, "text": text, "fix": "migctl gpus, and migctl events -A"}
+        for node in seen.nodes
+        for text in seen.remarks(node)
+    ]
 
 
 def _text(found: Sequence[Finding], form: Format) -> str:

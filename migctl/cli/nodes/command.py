@@ -26,7 +26,7 @@ from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
-from migctl.cli.views.fleet import SeenGpu
+from migctl.cli.views.fleet import Fleet, SeenGpu
 from migctl.objects import Claim, DynamicMig, GpuNode
 
 SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
@@ -38,6 +38,7 @@ class NodeRow:
 
     node: GpuNode
     gpus: tuple[SeenGpu, ...]
+    fleet: Fleet
 
     @property
     def status(self) -> str:
@@ -63,6 +64,11 @@ class NodeRow:
         return {0: "off", len(self.gpus): "on"}.get(on, f"{on}/{len(self.gpus)}")
 
     @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is wrong with it, its GPUs or what runs on them."""
+        return self.fleet.remarks(self.node)
+
+    @property
     def driver(self) -> str:
         """The driver's version."""
         report = self.node.status.report
@@ -85,9 +91,10 @@ def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
             Column("ALLOCATED", lambda row: quantities.portion_text(row.allocated), key=lambda row: row.allocated),
             age_column(lambda row: row.node.meta.created, now, drop=3),
             Column("DRIVER", lambda row: row.driver, wide=True, drop=4),
-            Column("MESSAGE", lambda row: row.node.status.message, wide=True, long=True),
+            Column("MESSAGE", lambda row: "; ".join(row.remarks), long=True),
         ),
         lambda row: row.node,
+        lambda row: {"gpus": len(row.gpus), "allocated": round(row.allocated, 3), "remarks": list(row.remarks)},
     )
 
 
@@ -98,7 +105,9 @@ def write(session: Session, shown: OutputOptions, labels: str | None, watch: boo
     async def source(control: Control) -> TableSource[NodeRow]:
         async def read() -> list[NodeRow]:
             seen = await fleet.read(control)
-            return [NodeRow(node, tuple(seen.on(node.meta.name))) for node in seen.nodes if matches(node.meta.labels)]
+            return [
+                NodeRow(node, tuple(seen.on(node.meta.name)), seen) for node in seen.nodes if matches(node.meta.labels)
+            ]
 
         return TableSource(table(session.system.now), shown, read, empty="no nodes")
 
@@ -133,7 +142,8 @@ def set_node(
     A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
     """
     if dynamic_mig not in ("on", "off"):
-        raise usage("say what to set", hint="migctl node set NODE --dynamic-mig on, or off")
+        said = f"--dynamic-mig {dynamic_mig} is neither on nor off" if dynamic_mig else "say what to set"
+        raise usage(said, hint="migctl node set NODE --dynamic-mig on, or off")
     session = sessions.of(context)
     node, answer = session.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":

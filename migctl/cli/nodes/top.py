@@ -26,6 +26,8 @@ from migctl.cli.views.gpu_blocks import free
 from migctl.cli.views.workloads import ANY, WorkloadView, jobs
 from migctl.objects import Claim, GpuNode, Workload
 
+DECIMALS = 3
+
 
 class TopSubject(StrEnum):
     """What `top` ranks."""
@@ -132,7 +134,16 @@ def _nodes() -> TableKind[UsageRow]:
             _mib("MEMORY IN USE", lambda row: row.used_mib),
         ),
         lambda row: row.object,
+        lambda row: {**_figures(row), "free": round(row.free, DECIMALS)},
     )
+
+
+def _figures(row: UsageRow) -> dict[str, Any]:
+    return {
+        "allocated": round(row.allocated, DECIMALS),
+        "memoryMib": row.granted_mib,
+        "memoryInUseMib": row.used_mib,
+    }
 
 
 def _jobs() -> TableKind[UsageRow]:
@@ -147,6 +158,7 @@ def _jobs() -> TableKind[UsageRow]:
             _mib("MEMORY IN USE", lambda row: row.used_mib),
         ),
         lambda row: row.object,
+        _figures,
     )
 
 

@@ -34,11 +34,11 @@ def document(obj: Object) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": body.pop("kind"), **body}
 
 
-def listing(kind: str, objects: Sequence[Object]) -> dict[str, Any]:
-    """Objects of one kind as one document."""
+def listing(kind: str, documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Documents of one kind as one."""
     from migctl.objects import API_VERSION
 
-    return {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": [document(obj) for obj in objects]}
+    return {"apiVersion": API_VERSION, "kind": f"{kind}List", "items": list(documents)}
 
 
 def name(obj: Object) -> str:

@@ -27,11 +27,20 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class TableKind(Generic[Row]):
-    """A kind of thing that is listed: its columns, and the object behind a row."""
+    """A kind of thing that is listed: its columns, and the object behind a row.
+
+    figures  what a document says of a row besides its object, under "figures"
+    """
 
     kind: str
     columns: Sequence[tables.Column[Row]]
     object: Callable[[Row], Object]
+    figures: Callable[[Row], Mapping[str, Any]] = lambda _: {}
+
+    def document(self, row: Row) -> dict[str, Any]:
+        """A row for machines."""
+        figures = self.figures(row)
+        return {**formats.document(self.object(row)), **({"figures": figures} if figures else {})}
 
 
 def view(session: Session, output: Format | None, headers: bool = True, sort_by: str | None = None) -> OutputOptions:
@@ -48,11 +57,10 @@ def write(
 ) -> None:
     """Write rows on stdout; an empty table says so on stderr."""
     ordered = tables.sort(rows, listed.columns, view.sort_by)
-    objects = [listed.object(row) for row in ordered]
     if view.format is Format.NAME:
-        sys.stdout.writelines(f"{formats.name(obj)}\n" for obj in objects)
+        sys.stdout.writelines(f"{formats.name(listed.object(row))}\n" for row in ordered)
     elif not view.format.human_readable:
-        formats.write(formats.listing(listed.kind, objects), view.format)
+        formats.write(formats.listing(listed.kind, [listed.document(row) for row in ordered]), view.format)
     elif not ordered and empty:
         print(empty, file=sys.stderr)
     else:

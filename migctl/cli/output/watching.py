@@ -129,7 +129,7 @@ async def _append(control: ControlPlane, kinds: Kinds, listing: TableSource[Any]
                 listings.write(rows, listing.listed, view, title=listing.title, empty=listing.empty if first else "")
         else:
             for row in rows:
-                formats.write(formats.document(listing.listed.object(row)), listing.view.format)
+                formats.write(listing.listed.document(row), listing.view.format)
         sys.stdout.flush()
         first = False
         return True

@@ -70,7 +70,7 @@ def what_if(
     if not (add or add_node or lose_node or placing or evictions is not None):
         raise usage("nothing is different", hint="give --add, --add-node, --lose-node, --evictions or --placing")
 
-    async def compared(control: Control) -> Difference:
+    async def compared(control: Control) -> tuple[Snapshot, Difference]:
         from migctl.solver_process.planning import plan
         from solver.model.snapshot import Policy
         from solver.whatif import SnapshotEdits, compare
@@ -85,14 +85,14 @@ def what_if(
             models=tuple(model for _, _, models in nodes for model in models),
             lost=frozenset(_known(state, lose_node or [])),
         )
-        return compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing), plan)
+        return state, compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing), plan)
 
-    difference = session.run(compared)
+    state, difference = session.run(compared)
     shown = view(session, output)
     if shown.format.human_readable:
-        _write(difference)
+        _write(difference, state)
     else:
-        formats.write(_document(difference), shown.format)
+        formats.write(_document(difference, state), shown.format)
 
 
 def gpu_request_of(text: str) -> GpuRequest:
@@ -111,6 +111,9 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
     made: list[Request] = []
     for text in texts:
         match = _TIMES.fullmatch(text.strip())
+        what, equals, count = text.partition("=")
+        if equals:
+            raise usage(f"--add {text!r} is no request", hint=f"several of them: --add '{what} x{count or 3}'")
         if match is None or int(match["count"] or 1) > MOST:
             raise usage(f"--add {text!r} is no request", hint="--add 0.5, --add '2g.10gb x3', --add 10GB")
         gpu_request = gpu_request_of(match["what"]).to_demand()
@@ -175,10 +178,10 @@ def _policy(state: Snapshot, new: Sequence[Node], evictions: int | None, placing
     return replace(policy, spreading={node.pool: Spreading(placing) for node in (*state.nodes, *new)})
 
 
-def _write(difference: Difference) -> None:
+def _write(difference: Difference, before: Snapshot) -> None:
     from migctl.controller.names import Names
 
-    names = Names(difference.snapshot)
+    names = Names(difference.snapshot, before)
     columns = [
         Column[tuple[str, str, str]]("WORKLOAD", lambda row: row[0]),
         Column[tuple[str, str, str]]("NOW", lambda row: row[1], long=True),
@@ -216,11 +219,11 @@ def _fate(fate: Any, names: Names) -> str:
     return f"waits: {sentence(fate)}"
 
 
-def _document(difference: Difference) -> dict[str, Any]:
+def _document(difference: Difference, before: Snapshot) -> dict[str, Any]:
     from migctl.controller.names import Names
     from migctl.objects import API_VERSION
 
-    names = Names(difference.snapshot)
+    names = Names(difference.snapshot, before)
     rows = (_row(change, names) for change in difference.requests)
     return {
         "apiVersion": API_VERSION,

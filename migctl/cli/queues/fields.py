@@ -104,7 +104,8 @@ def _wire(record: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:
 def amount(flag: str, gpus: float | None) -> float | None:
     """A quota or limit that a queue can have."""
     if gpus is not None and gpus != UNLIMITED and not 0 <= gpus <= quantities.MAX_GPUS:
-        raise usage(f"{flag} {gpus:g} is no number of GPUs", hint="0 or more, or -1 for unlimited")
+        hint = f"0 to {quantities.MAX_GPUS:,}, or -1 for unlimited"
+        raise usage(f"{flag} {gpus:.12g} is no number of GPUs that a queue can have", hint=hint)
     return gpus
 
 

@@ -68,6 +68,22 @@ class Fleet:
         parts = (part for seen in self.gpus if seen.gpu.uuid == held.share.gpu for part in seen.gpu.parts)
         return next((part.backing for part in parts if part.claim == held.claim.meta.uid), held.share.backing)
 
+    def notes(self, node: GpuNode) -> list[tuple[str, str]]:
+        """What a node's agent remarks, with the workload, GPU or process that it is about."""
+        report = node.status.report
+        return [(self._subject(key), text) for key, text in sorted(report.notes.items())] if report else []
+
+    def remarks(self, node: GpuNode) -> tuple[str, ...]:
+        """What is wrong with a node, its GPUs or what runs on them."""
+        message = node.status.message
+        noted = (f"{about}: {text}" for about, text in self.notes(node))
+        fenced = (f"{seen.name}: {seen.gpu.fenced}" for seen in self.on(node.meta.name) if seen.gpu.fenced)
+        return (*((message,) if message else ()), *fenced, *noted)
+
+    def _subject(self, key: str) -> str:
+        claim = self.claims.get(key)
+        return f"{claim.meta.project}/{claim.spec.workload}" if claim else self.gpu_name(key)
+
     def holder(self, uid: str | None) -> str:
         """The name of the workload behind a claim's uid, "" where there is none."""
         claim = self.claims.get(uid or "")

@@ -12,6 +12,7 @@ from enum import StrEnum
 from migctl import quantities
 from migctl.cli.views.fleet import Fleet, Held, SeenGpu
 from solver.model.cluster import Backing, Instance, InstanceState
+from solver.model.occupation import foreign_portion
 
 
 class BlockState(StrEnum):
@@ -67,6 +68,7 @@ def free(seen: SeenGpu) -> float:
     """What can still be allocated, in GPUs of the quota currency; idle instances count as free."""
     others = (BlockState.FOREIGN, BlockState.QUARANTINED)
     lost = sum(_slices(seen, i) for i in seen.gpu.instances if BlockState(i.state) in others)
+    lost += foreign_portion(seen.gpu)
     return 0.0 if seen.gpu.fenced else max(0.0, 1.0 - seen.used - lost)
 
 
@@ -143,6 +145,10 @@ def _parts(seen: SeenGpu, fleet: Fleet) -> Iterator[Block]:
         if part.claim not in known:
             yield Block(BlockState.LEAVING, part.memory_mib, quantities.memory_text(part.memory_mib))
             position += part.memory_mib
+    if seen.gpu.foreign_mib:
+        foreign = min(seen.gpu.foreign_mib, seen.gpu.memory_mib - position)
+        yield Block(BlockState.FOREIGN, foreign, quantities.memory_text(seen.gpu.foreign_mib))
+        position += foreign
     left = seen.gpu.memory_mib - position
     if left > 0:
         yield Block(BlockState.FREE, left, quantities.memory_text(left))

@@ -15,6 +15,7 @@ from migctl.backends.protocol import ControlPlane, NotFound
 from migctl.cli import names
 from migctl.cli.failures import not_found, usage
 from migctl.objects import Claim, GpuRequest, Phase, Workload, WorkloadType
+from solver.model.demand import DeviceShare
 
 ANY = ("workload", "workloads", "job", "jobs")
 TYPES = {word: type.value for type in WorkloadType for word in (type.value, f"{type.value}s")}
@@ -56,6 +57,12 @@ class WorkloadView:
         return ",".join(
             sorted({pod.status.allocation.node for pod in self.pods if pod.status.allocation and holds(pod)})
         )
+
+    @property
+    def shares(self) -> list[DeviceShare]:
+        """What it holds of each GPU."""
+        held = (pod.status.allocation for pod in self.pods if holds(pod))
+        return [share for grant in held if grant is not None for share in grant.devices]
 
     @property
     def allocated(self) -> float:

@@ -24,7 +24,7 @@ from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
 from migctl.cli.views.workloads import WorkloadView, find_job, request_text, workload_names
-from migctl.objects import API_VERSION, Claim, Event
+from migctl.objects import API_VERSION, Claim, Event, Meta
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
@@ -70,9 +70,20 @@ def describe(
 async def describe_job(control: ControlPlane, job: WorkloadView) -> Description:
     """The workload with its events, oldest first, and the fleet that its shares are on."""
     every, seen = await asyncio.gather(control.list(Event, job.project), fleet.read(control))
-    about = {f"Workload/{job.name}", *(f"Claim/{pod.meta.name}" for pod in job.pods)}
-    chosen = sorted((e for e in every.items if e.spec.about in about), key=events.when)
+    about = {f"Workload/{job.name}": job.workload.meta}
+    about |= {f"Claim/{pod.meta.name}": pod.meta for pod in job.pods}
+    chosen = sorted((e for e in every.items if _is_about(e, about.get(e.spec.about))), key=events.when)
     return Description(job, tuple(chosen), seen)
+
+
+def _is_about(event: Event, meta: Meta | None) -> bool:
+    """Whether it is about this object, and not about an earlier one of its name."""
+    if meta is None:
+        return False
+    if event.spec.uid:
+        return event.spec.uid == meta.uid
+    happened = events.moment(event)
+    return happened is None or meta.created is None or happened >= meta.created
 
 
 def document(description: Description) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import Failure, usage
+from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import completion, options
 from migctl.cli.views.workloads import find, workload_names
 from migctl.objects import Workload
@@ -59,7 +59,9 @@ Act = Callable[[Control, Workload], Awaitable[str]]
 def _switch(suspended: bool, word: str) -> Act:
     async def switched(control: Control, workload: Workload) -> str:
         if workload.status.phase.finished:
-            raise Failure(f"workload {workload.meta.name} is {workload.status.phase}: it cannot be {word}")
+            raise Failure(
+                f"workload {workload.meta.name} is {workload.status.phase}: it cannot be {word}", code=ExitCode.CONFLICT
+            )
         if workload.spec.suspended == suspended:
             return f"was {word} already" if suspended else "was not suspended"
         await control.patch(workload, {"spec": {"suspended": suspended}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import typer
 
@@ -54,6 +55,7 @@ def v1(now: Callable[[], datetime], everywhere: bool) -> TableKind[WorkloadView]
             Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
+        _figures,
     )
 
 
@@ -73,7 +75,18 @@ def v2(now: Callable[[], datetime], everywhere: bool) -> TableKind[WorkloadView]
             Column("REASON", lambda job: job.reason, wide=True, long=True),
         ),
         lambda job: job.workload,
+        _figures,
     )
+
+
+def _figures(job: WorkloadView) -> dict[str, Any]:
+    """What a workload holds, for machines."""
+    return {
+        "phase": job.phase.value,
+        "allocated": round(job.allocated, 3),
+        "nodes": job.nodes.split(",") if job.nodes else [],
+        "memoryMib": sum(share.memory_mib for share in job.shares),
+    }
 
 
 def _created(job: WorkloadView) -> datetime | None:
@@ -106,7 +119,9 @@ def write(
     async def source(control: Control) -> TableSource[WorkloadView]:
         chosen = None if all_projects else await session.choose_project(control, project)
         title = f"Showing jobs for project {chosen}" if chosen else ""
-        empty = f"no workloads in project {chosen}" if chosen else "no workloads"
+        what = f"{session.noun}s" if session.noun else "workloads"
+        empty = f"no {what}" + (f" in project {chosen}" if chosen else "")
+        empty += "; migctl list shows all types" if session.noun else ""
         return TableSource(table, view, lambda: jobs(control, chosen, wanted), title, empty)
 
     watching.show(session, (Workload, Claim), source, watch)

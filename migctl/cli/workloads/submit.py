@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from migctl import admission, quantities
-from migctl.backends.protocol import AlreadyExists
+from migctl.backends.protocol import AlreadyExists, Invalid, NotFound
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import ExitCode, Failure, usage
-from migctl.cli.grammar.submit_options import GrammarOptions, SubmitOptions
+from migctl.cli.failures import ExitCode, Failure, refusal, usage
+from migctl.cli.grammar.submit_options import GpuFlags, GrammarOptions, SubmitOptions
 from migctl.cli.output.listings import view, write_one
 from migctl.cli.session import Session
 from migctl.cli.views.workloads import request_text
@@ -28,7 +28,8 @@ IMAGE_NOTICE = (
 
 def gpu_request(given: GrammarOptions) -> GpuRequest:
     """The GPU request that the flags make: exactly one kind. Devices alone are whole GPUs."""
-    flags = {"-g": given.gpus, "--gpu-memory": given.memory, "--mig-profile": given.profile}
+    called = given.flags
+    flags = {called.gpus: given.gpus, called.memory: given.memory, called.profile: given.profile}
     chosen = [flag for flag, value in flags.items() if value is not None]
     if len(chosen) > 1:
         raise usage(
@@ -41,18 +42,23 @@ def gpu_request(given: GrammarOptions) -> GpuRequest:
     if given.profile is not None:
         return GpuRequest(profile=given.profile, devices=devices)
     if given.gpus is not None:
-        return _counted(given.gpus, given.devices)
+        return _counted(given.gpus, given.devices, called)
     if given.devices is None:
-        raise usage("no GPU is asked for", hint="-g 0.5, -g 1, --gpu-memory 5G or --mig-profile 2g.10gb")
+        whole = called.gpus if called.gpus == "-g" else called.devices
+        asks = f"{called.gpus} 0.5, {whole} 1, {called.memory} 5G or {called.profile} 2g.10gb"
+        raise usage("no GPU is asked for", hint=asks)
     return GpuRequest(devices=devices)
 
 
-def _counted(gpus: str, devices: int | None) -> GpuRequest:
+def _counted(gpus: str, devices: int | None, called: GpuFlags) -> GpuRequest:
     count = quantities.fraction_or_gpus(gpus)
     if isinstance(count, float):
         return GpuRequest(fraction=count, devices=devices or 1)
     if devices is not None:
-        raise usage(f"{gpus} GPUs on {devices} devices each is no request", hint="-g N, or -g FRACTION --gpu-devices N")
+        raise usage(
+            f"{gpus} GPUs on {devices} devices each is no request",
+            hint=f"{called.devices} N, or {called.gpus} FRACTION {called.devices} N",
+        )
     return GpuRequest(devices=count)
 
 
@@ -109,7 +115,10 @@ def submit(session: Session, own: GrammarOptions, given: SubmitOptions, command:
         wanted = workload(session, own, given, command, project)
         return await _create(control, wanted, names, given.dry_run)
 
-    made = session.run(created)
+    try:
+        made = session.run(created)
+    except (Invalid, NotFound) as error:
+        raise refusal(error, own.flags.by_field) from error
     shown = view(session, given.output)
     write_one(made, shown, lambda: print(_summary(made, given.dry_run)))
     if shown.format.human_readable:

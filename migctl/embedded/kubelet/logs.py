@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
 from nodeagent import untrusted
@@ -91,7 +91,7 @@ def last_lines(descriptor: int, count: int) -> tuple[int, int]:
     return (end, 0) if count == 0 else (0, found + (end > 0))
 
 
-async def read(path: Path, tail: int | None, follow: Callable[[], bool]) -> AsyncIterator[bytes]:
+async def read(path: Path, tail: int | None, follow: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
     """A log's bytes from its last `tail` lines on, and new ones for as long as follow() says so."""
     while not path.exists():
         if not follow():

@@ -14,18 +14,19 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import structlog
 
+from migctl.backends import workload_status
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
 from migctl.backoff import delay
 from migctl.clock import Clock
-from migctl.embedded.kubelet.processes import START_FAILED, ClaimProcess
+from migctl.embedded.kubelet.processes import START_FAILED, ClaimProcess, Processes
 from migctl.embedded.kubelet.workloads import PROCESSES_FINALIZER
 from migctl.objects import Claim, Phase, Workload, to_builtins
 from nodeagent.contract.allocation import Advice, AgentError, Allocation, NodeReport, Prepared
@@ -66,6 +67,7 @@ class Runner:
     clock: Clock
     report: Callable[[], Awaitable[None]]
     grace_s: float = 5.0
+    processes: Processes = field(default_factory=Processes)
 
     async def run(self) -> None:
         """Run one task per claim that has something to run or to end, until cancelled."""
@@ -92,10 +94,11 @@ class Runner:
         while not self.mirror.synced:
             seen = await self.mirror.wait(seen)
         known = {claim.meta.uid for claim in self.mirror.all(Claim)}
+        await asyncio.to_thread(self.processes.cgroups.remove_except, known)
         for uid in (await asyncio.to_thread(self.agent.report)).held:
             if uid not in known:
                 log.warning("freeing devices of a deleted claim", claim=uid)
-                await asyncio.to_thread(ClaimProcess(uid, self.runs / uid).sweep)
+                await asyncio.to_thread(ClaimProcess(uid, self.runs / uid, self.processes).sweep)
                 await self._unprepare(uid)
         return -1
 
@@ -147,8 +150,32 @@ class Runner:
                 await self._finish(claim, START_FAILED, f"the command could not be started: {error}")
                 return
         code = await process.wait(launched)
-        await asyncio.to_thread(process.sweep)
-        await self._finish(claim, code, _ending(code))
+        if process.was_cut_off():
+            await self._run_again(claim)
+            return
+        await self._sweep(claim, await asyncio.to_thread(process.sweep))
+        await self._finish(claim, code, workload_status.ending(code))
+
+    async def _run_again(self, claim: Claim) -> None:
+        """The machine went down under the program, which is no failure of it: another pod takes this one's place."""
+        log.warning("the machine was restarted under a workload, which runs again", claim=claim.meta.name)
+        await self._write(claim, {"reason": "NodeRebooted", "message": "the machine was restarted: it runs again"})
+        await self.control_plane.delete(claim)
+
+    async def _sweep(self, claim: Claim, left: Sequence[int]) -> None:
+        """Go on until nothing of the claim lives; what does although it was killed is told."""
+        while left:
+            why = f"process {left[0]} was killed and has not ended: it hangs in the driver or waits for a disk"
+            claim = await self._tell(claim, "ProcessHangs", f"{why}; dmesg may say more, and a reboot ends it")
+            await asyncio.sleep(RETRY_S)
+            left = await asyncio.to_thread(self.process(claim).sweep)
+
+    async def _tell(self, claim: Claim, reason: str, message: str) -> Claim:
+        """Say in the claim's status what is waited for."""
+        if (claim.status.reason, claim.status.message) == (reason, message):
+            return claim
+        log.warning("cannot end a claim yet", claim=claim.meta.name, reason=reason, message=message)
+        return await self._write(claim, {"reason": reason, "message": message})
 
     async def _predecessor_ended(self, claim: Claim) -> None:
         """Wait for the pod that this one replaces: two of one index never run side by side."""
@@ -166,6 +193,7 @@ class Runner:
         if not process.started():
             environment, directory, command = self._launch_plan(claim, prepared)
             launched = await _to_the_end(process.start, command, environment, directory)
+            await process.begun(launched)
         running = {
             "phase": Phase.RUNNING,
             "reason": "",
@@ -202,7 +230,7 @@ class Runner:
 
     async def _finish(self, claim: Claim, code: int, message: str) -> None:
         """Free the claim's devices and write how it ended."""
-        await self._unprepare(claim.meta.uid)
+        await self._unprepare(claim.meta.uid, claim)
         await self._write(
             claim,
             {
@@ -218,21 +246,23 @@ class Runner:
 
     async def _end(self, claim: Claim) -> None:
         """Stop a deleted claim's processes, free its devices and remove the finalizer."""
-        await self.process(claim).stop(self.grace_s)
-        await self._unprepare(claim.meta.uid)
+        await self._sweep(claim, await self.process(claim).stop(self.grace_s))
+        await self._unprepare(claim.meta.uid, claim)
         newest = await self.control_plane.get(Claim, claim.meta.name, claim.meta.project)
         if newest.meta.uid != claim.meta.uid:
             return
         rest = [f for f in newest.meta.finalizers if f != PROCESSES_FINALIZER]
         await self.control_plane.patch(newest, {"meta": {"finalizers": rest}}, fenced=True)
 
-    async def _unprepare(self, claim: str) -> None:
+    async def _unprepare(self, uid: str, claim: Claim | None = None) -> None:
+        """Free a claim's devices; where it is still known, its status says what that waits for."""
         while True:
             try:
-                await asyncio.to_thread(self.agent.unprepare, claim)
+                await asyncio.to_thread(self.agent.unprepare, uid)
                 break
             except AgentError as error:
-                log.warning("cannot unprepare yet", claim=claim, error=str(error))
+                if claim is not None:
+                    claim = await self._tell(claim, "CouldNotUnprepare", str(error))
                 await asyncio.sleep(RETRY_S)
         await self.report()
 
@@ -244,7 +274,7 @@ class Runner:
     def process(self, claim: Claim) -> ClaimProcess:
         """The claim's process group and its files."""
         pod = self.runs / claim.spec.workload_uid / str(claim.spec.index)
-        return ClaimProcess(claim.meta.uid, pod / claim.meta.uid)
+        return ClaimProcess(claim.meta.uid, pod / claim.meta.uid, self.processes)
 
     def _remove_logs(self) -> None:
         """Remove the logs of deleted workloads."""
@@ -308,7 +338,3 @@ def _concerns(claim: Claim) -> bool:
     if claim.meta.deleting is not None:
         return PROCESSES_FINALIZER in claim.meta.finalizers
     return claim.status.allocation is not None and not claim.status.phase.finished
-
-
-def _ending(code: int) -> str:
-    return f"killed by signal {code - 128}" if code > 128 else f"exit code {code}"

@@ -13,13 +13,13 @@ from itertools import count
 
 import numpy as np
 
-from solver.batch.columns.arrays import Ints
+from solver.batch.columns.arrays import Floats, Ints
 from solver.batch.columns.held_columns import Holdings
 from solver.gpu_tables.layouts import Layouts, layouts_of
 from solver.model.cluster import Backing, Gpu, InstanceState
 from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel, Placement, unit_mask
-from solver.model.occupation import footprint, plain_holders
+from solver.model.occupation import footprint, foreign_portion, plain_holders
 from solver.model.snapshot import Snapshot
 from solver.quota.pools import NOT_OURS
 
@@ -71,8 +71,10 @@ class _Reader:
 class GpuColumns:
     """Columns over all GPUs of the snapshot, in its order: kind (UNUSABLE where nothing may be placed), node and state.
 
-    others: rows of instances of others, and the part of their GPU that each takes
+    others: rows of instances and processes of others, and the part of their GPU that each takes
     """
+
+    others: tuple[Ints, Floats]
 
     def __init__(self, snapshot: Snapshot, holdings: Holdings) -> None:
         self.gpus = snapshot.gpus
@@ -98,7 +100,7 @@ class GpuColumns:
                 look.append(looks[instance.profile, instance.start, instance.size, instance.state])
                 if instance.state is busy:
                     claims.append(instance.claim)
-            if gpu.parts or gpu.held_by:
+            if gpu.parts or gpu.held_by or gpu.foreign_mib:
                 shared.append(row)
             if gpu.fenced:
                 fenced.append(row)
@@ -109,7 +111,15 @@ class GpuColumns:
         self.kind[fenced] = UNUSABLE
         self.kind[~np.array([*(node.ready for node in snapshot.nodes), False])[self.node]] = UNUSABLE
         self._fill(readers, reader, list(looks), np.array(look, dtype=np.int64), np.array(many, dtype=np.int64))
+        self._count_foreign(shared)
         return {*claims, *self._share(shared)}
+
+    def _count_foreign(self, rows: Sequence[int]) -> None:
+        """Add processes of no claim to `others`."""
+        found = [(row, foreign_portion(self.gpus[row])) for row in rows if self.gpus[row].foreign_mib]
+        if found:
+            where, part = zip(*found, strict=True)
+            self.others = (np.append(self.others[0], where), np.append(self.others[1], part))
 
     def _reader(self, key: tuple[str, bool, int], snapshot: Snapshot) -> _Reader:
         name, mig, memory_mib = key

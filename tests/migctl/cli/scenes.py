@@ -46,12 +46,18 @@ def gpu(node: str, index: int, model: str, instances: tuple[Instance, ...] = (),
     )
 
 
-def node(name: str, *gpus: Gpu, ready: bool = True, processes: Mapping[str | None, int] | None = None) -> GpuNode:
+def node(
+    name: str,
+    *gpus: Gpu,
+    ready: bool = True,
+    processes: Mapping[str | None, int] | None = None,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> GpuNode:
     """A node with these GPUs. processes: MiB in use on the first GPU, by claim (None: nobody's)."""
     models = {gpu.model: catalog.find(gpu.model) for gpu in gpus}
     seen = tuple(GpuProcess(gpus[0].uuid, 100, mib, claim) for claim, mib in (processes or {}).items())
     report = NodeReport(
-        name, "boot-1", 1, gpus, MappingProxyType(models), driver="580.10", simulated=True, processes=seen
+        name, "boot-1", 1, gpus, MappingProxyType(models), driver="580.10", simulated=True, processes=seen, notes=notes
     )
     return GpuNode(meta=Meta(name=name), status=NodeStatus(report=report, ready=ready))
 

@@ -105,3 +105,50 @@ def test_top_ranks_by_gpus_and_shows_memory_in_use(team: Cli) -> None:
     nodes = team.ok("top", "nodes", "--no-headers").lines
     assert [" ".join(line.split()) for line in nodes] == ["node-a 0.75 0.25 16160 MiB 1024 MiB"]
     assert team.ok("top", "--sort-by", "allocated", "-o", "name").lines == ["workload/small", "workload/large"]
+
+
+NOTED = "uses 12000 MiB of 8080"
+
+
+@pytest.fixture
+def remarked(team: Cli) -> Cli:
+    """A workload that uses too much, a foreign process, and a GPU that is fenced."""
+
+    async def fill(cluster: Cluster) -> None:
+        gpu = scenes.gpu("node-a", 0, V100, fenced="XID 79: it has fallen off the bus")
+        placed = Placed("node-a", (scenes.software_share(gpu, 0.5),))
+        await scenes.workload(cluster, "greedy", GpuRequest(fraction=0.5), placed)
+        uid = (await cluster.get(Claim, "greedy-0", "team-a")).meta.uid
+        notes = {uid: NOTED, gpu.uuid: "does not answer", "pid 4711": "is nobody's"}
+        await cluster.create(scenes.node("node-a", gpu, processes={uid: 12000}, notes=notes))
+
+    team.do(fill)
+    return team
+
+
+def test_what_nodes_remark_is_told_where_one_looks(remarked: Cli) -> None:
+    said = (f"team-a/greedy: {NOTED}", "node-a/0: does not answer", "pid 4711: is nobody's")
+    for words in ("gpus", "node list"):
+        out = remarked.ok(*words.split()).out
+        assert all(text in out for text in said)
+        assert "XID 79" in out
+    notes = json.loads(remarked.ok("gpus", "-o", "json").out)["notes"]
+    assert {"node": "node-a", "about": "team-a/greedy", "text": NOTED} in notes
+    (node,) = json.loads(remarked.ok("node", "list", "-o", "json").out)["items"]
+    assert set(said) < set(node["figures"]["remarks"])
+
+
+def test_documents_have_the_figures_of_the_tables(remarked: Cli) -> None:
+    (job,) = json.loads(remarked.ok("list", "-o", "json").out)["items"]
+    figures = {"phase": "Running", "allocated": 0.5, "nodes": ["node-a"], "memoryMib": 8080}
+    assert job["figures"] == figures
+    (job,) = json.loads(remarked.ok("top", "jobs", "-o", "json").out)["items"]
+    assert job["figures"] == {"allocated": 0.5, "memoryMib": 8080, "memoryInUseMib": 12000}
+    (node,) = json.loads(remarked.ok("top", "nodes", "-o", "json").out)["items"]
+    assert node["figures"] == {"allocated": 0.5, "memoryMib": 16160, "memoryInUseMib": 12000, "free": 0.0}
+
+
+@pytest.mark.parametrize(("words", "kind"), [("whoami", "Identity"), ("version", "Version"), ("config view", "Config")])
+def test_what_is_no_object_is_a_document_too(team: Cli, words: str, kind: str) -> None:
+    assert json.loads(team.ok(*words.split(), "-o", "json").out)["kind"] == kind
+    assert f"kind: {kind}" in team.ok(*words.split(), "-o", "yaml").lines

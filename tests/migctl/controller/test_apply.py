@@ -16,7 +16,7 @@ from migctl.controller.apply import Verdict
 from migctl.objects import Claim, GpuNode, GpuRequest, StepState, T, to_builtins
 from nodeagent.contract.allocation import NodeReport
 from solver import planner
-from solver.model.cluster import Instance, InstanceState
+from solver.model.cluster import Gpu, Instance, InstanceState
 from solver.model.demand import Grant
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy
@@ -28,9 +28,10 @@ pytestmark = pytest.mark.anyio
 
 @dataclass
 class Unreachable(MemoryControlPlane):
-    """Does not answer a verb once it stands in `down`."""
+    """Does not answer a verb once it stands in `down`. `deleted` is what happens at once when something is deleted."""
 
     down: set[str] = field(default_factory=set)
+    deleted: Callable[[], Awaitable[None]] | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -46,6 +47,8 @@ class Unreachable(MemoryControlPlane):
     async def delete(self, obj: T) -> None:
         self._answer("delete")
         await super().delete(obj)
+        if self.deleted is not None:
+            await self.deleted()
 
     def _answer(self, verb: str) -> None:
         if verb in self.down:
@@ -269,6 +272,61 @@ async def test_nothing_is_given_on_a_node_that_is_not_ready_any_more() -> None:
     await cluster.control_plane.patch(node, {"status": {"ready": False}})
     await cluster.mirror.read()
     assert list((await cluster.apply(plan)).values()) == [(StepState.REJECTED, "node node-a is not ready")]
+
+
+async def test_nothing_is_given_on_a_node_that_was_cordoned_meanwhile() -> None:
+    cluster, plan = await one_assignment()
+    state = cluster.controller.observe()
+    node = await cluster.control_plane.get(GpuNode, "node-a")
+    await cluster.control_plane.patch(node, {"spec": {"cordoned": True}})
+    await cluster.mirror.read()
+    ((verdict, why),) = (await cluster.applier.apply(plan, state)).values()
+    assert (verdict, why) == (StepState.REJECTED, "node node-a is cordoned")
+
+
+async def test_nothing_is_given_that_another_claim_was_given_meanwhile() -> None:
+    cluster, plan = await one_assignment()
+    thief = await cluster.claim("thief", PROFILE_2G)
+    (grant,) = (step.grant for step in plan.steps if isinstance(step, Assign))
+    await cluster.control_plane.patch(thief, {"status": {"allocation": to_builtins(grant)}})
+    await cluster.mirror.read()
+    ((verdict, why),) = (await cluster.apply(plan)).values()
+    assert (verdict, "are taken" in why) == (StepState.REJECTED, True)
+
+
+@pytest.mark.parametrize(("gpus", "why"), [((a100(),), "are taken"), ((), "is no longer there")], ids=["same", "none"])
+async def test_a_report_that_comes_while_a_plan_is_carried_out_counts_and_so_does_what_was_given(
+    gpus: tuple[Gpu, ...], why: str
+) -> None:
+    """A claim is given its place, another one is evicted, a report comes, and a third is to have the same place."""
+    server = Unreachable()
+    cluster = Cluster(control_plane=server)
+    await cluster.node(a100())
+    await cluster.project()
+    await cluster.claim("a", PROFILE_2G)
+    await cluster.mirror.read()
+    await cluster.controller.cycle(cluster.applier)
+    for name in ("b", "c"):
+        await cluster.claim(name, PROFILE_2G)
+    plan = await planned(cluster)
+    first, second = (step for step in plan.steps if isinstance(step, Assign))
+    same_place = replace(second, grant=first.grant)
+    steps = (first, Evict((await cluster.get("a")).meta.uid, "", "moved away"), same_place)
+
+    async def report() -> None:
+        node = await server.get(GpuNode, "node-a")
+        newer = NodeReport("node-a", "boot", 2, gpus, {A100.id: A100})
+        await server.patch(node, {"status": {"report": to_builtins(newer)}})
+        await cluster.mirror.read()
+
+    server.deleted = report
+    verdicts = await cluster.apply(replace(plan, steps=steps))
+    assert [state for _, (state, _) in sorted(verdicts.items())] == [
+        StepState.ACCEPTED,
+        StepState.ACCEPTED,
+        StepState.REJECTED,
+    ]
+    assert why in verdicts[2][1]
 
 
 async def test_nothing_is_given_of_a_gpu_that_is_not_there_any_more() -> None:

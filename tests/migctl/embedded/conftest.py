@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from migctl.backends.mirror import Mirror
+from migctl.embedded.kubelet.processes import Processes
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.objects import (
@@ -61,6 +62,7 @@ class Machine:
 
     runs: Path
     session: str
+    boot: str = "boot"
     clock: ManualClock = field(default_factory=ManualClock)
     control_plane: MemoryControlPlane = field(init=False)
     agent: NotingAgent = field(default_factory=NotingAgent)
@@ -72,7 +74,16 @@ class Machine:
     async def running(self) -> AsyncIterator[None]:
         """With mirror, workload controller and runner at work; leaving is as abrupt as a kill."""
         mirror = Mirror(self.control_plane)
-        runner = Runner(self.control_plane, mirror, self.agent, self.runs, self.clock, _no_report, grace_s=2.0)
+        runner = Runner(
+            self.control_plane,
+            mirror,
+            self.agent,
+            self.runs,
+            self.clock,
+            _no_report,
+            grace_s=2.0,
+            processes=Processes(boot=self.boot),
+        )
         parts = [mirror.run(), WorkloadController(self.control_plane, mirror, self.clock).run(), runner.run()]
         tasks = [asyncio.create_task(part) for part in parts]
         try:

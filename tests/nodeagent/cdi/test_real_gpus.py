@@ -149,6 +149,36 @@ def test_a_tool_that_fails_is_a_refusal_in_its_words(
         Toolkit().common()
 
 
+def mounts(path: Path) -> str:
+    mount = f'{{"hostPath":"{path}","containerPath":"{path}","options":["ro"]}}'
+    spec = f'{{"kind":"nvidia.com/gpu","devices":[],"containerEdits":{{"mounts":[{mount}]}}}}'
+    return f"echo '{spec}'; echo x >> {path.parent}/calls"
+
+
+@pytest.mark.parametrize("change", ["the tool", "the library", "the library is gone"])
+def test_after_an_upgrade_of_the_driver_containers_get_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """F1: what the tool said is kept for as long as nothing it was made from is another."""
+    old, new = tmp_path / "libcuda.so.570.100", tmp_path / "libcuda.so.580.65"
+    old.touch()
+    new.touch()
+    tool(tmp_path, f"if [ -e {tmp_path}/upgraded ]; then {mounts(new)}; else {mounts(old)}; fi", monkeypatch)
+    toolkit = Toolkit()
+    for _ in range(3):
+        assert [mount.host_path for mount in toolkit.common().mounts] == [str(old)]
+    assert (tmp_path / "calls").read_text() == "x\n", "asked once while nothing changes"
+    (tmp_path / "upgraded").touch()
+    match change:
+        case "the tool":
+            tool(tmp_path, mounts(new), monkeypatch)
+        case "the library":
+            old.write_bytes(b"another")
+        case _:
+            old.unlink()
+    assert [mount.host_path for mount in toolkit.common().mounts] == [str(new)]
+
+
 def test_without_the_tool_the_refusal_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unsupported, match="install nvidia-container-toolkit"):

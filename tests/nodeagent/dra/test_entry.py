@@ -68,3 +68,12 @@ def test_an_agent_whose_sockets_were_removed_ends_so_that_a_new_one_makes_them(n
     until(node.ended)
     assert "error: another program removed" in node.printed()
     node.start()
+
+
+def test_an_agent_whose_driver_was_upgraded_ends_so_that_a_new_one_opens_it(new_node: NewNode) -> None:
+    node = new_node()
+    with node.machine.change() as machine:
+        machine["driver"] = "999.10"
+    until(node.ended)
+    assert "and is 999.10; a new start goes on with it" in node.printed()
+    node.start()

@@ -284,9 +284,8 @@ def test_the_thread_looks_when_told_and_takes_what_is_offered(
     it.publisher.observer(AgentEvent(EventKind.REFUSED))
     it.publisher.offer(replace(report, generation=20, notes={"look": "last"}))
     told("last")
-    assert it.publisher.is_running()
+    assert it.publisher.loop.is_healthy()
     it.publisher.stop("over")
-    assert not it.publisher.is_running()
     assert (status(server)["ready"], status(server)["message"]) == (False, "over")
     assert looks == [0, 1]
 

@@ -14,7 +14,7 @@ from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.dra.reclaim import ABSENT_S, EVERY_S, MAX_READS, PRESENT_S, Reclaim
 from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.kubernetes.client import ApiNotFound, ApiUnreachable, Json
-from nodeagent.shares import process_owner
+from nodeagent.shares.process_owner import ProcessOwners
 from tests.nodeagent.dra.harness.node import Node
 from tests.nodeagent.machines import NODE
 
@@ -179,7 +179,7 @@ def program() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_claim_is_at_work_while_a_process_has_it_in_its_environment(program: subprocess.Popen[bytes]) -> None:
-    assert "uid-of-a-test" in process_owner.claims_with_processes()
+    assert "uid-of-a-test" in ProcessOwners().claims_with_processes()
     program.kill()
     program.wait()
-    assert "uid-of-a-test" not in process_owner.claims_with_processes()
+    assert "uid-of-a-test" not in ProcessOwners().claims_with_processes()

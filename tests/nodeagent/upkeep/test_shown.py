@@ -12,9 +12,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from nodeagent.gpu.events import AgentEvent, EventKind
+from nodeagent.supervised import SupervisedLoop
 from nodeagent.upkeep import logs, probes
 from nodeagent.upkeep.metrics import CONTENT_TYPE, Metrics
-from nodeagent.upkeep.periodic import PeriodicTask
 from tests.limits import WAIT_S
 
 GPU = "GPU-1"
@@ -124,7 +124,7 @@ def test_periodic_work_is_repeated_until_it_is_stopped_and_a_step_is_never_cut_o
             twice.set()
         steps.append("ended")
 
-    task = PeriodicTask("work", step, 0.0)
+    task = SupervisedLoop("work", step, 0.0)
     task.start()
     assert twice.wait(WAIT_S)
     task.stop()
@@ -134,5 +134,5 @@ def test_periodic_work_is_repeated_until_it_is_stopped_and_a_step_is_never_cut_o
 
 def test_periodic_work_that_was_never_started_is_stopped_at_once() -> None:
     steps: list[None] = []
-    PeriodicTask("work", lambda: steps.append(None), 0.0).stop()
+    SupervisedLoop("work", lambda: steps.append(None), 0.0).stop()
     assert steps == []

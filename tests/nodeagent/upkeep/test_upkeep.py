@@ -52,6 +52,21 @@ def test_a_fatal_xid_fences_its_gpu_and_a_programs_error_does_not(machine: Machi
     agent.prepare(allocation("c2", part(machine.gpu(1), 100)))
 
 
+RESET = (46, 48, 62, 64, 74, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158)
+OTHER_RECOVERY = (54, 79, 142, 151)
+PROGRAMS = (8, 13, 31, 32, 39, 43, 45, 60, 63, 69, 78, 92, 94, 99, 121, 137, 139, 144, 154)
+
+
+@pytest.mark.parametrize("xid", [*RESET, *OTHER_RECOVERY, *PROGRAMS])
+def test_a_gpu_is_fenced_by_nvidia_s_table_of_recovery_actions(machine: Machine, xid: int) -> None:
+    """B6: after XID 109 a GPU got work."""
+    agent = machine.agent()
+    agent.gpus.note_xid(machine.gpu(1), xid)
+    fenced = agent.report().gpus[1].fenced
+    assert fenced.startswith(f"XID {xid}, ") if xid in (*RESET, *OTHER_RECOVERY) else fenced == ""
+    assert ("reset the GPU" in fenced) or xid not in RESET
+
+
 @pytest.mark.parametrize(
     ("condition", "says"),
     [

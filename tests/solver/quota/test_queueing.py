@@ -230,3 +230,12 @@ def test_a_gang_that_is_broken_up_does_not_grow_in_the_same_plan() -> None:
     )
     assert refusal(made, "m2")
     assert [step.claim for step in made.steps if isinstance(step, Evict)] == ["m0", "m1"]
+
+
+def test_a_project_without_over_quota_weight_stays_inside_its_quota_though_gpus_are_free() -> None:
+    projects = [ProjectQueue("team-a", Quota(1.0, weight=0.0))]
+    waiting = tuple(wants(f"a{i}", project="team-a") for i in range(2))
+    made = decide(cluster(*cards(1, 2), projects=projects, pending=waiting))
+    assert place(made, "a0")
+    assert refusal(made, "a1").code is Code.OVER_LIMIT
+    assert "project team-a may use 1.00 GPUs" in sentence(refusal(made, "a1"))

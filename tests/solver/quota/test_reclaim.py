@@ -7,11 +7,24 @@ from dataclasses import replace
 
 from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Gpu, Node
-from solver.model.demand import DeviceShare, Gang, Grant, Holding, MigProfile, Request, WholeGpus
+from solver.model.demand import DeviceShare, Fraction, Gang, Grant, Holding, MigProfile, Request, WholeGpus
 from solver.model.plan import Assign, Evict, Plan
 from solver.model.reasons import Code
-from solver.model.snapshot import DepartmentQueue, ProjectQueue, Quota
-from tests.solver.scenarios import a100, cluster, decide, gpu, holds, instance, interactive, place, refusal, request
+from solver.model.snapshot import UNLIMITED, DepartmentQueue, ProjectQueue, Quota
+from solver.quota.ledger import Ledger
+from tests.solver.scenarios import (
+    a100,
+    cluster,
+    decide,
+    gpu,
+    holds,
+    instance,
+    interactive,
+    place,
+    refusal,
+    request,
+    shares,
+)
 
 TEAMS = (ProjectQueue("team-a", Quota(2.0)), ProjectQueue("team-b", Quota(2.0), created=1.0))
 
@@ -22,9 +35,9 @@ def cards(nodes: int = 2, each: int = 2) -> tuple[Gpu, ...]:
 
 def whole(claim: str, on: Sequence[Gpu], project: str = "team-a", since: float = 0.0, **more: object) -> Holding:
     """A training that holds these GPUs whole."""
-    shares = tuple(DeviceShare(g.uuid, Backing.WHOLE, 1.0, g.memory_mib) for g in on)
+    devices = tuple(DeviceShare(g.uuid, Backing.WHOLE, 1.0, g.memory_mib) for g in on)
     wish = request(claim, WholeGpus(len(on)), project, **more)
-    return Holding(wish, Grant(on[0].node, shares), since)
+    return Holding(wish, Grant(on[0].node, devices), since)
 
 
 def wants(claim: str, gpus: int = 1, project: str = "team-b", **more: object) -> Request:
@@ -235,3 +248,49 @@ def test_the_nodes_of_other_pools_are_other_queues() -> None:
     made = decide(replace(snapshot, pending=(wants("b1"),)))
     assert evicted(made) == ["a2"]
     assert not decide(replace(snapshot, pending=(wants("b1", pools=("blue",)),))).steps
+
+
+class TestUnlimitedQuota:
+    """A quota of -1 is what the other quotas leave: nobody's guaranteed quota is defeated by it."""
+
+    def test_a_guaranteed_quota_is_reclaimed_from_a_project_without_one_of_its_own(self) -> None:
+        card = gpu("v100")
+        projects = [ProjectQueue("default", Quota(UNLIMITED)), ProjectQueue("team-a", Quota(1.0))]
+        held = tuple(shares(request(c, Fraction(0.5), "default"), card, 0.5) for c in ("d1", "d2"))
+        made = decide(cluster(card, projects=projects, held=held, pending=(request("a", Fraction(0.5)),)))
+        assert len(place(made, "a").waits_for) == 1
+
+    def test_asking_for_more_takes_nothing_away(self) -> None:
+        card = gpu("v100")
+        projects = [ProjectQueue("default", Quota(UNLIMITED)), ProjectQueue("team-a", Quota(1.0))]
+        held = tuple(shares(request(c, Fraction(0.5), "default"), card, 0.5) for c in ("d1", "d2"))
+        waiting = tuple(request(f"d{n}", Fraction(0.5), "default") for n in range(3, 9))
+        made = decide(cluster(card, projects=projects, held=held, pending=(*waiting, request("a", Fraction(0.5)))))
+        assert place(made, "a")
+
+    def test_alone_it_may_have_everything_for_work_that_is_not_preemptible(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(2)]
+        projects = [ProjectQueue("default", Quota(UNLIMITED)), ProjectQueue("team-a", Quota(0.0))]
+        desks = tuple(interactive(f"w{i}", WholeGpus(), "default") for i in range(2))
+        made = decide(cluster(*cards, projects=projects, pending=desks))
+        assert place(made, "w0")
+        assert place(made, "w1")
+
+    def test_beside_a_quota_work_that_is_not_preemptible_keeps_to_the_rest(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(2)]
+        projects = [ProjectQueue("default", Quota(UNLIMITED)), ProjectQueue("team-a", Quota(1.0))]
+        desks = tuple(interactive(f"w{i}", WholeGpus(), "default") for i in range(2))
+        made = decide(cluster(*cards, projects=projects, pending=desks))
+        assert place(made, "w0")
+        assert "project default has a quota of 1.00" in sentence(refusal(made, "w1"))
+
+    def test_inside_a_department_it_is_the_rest_of_the_departments_quota(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(4)]
+        projects = [
+            ProjectQueue("open", Quota(UNLIMITED), department="lab"),
+            ProjectQueue("team-a", Quota(1.0), department="lab"),
+        ]
+        state = cluster(*cards, projects=projects, departments=(DepartmentQueue("lab", Quota(3.0)),))
+        account = Ledger(state).account("open", "default")
+        assert account is not None
+        assert account.quota.quota == 2.0

@@ -9,6 +9,7 @@ import pytest
 from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Node
 from solver.model.demand import Demand, Fraction, Gang, Memory, MigProfile, WholeGpus
+from solver.model.plan import Placed
 from solver.model.reasons import Code
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Spreading
 from tests.solver.scenarios import (
@@ -192,3 +193,54 @@ class TestUnequalModels:
         urgent = request("a", WholeGpus(2), priority=125)
         made = decide(cluster(*gpus, held=(low,), pending=(urgent,)))
         assert place(made, "a").waits_for == ("x",)
+
+
+class TestForeignMemory:
+    """What processes of no claim hold is planned around, as foreign MIG instances are."""
+
+    def test_an_empty_gpu_comes_before_one_that_others_fill(self) -> None:
+        full = replace(gpu("v100", "g0"), foreign_mib=15000)
+        made = decide(cluster(full, gpu("v100", "g1", index=1), pending=(request("a", WholeGpus()),)))
+        assert place(made, "a").grant.devices[0].gpu == "g1"
+
+    def test_a_share_gets_what_is_left(self) -> None:
+        half = replace(gpu("v100"), foreign_mib=8000)
+        waiting = (request("a", Memory(8000)), request("b", Memory(8000), created=1.0))
+        made = decide(cluster(half, pending=waiting))
+        assert place(made, "a")
+        assert refusal(made, "b")
+
+    def test_who_waits_for_it_is_told_what_is_in_the_way(self) -> None:
+        full = replace(gpu("v100"), foreign_mib=15000)
+        made = decide(cluster(full, pending=(request("a", WholeGpus()),)))
+        assert refusal(made, "a").code is Code.BLOCKED_BY_OTHERS
+        assert "n0/0: 15000 MiB of other processes" in sentence(refusal(made, "a"))
+
+    def test_the_batch_plans_around_it_as_well(self) -> None:
+        cards = [replace(gpu("v100", f"g{i}", f"n{i}"), foreign_mib=15000 if i % 2 else 0) for i in range(300)]
+        waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(300))
+        made = decide(cluster(*cards, pending=waiting))
+        given = {o.grant.devices[0].gpu for o in made.outcomes.values() if isinstance(o, Placed)}
+        assert given == {card.uuid for card in cards if not card.foreign_mib}
+
+
+class TestCertificate:
+    """The bound knows what is in use and what quota bars: it does not alarm where nothing better exists."""
+
+    def test_a_full_cluster_is_the_best_there_is(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(4)]
+        waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(8))
+        certificate = decide(cluster(*cards, pending=waiting)).certificate
+        assert (certificate.value, certificate.bound) == (4.0, 4.0)
+
+    def test_what_a_limit_bars_is_not_missed(self) -> None:
+        cards = [gpu("v100", f"g{i}", "n0", i) for i in range(4)]
+        team = ProjectQueue("team-a", Quota(1.0, limit=1.0))
+        waiting = tuple(request(f"r{i}", WholeGpus(), created=float(i)) for i in range(2))
+        certificate = decide(cluster(*cards, projects=[team], pending=waiting)).certificate
+        assert certificate.gap == 0.0
+
+    def test_what_could_have_had_the_room_of_another_is_missed(self) -> None:
+        waiting = (request("a", Fraction(0.6), created=0.0), request("b", WholeGpus(), created=1.0))
+        certificate = decide(cluster(gpu("v100"), pending=waiting)).certificate
+        assert (certificate.value, certificate.bound) == (0.6, 1.0)

@@ -7,6 +7,7 @@ Refusals become the protocol's errors (see errors.py), a server that does not an
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -49,11 +50,15 @@ async def from_kubeconfig(path: str | None = None, context: str | None = None) -
     from kubernetes.aio import config
     from kubernetes.aio.client import Configuration
 
+    hint = "name one with --kubeconfig and --context"
+    if path is not None and not any(os.path.exists(one) for one in path.split(os.pathsep)):
+        raise Unavailable(f"no cluster to talk to: there is no kubeconfig {path}", hint)
     configuration = Configuration()
     try:
         await config.load_kube_config(path, context, client_configuration=configuration, persist_config=False)
-    except (config.ConfigException, OSError) as error:
-        raise Unavailable(f"no cluster to talk to: {error}", hint="name one with --kubeconfig and --context") from error
+    except Exception as error:  # the library checks no form: a broken file fails anywhere in it
+        why = " ".join(str(error).split())
+        raise Unavailable(f"no cluster to talk to: the kubeconfig {path or ''} cannot be used: {why}", hint) from error
     return ClusterAccess(configuration)
 
 

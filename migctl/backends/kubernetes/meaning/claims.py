@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import msgspec
 
+from migctl.backends import workload_status
 from migctl.backends.kubernetes.meaning import names, requests
 from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.objects import Claim, ClaimSpec, ClaimStatus, GpuRequest, Meta, Phase
@@ -138,7 +139,7 @@ def _reason(pod: GpuPod, record: ClaimRecord, phase: Phase) -> tuple[str, str]:
         others = ", ".join(gate for gate in pod.gates if gate != names.GATE)
         return OTHER_GATES, f"the pod is held back by other scheduling gates: {others}"
     if phase is Phase.FAILED:
-        code = f"exit code {pod.exit_code}" if pod.exit_code is not None else ""
+        code = workload_status.ending(pod.exit_code) if pod.exit_code is not None else ""
         return pod.reason or "Error", pod.message or code
     if phase is Phase.INITIALIZING and pod.waiting is not None:
         return pod.waiting.reason, pod.waiting.message

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 from migctl.backends.kubernetes.stores.watching import follow as changes
 from migctl.backends.kubernetes.user import reading
-from migctl.backends.kubernetes.user.interleave import interleaved
 from migctl.backends.kubernetes.user.kinds import PODS, SubmittedPod
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadObject
+from migctl.backends.pod_logs import joined
 from migctl.backends.protocol import ChangeType, NotFound
 
 NOT_STARTED = "Pending"
@@ -24,16 +24,10 @@ async def read(api: PermittedApi, found: WorkloadObject, follow: bool, tail: int
     if not pods:
         raise _nothing(found)
     query = {**({"follow": "true"} if follow else {}), **({} if tail is None else {"tailLines": str(tail)})}
-    streams = [_pod(api, pod, query) for pod in pods]
-    if len(pods) == 1:
-        async with contextlib.aclosing(streams[0]) as pieces:
-            async for piece in pieces:
-                yield piece
-        return
-    named = [_prefixed(pod.metadata.name, stream) for pod, stream in zip(pods, streams, strict=True)]
-    async with contextlib.aclosing(interleaved(named) if follow else _one_by_one(named)) as lines:
-        async for line in lines:
-            yield line
+    written = {pod.metadata.name: _pod(api, pod, query) for pod in pods}
+    async with contextlib.aclosing(joined(written, follow)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 def _nothing(found: WorkloadObject) -> NotFound:
@@ -70,22 +64,3 @@ async def _started(api: PermittedApi, pod: SubmittedPod) -> bool:
             if change.object.metadata.uid == own.uid and change.object.status.phase != NOT_STARTED:
                 return True
     return False
-
-
-async def _prefixed(name: str, pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Whole lines, each after the pod's name."""
-    start, rest = f"[{name}] ".encode(), b""
-    async with contextlib.aclosing(pieces):
-        async for piece in pieces:
-            *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield start + line + b"\n"
-    if rest:
-        yield start + rest + b"\n"
-
-
-async def _one_by_one(streams: Sequence[AsyncGenerator[bytes, None]]) -> AsyncGenerator[bytes, None]:
-    for stream in streams:
-        async with contextlib.aclosing(stream):
-            async for line in stream:
-                yield line

@@ -14,7 +14,7 @@ from typing import Any
 from migctl.backends.kubernetes.client.api import SILENCE_S, KubernetesApi
 from migctl.backends.kubernetes.client.resources import PROJECTS, K, Resource, WatchEvent
 from migctl.backends.kubernetes.client.transport import Query, Transport
-from migctl.backends.kubernetes.user.interleave import interleaved
+from migctl.backends.pod_logs import interleaved
 from migctl.backends.protocol import Forbidden
 
 EVERYWHERE = ("",)

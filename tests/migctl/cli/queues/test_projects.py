@@ -140,7 +140,7 @@ def test_a_department_or_node_pool_that_there_is_not_is_refused_at_the_door(team
         result = team("project", *words.split(), "--department", "reserch")
         assert result.code == 3
         assert result.err.splitlines() == [
-            "error: spec.department: no department is called 'reserch'", "hint: departments: research"
+            "error: --department: no department is called 'reserch'", "hint: departments: research"
         ]  # fmt: skip
         result = team("project", *words.split(), "--pool", "a100=2")
         assert result.code == 3

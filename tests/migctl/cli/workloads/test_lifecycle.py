@@ -64,4 +64,4 @@ def test_suspend_and_resume(three: Cli) -> None:
     assert three.ok("suspend", "one").out == "workload one was suspended already\n"
     assert three.ok("resume", "job", "one").out == "workload one resumed\n"
     assert not suspended()
-    assert three("suspend", "over").code == 1
+    assert three("suspend", "over").code == 4

@@ -142,7 +142,9 @@ def test_an_empty_project_says_so_on_stderr_only(team: Cli) -> None:
 
 def test_nodes_show_what_is_allocated(busy: Cli) -> None:
     lines = busy.ok("list", "nodes").lines
-    assert cells(lines[0]) == ["NAME", "STATUS", "POOL", "GPU TYPE", "MIG", "GPUs", "ALLOCATED", "AGE"]
+    assert cells(lines[0]) == [
+        "NAME", "STATUS", "POOL", "GPU TYPE", "MIG", "GPUs", "ALLOCATED", "AGE", "MESSAGE"
+    ]  # fmt: skip
     assert cells(lines[1]) == ["node-a", "Ready", "default", "V100", "off", "1", "1.00", "2m"]
     assert cells(lines[2]) == ["node-b", "Ready", "default", "A100-40GB", "on", "1", "0.29", "2m"]
     assert lines == busy.ok("node", "list").lines

@@ -13,8 +13,10 @@ from migctl.embedded.kubelet import runner
 from migctl.objects import Claim, ClaimSpec, GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import Prepared
+from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.nvml import Nvml
 from nodeagent.shares.host_shares import HostShares
+from nodeagent.shares.process_owner import ProcessOwners
 from nodeagent.shares.time_slices import ComputePolicy
 from nodeagent.shim import placing, region
 from nodeagent.shim.reconciling import reconcile
@@ -127,6 +129,15 @@ def test_a_process_without_the_library_is_reported(node: Node) -> None:
         node.simulated.occupy(node.gpu, 100, pid, claim="claim")
         Upkeep(node.agent).step()
         assert f"process {pid} uses GPU {node.gpu} without the fraction library" in node.agent.report().notes["claim"]
+
+
+def test_a_program_that_says_nothing_is_known_by_the_accounts_it_has_mapped(node: Node) -> None:
+    share = node.prepare("claim")
+    owners = ProcessOwners(node.simulated.agent_dir / "shares")
+    with share.cuda() as program, node.cuda.beside().cuda() as stranger:
+        assert owners.claim_of(program.process.pid) == "claim"
+        assert owners.processes_of("claim") == [program.process.pid]
+        assert owners.claim_of(stranger.process.pid) == NO_CLAIM
 
 
 def test_what_a_claim_has_survives_the_agent_and_goes_with_the_claim(node: Node) -> None:
