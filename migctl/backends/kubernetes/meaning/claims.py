@@ -31,7 +31,9 @@ UNREADABLE_ALLOCATION = "unreadable-allocation"
 def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
     """The claim of a pod that has one."""
     name, uid, type_ = requests.workload(pod)
-    priority, preemptible = requests.rank(pod.annotations, pod.priority_class, type_, alone=pod.owner is None)
+    priority, preemptible = requests.rank(
+        pod.annotations, pod.priority_class, type_, number=pod.priority, alone=pod.owner is None
+    )
     status = _status(pod, record)
     try:
         gpu_request = requests.gpu_request(pod.annotations)

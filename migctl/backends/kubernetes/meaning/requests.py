@@ -26,7 +26,7 @@ CLASSES = {
     "build": priorities.INTERACTIVE,
     "inference": priorities.INFERENCE,
 }
-"""Priority classes of existing YAML, and what they mean here."""
+"""Priority classes of existing YAML and their numbers, for what is no pod yet: a pod has its number written on it."""
 
 BY_OWNER: Mapping[str, WorkloadType] = {
     "Job": WorkloadType.TRAINING,
@@ -127,14 +127,20 @@ def type_of(labels: Mapping[str, str], usual: WorkloadType | None) -> WorkloadTy
 
 
 def rank(
-    annotations: Mapping[str, str], priority_class: str, type_: WorkloadType, *, alone: bool = False
+    annotations: Mapping[str, str],
+    priority_class: str,
+    type_: WorkloadType,
+    *,
+    number: int | None = None,
+    alone: bool = False,
 ) -> tuple[int, bool]:
     """Priority, and whether it may be preempted: by its class, its annotation, or else its type.
 
-    alone: nothing makes the pod again, so it is preempted only where it says that it may be.
+    number  the class's, as Kubernetes wrote it on the pod; 0 is what pods without a class have
+    alone   nothing makes the pod again, so it is preempted only where it says that it may be
     """
     preemptible = annotations.get(names.PREEMPTIBLE)
-    of_class = CLASSES.get(priority_class)
+    of_class = (number or CLASSES.get(priority_class)) if priority_class else None
     priority = BY_TYPE[type_] if of_class is None else of_class
     if preemptible == "true" and priority >= priorities.FIRST_NON_PREEMPTIBLE and type_ is not WorkloadType.INFERENCE:
         priority = priorities.INTERACTIVE_PREEMPTIBLE

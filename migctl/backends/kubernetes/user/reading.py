@@ -122,9 +122,11 @@ def of_pods(
 
 
 def _with_status(metadata: Metadata, spec: WorkloadSpec, before: WorkloadStatus, claims: Sequence[Claim]) -> Workload:
-    """The workload with the status that its claims make; whether it has ended is not theirs to say."""
-    workload = Workload(meta=meta(metadata), spec=spec, status=before)
+    """The workload with the rank and status that its claims have; whether it has ended is not theirs to say."""
     living = [claim for claim in claims if not claim.status.phase.finished]
+    if living:  # a template names a priority class, a pod has its number
+        spec = replace(spec, priority=living[0].spec.priority, preemptible=living[0].spec.preemptible)
+    workload = Workload(meta=meta(metadata), spec=spec, status=before)
     status = summary(workload, living)
     if not status.phase.finished and not status.reason:
         status = with_claims_reason(status, living)
