@@ -25,7 +25,7 @@ class ControllerMetrics(Collector):
         self._controller = controller
 
     def collect(self) -> Iterator[Metric]:
-        """Leading, synced, cache age in seconds by kind, claims by phase."""
+        """Leading, synced, cache age in seconds by kind, claims by phase, and whose each claim is."""
         cluster = self._controller.cluster
         yield GaugeMetricFamily(
             "migctl_controller_leading", "1 while this controller decides.", float(self._controller.elector.leading)
@@ -39,11 +39,22 @@ class ControllerMetrics(Collector):
         yield age
         claims = GaugeMetricFamily("migctl_claims", "Claims by phase.", labels=["phase"])
         counts = dict.fromkeys(Phase, 0)
+        whose = GaugeMetricFamily(
+            "migctl_claim_info",
+            "1 for each claim: whose it is and where, to join with what agents measure by claim.",
+            labels=["claim", "project", "workload", "pod", "node", "phase"],
+        )
         for claim in cluster.all(Claim):
             counts[claim.status.phase] += 1
+            node = claim.status.allocation.node if claim.status.allocation else ""
+            meta = claim.meta
+            whose.add_metric(
+                [meta.uid, meta.project, claim.spec.workload, meta.name, node, claim.status.phase.value], 1
+            )
         for phase, count in counts.items():
             claims.add_metric([phase.value], count)
         yield claims
+        yield whose
 
 
 @contextlib.asynccontextmanager

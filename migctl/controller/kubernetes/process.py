@@ -14,6 +14,7 @@ from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.cache.reflector import DEFAULT_TIMING, Timing
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.control_plane import KubernetesControlPlane
+from migctl.backends.kubernetes.meaning import requests
 from migctl.backends.kubernetes.stores import custom_store
 from migctl.backends.kubernetes.stores.event_recorder import EventRecorder, Subject
 from migctl.backends.kubernetes.stores.event_store import EventStore
@@ -113,5 +114,7 @@ class KubernetesController:
             owner = pod.owner
             if owner is None:
                 return Subject("Pod", pod.name, project, pod.uid)
+            if owner.kind == "ReplicaSet":  # of a Deployment, which is what people know; its uid is not known here
+                return Subject("Deployment", requests.workload(pod)[0], project, api_version=owner.api_version)
             return Subject(owner.kind, owner.name, project, owner.uid, owner.api_version)
         return Subject("Namespace", project, project)

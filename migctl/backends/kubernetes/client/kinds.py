@@ -151,6 +151,7 @@ class ObjectReference(WireStruct, frozen=True):
     kind: str = ""
     name: str = ""
     namespace: str = ""
+    uid: str = ""
 
 
 class KubernetesEvent(WireStruct, frozen=True):

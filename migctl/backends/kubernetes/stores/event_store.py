@@ -64,17 +64,19 @@ class EventStore(ReadOnlyStore):
 
 
 def read(raw: Raw) -> Event:
-    """The control plane's event. Its creation is when it happened last."""
-    about = raw.involved_object
-    message = raw.message if (raw.count or 1) < 2 else f"{raw.message} ({raw.count} times)"
+    """The control plane's event: created when it happened for the first time."""
+    about, count = raw.involved_object, raw.count or 1
     own = meta(raw.metadata)
     return Event(
-        meta=msgspec.structs.replace(own, created=_when(raw)),
+        meta=msgspec.structs.replace(own, created=raw.first_timestamp or own.created),
         spec=EventSpec(
             about=f"{KIND_NAMES.get(about.kind, about.kind)}/{about.name}",
             reason=raw.reason,
-            message=message,
+            message=raw.message,
             warning=raw.type == "Warning",
+            uid=about.uid if about.kind != "Pod" else "",  # a claim has its own, and the pod's name
+            count=count,
+            last=_when(raw) if count > 1 else None,
         ),
     )
 

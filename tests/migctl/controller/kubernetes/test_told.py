@@ -1,0 +1,90 @@
+"""What a claim is called in metrics and events, and the number of a priority class."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from migctl.backends.kubernetes.client.resources import EVENTS
+from migctl.backends.kubernetes.stores import event_store
+from migctl.backends.kubernetes.stores.event_recorder import Subject
+from migctl.controller.kubernetes import probes
+from migctl.objects import Claim
+from tests.fakes import manifests
+from tests.fakes.kubernetes_cluster.cluster import FakeCluster
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_metrics_say_whose_a_claim_is_and_where() -> None:
+    """They knew claims by uid only, which no person knows."""
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        cluster.create("jobs", manifests.job("train", gpus=1), "team-a")
+        await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+        (pod,) = cluster.phases("team-a")
+        (claim,) = cluster.operations.storage.all("resourceclaims")
+        await cluster.until(
+            lambda: (
+                (found := controller.cluster.get(Claim, pod, "team-a")) is not None
+                and found.status.phase.value == "Running"
+            )
+        )
+        async with probes.serving(controller, "127.0.0.1", 0) as port, httpx.AsyncClient() as client:
+            text = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+        labels = {"claim": claim["metadata"]["uid"], "node": "node-a", "phase": "Running", "pod": pod}
+        labels |= {"project": "team-a", "workload": "train"}
+        said = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
+        line = next(line for line in text.splitlines() if line.startswith("migctl_claim_info"))
+        assert ",".join(sorted(line[len("migctl_claim_info{") : -len("} 1.0")].split(","))) == said
+
+
+async def test_events_of_a_deployments_pods_are_the_deployments() -> None:
+    async with FakeCluster().running() as cluster, cluster.controller():
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        cluster.create("deployments", manifests.deployment("serve", gpus=1), "team-a")
+        events = cluster.operations.storage.all
+
+        def about() -> set[str]:
+            return {f"{e['involvedObject']['kind']}/{e['involvedObject']['name']}" for e in events("events")}
+
+        await cluster.until(lambda: "Deployment/serve" in about())
+        assert not any(name.startswith("ReplicaSet/") for name in about())
+
+
+async def test_an_event_says_whose_it_is_by_uid_and_how_often() -> None:
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        await cluster.project("team-a")
+        for _ in range(3):
+            controller.recorder.record(Subject("Job", "train", "team-a", "u1", "batch/v1"), "Again", "the same words")
+        events = cluster.operations.storage.all
+        await cluster.until(lambda: any(e.get("count") == 3 for e in events("events")))
+        raw = next(e for e in events("events") if e["reason"] == "Again")
+        event = event_store.read(
+            EVENTS.one.decode(
+                cluster.operations.storage.section("events").objects["team-a", raw["metadata"]["name"]].json
+            )
+        )
+        assert (event.spec.about, event.spec.uid, event.spec.count) == ("Workload/train", "u1", 3)
+        assert event.spec.message == "the same words"
+        assert event.spec.last is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "priority", "preemptible"),
+    [("urgent", 90, 90, True), ("critical", 1000, 1000, False), ("train", 60, 60, True), ("", 0, 50, True)],
+)
+async def test_the_number_of_a_priority_class_decides(name: str, number: int, priority: int, preemptible: bool) -> None:
+    """Classes were known by four names; with any other the type decided."""
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        job = manifests.job("j", gpus=1, priority=number, priorityClassName=name)
+        cluster.create("jobs", job, "team-a")
+        await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+        (pod,) = cluster.phases("team-a")
+        found = controller.cluster.get(Claim, pod, "team-a")
+        assert found is not None
+        assert (found.spec.priority, found.spec.preemptible) == (priority, preemptible)
