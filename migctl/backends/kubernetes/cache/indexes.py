@@ -40,7 +40,10 @@ class PodIndex:
         self._count(before, -1)
         self._count(after, 1)
         if isinstance(before, NonGpuPod) and before.agent is not None:
-            self._agents.get(before.node, {}).pop((before.namespace, before.name), None)
+            agents = self._agents.get(before.node, {})
+            agents.pop((before.namespace, before.name), None)
+            if not agents:
+                self._agents.pop(before.node, None)
         if isinstance(after, NonGpuPod) and after.agent is not None:
             self._agents.setdefault(after.node, {})[after.namespace, after.name] = after.agent
 
@@ -55,7 +58,10 @@ class PodIndex:
         if pod is None or not pod.node:
             return
         cpu, memory = self._requests.get(pod.node, (0, 0))
-        self._requests[pod.node] = (cpu + sign * pod.requests[0], memory + sign * pod.requests[1])
+        rest = (cpu + sign * pod.requests[0], memory + sign * pod.requests[1])
+        self._requests[pod.node] = rest
+        if rest == (0, 0):
+            del self._requests[pod.node]
 
 
 class GpuHolders:
@@ -72,7 +78,10 @@ class GpuHolders:
         """Replace a claim's record; None where there is none."""
         if before is not None and before.grant is not None:
             for share in before.grant.devices:
-                self._claims[share.gpu].discard((before.namespace, before.name))
+                holders = self._claims.get(share.gpu, set())
+                holders.discard((before.namespace, before.name))
+                if not holders:
+                    self._claims.pop(share.gpu, None)
         if after is not None and after.grant is not None:
             for share in after.grant.devices:
                 self._claims.setdefault(share.gpu, set()).add((after.namespace, after.name))
