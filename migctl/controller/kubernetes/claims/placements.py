@@ -26,7 +26,7 @@ from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid, NotFound
 from migctl.clock import Clock
-from migctl.controller.kubernetes.claims.pod_patches import PodPatches
+from migctl.controller.kubernetes.claims.pod_patches import LONGEST_MESSAGE, PodPatches
 from migctl.objects import Claim, GpuNode
 from nodeagent.contract.wire import allocation_to_json, device_name
 from solver.model.demand import DeviceShare, Grant
@@ -60,8 +60,9 @@ class Placements:
             notes = _notes(obj, wanted)
             if notes:
                 await self._pods.annotate(pod, notes)
-            if (after.reason, after.message) != (before.reason, before.message) and not after.evicted:
-                await self._pods.waits(pod, after.reason, after.message)
+            said = (after.reason, after.message[:LONGEST_MESSAGE])
+            if said != (before.reason, before.message) and not after.evicted:
+                await self._pods.waits(pod, *said)
         newest = self._cluster.get(Claim, obj.meta.name, obj.meta.project)
         return newest if newest is not None and newest.meta.uid == obj.meta.uid else wanted
 

@@ -16,6 +16,7 @@ from migctl.backends.protocol import Conflict, NotFound
 from migctl.clock import Clock
 
 LONGEST_MESSAGE = 1000
+"""Of a condition. What is longer is cut, and equal to what stands there if it is equal up to here."""
 
 
 class PodPatches:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from migctl.controller.kubernetes.claims.pod_patches import LONGEST_MESSAGE
 from tests.fakes import manifests
 from tests.fakes.kubernetes_cluster.cluster import FakeCluster
 from tests.fakes.kubernetes_cluster.standin import condition
@@ -50,3 +51,19 @@ async def test_what_kube_scheduler_said_is_said_on() -> None:
         await cluster.until(lambda: "no node may run it" in said(cluster))
         assert "node-a: kube-scheduler refused it: " in said(cluster)
         assert "volume node affinity conflict" in said(cluster)
+
+
+async def test_a_reason_too_long_for_a_condition_is_written_once() -> None:
+    async with FakeCluster().running() as cluster, cluster.controller():
+        for number in range(4):
+            await cluster.node(f"node-{number}", "v100")
+        await cluster.project("team-a")
+        selector = {f"example.com/{number}": "x" * 63 for number in range(10)}
+        cluster.create("pods", manifests.pod("p", gpus=1, nodeSelector=selector), "team-a")
+        await cluster.until(lambda: len(said(cluster)) == LONGEST_MESSAGE)
+        version = (cluster.get("pods", "p", "team-a") or {})["metadata"]["resourceVersion"]
+        for number in range(5):
+            name = f"later-{number}"
+            cluster.create("pods", manifests.pod(name, {"gpu-fraction": "0.1"}), "team-a")
+            await cluster.until(lambda name=name: cluster.phases("team-a").get(name) == "Running")  # type: ignore[misc]
+        assert (cluster.get("pods", "p", "team-a") or {})["metadata"]["resourceVersion"] == version
