@@ -35,6 +35,7 @@ class ClaimCache:
         self._claims: dict[Key, Claim] = {}
         self._of_workload: defaultdict[Key, set[Key]] = defaultdict(set)
         self._starting: set[Key] = set()
+        self._suspended: set[Key] = set()
         self._stale: set[Key] = set()
 
     def pod_changed(self, before: PodRecord | None, after: PodRecord | None) -> None:
@@ -78,6 +79,12 @@ class ClaimCache:
         self.all()
         return tuple(self._pairs(self._starting))
 
+    def suspended(self) -> tuple[tuple[GpuPod, Claim], ...]:
+        """Pods that something else than their place holds back: other gates, or a request that cannot be read."""
+        claims = self.all()
+        pods = ((pod, claims.get((record.namespace, record.name))) for pod, record in self._pairs(self._suspended))
+        return tuple((pod, claim) for pod, claim in pods if claim is not None)
+
     def _pairs(self, keys: Iterable[Key]) -> Iterable[tuple[GpuPod, ClaimRecord]]:
         for namespace, name in keys:
             record = self._records.get(name, namespace)
@@ -89,6 +96,7 @@ class ClaimCache:
         record = self._records.get(key[1], key[0])
         pod = self.pod_of(record) if record else None
         self._starting.discard(key)
+        self._suspended.discard(key)
         last = self._claims.get(key)
         if last is not None:
             self._of_workload[last.meta.project, last.spec.workload].discard(key)
@@ -108,4 +116,6 @@ class ClaimCache:
             self._claims[key] = made = claims.claim(pod, record)
             if made.status.phase is Phase.INITIALIZING:
                 self._starting.add(key)
+            elif made.status.phase is Phase.SUSPENDED:
+                self._suspended.add(key)
         self._of_workload[made.meta.project, made.spec.workload].add(key)

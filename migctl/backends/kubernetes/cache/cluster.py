@@ -177,6 +177,10 @@ class ClusterCache:
         """Pods that have an allocation and do not run yet."""
         return self._claims.starting()
 
+    def suspended(self) -> tuple[tuple[GpuPod, Claim], ...]:
+        """Pods that something else than their place holds back, and their claims, which say what."""
+        return self._claims.suspended()
+
     def requests(self, node: str) -> NodeResources:
         """CPU and memory that the pods bound to a node reserve."""
         return self._pod_index.requests(node)

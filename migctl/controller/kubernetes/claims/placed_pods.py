@@ -1,7 +1,8 @@
-"""PlacedPodsReconciler: follows pods that have an allocation until they run.
+"""PlacedPodsReconciler: follows pods that have an allocation until they run, and says what holds others back.
 
 Level-triggered: each round looks at every pod that has an allocation and does not run yet.
 
+    held back by something else  say so in its condition: other gates, a request that cannot be read
     gate still closed            open it; a gang's gates open when all its members have an allocation, and what is
                                  allocated behind a gate that stays closed is released
     two claims on one device     the one that is not prepared gives way
@@ -29,7 +30,7 @@ from migctl.backends.protocol import ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller.apply import MAX_CONCURRENT_WRITES
 from migctl.controller.kubernetes.claims.placements import Placements
-from migctl.controller.kubernetes.claims.pod_patches import PodPatches
+from migctl.controller.kubernetes.claims.pod_patches import LONGEST_MESSAGE, PodPatches
 from migctl.controller.kubernetes.double_allocations import must_give_way
 from migctl.objects import GpuNode
 
@@ -99,6 +100,10 @@ class PlacedPodsReconciler:
                 action = self._next_action(pod, record, self._progress[pod.uid], gangs)
                 if action is not None:
                     tasks.create_task(self._attempt(pod, action, writes))
+            for pod, claim in self.cluster.suspended():
+                said = (claim.status.reason, claim.status.message[:LONGEST_MESSAGE])
+                if pod.placed is None or (pod.placed.reason, pod.placed.message) != said:
+                    tasks.create_task(self._attempt(pod, partial(self.pods.waits, pod, *said), writes))
 
     @staticmethod
     async def _attempt(pod: GpuPod, action: Action, writes: asyncio.Semaphore) -> None:

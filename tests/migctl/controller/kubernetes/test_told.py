@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -11,7 +13,10 @@ from migctl.backends.kubernetes.stores.event_recorder import Subject
 from migctl.controller.kubernetes import probes
 from migctl.objects import Claim
 from tests.fakes import manifests
+from tests.fakes.kubernetes_api.kinds import BY_PLURAL
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.fakes.kubernetes_cluster.cluster import FakeCluster
+from tests.fakes.kubernetes_cluster.standin import condition
 
 pytestmark = pytest.mark.anyio
 
@@ -88,3 +93,25 @@ async def test_the_number_of_a_priority_class_decides(name: str, number: int, pr
         found = controller.cluster.get(Claim, pod, "team-a")
         assert found is not None
         assert (found.spec.priority, found.spec.preemptible) == (priority, preemptible)
+
+
+async def test_a_pod_that_another_gate_holds_back_has_a_condition_and_no_gpu() -> None:
+    async with FakeCluster().running() as cluster, cluster.controller():
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        gates = [{"name": "kueue.x-k8s.io/admission"}]
+        cluster.create("pods", manifests.pod("queued", gpus=1, schedulingGates=gates), "team-a")
+
+        def placed() -> dict[str, Any]:
+            return condition(cluster.get("pods", "queued", "team-a") or {}, "migctl.dev/Placed")
+
+        await cluster.until(lambda: placed().get("status") == "False")
+        assert placed()["reason"] == "other-gates"
+        assert "kueue.x-k8s.io/admission" in placed()["message"]
+        cluster.create("pods", manifests.pod("other", gpus=1), "team-a")
+        await cluster.until(lambda: cluster.phases("team-a")["other"] == "Running")
+        cluster.delete("pods", "other", "team-a")
+        lifted = [{"op": "remove", "path": "/spec/schedulingGates/0"}]
+        cluster.operations.patch(ADMIN, BY_PLURAL["pods"], "team-a", "queued", lifted, "application/json-patch+json")
+        await cluster.until(lambda: cluster.phases("team-a")["queued"] == "Running")
+        assert placed()["status"] == "True"
