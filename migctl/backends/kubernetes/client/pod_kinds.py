@@ -76,6 +76,7 @@ class PodSpec(WireStruct, frozen=True):
     overhead: dict[str, Any] | None = None
     priority: int | None = None
     priority_class_name: str = ""
+    termination_grace_period_seconds: int | None = None
 
 
 class Waiting(WireStruct, frozen=True):

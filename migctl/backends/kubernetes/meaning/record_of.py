@@ -67,6 +67,7 @@ def pod(obj: pod_kinds.Pod) -> GpuPod | NonGpuPod:
         started=status.start_time,
         exit_code=exit_code,
         image=containers[0].image if containers else "",
+        grace_s=30 if spec.termination_grace_period_seconds is None else spec.termination_grace_period_seconds,
     )
 
 

@@ -60,6 +60,7 @@ class GpuPod(ObjectRecord, frozen=True):
     owner      what made it and makes it again, if anything does
     scheduled  what kube-scheduler says; placed: the condition that migctl wrote
     waiting    why its first waiting container does not run
+    grace_s    how long its containers may take to end, seconds
     """
 
     node: str
@@ -83,6 +84,7 @@ class GpuPod(ObjectRecord, frozen=True):
     started: datetime | None
     exit_code: int | None
     image: str
+    grace_s: int = 30
 
     @property
     def gated(self) -> bool:

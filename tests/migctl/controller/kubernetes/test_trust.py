@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from migctl.controller.kubernetes.claims.pod_patches import LONGEST_GRACE_S
 from migctl.objects import Claim
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
@@ -71,3 +72,19 @@ async def test_a_claim_that_is_deleted_under_its_pod_counts_until_the_agent_lets
         cluster.delete("pods", "thief", "team-a")
         await cluster.until(lambda: phase(cluster, "other") == "Running")
         assert controller.cluster.gone == frozenset()
+
+
+@pytest.mark.parametrize(("asked", "granted"), [(60, 60), (10**8, LONGEST_GRACE_S)], ids=["minute", "three years"])
+async def test_a_preempted_pod_ends_within_an_hour_whatever_time_it_asks_for(asked: int, granted: int) -> None:
+    """TerminationGracePeriodSeconds is the user's: with three years of it a GPU could not be reclaimed."""
+    async with FakeCluster().running() as cluster, cluster.controller():
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a", quota=1)
+        job = manifests.job("train", gpus=1, terminationGracePeriodSeconds=asked)
+        cluster.create("jobs", job, "team-a")
+        await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+        cluster.create("statefulsets", manifests.stateful_set("ws", gpus=1), "team-a")
+        await cluster.until(lambda: phase(cluster, "ws-0") == "Running")
+        log = cluster.operations.storage.section("pods").log
+        times = {entry.stored.object["metadata"].get("deletionGracePeriodSeconds") for entry in log}
+        assert times - {None, 0} == {granted}
