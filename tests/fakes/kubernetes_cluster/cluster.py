@@ -35,12 +35,14 @@ from tests.limits import WAIT_S
 
 CONTROLLER = "migctl-system:migctl-controller"
 AGENT = "migctl-system:migctl-agent"
+BIND_S = 3.0
+"""A pod that cannot be bound is taken back, and its node left out for a minute: well inside WAIT_S."""
 QUICK = ControllerSettings(
     watches=Timing(page=100, pause_s=0.02, longest_pause_s=0.1, audit_s=2.0, silence_s=5.0),
     lease=LeaseTiming(duration_s=0.6, step_down_s=0.4, renew_s=0.1),
-    timeouts=PlacementTimeouts(nudge_s=0.2, longest_nudge_s=1.0, bind_s=WAIT_S, give_up_s=WAIT_S, look_again_s=0.05),
+    timeouts=PlacementTimeouts(nudge_s=0.2, longest_nudge_s=1.0, bind_s=BIND_S, give_up_s=WAIT_S, look_again_s=0.05),
 )
-"""Looks often and gives nothing up: a busy machine must not look like a pod that cannot be bound or prepared."""
+"""Looks often and gives nothing up: a busy machine must not look like an agent that cannot prepare."""
 
 
 class FakeCluster:
