@@ -20,6 +20,7 @@ from nodeagent import procfs
 from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.shares.claim_cgroups import ClaimCgroups
 from nodeagent.shares.process_owner import ProcessOwners
+from tests.cgroup2 import own_cgroup
 from tests.limits import WAIT_S
 from tests.migctl.embedded.conftest import Machine
 from tests.migctl.embedded.stubborn_programs import PROGRAMS
@@ -33,24 +34,8 @@ def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proces
     if request.param == "without-cgroups":
         yield Processes(owners)
         return
-    with _cgroup2(tmp_path / "cgroup2") as parent:
+    with own_cgroup(tmp_path / "cgroup2") as parent:
         yield Processes(owners, ClaimCgroups([parent]))
-
-
-@contextlib.contextmanager
-def _cgroup2(mount: Path) -> Iterator[Path]:
-    mount.mkdir()
-    mounted = subprocess.run(["mount", "-t", "cgroup2", "none", mount], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("no cgroup v2 can be mounted here")
-    parent = mount / f"test-{os.getpid()}"
-    try:
-        parent.mkdir()
-        yield parent
-        for folder, _, _ in os.walk(parent, topdown=False):
-            os.rmdir(folder)
-    finally:
-        subprocess.run(["umount", mount], check=True)
 
 
 async def started(process: ClaimProcess, program: str, folder: Path) -> int:

@@ -16,6 +16,7 @@ from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.shares import claim_cgroups
 from nodeagent.shares.claim_cgroups import ClaimCgroups
 from nodeagent.shares.process_owner import ProcessOwners
+from tests.cgroup2 import own_cgroup
 
 RENAMING = """
 import ctypes, sys
@@ -33,18 +34,8 @@ POD = "0f6c1d1e-1f5e-4c7b-9d59-9a7f6f2b8f11"
 @pytest.fixture
 def cgroups(tmp_path: Path) -> Iterator[Path]:
     """A cgroup of this test's, in a cgroup v2 file system mounted for it."""
-    mount = tmp_path / "cgroup2"
-    mount.mkdir()
-    if subprocess.run(["mount", "-t", "cgroup2", "none", mount], capture_output=True, check=False).returncode:
-        pytest.skip("no cgroup v2 can be mounted here")
-    own = mount / f"test-{os.getpid()}"
-    try:
-        own.mkdir()
+    with own_cgroup(tmp_path / "cgroup2") as own:
         yield own
-        for folder, _, _ in os.walk(own, topdown=False):
-            os.rmdir(folder)
-    finally:
-        subprocess.run(["umount", mount], check=True)
 
 
 @pytest.fixture

@@ -197,6 +197,18 @@ class HastyApi:
         yield []
 
 
+async def asks_twice(api: HastyApi, task: asyncio.Task[Any]) -> None:
+    """It watches a second time, and then pauses."""
+    async with asyncio.timeout(WAIT_S):
+        while api.watches < 2:
+            await asyncio.sleep(0.001)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert api.watches == 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 @pytest.mark.parametrize("error", [None, Expired("too old")], ids=["ends", "expires"])
 async def test_watches_that_end_at_once_are_not_asked_for_again_and_again(error: Exception | None) -> None:
     api: Any = HastyApi(error)
@@ -204,24 +216,10 @@ async def test_watches_that_end_at_once_are_not_asked_for_again_and_again(error:
     records = NewestRecords[Any, Any](record_of.bare, lambda before, after: None)
     reflector = Reflector[Any](api, NAMESPACES, records, lambda: None, timing)
     task = asyncio.create_task(reflector.run())
-    async with asyncio.timeout(WAIT_S):
-        while api.watches < 2:
-            await asyncio.sleep(0.001)
-    for _ in range(1000):
-        await asyncio.sleep(0)
-    assert api.watches == 2
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await asks_twice(api, task)
 
 
 async def test_a_persons_watch_that_ends_at_once_is_not_asked_for_again_and_again() -> None:
     api: Any = HastyApi(None)
     task = asyncio.create_task(anext(follow(api, NAMESPACES, "10", lambda raw: raw)))
-    async with asyncio.timeout(WAIT_S):
-        while api.watches < 2:
-            await asyncio.sleep(0.001)
-    for _ in range(1000):
-        await asyncio.sleep(0)
-    assert api.watches == 2
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await asks_twice(api, task)
