@@ -57,7 +57,7 @@ class Applier:
             found = meta and self._mirror.get(Claim, meta.name, meta.project)
             return found if found and found.meta.uid == uid else None
 
-        await self._nominate(plan, {uid: claim for uid in plan.outcomes if (claim := newest(uid))})
+        await self._nominate(plan, newest)
         moves = {step.claim: step.grant for step in plan.steps if isinstance(step, Assign)}
         verdicts: dict[int, Verdict] = {}
         writing: dict[int, asyncio.Task[Verdict]] = {}
@@ -77,14 +77,13 @@ class Applier:
                         writing[position] = tasks.create_task(self._assign(claim, step, plan))
         return verdicts | {position: task.result() for position, task in writing.items()}
 
-    async def _nominate(self, plan: Plan, claims: Mapping[str, Claim]) -> None:
+    async def _nominate(self, plan: Plan, newest: Callable[[str], Claim | None]) -> None:
         """Mark the room that evictions will free, before the first of them, so that no other claim is placed there."""
-        for number, (uid, claim) in enumerate(claims.items()):
-            if number % STEPS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            outcome = plan.outcomes[uid]
-            if isinstance(outcome, Placed) and outcome.waits_for and claim.status.nomination != outcome.grant:
-                await self._write(claim, {"nomination": to_builtins(outcome.grant)})
+        for uid, outcome in plan.outcomes.items():
+            if isinstance(outcome, Placed) and outcome.waits_for:
+                claim = newest(uid)
+                if claim is not None and claim.status.nomination != outcome.grant:
+                    await self._write(claim, {"nomination": to_builtins(outcome.grant)})
 
     async def _evict(
         self, claim: Claim | None, beneficiary: Claim | None, step: Evict, moves_to: Grant | None

@@ -21,6 +21,7 @@ from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
 from migctl.controller import observe, publish, queue_status, queues
 from migctl.controller.apply import Applier, Verdict
+from migctl.controller.names import Names
 from migctl.garbage_collection import uncollected
 from migctl.objects import NodePool, StepState
 from solver.model.plan import Assign, Evict, Placed, Plan
@@ -75,7 +76,7 @@ class Controller:
     def observe(self) -> Snapshot:
         """The cluster now."""
         assert self.observer is not None
-        return self.observer.snapshot(self.observer.capture(), self.clock())
+        return self._snapshot(self.observer.capture(), self.clock())
 
     def applier(self) -> Applier:
         """What carries out this controller's plans."""
@@ -133,9 +134,10 @@ class Controller:
         plan = decision.plan
         await publish.reasons(self.control_plane, self.mirror, decision.reasons)
         if any(verdict[0] is StepState.ACCEPTED for verdict in verdicts.values()) and not _repeated(state, plan):
-            stored = await publish.record(self.control_plane, state, plan, verdicts, decision.milliseconds)
+            names = await asyncio.to_thread(Names, state)
+            stored = await publish.record(self.control_plane, names, plan, verdicts, decision.milliseconds)
             events = EventLog(self.control_plane, self.clock)
-            await publish.events(events, self.mirror, state, plan, verdicts)
+            await publish.events(events, self.mirror, names, state, plan, verdicts)
             if note := plan.certificate.note:
                 about = f"Plan/{stored.meta.name}"
                 await events.record(about, "", "SolverFellBack", note, uid=stored.meta.uid, warning=True)

@@ -81,18 +81,17 @@ def _reason(outcome: decided.Outcome) -> tuple[str, str]:
 
 async def record(
     control_plane: ControlPlane,
-    state: Snapshot,
+    names: Names,
     plan: decided.Plan,
     verdicts: Mapping[int, Verdict],
     milliseconds: float,
 ) -> PlacementPlan:
     """Store the plan as it was applied, for `plan list` and `plan show`."""
-    spec = await asyncio.to_thread(_spec, state, plan, verdicts, milliseconds)
+    spec = await asyncio.to_thread(_spec, names, plan, verdicts, milliseconds)
     return await control_plane.create(PlacementPlan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
 
 
-def _spec(state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict], milliseconds: float) -> PlanSpec:
-    names = Names(state)
+def _spec(names: Names, plan: decided.Plan, verdicts: Mapping[int, Verdict], milliseconds: float) -> PlanSpec:
     certificate = plan.certificate
     listed = _sample(plan)
     placed = sum(isinstance(outcome, decided.Placed) for outcome in plan.outcomes.values())
@@ -146,10 +145,14 @@ def _outcome(names: Names, uid: str, outcome: decided.Outcome) -> PlanOutcome:
 
 
 async def events(
-    log: EventLog, mirror: ObjectView, state: Snapshot, plan: decided.Plan, verdicts: Mapping[int, Verdict]
+    log: EventLog,
+    mirror: ObjectView,
+    names: Names,
+    state: Snapshot,
+    plan: decided.Plan,
+    verdicts: Mapping[int, Verdict],
 ) -> None:
     """Events for the evictions and placements that were carried out, and for claims that evictions make room for."""
-    names = Names(state)
     workloads = {claim.meta.uid: claim.spec.workload_uid for claim in mirror.all(Claim)}
     moved = {step.claim for step in plan.steps if isinstance(step, decided.Assign)}
     requests = {r.claim: r for r in (*state.pending, *(holding.request for holding in state.held))}

@@ -11,6 +11,7 @@ from solver.disruption.victims import EvictionRights
 from solver.model.demand import Demand, Request
 from solver.model.snapshot import Snapshot
 from solver.quota.jobs import QueuedJob
+from solver.sequential.blocking import RESERVED
 from solver.sequential.moving import Moving
 from solver.sequential.workspace import PlannedGrant, Workspace
 from solver.working_copy.copy import Mark
@@ -114,7 +115,7 @@ class Draft:
             if opening is None:
                 self._work.copy.undo(mark)
                 return {}
-            self._work.cluster.reserve(replace(request, claim=f"{request.claim} reserved"), opening.candidates)
+            self._work.cluster.reserve(replace(request, claim=request.claim + RESERVED), opening.candidates)
             openings[request.claim] = opening
         return openings
 

@@ -185,8 +185,10 @@ async def find(control: ControlPlane, project: str, wanted: WorkloadName, noun: 
     return workload
 
 
-async def find_job(control: ControlPlane, project: str, wanted: WorkloadName, noun: str | None = None) -> WorkloadView:
-    """The workload and its pods."""
-    workload = await find(control, project, wanted, noun)
+async def find_jobs(
+    control: ControlPlane, project: str, wanted: Sequence[WorkloadName], noun: str | None = None
+) -> list[WorkloadView]:
+    """The workloads with their pods, in the order of the names."""
+    workloads = await asyncio.gather(*(find(control, project, each, noun) for each in wanted))
     claims = (await control.list(Claim, project)).items
-    return with_pods(workload, [claim for claim in claims if claim.spec.workload_uid == workload.meta.uid])
+    return [with_pods(w, [claim for claim in claims if claim.spec.workload_uid == w.meta.uid]) for w in workloads]

@@ -23,7 +23,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, request_text, workload_names
+from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, Event, Meta
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
@@ -54,7 +54,7 @@ def describe(
 
     async def read(control: Control) -> list[Description]:
         chosen = await session.choose_project(control, project)
-        found = await asyncio.gather(*(find_job(control, chosen, each, session.noun) for each in wanted))
+        found = await find_jobs(control, chosen, wanted, session.noun)
         return [await describe_job(control, job) for job in found]
 
     descriptions = session.run(read, across=False)

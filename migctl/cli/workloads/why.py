@@ -23,7 +23,7 @@ from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held
-from migctl.cli.views.workloads import WorkloadView, find_job, holds, request_text, workload_names
+from migctl.cli.views.workloads import WorkloadView, find_jobs, holds, request_text, workload_names
 from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
@@ -73,7 +73,7 @@ def why(
 
     async def read(control: Control) -> list[Explanation]:
         chosen = await session.choose_project(control, project)
-        found = await asyncio.gather(*(find_job(control, chosen, each, session.noun) for each in wanted))
+        found = await find_jobs(control, chosen, wanted, session.noun)
         return [await explain(control, job, session.system.now()) for job in found]
 
     explanations = session.run(read, across=False)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from migctl.controller import publish
+from migctl.controller.names import Names
 from migctl.objects import Claim, GpuRequest, PlacementPlan, encode
 from solver import planner
 from solver.model.cluster import Gpu, Node
@@ -55,7 +56,7 @@ async def test_a_plan_object_stays_small_however_many_wait(pending: int) -> None
     state = _full_cluster(pending)
     plan = planner.plan(state)
     control_plane = MemoryControlPlane()
-    await publish.record(control_plane, state, plan, {}, 1.0)
+    await publish.record(control_plane, Names(state), plan, {}, 1.0)
     (stored,) = (await control_plane.list(PlacementPlan)).items
     assert len(encode(stored)) < ETCD_LIMIT / 2
     placed = sum(outcome.placed for outcome in stored.spec.outcomes) + stored.spec.left_out.placed
