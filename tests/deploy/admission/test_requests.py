@@ -72,6 +72,18 @@ def test_a_value_is_read_or_refused_in_words(api: Operations, annotations: dict[
         create(api, "pods", manifests.pod("p", annotations))
 
 
+@pytest.mark.parametrize("amount", ["1.5", "500m", "1.0", "2k", 1])
+def test_whole_gpus_are_counted_in_whole_numbers(api: Operations, amount: str | int) -> None:
+    """Half a GPU as a limit was refused with the text of our expression, in place of Kubernetes' own words."""
+    pod = manifests.pod("p", gpus=amount)
+    if amount in ("1.5", "500m"):
+        with pytest.raises(Refused, match="must be an integer"):
+            create(api, "pods", pod)
+        return
+    asked = create(api, "pods", pod)["metadata"]["annotations"]["migctl.dev/gpu-devices"]
+    assert asked == ("2000" if amount == "2k" else "1")
+
+
 def test_a_type_that_is_none(api: Operations) -> None:
     pod = manifests.pod("p", HALF)
     pod["metadata"]["labels"] = {"migctl.dev/type": "interactive"}
