@@ -156,9 +156,14 @@ def set_node(
 
 
 async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, DynamicMig]:
-    """Write the desired mode and wait for the agent's answer; a mode that was refused is taken back."""
+    """Write the desired mode and wait for the agent's answer; a mode that was refused or not answered is taken back."""
     node = await _node(control, name)
     name = node.meta.name
+    if not node.status.ready:
+        why = f"{node.status.message or 'its agent does not report'}, and only the agent can switch the mode"
+        raise Failure(
+            f"node {name} is not ready", cause=why, hint="nothing was changed; migctl node list", code=ExitCode.CONFLICT
+        )
     answers: list[DynamicMig] = []
 
     async def answered_before() -> bool:
@@ -173,9 +178,11 @@ async def _switch(control: Control, name: str | None, on: bool) -> tuple[str, Dy
 
     await _until_not(control, name, answered_before)
     await control.patch(node, {"spec": {"dynamicMig": on}})
-    await _until_not(control, name, unanswered)
-    if answers[0].outcome == "refused":
-        await control.patch(node, {"spec": {"dynamicMig": node.spec.dynamic_mig}})
+    try:
+        await _until_not(control, name, unanswered)
+    finally:
+        if not answers or answers[0].outcome == "refused":
+            await control.patch(node, {"spec": {"dynamicMig": node.spec.dynamic_mig}})
     return name, answers[0]
 
 
@@ -191,8 +198,10 @@ async def _until_not(control: Control, name: str, holds: Callable[[], Awaitable[
         async with asyncio.timeout(SWITCH_S):
             await watching.follow(control, (GpuNode,), holds)
     except TimeoutError:
-        hint = "migctl node list -o yaml shows what comes of it"
-        raise Failure(f"node {name} has not answered in {SWITCH_S:g} s", hint=hint, code=ExitCode.TIMEOUT) from None
+        cause = "the wish was taken back; a switch that had begun may still be carried out"
+        hint = "migctl node list shows the mode, and migctl doctor what keeps the agent busy"
+        said = f"node {name} has not answered in {SWITCH_S:g} s"
+        raise Failure(said, cause=cause, hint=hint, code=ExitCode.TIMEOUT) from None
 
 
 async def _node(control: Control, name: str | None) -> GpuNode:
