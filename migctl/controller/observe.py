@@ -136,6 +136,7 @@ def _node(node: GpuNode) -> cluster.Node:
         pool=node.spec.pool,
         labels=MappingProxyType(dict(node.meta.labels)),
         ready=node.status.ready and not node.spec.cordoned,
+        cordoned=node.status.ready and node.spec.cordoned,
     )
 
 

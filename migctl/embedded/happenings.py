@@ -130,6 +130,9 @@ def _of_node(before: GpuNode, now: GpuNode, seen: Seen) -> Iterator[Happening]:
     if before.status.ready != now.status.ready:
         reason = "NodeReady" if now.status.ready else "NodeNotReady"
         yield Happening("Node", name, reason, now.status.message or "its agent's reports", warning=not now.status.ready)
+    if before.spec.cordoned != now.spec.cordoned:
+        reason = "NodeNotSchedulable" if now.spec.cordoned else "NodeSchedulable"
+        yield Happening("Node", name, reason, "cordoned: nothing new" if now.spec.cordoned else "new work may come")
     old, new = before.status.report, now.status.report
     if old is None or new is None:
         return

@@ -207,5 +207,5 @@ def _facts(claim: str, reason: Unplaced) -> dict[str, object]:
         "claim": claim,
         "code": reason.code.value,
         "kind": type(reason.facts).__name__,
-        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers")},
+        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers", "cordoned")},
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.cli.nodes import command
+from migctl.cli.nodes import setting
 from migctl.objects import GpuNode
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli
@@ -21,7 +21,7 @@ from tests.migctl.cli.scenes import A100
 def test_a_mode_that_no_agent_sets_is_not_left_as_a_wish(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, ready: bool, code: int, said: str
 ) -> None:
-    monkeypatch.setattr(command, "SWITCH_S", 0.2)
+    monkeypatch.setattr(setting, "SWITCH_S", 0.2)
     cli.do(lambda cluster: cluster.create(scenes.node("node-a", scenes.gpu("node-a", 0, A100), ready=ready)))
     result = cli("node", "set", "--dynamic-mig", "off")
     assert (result.code, result.out, result.err.splitlines()[0]) == (code, "", said)

@@ -1,0 +1,59 @@
+"""GPU nodes as users see and cordon them: whether new work is kept away is said in Kubernetes' own Node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from migctl.backends.kubernetes.client.resources import GPU_NODES, NODES
+from migctl.backends.kubernetes.meaning import custom, record_of
+from migctl.backends.kubernetes.meaning.node_affinity import cordoned
+from migctl.backends.kubernetes.stores.custom_store import CustomStore
+from migctl.backends.kubernetes.user.permitted_api import PermittedApi
+from migctl.backends.merge import plain
+from migctl.backends.protocol import Forbidden, Listing, NotFound
+from migctl.objects import GpuNode
+
+
+class UserNodes(CustomStore[GpuNode]):
+    """The store of GPU nodes. Whoever may not see Nodes sees none of them cordoned."""
+
+    def __init__(self, api: PermittedApi) -> None:
+        super().__init__(api, GPU_NODES, custom.node, lambda resource, answer: None)
+
+    async def list(self, project: str | None) -> Listing[GpuNode]:
+        found, closed = await asyncio.gather(super().list(project), self._cordoned())
+        return Listing(tuple(_shown(node, node.meta.name in closed) for node in found.items), found.version)
+
+    async def get(self, name: str, project: str) -> GpuNode:
+        node = await super().get(name, project)
+        try:
+            own = record_of.node(NODES.one.decode(await self._api.get(NODES, name)))
+        except (Forbidden, NotFound):
+            return node
+        return _shown(node, cordoned(own))
+
+    async def patch(self, obj: GpuNode, changes: Mapping[str, Any], fenced: bool) -> GpuNode:
+        """As of any object; `spec.cordoned` is set at the Node, and taken back at both."""
+        wanted = plain(changes)
+        spec = wanted.get("spec") or {}
+        if "cordoned" in spec:
+            own = {"spec": {"unschedulable": True if spec["cordoned"] else None}}
+            await self._api.patch(NODES, obj.meta.name, own)
+            wanted = {**wanted, "spec": {**spec, "cordoned": None}}
+        await super().patch(obj, wanted, fenced)
+        return await self.get(obj.meta.name, "")
+
+    async def _cordoned(self) -> frozenset[str]:
+        try:
+            nodes, _ = await self._api.list_objects(NODES)
+        except Forbidden:
+            return frozenset()
+        return frozenset(node.metadata.name for node in nodes if cordoned(record_of.node(node)))
+
+
+def _shown(node: GpuNode, closed: bool) -> GpuNode:
+    return replace(node, spec=replace(node.spec, cordoned=True)) if closed else node

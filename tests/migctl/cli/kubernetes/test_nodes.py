@@ -1,0 +1,77 @@
+"""What admins do with nodes of a cluster, and what others may see of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from migctl.clock import system_clock
+from migctl.controller.kubernetes.process import KubernetesController
+from tests.fakes.kubernetes_cluster.cluster import FakeCluster
+from tests.migctl.cli.kubernetes.command_line import Person, person
+
+pytestmark = pytest.mark.anyio
+
+SLEEP = ("-i", "busybox", "--", "sleep", "infinity")
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[FakeCluster]:
+    with capture_logs():
+        async with FakeCluster().running() as made:
+            yield made
+
+
+@pytest.fixture
+async def controller(cluster: FakeCluster) -> AsyncIterator[KubernetesController]:
+    """The controller of a V100 on each of two nodes, and of team-a."""
+    async with cluster.controller() as made:
+        for name in ("node-a", "node-b"):
+            await cluster.node(name, "v100")
+        await cluster.project("team-a", quota=2)
+        yield made
+
+
+@pytest.fixture
+def admin(cluster: FakeCluster, tmp_path: Path) -> Person:
+    return person(cluster, tmp_path, "admin")
+
+
+@pytest.fixture
+def ana(cluster: FakeCluster, tmp_path: Path) -> Person:
+    return person(cluster, tmp_path)
+
+
+def unschedulable(cluster: FakeCluster) -> set[str]:
+    nodes = {name: cluster.get("nodes", name) or {} for name in ("node-a", "node-b")}
+    return {name for name, node in nodes.items() if node["spec"].get("unschedulable")}
+
+
+async def test_an_admin_cordons_kubernetes_own_node_and_work_goes_elsewhere(
+    cluster: FakeCluster, controller: KubernetesController, admin: Person, ana: Person
+) -> None:
+    assert (await admin.ok("node", "cordon", "node-a")).out == "node node-a cordoned\n"
+    assert unschedulable(cluster) == {"node-a"}
+    assert "Ready,Cordoned" in (await admin.ok("node", "list")).out
+    assert (await admin.ok("node", "cordon", "node-a")).out == "node node-a already cordoned\n"
+    await cluster.until(lambda: any(node.cordoned for node in controller.observe(system_clock()).nodes))
+    await ana.ok("submit", "here", "-g", "1", *SLEEP)
+    await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+    assert [pod["spec"]["nodeName"] for pod in cluster.pods("team-a")] == ["node-b"]
+    await ana.ok("submit", "later", "-g", "1", *SLEEP)
+    await cluster.until(lambda: any("cordoned" in json.dumps(pod["status"]) for pod in cluster.pods("team-a")))
+    assert "node-a could serve it and is cordoned" in (await admin.ok("why", "later", "-p", "team-a")).out
+    assert (await admin.ok("node", "uncordon", "node-a")).out == "node node-a uncordoned\n"
+    await cluster.until(lambda: list(cluster.phases("team-a").values()) == ["Running", "Running"])
+
+
+async def test_who_may_not_change_nodes_is_told_so(
+    cluster: FakeCluster, controller: KubernetesController, ana: Person
+) -> None:
+    refused = await ana("node", "cordon", "node-a")
+    assert (refused.code, "may not" in refused.err) == (6, True)
+    assert unschedulable(cluster) == set()
