@@ -265,6 +265,10 @@ class ClaimSpec(Record, frozen=True):
     submitted: datetime | None = None
 
 
+DRAINED = "Drained"
+"""The reason of a claim that is stopped because its node is drained."""
+
+
 class ClaimStatus(Record, frozen=True):
     """What a claim holds and how it runs. `allocation` alone decides what it holds.
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import ObjectView
 from migctl.clock import Clock
-from migctl.objects import Claim, GpuNode, Phase, Workload
+from migctl.objects import DRAINED, Claim, GpuNode, Phase, Workload
 
 LATELY = timedelta(minutes=10)
 
@@ -94,6 +94,8 @@ def happenings(before: Seen, after: Seen) -> Iterator[Happening]:
 
 
 def _of_claim(before: Claim | None, now: Claim) -> Iterator[Happening]:
+    if before is not None and now.status.reason == DRAINED != before.status.reason:
+        yield _about_workload(now, DRAINED, now.status.evicted, warning=True)
     old = before.status.phase if before else Phase.PENDING
     if now.status.phase is old:
         return

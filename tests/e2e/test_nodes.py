@@ -30,3 +30,28 @@ def test_nothing_new_goes_to_a_cordoned_node_and_what_runs_there_stays(embedded:
     two.ok("node", "uncordon", other)
     assert placed(two, "second") == other
     assert {"NodeNotSchedulable", "NodeSchedulable"} <= {event.spec.reason for event in two.look(Event)}
+
+
+def test_drained_work_goes_on_elsewhere_and_what_may_not_be_preempted_is_asked_about(
+    embedded: Callable[[str], Embedded],
+) -> None:
+    two = embedded("node-a:v100=1,node-b:v100=2")
+    two.ok("project", "create", "team-a", "--quota", "3")
+    two.ok("submit", "desk", "-p", "team-a", "-g", "1", "--interactive", *HOLD)
+    node = placed(two, "desk")
+    assert "team-a/desk may not be preempted" in two.fails(4, "node", "drain", node, "--yes")
+    two.ok("node", "drain", node, "--yes", "--force")
+    assert placed(two, "desk") != node
+    two.ok("node", "uncordon", node)
+    two.ok("delete", "desk", "-p", "team-a")
+    two.until("it is gone", lambda: not two.names())
+
+    two.ok("submit", "train", "-p", "team-a", "-g", "1", "--backoff-limit", "0", *HOLD)
+    first = placed(two, "train")
+    assert "1 pod would be stopped" in two.run("node", "drain", first, "--dry-run").stderr
+    said = two.ok("node", "drain", first, "--yes")
+    assert said.endswith(f"node {first} cordoned\nteam-a/train has left\nnode {first} drained\n")
+    assert placed(two, "train") != first
+    assert [event.spec.message for event in two.look(Event) if event.spec.reason == "Drained"][-1:] == [
+        f"node {first} is drained"
+    ]

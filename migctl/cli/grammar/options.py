@@ -38,6 +38,7 @@ OneWorkload = Annotated[
     list[str], typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.workloads)
 ]
 ProjectName = Annotated[str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.projects)]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", show_default=False, autocompletion=completion.nodes)]
 NodeNames = Annotated[list[str], typer.Argument(metavar="NODE...", show_default=False, autocompletion=completion.nodes)]
 DepartmentName = Annotated[
     str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.departments)

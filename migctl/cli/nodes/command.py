@@ -17,6 +17,7 @@ class NodeCommands(LazyGroup):
             "list": Lazy("migctl.cli.nodes.listing:list_nodes", "List nodes, their GPUs and what is allocated."),
             "set": Lazy("migctl.cli.nodes.setting:set_node", "Switch a node's dynamic MIG on or off."),
             "cordon": Lazy("migctl.cli.nodes.cordon:cordon", "Keep new work off nodes; what runs goes on."),
+            "drain": Lazy("migctl.cli.nodes.drain:drain", "Cordon a node, and stop what runs there."),
             "uncordon": Lazy("migctl.cli.nodes.cordon:uncordon", "Let new work onto nodes again."),
         }
     }

@@ -202,10 +202,11 @@ def layout_text(texts: Sequence[str]) -> str:
 
 
 def _row(change: Changed, names: Names) -> tuple[str, str, str]:
-    return names.claim(change.request.claim), _fate(change.before, names), _fate(change.after, names)
+    return names.claim(change.request.claim), fate_text(change.before, names), fate_text(change.after, names)
 
 
-def _fate(fate: Any, names: Names) -> str:
+def fate_text(fate: Any, names: Names) -> str:
+    """What becomes of a request, in words."""
     from migctl.reason_text import sentence
     from solver.model.demand import Grant
     from solver.model.plan import Placed

@@ -29,12 +29,7 @@ class UserNodes(CustomStore[GpuNode]):
         return Listing(tuple(_shown(node, node.meta.name in closed) for node in found.items), found.version)
 
     async def get(self, name: str, project: str) -> GpuNode:
-        node = await super().get(name, project)
-        try:
-            own = record_of.node(NODES.one.decode(await self._api.get(NODES, name)))
-        except (Forbidden, NotFound):
-            return node
-        return _shown(node, cordoned(own))
+        return _shown(await super().get(name, project), await self._is_cordoned(name))
 
     async def patch(self, obj: GpuNode, changes: Mapping[str, Any], fenced: bool) -> GpuNode:
         """As of any object; `spec.cordoned` is set at the Node, and taken back at both."""
@@ -44,8 +39,13 @@ class UserNodes(CustomStore[GpuNode]):
             own = {"spec": {"unschedulable": True if spec["cordoned"] else None}}
             await self._api.patch(NODES, obj.meta.name, own)
             wanted = {**wanted, "spec": {**spec, "cordoned": None}}
-        await super().patch(obj, wanted, fenced)
-        return await self.get(obj.meta.name, "")
+        return _shown(await super().patch(obj, wanted, fenced), await self._is_cordoned(obj.meta.name))
+
+    async def _is_cordoned(self, name: str) -> bool:
+        try:
+            return cordoned(record_of.node(NODES.one.decode(await self._api.get(NODES, name))))
+        except (Forbidden, NotFound):
+            return False
 
     async def _cordoned(self) -> frozenset[str]:
         try:

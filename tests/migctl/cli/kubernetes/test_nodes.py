@@ -75,3 +75,25 @@ async def test_who_may_not_change_nodes_is_told_so(
     refused = await ana("node", "cordon", "node-a")
     assert (refused.code, "may not" in refused.err) == (6, True)
     assert unschedulable(cluster) == set()
+
+
+async def test_a_drain_evicts_and_waits_for_a_disruption_budget(
+    cluster: FakeCluster, controller: KubernetesController, admin: Person, ana: Person
+) -> None:
+    await ana.ok("submit", "train", "-g", "1", *SLEEP)
+    await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+    (pod,) = cluster.pods("team-a")
+    node, label = pod["spec"]["nodeName"], {"job-name": "train"}
+    assert label.items() <= pod["metadata"]["labels"].items()
+    budget = {"metadata": {"name": "keep"}, "spec": {"selector": {"matchLabels": label}, "maxUnavailable": 0}}
+    cluster.create("poddisruptionbudgets", budget, "team-a", {"disruptionsAllowed": 0})
+    late = await admin("node", "drain", node, "--yes", "--timeout", "2s")
+    assert (late.code, unschedulable(cluster)) == (124, {node})
+    assert "team-a/train still there (team-a/train: " in late.err
+    cluster.delete("poddisruptionbudgets", "keep", "team-a")
+    done = await admin.ok("node", "drain", node, "--yes")
+    assert done.out.endswith(f"team-a/train has left\nnode {node} drained\n")
+    other = {"node-a": "node-b", "node-b": "node-a"}[node]
+    await cluster.until(lambda: [p["spec"].get("nodeName") for p in cluster.pods("team-a")] == [other])
+    refused = await ana("node", "drain", other, "--yes")
+    assert (refused.code, unschedulable(cluster)) == (6, {node})
