@@ -90,6 +90,13 @@ class Fleet:
         return claim.spec.workload if claim else ""
 
 
+def share_text(held: Held, seen: Fleet) -> str:
+    """A share's backing: `mig 2g.10gb at 4`, `software`, `driver-limit`, `whole`."""
+    if held.share.backing is Backing.MIG:
+        return f"mig {held.share.profile} at {held.share.start}"
+    return seen.backing(held).value
+
+
 async def read(control: ControlPlane) -> Fleet:
     """The fleet as it is now."""
     nodes, claims = await asyncio.gather(control.list(GpuNode), control.list(Claim))

@@ -22,9 +22,8 @@ from migctl.cli.output.tables import Column
 from migctl.cli.plans import history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.workloads import WorkloadView, find_jobs, holds, request_text, workload_names
-from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
 
