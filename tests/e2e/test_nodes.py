@@ -55,3 +55,22 @@ def test_drained_work_goes_on_elsewhere_and_what_may_not_be_preempted_is_asked_a
     assert [event.spec.message for event in two.look(Event) if event.spec.reason == "Drained"][-1:] == [
         f"node {first} is drained"
     ]
+
+
+def test_a_pool_is_packed_or_spread_and_has_its_labelled_nodes(embedded: Callable[[str], Embedded]) -> None:
+    three = embedded("node-a:v100=1,node-b:v100=1,node-c:v100=1")
+    three.ok("node-pool", "create", "racks", "--label", "rack=7", "--placement", "spread")
+    for node in ("node-a", "node-b"):
+        three.ok("node", "set", node, "--label", "rack=7")
+    for number in range(2):
+        three.ok("submit", f"spread-{number}", "-p", "default", "-g", "0.25", "--node-pools", "racks", *HOLD)
+        placed(three, f"spread-{number}")
+    assert {placed(three, f"spread-{number}") for number in range(2)} == {"node-a", "node-b"}
+    three.ok("node-pool", "set", "racks", "--placement", "binpack")
+    for number in range(2):
+        three.ok("submit", f"packed-{number}", "-p", "default", "-g", "0.25", "--node-pools", "racks", *HOLD)
+        placed(three, f"packed-{number}")
+    assert len({placed(three, f"packed-{number}") for number in range(2)}) == 1
+    three.kill()
+    three.ok("up", "--detach")
+    assert three.json("node-pool", "list")["items"][-1]["figures"]["nodes"] == ["node-a", "node-b"]

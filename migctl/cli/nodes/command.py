@@ -16,7 +16,7 @@ class NodeCommands(LazyGroup):
         "Commands": {
             "list": Lazy("migctl.cli.nodes.listing:list_nodes", "List nodes, their GPUs and what is allocated."),
             "describe": Lazy("migctl.cli.nodes.describe:describe", "Show everything about a node."),
-            "set": Lazy("migctl.cli.nodes.setting:set_node", "Switch a node's dynamic MIG on or off."),
+            "set": Lazy("migctl.cli.nodes.setting:set_node", "Set a node's pool, labels or MIG mode."),
             "cordon": Lazy("migctl.cli.nodes.cordon:cordon", "Keep new work off nodes; what runs goes on."),
             "drain": Lazy("migctl.cli.nodes.drain:drain", "Cordon a node, and stop what runs there."),
             "uncordon": Lazy("migctl.cli.nodes.cordon:uncordon", "Let new work onto nodes again."),

@@ -91,7 +91,7 @@ def _facts(row: NodeRow, session: Session) -> Iterator[tuple[str, str]]:
     yield "Name", node.meta.name
     yield "Status", row.status
     yield "Message", node.status.message
-    yield "Node pool", node.spec.pool
+    yield "Node pool", row.fleet.pool_of(node)
     yield "Labels", ", ".join(f"{key}={value}" for key, value in sorted(node.meta.labels.items()))
     yield "Driver", row.driver
     yield "MIG mode", row.mig if row.gpus else ""

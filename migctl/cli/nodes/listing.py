@@ -77,7 +77,7 @@ def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
         (
             Column("NAME", lambda row: row.node.meta.name),
             Column("STATUS", lambda row: row.status, style=lambda row: "" if row.node.status.ready else "red"),
-            Column("POOL", lambda row: row.node.spec.pool, drop=2),
+            Column("POOL", lambda row: row.fleet.pool_of(row.node), drop=2),
             Column("GPU TYPE", lambda row: row.types, drop=1),
             Column("MIG", lambda row: row.mig),
             Column("GPUs", lambda row: str(len(row.gpus)), key=lambda row: len(row.gpus)),
@@ -87,7 +87,12 @@ def table(now: Callable[[], datetime]) -> TableKind[NodeRow]:
             Column("MESSAGE", lambda row: "; ".join(row.remarks), long=True),
         ),
         lambda row: row.node,
-        lambda row: {"gpus": len(row.gpus), "allocated": round(row.allocated, 3), "remarks": list(row.remarks)},
+        lambda row: {
+            "gpus": len(row.gpus),
+            "allocated": round(row.allocated, 3),
+            "pool": row.fleet.pool_of(row.node),
+            "remarks": list(row.remarks),
+        },
     )
 
 

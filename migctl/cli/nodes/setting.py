@@ -1,19 +1,22 @@
-"""`node set`: the MIG mode that is wished of a node's GPUs."""
+"""`node set`: a node's pool and labels, and the MIG mode that is wished of its GPUs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
+from migctl import admission
+from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import completion
 from migctl.cli.nodes import found
 from migctl.cli.output import watching
+from migctl.cli.session import Session
 from migctl.objects import DynamicMig, GpuNode
 
 SWITCH_S = 90.0  # enabling takes a driver 4 to 6 s per GPU, of which a node has eight
@@ -28,15 +31,63 @@ def set_node(
     dynamic_mig: Annotated[
         str, typer.Option("--dynamic-mig", metavar="on|off", help="MIG mode of the node's GPUs.")
     ] = "",
+    node_pool: Annotated[
+        str | None,
+        typer.Option(
+            "--node-pool", metavar="POOL", help="Put it into this node pool.", autocompletion=completion.node_pools
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="Set a label; KEY- takes it away; repeatable."),
+    ] = None,
 ) -> None:
-    """Switch a node's dynamic MIG on or off.
+    """Set a node's pool, labels or MIG mode.
 
-    A GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
+    MIG mode: a GPU that is in use is refused, and then nothing is changed (exit code 4). Ampere GPUs wait for a reset.
     """
-    if dynamic_mig not in ("on", "off"):
-        said = f"--dynamic-mig {dynamic_mig} is neither on nor off" if dynamic_mig else "say what to set"
+    if dynamic_mig not in ("", "on", "off"):
+        said = f"--dynamic-mig {dynamic_mig} is neither on nor off"
         raise usage(said, hint="migctl node set NODE --dynamic-mig on, or off")
+    if not (dynamic_mig or node_pool or labels):
+        hint = "migctl node set NODE --dynamic-mig on, or off; --node-pool POOL; --label KEY=VALUE"
+        raise usage("say what to set", hint=hint)
     session = sessions.of(context)
+    if node_pool or labels:
+        changes = _changes(node_pool, labels or (), session)
+        print(f"Updated node {session.run(lambda control: _change(control, name, changes))}")
+    if dynamic_mig:
+        _switch_mode(session, name, dynamic_mig)
+
+
+def _changes(node_pool: str | None, labels: Sequence[str], session: Session) -> dict[str, Any]:
+    """The patch that sets a node's pool and labels. Raises Failure."""
+    if labels and session.target.cluster:
+        hint = f"kubectl label node NODE {' '.join(labels)}"
+        raise usage("on a cluster a node's labels are those of Kubernetes' own Node", hint=hint)
+    pool = {"spec": {"pool": names.plain(node_pool, "nodepool", "nodepools", "node-pool")}} if node_pool else {}
+    return {**pool, **({"meta": {"labels": dict(map(_label, labels))}} if labels else {})}
+
+
+def _label(text: str) -> tuple[str, str | None]:
+    """A label's name and value; None takes it away."""
+    key, equals, value = text.partition("=")
+    if equals and key:
+        admission.check_labels({key: value})
+        return key, value
+    if not equals and len(text) > 1 and text.endswith("-"):
+        return text[:-1], None
+    raise usage(f"--label {text!r} is no label", hint="--label gpu=a100, or --label gpu- to take it away")
+
+
+async def _change(control: Control, word: str | None, changes: Mapping[str, Any]) -> str:
+    node = await found.node(control, word)
+    await control.patch(node, changes)
+    return node.meta.name
+
+
+def _switch_mode(session: Session, name: str | None, dynamic_mig: str) -> None:
+    """Switch MIG mode, and say what came of it."""
     node, answer = session.run(lambda control: _switch(control, name, dynamic_mig == "on"))
     if answer.outcome == "refused":
         raise Failure(

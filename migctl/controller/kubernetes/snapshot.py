@@ -21,6 +21,7 @@ from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import BudgetRecord, ClaimRecord, Constraints, GpuPod, NodeRecord
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
+from migctl.node_pools import pool_of
 from migctl.objects import Claim
 from solver.model import cluster as model
 from solver.model.demand import Gang, Holding, Request
@@ -83,9 +84,7 @@ class KubernetesObserver:
             state,
             nodes=tuple(
                 _closed(node) if node.ready and node.name in closed else node
-                for node in (
-                    self._node(node, seen.unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes
-                )
+                for node in (self._node(node, seen, node.name in silent) for node in state.nodes)
             ),
             pending=tuple(
                 self._pending(request, pods.get(request.claim), seen, closed, now) for request in state.pending
@@ -125,10 +124,14 @@ class KubernetesObserver:
         pods = ((record.uid, self._cluster.pod_of(record)) for record in records)
         return {uid: pod for uid, pod in pods if pod is not None}
 
-    def _node(self, node: model.Node, unbound: NodeResources, silent: bool) -> model.Node:
+    def _node(self, node: model.Node, seen: CapturedCluster, silent: bool) -> model.Node:
         kubernetes_node = self._cluster.nodes.get(node.name)
-        if kubernetes_node is None or silent:
+        if kubernetes_node is None:
             return replace(node, ready=False)
+        node = replace(node, pool=pool_of(node.pool, kubernetes_node.labels, seen.objects.pools))
+        if silent:
+            return replace(node, ready=False)
+        unbound = seen.unbound.get(node.name, (0, 0))
         taken = self._cluster.requests(node.name)
         return replace(
             node,

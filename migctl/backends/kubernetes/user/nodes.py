@@ -1,4 +1,4 @@
-"""GPU nodes as users see and cordon them: whether new work is kept away is said in Kubernetes' own Node."""
+"""GPU nodes as users see and cordon them: labels and cordons are those of Kubernetes' own Nodes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from migctl.backends.kubernetes.client.resources import GPU_NODES, NODES
 from migctl.backends.kubernetes.meaning import custom, record_of
 from migctl.backends.kubernetes.meaning.node_affinity import cordoned
+from migctl.backends.kubernetes.meaning.records import NodeRecord
 from migctl.backends.kubernetes.stores.custom_store import CustomStore
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.merge import plain
@@ -19,17 +20,17 @@ from migctl.objects import GpuNode
 
 
 class UserNodes(CustomStore[GpuNode]):
-    """The store of GPU nodes. Whoever may not see Nodes sees none of them cordoned."""
+    """The store of GPU nodes. Whoever may not see Nodes sees neither labels nor cordons."""
 
     def __init__(self, api: PermittedApi) -> None:
         super().__init__(api, GPU_NODES, custom.node, lambda resource, answer: None)
 
     async def list(self, project: str | None) -> Listing[GpuNode]:
-        found, closed = await asyncio.gather(super().list(project), self._cordoned())
-        return Listing(tuple(_shown(node, node.meta.name in closed) for node in found.items), found.version)
+        found, own = await asyncio.gather(super().list(project), self._own())
+        return Listing(tuple(_shown(node, own.get(node.meta.name)) for node in found.items), found.version)
 
     async def get(self, name: str, project: str) -> GpuNode:
-        return _shown(await super().get(name, project), await self._is_cordoned(name))
+        return _shown(await super().get(name, project), await self._own_of(name))
 
     async def patch(self, obj: GpuNode, changes: Mapping[str, Any], fenced: bool) -> GpuNode:
         """As of any object; `spec.cordoned` is set at the Node, and taken back at both."""
@@ -39,21 +40,25 @@ class UserNodes(CustomStore[GpuNode]):
             own = {"spec": {"unschedulable": True if spec["cordoned"] else None}}
             await self._api.patch(NODES, obj.meta.name, own)
             wanted = {**wanted, "spec": {**spec, "cordoned": None}}
-        return _shown(await super().patch(obj, wanted, fenced), await self._is_cordoned(obj.meta.name))
+        return _shown(await super().patch(obj, wanted, fenced), await self._own_of(obj.meta.name))
 
-    async def _is_cordoned(self, name: str) -> bool:
+    async def _own_of(self, name: str) -> NodeRecord | None:
         try:
-            return cordoned(record_of.node(NODES.one.decode(await self._api.get(NODES, name))))
+            return record_of.node(NODES.one.decode(await self._api.get(NODES, name)))
         except (Forbidden, NotFound):
-            return False
+            return None
 
-    async def _cordoned(self) -> frozenset[str]:
+    async def _own(self) -> dict[str, NodeRecord]:
         try:
             nodes, _ = await self._api.list_objects(NODES)
         except Forbidden:
-            return frozenset()
-        return frozenset(node.metadata.name for node in nodes if cordoned(record_of.node(node)))
+            return {}
+        return {node.metadata.name: record_of.node(node) for node in nodes}
 
 
-def _shown(node: GpuNode, closed: bool) -> GpuNode:
-    return replace(node, spec=replace(node.spec, cordoned=True)) if closed else node
+def _shown(node: GpuNode, own: NodeRecord | None) -> GpuNode:
+    """The node with what Kubernetes' own Node says of it."""
+    if own is None:
+        return node
+    spec = replace(node.spec, cordoned=True) if cordoned(own) else node.spec
+    return replace(node, meta=replace(node.meta, labels={**node.meta.labels, **own.labels}), spec=spec)

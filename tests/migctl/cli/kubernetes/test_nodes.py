@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from migctl.clock import system_clock
 from migctl.controller.kubernetes.process import KubernetesController
+from migctl.objects import NodePool
 from tests.fakes.kubernetes_cluster.cluster import FakeCluster
 from tests.migctl.cli.kubernetes.command_line import Person, person
 
@@ -97,3 +98,31 @@ async def test_a_drain_evicts_and_waits_for_a_disruption_budget(
     await cluster.until(lambda: [p["spec"].get("nodeName") for p in cluster.pods("team-a")] == [other])
     refused = await ana("node", "drain", other, "--yes")
     assert (refused.code, unschedulable(cluster)) == (6, {node})
+
+
+async def test_a_pool_of_labelled_nodes_takes_what_names_it(
+    cluster: FakeCluster, controller: KubernetesController, admin: Person, ana: Person
+) -> None:
+    await admin.ok("node-pool", "create", "fast", "--label", "disk=ssd")
+    refused = await admin("node", "set", "node-b", "--label", "disk=ssd")
+    assert (refused.code, "kubectl label node NODE disk=ssd" in refused.err) == (2, True)
+    cluster.relabel("nodes", "node-b", "disk", "ssd")
+    await cluster.until(lambda: "fast" in json.dumps(cluster.get("configmaps", "migctl-catalog", "migctl-system")))
+    await cluster.until(lambda: {n.name: n.pool for n in controller.observe(system_clock()).nodes}["node-b"] == "fast")
+    assert "fast" in (await admin.ok("node", "list")).out
+    await ana.ok("submit", "train", "-g", "0.5", "--node-pools", "fast", *SLEEP)
+    await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+    assert [pod["spec"]["nodeName"] for pod in cluster.pods("team-a")] == ["node-b"]
+    forbidden = await ana("node-pool", "create", "mine")
+    assert (forbidden.code, "migctl-admin" in forbidden.err) == (6, True)
+
+
+async def test_spread_is_per_node_pool(
+    cluster: FakeCluster, controller: KubernetesController, admin: Person, ana: Person
+) -> None:
+    await admin.ok("node-pool", "set", "default", "--placement", "spread")
+    await cluster.until(lambda: controller.cluster.all(NodePool) != ())
+    for name in ("one", "two"):
+        await ana.ok("submit", name, "-g", "0.5", *SLEEP)
+    await cluster.until(lambda: list(cluster.phases("team-a").values()) == ["Running", "Running"])
+    assert {pod["spec"]["nodeName"] for pod in cluster.pods("team-a")} == {"node-a", "node-b"}
