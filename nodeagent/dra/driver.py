@@ -21,7 +21,13 @@ from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.sources import EditSource
 from nodeagent.contract.allocation import AgentError, Allocation, Busy, Prepared, StaleAllocation
 from nodeagent.contract.holders import claim_of
-from nodeagent.contract.wire import AllocatedDevice, NotOurs, allocated_devices, allocations_by_request
+from nodeagent.contract.wire import (
+    AllocatedDevice,
+    NotOurs,
+    allocated_devices,
+    allocation_from_json,
+    allocations_by_request,
+)
 from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.kubernetes.client import ApiError, ApiNotFound, Json
 
@@ -91,6 +97,8 @@ class Driver:
             allocations, devices = allocations_by_request(claim), allocated_devices(claim)
         except NotOurs as e:
             raise StaleAllocation(f"claim {ref.namespace}/{ref.name}: {e}") from e
+        if ref.uid in self._agent.held():  # by an agent of an older version, which knew no requests
+            allocations = dict.fromkeys(allocations, allocation_from_json(claim))
         self._source.check()
         pods = _pods(claim)
         try:

@@ -14,7 +14,7 @@ from nodeagent.contract.holders import by_claims
 from nodeagent.dra.stubs import dra_pb2
 from tests.nodeagent.cdi import cdi_specs
 from tests.nodeagent.dra.harness.node import Node
-from tests.nodeagent.machines import mig, part, whole
+from tests.nodeagent.machines import allocation, mig, part, whole
 
 FIRST, SECOND = "gpu-0", "gpu-1"
 two_gpus = pytest.mark.parametrize("node", ["v100=2"], indirect=True)
@@ -131,3 +131,15 @@ def test_a_claim_of_an_older_version_goes_on_as_it_was(node: Node) -> None:
     answer = node.prepare("pod", "uid-1")
     assert passed(answer, "gpu") == ["gpu.migctl.dev/claim=uid-1"]
     assert node.held() == ("uid-1",)
+
+
+@two_gpus
+def test_what_an_older_agent_prepared_whole_stays_whole(node: Node) -> None:
+    shares = [(FIRST, whole(node.machine.gpu(0))), (SECOND, whole(node.machine.gpu(1)))]
+    node.allocate_to_containers("pod", "uid-1", shares)
+    node.agent.prepare(allocation("uid-1", *(share for _, share in shares)))
+    answer = node.prepare("pod", "uid-1")
+    assert answer.error == ""
+    assert [passed(answer, request) for request in (FIRST, SECOND)] == [["gpu.migctl.dev/claim=uid-1"]] * 2
+    assert node.unprepare("pod", "uid-1") == ""
+    assert (node.held(), list(node.cdi.iterdir())) == ((), [])
