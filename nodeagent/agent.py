@@ -196,7 +196,7 @@ class Agent:
         return self._locks.change(self.gpus.by_uuid[uuid], lambda gpu: act())
 
     def held(self) -> tuple[str, ...]:
-        """Uids of the claims that are prepared and not yet unprepared."""
+        """What is prepared and not yet unprepared: uids of claims, and holders of those with several requests."""
         return tuple(sorted(self._claims.held()))
 
     def prepared(self) -> tuple[Prepared, ...]:

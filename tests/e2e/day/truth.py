@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from migctl.objects import Claim, Event, GpuNode, Phase, Project, Workload
 from solver.model.cluster import Gpu, InstanceState
-from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import Fraction, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.geometry import GpuModel, Placement, legal
 from solver.model.reasons import Code
 from tests.e2e.agreement import disagreement
@@ -90,7 +90,7 @@ def _lie(claim: Claim, waiting: list[Claim], look: Look) -> str:
     """Why the reason of a claim that waits cannot be true; "" where it can."""
     status = claim.status
     project = look.projects[claim.meta.project]
-    wants = _least(claim.spec.gpu_request.to_demand(), look)
+    wants = _least(claim.spec.gpu_request.to_one_demand(), look)
     if not status.message:
         return "nothing is said"
     match status.reason:
@@ -120,7 +120,7 @@ def _gpus(look: Look) -> list[Gpu]:
     return [gpu for node in look.nodes if node.status.report for gpu in node.status.report.gpus]
 
 
-def _least(demand: Demand, look: Look) -> float:
+def _least(demand: OneDemand, look: Look) -> float:
     """GPUs that a request counts for at least."""
     if isinstance(demand, WholeGpus):
         return demand.devices
@@ -138,7 +138,7 @@ def _models(look: Look) -> dict[str, GpuModel]:
 
 def _free_node(claim: Claim, look: Look) -> str:
     """A node on which a single pod has a place that is free now; "" where there is none. Members of gangs: ""."""
-    demand, models = claim.spec.gpu_request.to_demand(), _models(look)
+    demand, models = claim.spec.gpu_request.to_one_demand(), _models(look)
     for node in look.nodes:
         if claim.spec.gang or node.status.report is None or not node.status.ready or node.spec.cordoned:
             continue
@@ -148,7 +148,7 @@ def _free_node(claim: Claim, look: Look) -> str:
     return ""
 
 
-def _has_room(gpu: Gpu, model: GpuModel | None, demand: Demand) -> bool:
+def _has_room(gpu: Gpu, model: GpuModel | None, demand: OneDemand) -> bool:
     if gpu.fenced or gpu.held_by:
         return False
     if gpu.mig:
@@ -163,7 +163,7 @@ def _has_room(gpu: Gpu, model: GpuModel | None, demand: Demand) -> bool:
     return fits and taken + portion * gpu.memory_mib <= gpu.memory_mib + 1
 
 
-def _has_instance(gpu: Gpu, model: GpuModel, demand: Demand) -> bool:
+def _has_instance(gpu: Gpu, model: GpuModel, demand: OneDemand) -> bool:
     there = [Placement(i.profile, i.start) for i in gpu.instances if i.state is not InstanceState.IDLE]
     for profile in model.profiles:
         if isinstance(demand, MigProfile):
