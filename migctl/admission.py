@@ -266,6 +266,12 @@ def _listed(what: str, names: Collection[str]) -> str:
 
 
 def _gpu_request(request: GpuRequest) -> None:
+    if request.containers or request.container:
+        raise _invalid(
+            "spec.gpuRequest.containers",
+            "a workload has one container",
+            hint="pods of several are made of YAML for Kubernetes",
+        )
     given = [
         name
         for name, value in (

@@ -17,7 +17,7 @@ import msgspec
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
-from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
 
 
@@ -46,16 +46,31 @@ class Meta(Record, frozen=True):
 class GpuRequest(Record, frozen=True):
     """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
 
-    fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
+    fraction    0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs
+    containers  what each of several containers of a pod requests, all on one node; `devices` is their sum then
+    container   in such a list: whose it is
     """
 
     fraction: float | None = None
     memory_mib: int | None = None
     profile: str | None = None
     devices: int = 1
+    containers: tuple[GpuRequest, ...] = ()
+    container: str = ""
 
     def to_demand(self) -> Demand:
         """The request as the solver's demand."""
+        if self.containers and any(part.is_part for part in self.containers):
+            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
+        return self.to_one_demand()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is for parts of GPUs."""
+        return self.fraction is not None or self.memory_mib is not None or self.profile is not None
+
+    def to_one_demand(self) -> OneDemand:
+        """The demand of one container."""
         if self.fraction is not None:
             return Fraction(self.fraction, self.devices)
         if self.memory_mib is not None:

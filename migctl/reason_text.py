@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from solver.gpu_tables.tables import size_text
-from solver.model.demand import Demand, Fraction, Memory, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Fraction, Memory, WholeGpus
 from solver.model.reasons import (
     Bar,
     BlockingClaim,
@@ -262,7 +262,9 @@ def _time(seconds: float) -> str:
 
 
 def demand_text(demand: Demand) -> str:
-    """A demand as people write it: "2 x 0.5 GPU"."""
+    """A demand as people write it: "2 x 0.5 GPU"; of several containers: "0.5 GPU + 0.25 GPU"."""
+    if isinstance(demand, ContainerDemands):
+        return " + ".join(map(demand_text, demand.parts))
     if isinstance(demand, WholeGpus):
         return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}"
     if isinstance(demand, Fraction):

@@ -22,7 +22,7 @@ from solver.model import cluster
 from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request
 from solver.model.geometry import GpuModel
-from solver.model.occupation import occupants, occupied
+from solver.model.occupation import all_occupied, occupants
 from solver.model.snapshot import Snapshot
 
 Describe = Callable[[Claim, Request], Request]
@@ -118,7 +118,7 @@ class Observer:
                 shares = laid.get(gpu.uuid, [])
                 known = before.get(gpu.uuid)
                 if known is None or known[0] is not gpu or known[1] != shares:
-                    known = (gpu, shares, _laid_over(gpu, shares))
+                    known = (gpu, shares, all_occupied(gpu, shares))
                 found[gpu.uuid] = known
         self._gpus = found
         return {uuid: occupied for uuid, (_, _, occupied) in found.items()}
@@ -152,12 +152,6 @@ def _gpus(node: GpuNode) -> tuple[Gpu, ...]:
 
 def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
     return {name: model for report in reports for name, model in report.models.items()}
-
-
-def _laid_over(gpu: Gpu, shares: Laid) -> Gpu:
-    for claim, share in shares:
-        gpu = occupied(gpu, claim, share)
-    return gpu
 
 
 def request(claim: Claim, nomination: Grant | None = None) -> Request:

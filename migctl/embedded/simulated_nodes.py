@@ -61,6 +61,9 @@ class AnyNodesAgent:
     def prepare(self, allocation: Allocation) -> Prepared:
         return self.agent.prepare(replace(allocation, node=self.agent.node))
 
+    def prepared_for(self, claim: str) -> Prepared | None:
+        return self.agent.prepared_for(claim)
+
     def unprepare(self, claim: str) -> None:
         self.agent.unprepare(claim)
 

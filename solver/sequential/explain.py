@@ -12,7 +12,7 @@ from solver.gpu_tables.choices import choices
 from solver.gpu_tables.tables import table
 from solver.model import reasons
 from solver.model.cluster import Gpu
-from solver.model.demand import Memory, MigProfile, Request
+from solver.model.demand import ContainerDemands, Memory, MigProfile, Request, parts_of
 from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.pools import allows
@@ -21,7 +21,7 @@ from solver.sequential.workspace import Workspace
 from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
-from solver.working_copy.scoring import gpu_options
+from solver.working_copy.scoring import candidates_on, gpu_options
 from solver.working_copy.shapes import shape
 
 NEAREST = 8
@@ -175,12 +175,39 @@ def _nowhere(
     unknown = tuple(pool for pool in request.pools if pool not in pools)
     if request.pools and len(unknown) == len(request.pools):
         return Unplaced(Code.NO_SUCH_POOL, reasons.PoolsUnknown(unknown, tuple(pools)))
-    if isinstance(request.demand, MigProfile) and (facts := _profile_unknown(snapshot, request.demand.profile)):
-        return Unplaced(Code.NO_SUCH_PROFILE, facts)
+    for demand in parts_of(request.demand):
+        if isinstance(demand, MigProfile) and (facts := _profile_unknown(snapshot, demand.profile)):
+            return Unplaced(Code.NO_SUCH_PROFILE, facts)
     if not nodes:
         return Unplaced(Code.NO_MATCHING_NODE, _barred(cluster, request))
+    if isinstance(request.demand, ContainerDemands):
+        return _no_node_for_containers(snapshot, cluster, request, policy, nodes)
     able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
     return None if able >= request.demand.devices else _unable(snapshot, request, nodes, able, policy)
+
+
+def _no_node_for_containers(
+    snapshot: Snapshot, cluster: WorkingCluster, request: Request, policy: Policy, nodes: Sequence[WorkingNode]
+) -> Unplaced | None:
+    """The reason where no node could serve all containers even if it were empty."""
+    assert isinstance(request.demand, ContainerDemands)
+    for demand in request.demand.parts:
+        if reason := _nowhere(snapshot, cluster, replace(request, demand=demand), policy, nodes):
+            return reason
+    bare = replace(request, cpu_milli=0, memory_mib=0, anti_affinity=None)
+    if any(candidates_on(_emptied(node), bare, policy) for node in nodes):
+        return None
+    able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
+    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(request.demand, able))
+
+
+def _emptied(node: WorkingNode) -> WorkingNode:
+    """The node without any work of ours."""
+    copy = node.copied()
+    for gpu in copy.gpus:
+        for claim in {occupant.claim for occupant in gpu.occupants if occupant.claim is not None}:
+            gpu.remove(claim)
+    return copy
 
 
 def _profile_unknown(snapshot: Snapshot, profile: str) -> reasons.ProfileUnknown | None:

@@ -25,11 +25,12 @@ class Execution:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the control plane takes us for, and how it knows."""
+    """Who the control plane takes us for, and how it knows. `uid`: where users are those of an operating system."""
 
     user: str
     vouched: str
     groups: tuple[str, ...] = ()
+    uid: int | None = None
 
 
 class ControlExtras(Protocol):

@@ -43,7 +43,7 @@ class LocalRuntime:
 
     async def identity(self: LocalEndpoint) -> Identity:
         peer = await self.whoami()
-        return Identity(f"{peer.user} (uid {peer.uid})", PEER)
+        return Identity(peer.user, PEER, uid=peer.uid)
 
     async def snapshot(self: LocalEndpoint, now: datetime) -> Snapshot:
         from migctl.backends.mirror import Mirror

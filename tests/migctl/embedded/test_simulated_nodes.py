@@ -45,6 +45,9 @@ class Remarking:
     def prepare(self, allocation: Allocation) -> Prepared:
         return self.agent.prepare(allocation)
 
+    def prepared_for(self, claim: str) -> Prepared | None:
+        return self.agent.prepared_for(claim)
+
     def unprepare(self, claim: str) -> None:
         self.agent.unprepare(claim)
 

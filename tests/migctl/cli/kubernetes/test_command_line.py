@@ -77,6 +77,20 @@ def container(obj: Json | None) -> Json:
     return made
 
 
+async def test_a_workload_is_whose_the_cluster_says_not_the_operating_system(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """USER named the login of the machine where it was typed, though `whoami` knew the cluster's user."""
+    monkeypatch.setenv("LOGNAME", "root")
+    for name, shown in (("ana", "ana"), ("ben@example.com", "ben-example.com")):
+        someone = person(cluster, tmp_path, name)
+        assert (await someone.ok("whoami", "-o", "name")).out == f"{name}\n"
+        await someone.ok("submit", f"of-{name[:3]}", "-g", "0.5", *SLEEP)
+        listed = (await someone.ok("list")).out
+        assert row(listed, f"of-{name[:3]}")[-3] == shown
+        assert f"User:        {shown}" in (await someone.ok("describe", f"of-{name[:3]}")).out
+
+
 async def test_two_fractions_share_a_gpu_and_a_third_waits_until_one_is_deleted(
     cluster: FakeCluster, ana: Person
 ) -> None:
