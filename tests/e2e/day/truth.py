@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from migctl.objects import Claim, Event, GpuNode, Phase, Project, Workload
 from solver.model.cluster import Gpu, InstanceState
-from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import Fraction, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.geometry import GpuModel, Placement, Profile, legal
 from solver.model.reasons import Code
 from tests.e2e.agreement import disagreement
@@ -120,12 +120,12 @@ def _gpus(look: Look) -> list[Gpu]:
     return [gpu for node in look.nodes if node.status.report for gpu in node.status.report.gpus]
 
 
-def _dearest(demand: Demand, look: Look) -> float:
+def _dearest(demand: OneDemand, look: Look) -> float:
     """GPUs that a request counts for at most, on the GPU where it takes the largest part."""
     return demand.devices * max((_part(gpu, demand, _models(look).get(gpu.model)) for gpu in _gpus(look)), default=0.0)
 
 
-def _part(gpu: Gpu, demand: Demand, model: GpuModel | None) -> float:
+def _part(gpu: Gpu, demand: OneDemand, model: GpuModel | None) -> float:
     if gpu.mig and model is not None:
         fitting = [profile.slices / model.slices for profile in model.profiles if _answers(profile, model, demand)]
         return min(fitting, default=0.0)
@@ -177,7 +177,7 @@ def _has_instance(gpu: Gpu, model: GpuModel, demand: OneDemand) -> bool:
     )
 
 
-def _answers(profile: Profile, model: GpuModel, demand: Demand) -> bool:
+def _answers(profile: Profile, model: GpuModel, demand: OneDemand) -> bool:
     """Whether an instance of a profile is what was asked for."""
     if isinstance(demand, MigProfile):
         return profile.name == demand.profile
