@@ -6,6 +6,7 @@ code decides whether the planner told the truth.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -146,17 +147,22 @@ def _free_node(claim: Claim, look: Look) -> str:
     for node in look.nodes:
         if claim.spec.gang or node.status.report is None or not node.status.ready or node.spec.cordoned:
             continue
-        able = [gpu for gpu in node.status.report.gpus if _has_room(gpu, models.get(gpu.model), demand)]
-        if len(able) >= demand.devices:
+        ways = Counter(way for gpu in node.status.report.gpus for way in _ways(gpu, models.get(gpu.model), demand))
+        if any(count >= demand.devices for count in ways.values()):
             return node.meta.name
     return ""
 
 
-def _has_room(gpu: Gpu, model: GpuModel | None, demand: OneDemand) -> bool:
+def _ways(gpu: Gpu, model: GpuModel | None, demand: OneDemand) -> set[str]:
+    """The profiles of instances it has room for, "" for a part of it; several devices of a pod are of one way."""
     if gpu.fenced or gpu.held_by:
-        return False
+        return set()
     if gpu.mig:
-        return model is not None and _has_instance(gpu, model, demand)
+        return set() if model is None else _instances(gpu, model, demand)
+    return {""} if _has_room(gpu, demand) else set()
+
+
+def _has_room(gpu: Gpu, demand: OneDemand) -> bool:
     taken = sum(part.memory_mib for part in gpu.parts) + gpu.foreign_mib
     if isinstance(demand, WholeGpus):
         return not taken and not gpu.parts
@@ -167,14 +173,14 @@ def _has_room(gpu: Gpu, model: GpuModel | None, demand: OneDemand) -> bool:
     return fits and taken + portion * gpu.memory_mib <= gpu.memory_mib + 1
 
 
-def _has_instance(gpu: Gpu, model: GpuModel, demand: OneDemand) -> bool:
+def _instances(gpu: Gpu, model: GpuModel, demand: OneDemand) -> set[str]:
     there = [Placement(i.profile, i.start) for i in gpu.instances if i.state is not InstanceState.IDLE]
-    return any(
-        legal(model, [*there, Placement(profile.name, start)])
+    return {
+        profile.name
         for profile in model.profiles
         if _answers(profile, model, demand)
-        for start in profile.starts
-    )
+        and any(legal(model, [*there, Placement(profile.name, start)]) for start in profile.starts)
+    }
 
 
 def _answers(profile: Profile, model: GpuModel, demand: OneDemand) -> bool:
