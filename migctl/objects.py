@@ -60,7 +60,7 @@ class GpuRequest(Record, frozen=True):
 
     def to_demand(self) -> Demand:
         """The request as the solver's demand."""
-        if self.containers and any(part.is_part for part in self.containers):
+        if self.containers:
             return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
         return self.to_one_demand()
 
