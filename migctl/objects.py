@@ -157,13 +157,18 @@ class Department(Record, frozen=True, tag_field="kind", tag="Department"):
 
 
 class NodePoolSpec(Record, frozen=True):
-    """How work is spread over the nodes of a pool. A pool without an object of its own is packed."""
+    """How work is spread over the nodes of a pool, and the label of the nodes that are in it, if it has one.
+
+    A pool without an object of its own is packed.
+    """
 
     placement: Spreading = Spreading.BINPACK
+    label_key: str = ""
+    label_value: str = ""
 
 
 class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
-    """The nodes that name it as their pool."""
+    """The nodes that have its label, and those without any pool's that name it."""
 
     PLURAL: ClassVar[str] = "nodepools"
     meta: Meta
@@ -280,6 +285,10 @@ class ClaimSpec(Record, frozen=True):
     submitted: datetime | None = None
 
 
+DRAINED = "Drained"
+"""The reason of a claim that is stopped because its node is drained."""
+
+
 class ClaimStatus(Record, frozen=True):
     """What a claim holds and how it runs. `allocation` alone decides what it holds.
 
@@ -319,13 +328,17 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
     status: ClaimStatus = ClaimStatus()
 
 
+DEFAULT_POOL = "default"
+"""The pool of nodes that no other one has."""
+
+
 class NodeSpec(Record, frozen=True):
     """What an admin decides about a node.
 
     dynamic_mig  MIG mode of its GPUs; None: as it was found
     """
 
-    pool: str = "default"
+    pool: str = DEFAULT_POOL
     cordoned: bool = False
     dynamic_mig: bool | None = None
 

@@ -44,7 +44,7 @@ MOST_LISTED = 4
 
 def sentence(reason: Unplaced) -> str:
     """Why it waits, with the numbers of the moment and what would open a place."""
-    parts = [_facts(reason.facts), *map(_figures, reason.figures)]
+    parts = [_facts(reason.facts), *_cordoned(reason), *map(_figures, reason.figures)]
     if short := reason.gang:
         fit = f"{short.size} members fit together, {short.places} do"
         parts[0] = f"gang {short.gang} starts only when {fit}: {parts[0]}"
@@ -53,10 +53,15 @@ def sentence(reason: Unplaced) -> str:
 
 def summary(reason: Unplaced) -> str:
     """Why it waits, without what other work changes."""
-    facts = reason.facts
+    told = "; ".join((_stable(reason.facts), *_cordoned(reason)))
     if short := reason.gang:
-        return f"gang {short.gang} starts only when {short.size} members fit together: {_stable(facts)}"
-    return _stable(facts)
+        return f"gang {short.gang} starts only when {short.size} members fit together: {told}"
+    return told
+
+
+def _cordoned(reason: Unplaced) -> tuple[str, ...]:
+    names = listed(reason.cordoned)
+    return (f"{names} could serve it and {'is' if len(reason.cordoned) == 1 else 'are'} cordoned",) if names else ()
 
 
 def _stable(facts: Facts) -> str:
@@ -209,6 +214,8 @@ def _no_host_room(facts: NoCpuOrMemory) -> str:
 def _bar(entry: tuple[str, Bar, str]) -> str:
     node, bar, detail = entry
     match bar:
+        case Bar.CORDONED:
+            return f"{node} is cordoned"
         case Bar.NOT_READY:
             return f"{node} is not ready"
         case Bar.REFUSED:

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
 from migctl.controller.queues import EPOCH
-from migctl.objects import Claim, Department, GpuNode, Phase, Project
+from migctl.node_pools import pool_of
+from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Gpu
@@ -37,6 +38,7 @@ class Captured:
     claims: tuple[Claim, ...]
     projects: tuple[Project, ...]
     departments: tuple[Department, ...]
+    pools: tuple[NodePool, ...]
 
 
 class Observer:
@@ -57,7 +59,9 @@ class Observer:
     def capture(self) -> Captured:
         """The objects of this moment. Costs little; what is made of them may be made on another thread."""
         mirror = self._mirror
-        return Captured(mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department))
+        return Captured(
+            mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department), mirror.all(NodePool)
+        )
 
     def snapshot(self, seen: Captured, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
@@ -67,7 +71,7 @@ class Observer:
         gpus = self._occupied(nodes, held)
         nominated = Nominations(gpus, held)
         return Snapshot(
-            nodes=tuple(_node(node) for node in nodes),
+            nodes=tuple(_node(node, seen.pools) for node in nodes),
             gpus=tuple(gpus.values()),
             models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
             pending=tuple(
@@ -130,12 +134,13 @@ def waits(claim: Claim) -> bool:
     return claim.status.allocation is None and claim.meta.deleting is None and claim.status.phase is Phase.PENDING
 
 
-def _node(node: GpuNode) -> cluster.Node:
+def _node(node: GpuNode, pools: Iterable[NodePool]) -> cluster.Node:
     return cluster.Node(
         name=node.meta.name,
-        pool=node.spec.pool,
+        pool=pool_of(node.spec.pool, node.meta.labels, pools),
         labels=MappingProxyType(dict(node.meta.labels)),
         ready=node.status.ready and not node.spec.cordoned,
+        cordoned=node.status.ready and node.spec.cordoned,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 
 from solver.disruption.openings import Opening
 from solver.gpu_tables.choices import choices
@@ -14,6 +15,7 @@ from solver.model.cluster import Gpu
 from solver.model.demand import ContainerDemands, Memory, MigProfile, Request, parts_of
 from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
 from solver.model.snapshot import Policy, Snapshot
+from solver.quota.pools import allows
 from solver.sequential.blocking import BlockingReport, blockers, gpu_name
 from solver.sequential.workspace import Workspace
 from solver.working_copy.free_candidates import FreeCandidates
@@ -43,7 +45,8 @@ class Explainer:
         """Why there is no room for a request that no rule of quota holds back."""
         key = shape(request)
         if key not in self._reasons:
-            self._reasons[key] = self._look(request, self._work.everywhere)
+            found = self._look(request, self._work.everywhere)
+            self._reasons[key] = replace(found, cordoned=self._cordoned(request, found.facts))
         reason = self._reasons[key]
         return replace(reason, figures=self._figures(request, reason.facts)) if _about_room(reason) else reason
 
@@ -61,11 +64,12 @@ class Explainer:
         if best is None:
             return self.explain(members[0])
         placed, reason = best
+        reason = replace(reason, cordoned=self._cordoned(members[0], reason.facts))
         if not _about_room(reason):
             return reason
         short = GangShort(gang.name, gang.size, placed + len(running))
         figures = self._figures(members[0], reason.facts)
-        return Unplaced(Code.GANG_DOES_NOT_FIT, reason.facts, reason.blockers, short, figures)
+        return replace(reason, code=Code.GANG_DOES_NOT_FIT, gang=short, figures=figures)
 
     def reserved(self, request: Request, opening: Opening) -> Unplaced:
         """What a request waits for, for which room is reserved."""
@@ -114,6 +118,20 @@ class Explainer:
             return Unplaced(Code.BEHIND_OTHERS, reasons.FreeForOthers(request.demand, node))
         held = self._report.held(request, nearest, self.was_free(request))
         return Unplaced(Code.NO_FREE_GPU, held, blockers(nearest))
+
+    def _cordoned(self, request: Request, facts: Facts) -> tuple[str, ...]:
+        """The cordoned nodes that could serve it if they were empty, where the facts do not name them."""
+        if isinstance(facts, reasons.NodesBarred | reasons.PoolsUnknown | reasons.ProfileUnknown):
+            return ()
+        nodes = (node for node in self._work.cluster.nodes.values() if node.reported.cordoned)
+        policy, demand = self._work.policy, request.demand
+        able = (
+            node.reported.name
+            for node in nodes
+            if allows(node.reported, request)
+            and sum(bool(gpu_options(gpu, demand, policy)) for gpu in node.gpus) >= demand.devices
+        )
+        return tuple(islice(able, MOST_NAMED))
 
     def _nearby(self, request: Request, domain: Domain, nodes: Sequence[WorkingNode]) -> Domain:
         """The part of the domain where a place is likely the cheapest."""
@@ -203,7 +221,9 @@ def _barred(cluster: WorkingCluster, request: Request) -> reasons.NodesBarred:
     found, refusals = [], dict(request.refusals)
     for node in cluster.nodes.values():
         name, pool = node.reported.name, node.reported.pool
-        if not node.reported.ready:
+        if node.reported.cordoned and allows(node.reported, request):
+            found.append((name, Bar.CORDONED, ""))
+        elif not node.reported.ready:
             found.append((name, Bar.NOT_READY, ""))
         elif name in request.excluded:
             found.append((name, Bar.REFUSED, refusals.get(name, "")))

@@ -20,7 +20,7 @@ from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.plans.what_if import gpu_request_of, layout_text
 from migctl.cli.session import Session
-from migctl.objects import API_VERSION
+from migctl.objects import API_VERSION, NodePool
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -69,10 +69,13 @@ def defrag(
 
 
 async def _proposed(control: Control, session: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
+    from migctl.controller import queues
     from solver.defragment import propose
+    from solver.model.snapshot import Policy
 
     state = await control.snapshot(session.system.now())
-    return state, propose(state, moves, demand)
+    policy = queues.policy(Policy(), (await control.list(NodePool)).items)
+    return state, propose(state, moves, demand, policy)
 
 
 def _ask(count: int, yes: bool) -> None:

@@ -22,10 +22,9 @@ from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, Event, Meta
-from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
 
@@ -166,10 +165,3 @@ def _pod_columns(rows: Sequence[PodShare], seen: Fleet) -> list[Column[PodShare]
         Column("GIVEN", lambda row: row.pod.status.rounded, long=True),
         Column("MESSAGE", lambda row: workload_status.explanation(row.pod.status), long=True),
     ]
-
-
-def share_text(held: Held, seen: Fleet) -> str:
-    """A share's backing: `mig 2g.10gb at 4`, `software`, `driver-limit`, `whole`."""
-    if held.share.backing is Backing.MIG:
-        return f"mig {held.share.profile} at {held.share.start}"
-    return seen.backing(held).value

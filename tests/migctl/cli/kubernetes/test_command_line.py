@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,20 @@ def container(obj: Json | None) -> Json:
     assert obj is not None
     made: Json = obj["spec"]["template"]["spec"]["containers"][0]
     return made
+
+
+async def test_a_workload_is_whose_the_cluster_says_not_the_operating_system(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """USER named the login of the machine where it was typed, though `whoami` knew the cluster's user."""
+    monkeypatch.setenv("LOGNAME", "root")
+    for name, shown in (("ana", "ana"), ("ben@example.com", "ben-example.com")):
+        someone = person(cluster, tmp_path, name)
+        assert (await someone.ok("whoami", "-o", "name")).out == f"{name}\n"
+        await someone.ok("submit", f"of-{name[:3]}", "-g", "0.5", *SLEEP)
+        listed = (await someone.ok("list")).out
+        assert row(listed, f"of-{name[:3]}")[-3] == shown
+        assert f"User:        {shown}" in (await someone.ok("describe", f"of-{name[:3]}")).out
 
 
 async def test_two_fractions_share_a_gpu_and_a_third_waits_until_one_is_deleted(
@@ -350,7 +364,7 @@ class Modes:
     def __init__(self) -> None:
         self.busy = True
 
-    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]:
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         if self.busy:
             return (ModeChange("GPU-node-a-0", 0, on, Outcome.REFUSED, "it is in use by team-a/train"),)
         return (ModeChange("GPU-node-a-0", 0, on, Outcome.DONE),)
