@@ -18,7 +18,7 @@ from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
 from solver.model.cluster import DEFAULT_POOL
-from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
+from solver.model.demand import Grant
 from solver.model.snapshot import UNLIMITED, Spreading
 
 
@@ -59,26 +59,10 @@ class GpuRequest(Record, frozen=True):
     containers: tuple[GpuRequest, ...] = ()
     container: str = ""
 
-    def to_demand(self) -> Demand:
-        """The request as the solver's demand."""
-        if self.containers and any(part.is_part for part in self.containers):
-            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
-        return self.to_one_demand()
-
     @property
     def is_part(self) -> bool:
         """Whether it is for parts of GPUs."""
         return self.fraction is not None or self.memory_mib is not None or self.profile is not None
-
-    def to_one_demand(self) -> OneDemand:
-        """The demand of one container."""
-        if self.fraction is not None:
-            return Fraction(self.fraction, self.devices)
-        if self.memory_mib is not None:
-            return Memory(self.memory_mib, self.devices)
-        if self.profile is not None:
-            return MigProfile(self.profile, self.devices)
-        return WholeGpus(self.devices)
 
 
 class QueueQuota(Record, frozen=True):

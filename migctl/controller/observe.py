@@ -15,6 +15,7 @@ from types import MappingProxyType
 from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
 from migctl.controller.queues import EPOCH
+from migctl.demands import to_demand
 from migctl.node_pools import pool_of
 from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project
 from nodeagent.contract.allocation import NodeReport
@@ -160,7 +161,7 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         claim=claim.meta.uid,
         name=claim.spec.workload,
         project=claim.meta.project,
-        demand=claim.spec.gpu_request.to_demand(),
+        demand=to_demand(claim.spec.gpu_request),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
         created=(claim.spec.submitted or claim.meta.created or EPOCH).timestamp(),
