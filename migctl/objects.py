@@ -17,7 +17,8 @@ import msgspec
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
-from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
+from solver.model.cluster import DEFAULT_POOL
+from solver.model.demand import Grant
 from solver.model.snapshot import UNLIMITED, Spreading
 
 
@@ -46,23 +47,22 @@ class Meta(Record, frozen=True):
 class GpuRequest(Record, frozen=True):
     """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
 
-    fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
+    fraction    0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs
+    containers  what each of several containers of a pod requests, all on one node; `devices` is their sum then
+    container   in such a list: whose it is
     """
 
     fraction: float | None = None
     memory_mib: int | None = None
     profile: str | None = None
     devices: int = 1
+    containers: tuple[GpuRequest, ...] = ()
+    container: str = ""
 
-    def to_demand(self) -> Demand:
-        """The request as the solver's demand."""
-        if self.fraction is not None:
-            return Fraction(self.fraction, self.devices)
-        if self.memory_mib is not None:
-            return Memory(self.memory_mib, self.devices)
-        if self.profile is not None:
-            return MigProfile(self.profile, self.devices)
-        return WholeGpus(self.devices)
+    @property
+    def is_part(self) -> bool:
+        """Whether it is for parts of GPUs."""
+        return self.fraction is not None or self.memory_mib is not None or self.profile is not None
 
 
 class QueueQuota(Record, frozen=True):
@@ -142,13 +142,15 @@ class Department(Record, frozen=True, tag_field="kind", tag="Department"):
 
 
 class NodePoolSpec(Record, frozen=True):
-    """How work is spread over the nodes of a pool. A pool without an object of its own is packed."""
+    """How work is spread over a pool's nodes (packed without an object), and the label of its nodes, if it has one."""
 
     placement: Spreading = Spreading.BINPACK
+    label_key: str = ""
+    label_value: str = ""
 
 
 class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
-    """The nodes that name it as their pool."""
+    """The nodes that have its label, and those without any pool's that name it."""
 
     PLURAL: ClassVar[str] = "nodepools"
     meta: Meta
@@ -305,12 +307,9 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
 
 
 class NodeSpec(Record, frozen=True):
-    """What an admin decides about a node.
+    """What an admin decides about a node. dynamic_mig: MIG mode of its GPUs; None: as it was found."""
 
-    dynamic_mig  MIG mode of its GPUs; None: as it was found
-    """
-
-    pool: str = "default"
+    pool: str = DEFAULT_POOL
     cordoned: bool = False
     dynamic_mig: bool | None = None
 

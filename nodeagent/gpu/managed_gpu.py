@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from nodeagent.contract.allocation import Busy, Fenced
 from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
@@ -23,6 +24,7 @@ class ManagedGpu:
     """All of it is read and changed under `locked` only.
 
     boot            the running boot's name: what the journal says of another one is over
+    nvidia_smi      the one of simulated GPUs; None: the driver's own
     needs_recovery  the last transaction failed half-way: recover before anything else
     fence           why its state cannot be explained; "" where it can
     sensor_fault    why the hardware is not to be trusted now, by its readings; "" where it is
@@ -30,6 +32,8 @@ class ManagedGpu:
     reserved        its MIG mode is about to be switched: nothing new may be held
     locked_since    when the lock was taken, by `clock`; None while it is free
     link_group      GPUs of the node with the same number reach each other over NVLink; None: none does
+    strangers       pids of nobody that can be named, seen here while no claim held anything: such are those of another
+                    PID namespace, where migctl runs in a container
     idle_since      when each idle instance was released, by `clock`; only those since the start
     """
 
@@ -43,11 +47,13 @@ class ManagedGpu:
         *,
         clock: Callable[[], float] = time.monotonic,
         observer: EventObserver = _ignore,
+        nvidia_smi: Path | None = None,
     ) -> None:
         self.info = info
         self.model = model
         self._journal = journal
         self.boot = boot
+        self.nvidia_smi = nvidia_smi
         self.fence = fence
         self.sensor_fault = ""
         self.xid_fault = ""
@@ -55,6 +61,7 @@ class ManagedGpu:
         self.reserved = False
         self.locked_since: float | None = None
         self.link_group: int | None = None
+        self.strangers: set[int] = set()
         self.idle_since: dict[Placement, float] = {}
         self.clock = clock
         self._observer = observer

@@ -49,6 +49,7 @@ class Bar(StrEnum):
     """What keeps a request off a node."""
 
     NOT_READY = "not-ready"
+    CORDONED = "cordoned"
     REFUSED = "refused"
     POOL = "pool"
     LABELS = "labels"
@@ -243,6 +244,13 @@ class RoomTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoomBesideMembers:
+    """What the gang's own members leave is no place for another one, whoever else ends."""
+
+    demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
 class RoomHeld:
     """The cheapest place there would be, and what would open it.
 
@@ -278,6 +286,7 @@ Facts = (
     | NoCpuOrMemory
     | FreeForOthers
     | RoomTaken
+    | NoRoomBesideMembers
     | RoomHeld
 )
 
@@ -311,6 +320,7 @@ class Unplaced:
     """No place now: a code to act on, facts, the cheapest way out where there is one.
 
     figures  the request's project where it counts, and the projects of those in the way
+    cordoned nodes that could serve it if they were empty, and are cordoned
     """
 
     code: Code
@@ -318,3 +328,4 @@ class Unplaced:
     blockers: Blockers | None = None
     gang: GangShort | None = None
     figures: tuple[QueueFigures, ...] = ()
+    cordoned: tuple[str, ...] = ()

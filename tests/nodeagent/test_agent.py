@@ -81,6 +81,15 @@ def test_prepare_again_gives_the_same_answer(machine: Machine) -> None:
     agent.unprepare("never-heard-of")
 
 
+def test_what_a_held_claim_needs_can_be_asked_without_holding_it(machine: Machine) -> None:
+    agent, gpu = machine.agent(), machine.gpu()
+    prepared = agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
+    assert agent.prepared_for("c1") == prepared
+    agent.unprepare("c1")
+    assert agent.prepared_for("c1") is None
+    assert agent.report().held == ()
+
+
 def test_a_held_instance_is_given_to_nobody_else(machine: Machine) -> None:
     agent, gpu = machine.agent(), machine.gpu()
     agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
@@ -490,6 +499,19 @@ def test_memory_of_processes_of_no_claim_is_reported(tmp_path: Path, mib: int, c
     agent = machine.agent()
     machine.occupy(machine.gpu(), mib, os.getpid(), claim)
     assert agent.report().gpus[0].foreign_mib == foreign
+
+
+def test_a_process_that_nobody_can_name_is_a_stranger_where_no_claim_is(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "v100=1")
+    agent = machine.agent()
+    machine.occupy(machine.gpu(), 7000, os.getpid())
+    del machine.owners[os.getpid()]  # as of a process of another PID namespace
+    assert agent.report().gpus[0].foreign_mib == 7000
+    agent.prepare(allocation("c1", part(machine.gpu(), 1616, 0.1)))
+    assert agent.report().gpus[0].foreign_mib == 7000
+    machine.occupy(machine.gpu(), 7000, os.getppid())
+    del machine.owners[os.getppid()]  # it may be of c1
+    assert agent.report().gpus[0].foreign_mib == 7000
 
 
 def test_memory_on_a_gpu_that_is_held_whole_is_its_holders(tmp_path: Path) -> None:

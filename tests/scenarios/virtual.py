@@ -14,6 +14,7 @@ from typing import Self
 
 from migctl.backoff import delay
 from migctl.controller import queues
+from migctl.demands import to_demand
 from migctl.objects import Workload
 from migctl.reason_text import sentence
 from migctl.solver_process.planning import plan
@@ -204,7 +205,7 @@ class VirtualWorld:
             claim=claim,
             name=workload.meta.name,
             project=workload.meta.project,
-            demand=spec.gpu_request.to_demand(),
+            demand=to_demand(spec.gpu_request),
             priority=spec.priority,
             preemptible=spec.preemptible,
             created=created,

@@ -11,8 +11,9 @@ from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
+from migctl.backends.workload_status import DRAINED
 from migctl.cli.contexts.control import Execution, Identity
-from migctl.objects import Workload
+from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -52,6 +53,10 @@ class LocalRuntime:
         mirror = Mirror(self)
         await mirror.read()
         return observe.snapshot(mirror, now)
+
+    async def evict(self: LocalEndpoint, claim: Claim, why: str) -> None:
+        told = {"evicted": why, "reason": DRAINED, "message": why, "nomination": None}
+        await self.delete(await self.patch(claim, {"status": told}, fenced=True))
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
         from migctl.api.admitting import AdmittingControlPlane

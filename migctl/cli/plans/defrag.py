@@ -20,7 +20,8 @@ from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.plans.what_if import gpu_request_of, layout_text
 from migctl.cli.session import Session
-from migctl.objects import API_VERSION
+from migctl.demands import to_demand
+from migctl.objects import API_VERSION, NodePool
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -47,7 +48,7 @@ def defrag(
     A moved workload starts again in its new place. Work that may not be preempted stays where it is.
     """
     session = sessions.of(context)
-    demand = gpu_request_of(target).to_demand() if target else None
+    demand = to_demand(gpu_request_of(target)) if target else None
     if apply and not yes and not sys.stdin.isatty():
         raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
     if apply and session.target.cluster:
@@ -69,10 +70,13 @@ def defrag(
 
 
 async def _proposed(control: Control, session: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
+    from migctl.controller import queues
     from solver.defragment import propose
+    from solver.model.snapshot import Policy
 
     state = await control.snapshot(session.system.now())
-    return state, propose(state, moves, demand)
+    policy = queues.policy(Policy(), (await control.list(NodePool)).items)
+    return state, propose(state, moves, demand, policy)
 
 
 def _ask(count: int, yes: bool) -> None:

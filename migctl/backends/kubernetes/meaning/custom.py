@@ -14,6 +14,8 @@ from migctl.objects import (
     DepartmentSpec,
     GpuNode,
     Meta,
+    NodePool,
+    NodePoolSpec,
     NodeSpec,
     NodeStatus,
     PlacementPlan,
@@ -55,6 +57,11 @@ def department(raw: CustomResource) -> Department:
     )
 
 
+def node_pool(raw: CustomResource) -> NodePool:
+    """Raises Invalid where the object is none of this version's."""
+    return NodePool(meta=meta(raw.metadata), spec=_read(raw, "spec", NodePoolSpec))
+
+
 def node(raw: CustomResource) -> GpuNode:
     """Raises Invalid where the report is none of this version's."""
     status = _fields(raw, "status", NodeStatus)
@@ -75,7 +82,7 @@ def plan(raw: CustomResource) -> PlacementPlan:
     return PlacementPlan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
 
 
-def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
+def to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
     """The whole object as the API server takes it."""
     body = {
         "apiVersion": API_VERSION,
@@ -86,8 +93,10 @@ def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, An
     return {**body, "status": status_to_json(obj)}
 
 
-def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
-    """The status as the API server takes it; a plan's is made of its steps."""
+def status_to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
+    """The status as the API server takes it; a plan's is made of its steps, a node pool has none."""
+    if isinstance(obj, NodePool):
+        return {}
     if isinstance(obj, PlacementPlan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)

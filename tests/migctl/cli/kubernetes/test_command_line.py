@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -364,7 +364,7 @@ class Modes:
     def __init__(self) -> None:
         self.busy = True
 
-    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]:
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         if self.busy:
             return (ModeChange("GPU-node-a-0", 0, on, Outcome.REFUSED, "it is in use by team-a/train"),)
         return (ModeChange("GPU-node-a-0", 0, on, Outcome.DONE),)
