@@ -197,6 +197,7 @@ class WorkloadSpec(Record, frozen=True):
     """What was submitted. An empty command runs the built-in quickstart.
 
     priority       training 50, interactive-preemptible 75, interactive 100, inference 125
+    movable        whether it may be stopped to start again elsewhere; False leaves it preemptible
     parallelism    pods that run side by side; completions: pods that must succeed
                    (None: the workload runs until it is deleted or ends by itself)
     backoff_limit  failed pods before the workload is Failed
@@ -214,6 +215,7 @@ class WorkloadSpec(Record, frozen=True):
     user: str = ""
     priority: int = priorities.TRAINING
     preemptible: bool = True
+    movable: bool = True
     parallelism: int = 1
     completions: int | None = None
     backoff_limit: int = 6
@@ -260,6 +262,7 @@ class ClaimSpec(Record, frozen=True):
     attempt: int = 0
     priority: int = priorities.TRAINING
     preemptible: bool = True
+    movable: bool = True
     pools: tuple[str, ...] = ()
     gang: GangSpec | None = None
     submitted: datetime | None = None

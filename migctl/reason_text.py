@@ -197,6 +197,8 @@ def _stays(holder: BlockingClaim) -> str:
             return f"{holder.name} has not run for its minimum time yet"
         case Stays.NOWHERE_ELSE:
             return f"{holder.name} would have to end: no other place is free for it"
+        case Stays.NOT_MOVABLE:
+            return f"{holder.name} would have to end: it is not to be moved"
 
 
 def _no_host_room(facts: NoCpuOrMemory) -> str:

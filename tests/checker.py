@@ -163,6 +163,7 @@ def _victims_are_legal(facts: Facts) -> None:
         assert not holding.releasing, f"{victim.claim} is leaving anyway"
         assert not holding.protected, f"{victim.claim} is protected: {holding.protected}"
         assert holding.request.preemptible, f"{victim.claim} is not preemptible"
+        assert holding.request.movable or victim.claim not in facts.grants, f"{victim.claim} is not to be moved"
         outcome = facts.outcomes[victim.beneficiary]
         assert isinstance(outcome, Placed), f"{victim.beneficiary} evicts and gets no place"
         assert victim.claim in outcome.waits_for, f"{victim.beneficiary} does not wait for {victim.claim}"

@@ -164,6 +164,7 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         demand=claim.spec.gpu_request.to_demand(),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
+        movable=claim.spec.movable,
         created=(claim.spec.submitted or claim.meta.created or EPOCH).timestamp(),
         waiting_since=(claim.meta.created or EPOCH).timestamp(),
         workload=claim.spec.workload,

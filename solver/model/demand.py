@@ -105,6 +105,7 @@ class Request:
     refusals       of those, why, where it is known: node and words
     anti_affinity  requests with the same key go to different nodes
     nominated      room that is being freed for it: nobody else may have it
+    movable        whether it may be stopped to start again elsewhere; False leaves it preemptible
     """
 
     claim: str
@@ -126,6 +127,7 @@ class Request:
     nominated: Grant | None = None
     backing_off_until: float | None = None
     waiting_since: float | None = None
+    movable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class Stays(StrEnum):
     PROTECTED = "protected"
     MINIMUM_RUNTIME = "minimum-runtime"
     NOWHERE_ELSE = "nowhere-else"
+    NOT_MOVABLE = "not-movable"
 
 
 class Bar(StrEnum):

@@ -73,6 +73,9 @@ MigProfile = Annotated[
     ),
 ]
 Preemptible = Annotated[bool, typer.Option("--preemptible", help="May go over quota, and may be preempted.")]
+NoMove = Annotated[
+    bool, typer.Option("--no-move", help="Never moved to make room for others, though it may be preempted.")
+]
 Command = Annotated[
     bool, typer.Option("--command", help="On a cluster: the words after -- replace the image's entry point.")
 ]

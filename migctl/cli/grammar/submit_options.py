@@ -61,6 +61,7 @@ class SubmitOptions:
     name: Annotated[str | None, typer.Argument(help="Generated where it is left out.", show_default=False)] = None
     image: options.Image = ""
     preemptible: options.Preemptible = False
+    no_move: options.NoMove = False
     project: options.Project = None
     variables: options.Variables = None
     labels: options.Labels = None

@@ -76,6 +76,7 @@ def workload(
         user=session.system.user,
         directory="" if session.target.cluster else session.system.directory,
         preemptible=given.preemptible or own.type is WorkloadType.TRAINING,
+        movable=not given.no_move,
         suspended=given.suspend,
         pools=tuple(pool for text in given.pools or () for pool in re.split(r"[\s,]+", text) if pool),
         **_repetition(own.type, given),

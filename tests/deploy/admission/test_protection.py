@@ -27,6 +27,7 @@ COUNTED = {
     "migctl.dev/gpu-devices": "4",
     "migctl.dev/node-pools": "fast",
     "migctl.dev/preemptible": "false",
+    "migctl.dev/movable": "false",
     "migctl.dev/gang-size": "1",
     "migctl.dev/gang-topology": "zone",
     "migctl.dev/gang-members": "9",

@@ -33,6 +33,7 @@ RESOURCE = "nvidia.com/gpu"
 
 POOLS = "migctl.dev/node-pools"
 PREEMPTIBLE = "migctl.dev/preemptible"
+MOVABLE = "migctl.dev/movable"
 GANG_SIZE = "migctl.dev/gang-size"
 GANG_DOMAIN = "migctl.dev/gang-topology"
 GANG_MEMBERS = "migctl.dev/gang-members"
@@ -63,6 +64,7 @@ KNOWN_ANNOTATIONS = frozenset(
         CONTAINER,
         POOLS,
         PREEMPTIBLE,
+        MOVABLE,
         GANG_SIZE,
         GANG_DOMAIN,
         GANG_MEMBERS,

@@ -63,6 +63,11 @@ def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(annotations.get(names.POOLS, "").replace(",", " ").split())
 
 
+def movable(annotations: Mapping[str, str]) -> bool:
+    """Whether the pod may be stopped to start again elsewhere."""
+    return annotations.get(names.MOVABLE) != "false"
+
+
 def gang(annotations: Mapping[str, str]) -> GangSpec | None:
     """The gang that a pod is in; None where the annotation names no size of two or more."""
     size = annotations.get(names.GANG_SIZE, "")

@@ -126,6 +126,8 @@ def _annotations(spec: WorkloadSpec) -> dict[str, str]:
         found[names.POOLS] = ",".join(spec.pools)
     if spec.preemptible != requests.rank({}, "", spec.type)[1]:
         found[names.PREEMPTIBLE] = str(spec.preemptible).lower()
+    if not spec.movable:
+        found[names.MOVABLE] = "false"
     if spec.gang is not None:
         found[names.GANG_SIZE] = str(spec.gang.size)
         if spec.gang.domain is not None:

@@ -381,3 +381,12 @@ async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     agent.close()
+
+
+async def test_what_is_not_to_be_moved_says_so_on_its_pods(cluster: FakeCluster, ana: Person) -> None:
+    await ana.ok("submit", "stays", "-g", "0.5", "--no-move", *SLEEP)
+    await cluster.until(lambda: running(cluster, "stays"))
+    assert container(cluster.get("jobs", "stays", "team-a"))
+    (pod,) = cluster.pods("team-a")
+    assert pod["metadata"]["annotations"]["migctl.dev/movable"] == "false"
+    assert "preemptible, never moved" in (await ana.ok("describe", "stays")).out
