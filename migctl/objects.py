@@ -47,22 +47,24 @@ class GpuRequest(Record, frozen=True):
     """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
 
     fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
+    model: the GPU model that it must be, by id, without regard to case; None: any.
     """
 
     fraction: float | None = None
     memory_mib: int | None = None
     profile: str | None = None
     devices: int = 1
+    model: str | None = None
 
     def to_demand(self) -> Demand:
         """The request as the solver's demand."""
         if self.fraction is not None:
-            return Fraction(self.fraction, self.devices)
+            return Fraction(self.fraction, self.devices, self.model)
         if self.memory_mib is not None:
-            return Memory(self.memory_mib, self.devices)
+            return Memory(self.memory_mib, self.devices, self.model)
         if self.profile is not None:
-            return MigProfile(self.profile, self.devices)
-        return WholeGpus(self.devices)
+            return MigProfile(self.profile, self.devices, self.model)
+        return WholeGpus(self.devices, self.model)
 
 
 class QueueQuota(Record, frozen=True):

@@ -92,6 +92,8 @@ def _grants_answer_their_requests(facts: Facts) -> None:
 
 def _share_answers(request: Request, share: DeviceShare, gpu: Gpu, model: GpuModel | None) -> None:
     demand, who = request.demand, request.claim
+    wanted = demand.model or gpu.model
+    assert wanted.lower() == gpu.model.lower(), f"{who} asked for a GPU of model {demand.model}"
     if share.backing is Backing.MIG:
         assert gpu.mig, f"{who}: an instance on a GPU without MIG"
         assert model is not None

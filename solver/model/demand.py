@@ -12,9 +12,10 @@ from solver.model.priorities import TRAINING
 
 @dataclass(frozen=True, slots=True)
 class WholeGpus:
-    """Whole GPUs of one node."""
+    """Whole GPUs of one node. model: by id, without regard to case; None: any."""
 
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Fraction:
 
     portion: float
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Memory:
 
     mib: int
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,15 @@ class MigProfile:
 
     profile: str
     devices: int = 1
+    model: str | None = None
 
 
 Demand = WholeGpus | Fraction | Memory | MigProfile
+
+
+def takes(demand: Demand, model: str) -> bool:
+    """Whether a GPU of this model may serve the demand."""
+    return demand.model is None or demand.model.lower() == model.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class Code(StrEnum):
     """Why a request has no place."""
 
     NO_SUCH_PROFILE = "no-such-profile"
+    NO_SUCH_MODEL = "no-such-model"
     NO_SUCH_POOL = "no-such-pool"
     NO_MATCHING_NODE = "no-matching-node"
     TOO_BIG = "too-big"
@@ -163,6 +164,14 @@ class ProfileUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelUnknown:
+    """No GPU is of the model; `known`: the models there are."""
+
+    model: str
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodesBarred:
     """What keeps it off each node, and the pool, the label values or the node's own words for it."""
 
@@ -269,6 +278,7 @@ Facts = (
     | QueueFull
     | PoolsUnknown
     | ProfileUnknown
+    | ModelUnknown
     | NodesBarred
     | TooFewGpus
     | LargerThanGpus

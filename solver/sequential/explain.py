@@ -11,7 +11,7 @@ from solver.gpu_tables.choices import choices
 from solver.gpu_tables.tables import table
 from solver.model import reasons
 from solver.model.cluster import Gpu
-from solver.model.demand import Memory, MigProfile, Request
+from solver.model.demand import Memory, MigProfile, Request, takes
 from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.sequential.blocking import BlockingReport, blockers, gpu_name
@@ -157,7 +157,9 @@ def _nowhere(
     unknown = tuple(pool for pool in request.pools if pool not in pools)
     if request.pools and len(unknown) == len(request.pools):
         return Unplaced(Code.NO_SUCH_POOL, reasons.PoolsUnknown(unknown, tuple(pools)))
-    if isinstance(request.demand, MigProfile) and (facts := _profile_unknown(snapshot, request.demand.profile)):
+    if (model := request.demand.model) and not any(takes(request.demand, known) for known in snapshot.models):
+        return Unplaced(Code.NO_SUCH_MODEL, reasons.ModelUnknown(model, tuple(sorted(snapshot.models))))
+    if isinstance(request.demand, MigProfile) and (facts := _profile_unknown(snapshot, request.demand)):
         return Unplaced(Code.NO_SUCH_PROFILE, facts)
     if not nodes:
         return Unplaced(Code.NO_MATCHING_NODE, _barred(cluster, request))
@@ -165,11 +167,11 @@ def _nowhere(
     return None if able >= request.demand.devices else _unable(snapshot, request, nodes, able, policy)
 
 
-def _profile_unknown(snapshot: Snapshot, profile: str) -> reasons.ProfileUnknown | None:
-    models = {m.id: m for m in snapshot.models.values() if m.profiles}
-    if any(model.profile(profile) for model in models.values()):
+def _profile_unknown(snapshot: Snapshot, demand: MigProfile) -> reasons.ProfileUnknown | None:
+    models = {m.id: m for m in snapshot.models.values() if m.profiles and takes(demand, m.id)}
+    if any(model.profile(demand.profile) for model in models.values()):
         return None
-    return reasons.ProfileUnknown(profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
+    return reasons.ProfileUnknown(demand.profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
 
 
 def _barred(cluster: WorkingCluster, request: Request) -> reasons.NodesBarred:
@@ -193,12 +195,13 @@ def _missing_labels(selector: Mapping[str, str], labels: Mapping[str, str]) -> s
 
 def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], able: int, policy: Policy) -> Unplaced:
     """Why no node has GPUs enough that could serve it: fenced, in the other MIG mode, too few or too small."""
-    demand, gpus = request.demand, [gpu for node in nodes for gpu in node.gpus]
+    demand = request.demand
+    gpus = [gpu for node in nodes for gpu in node.gpus if takes(demand, gpu.reported.model)]
 
     def serves(gpu: Gpu, mig: bool) -> bool:
         model = snapshot.models.get(gpu.model)
         known = table(model) if mig and model and model.profiles else None
-        return bool(choices(mig, gpu.memory_mib, known, demand, policy))
+        return bool(choices(gpu.model, mig, gpu.memory_mib, known, demand, policy))
 
     fenced = [gpu for gpu in gpus if gpu.reported.fenced and serves(gpu.reported, gpu.reported.mig)]
     usable = [gpu for gpu in gpus if not gpu.reported.fenced]

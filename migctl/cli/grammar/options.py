@@ -72,6 +72,12 @@ MigProfile = Annotated[
         autocompletion=completion.profiles,
     ),
 ]
+GpuModel = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu-model", metavar="MODEL", help="Only GPUs of this model: A100-40GB.", autocompletion=completion.models
+    ),
+]
 Preemptible = Annotated[bool, typer.Option("--preemptible", help="May go over quota, and may be preempted.")]
 NoMove = Annotated[
     bool, typer.Option("--no-move", help="Never moved to make room for others, though it may be preempted.")

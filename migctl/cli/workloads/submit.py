@@ -68,7 +68,7 @@ def workload(
     """The workload that the options describe. Raises Failure or BadQuantity where one breaks a rule."""
     spec = WorkloadSpec(
         type=own.type,
-        gpu_request=gpu_request(own),
+        gpu_request=msgspec.structs.replace(gpu_request(own), model=given.model),
         image=given.image,
         command=command,
         entrypoint=given.command,

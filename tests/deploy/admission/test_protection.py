@@ -24,6 +24,7 @@ COUNTED = {
     "gpu-fraction-num-devices": "2",
     "gpu-fraction-container-name": "main",
     "migctl.dev/mig-profile": "1g.5gb",
+    "migctl.dev/gpu-model": "V100",
     "migctl.dev/gpu-devices": "4",
     "migctl.dev/node-pools": "fast",
     "migctl.dev/preemptible": "false",

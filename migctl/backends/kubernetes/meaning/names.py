@@ -27,6 +27,7 @@ DEVICES = "gpu-fraction-num-devices"
 MEMORY = "gpu-memory"
 CONTAINER = "gpu-fraction-container-name"
 PROFILE = "migctl.dev/mig-profile"
+MODEL = "migctl.dev/gpu-model"
 WHOLE = "migctl.dev/gpu-devices"
 """Whole GPUs, as admission counted them."""
 RESOURCE = "nvidia.com/gpu"
@@ -62,6 +63,7 @@ KNOWN_ANNOTATIONS = frozenset(
         *PLACEMENT_ANNOTATIONS,
         DEVICES,
         CONTAINER,
+        MODEL,
         POOLS,
         PREEMPTIBLE,
         MOVABLE,

@@ -38,18 +38,19 @@ BY_OWNER: Mapping[str, WorkloadType] = {
 
 def gpu_request(annotations: Mapping[str, str]) -> GpuRequest:
     """The request in annotations. Raises BadQuantity, with a sentence that names the annotation."""
+    model = annotations.get(names.MODEL)
     devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
     try:
         if names.FRACTION in annotations:
-            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices)
+            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices, model=model)
         if names.MEMORY in annotations:
-            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices)
+            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices, model=model)
     except BadQuantity as error:
         name = names.FRACTION if names.FRACTION in annotations else names.MEMORY
         raise BadQuantity(f"{name}: {error}", error.hint) from None
     if names.PROFILE in annotations:
-        return GpuRequest(profile=annotations[names.PROFILE], devices=devices)
-    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")))
+        return GpuRequest(profile=annotations[names.PROFILE], devices=devices, model=model)
+    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")), model=model)
 
 
 def _count(name: str, text: str) -> int:

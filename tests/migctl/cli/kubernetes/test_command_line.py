@@ -390,3 +390,17 @@ async def test_what_is_not_to_be_moved_says_so_on_its_pods(cluster: FakeCluster,
     (pod,) = cluster.pods("team-a")
     assert pod["metadata"]["annotations"]["migctl.dev/movable"] == "false"
     assert "preemptible, never moved" in (await ana.ok("describe", "stays")).out
+
+
+async def test_a_gpu_model_is_kept_to_and_named(cluster: FakeCluster, ana: Person) -> None:
+    await cluster.node("node-b", "l4")
+    await cluster.until(lambda: "L4" in str(cluster.get("configmaps", "migctl-catalog", "migctl-system")))
+    await ana.ok("submit", "one", "-g", "0.6", "--gpu-model", "l4", *SLEEP)
+    await cluster.until(lambda: running(cluster, "one"))
+    assert row((await ana.ok("list")).out, "one")[3] == "node-b"
+    assert "0.60 GPU of model l4" in (await ana.ok("describe", "one")).out
+    await ana.ok("submit", "two", "-g", "0.6", "--gpu-model", "L4", *SLEEP)
+    await cluster.until(lambda: waits(cluster, "two"))
+    assert "no GPU has 0.6 GPU of model L4 free" in (await ana.ok("why", "two")).out
+    refused = await ana("submit", "three", "-g", "0.6", "--gpu-model", "h100", *SLEEP)
+    assert (refused.code, "there are L4, V100" in refused.err) == (2, True), refused
