@@ -14,33 +14,23 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from migctl.plan_objects import PlacementPlan as PlacementPlan
+from migctl.plan_objects import PlanMove as PlanMove
+from migctl.plan_objects import PlanOmissions as PlanOmissions
+from migctl.plan_objects import PlanOutcome as PlanOutcome
+from migctl.plan_objects import PlanPlace as PlanPlace
+from migctl.plan_objects import PlanShare as PlanShare
+from migctl.plan_objects import PlanSpec as PlanSpec
+from migctl.plan_objects import PlanStatus as PlanStatus
+from migctl.plan_objects import PlanStep as PlanStep
+from migctl.plan_objects import StepState as StepState
+from migctl.record import Meta as Meta
+from migctl.record import Record as Record
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
 from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """The encoding that all parts of an object share: camelCase keys, no defaults, no unknown fields."""
-
-
-class Meta(Record, frozen=True):
-    """Identity and lifetime of an object.
-
-    project     "" for objects of the whole cluster (projects, nodes, plans)
-    version     opaque; changes with every write
-    deleting    when deletion was requested; the object is removed with its last finalizer
-    """
-
-    name: str
-    project: str = ""
-    uid: str = ""
-    version: str = ""
-    created: datetime | None = None
-    deleting: datetime | None = None
-    finalizers: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
 
 
 class GpuRequest(Record, frozen=True):
@@ -349,82 +339,6 @@ class GpuNode(Record, frozen=True, tag_field="kind", tag="GpuNode"):
     meta: Meta
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
-
-
-class StepState(StrEnum):
-    PROPOSED = "Proposed"
-    ACCEPTED = "Accepted"
-    REJECTED = "Rejected"
-    DONE = "Done"
-
-
-class PlanStep(Record, frozen=True):
-    """One step, as applied. `after`: positions of the steps that come before it.
-
-    action  evict, destroy, create or assign; text: the step as a sentence
-    reason  why it was rejected
-    """
-
-    action: str
-    text: str
-    claim: str = ""
-    gpu: str = ""
-    profile: str = ""
-    start: int | None = None
-    after: tuple[int, ...] = ()
-    state: StepState = StepState.PROPOSED
-    reason: str = ""
-
-
-class PlanOutcome(Record, frozen=True):
-    """What a plan means for one pending claim.
-
-    code      of the reason, "" for a claim that is placed
-    blockers  uids of the claims whose end would free the nearest candidate
-    """
-
-    claim: str
-    name: str
-    placed: bool
-    text: str
-    code: str = ""
-    blockers: tuple[str, ...] = ()
-
-
-class PlanOmissions(Record, frozen=True):
-    """How many steps, placed and waiting claims a plan has beyond those it lists."""
-
-    steps: int = 0
-    evictions: int = 0
-    placed: int = 0
-    waiting: int = 0
-
-
-class PlanSpec(Record, frozen=True):
-    """A decision: its steps, outcomes and certificate (bound and gap as fractions).
-
-    left_out  what a very large plan does not list, so that its object stays small
-    """
-
-    steps: tuple[PlanStep, ...] = ()
-    outcomes: tuple[PlanOutcome, ...] = ()
-    method: str = ""
-    value: float = 0.0
-    bound: float = 0.0
-    gap: float = 0.0
-    operations: int = 0
-    operations_bound: int = 0
-    note: str = ""
-    milliseconds: float = 0.0
-    left_out: PlanOmissions = PlanOmissions()
-
-
-class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
-    """A plan as it was applied."""
-
-    PLURAL: ClassVar[str] = "plans"
-    meta: Meta
-    spec: PlanSpec = PlanSpec()
 
 
 class EventSpec(Record, frozen=True):

@@ -30,6 +30,7 @@ Selector = Annotated[
     typer.Option("-l", "--selector", metavar="LABELS", help="Only these labels: a=b, a!=b, a, !a; joined by commas."),
 ]
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing changes.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")]
 Workloads = Annotated[
     list[str], typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)

@@ -21,9 +21,10 @@ from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import BudgetRecord, ClaimRecord, Constraints, GpuPod, NodeRecord
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
+from migctl.controller.kubernetes.successors import Successors
 from migctl.objects import Claim
 from solver.model import cluster as model
-from solver.model.demand import Gang, Holding, Request
+from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.snapshot import Snapshot
 
 
@@ -53,6 +54,7 @@ class KubernetesObserver:
         self._cluster = cluster
         self._heartbeats = heartbeats
         self._observe = observe.Observer(cluster, self._with_pod)
+        self._successors = Successors()
         self._refusing: dict[bytes, dict[str, str]] = {}
         self._refusing_of = -1
 
@@ -74,7 +76,7 @@ class KubernetesObserver:
 
     def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
-        state = self._observe.snapshot(seen.objects, now)
+        state = self._successors.applied(self._observe.snapshot(seen.objects, now), seen.objects.claims)
         pods = self._pods(seen.records) if state.pending or seen.strict else {}
         silent = {node.meta.name for node in seen.objects.nodes if self._heartbeats.silent_since(node, now)}
         return replace(
@@ -85,6 +87,10 @@ class KubernetesObserver:
             pending=tuple(self._pending(request, pods.get(request.claim), seen, now) for request in state.pending),
             held=_protected(state.held, pods, seen) if seen.strict or seen.gone else state.held,
         )
+
+    def stopped(self, claim: Claim, place: Grant) -> None:
+        """A claim was stopped to be moved there; the pod that follows it has the place."""
+        self._successors.promise(claim, place)
 
     def _pods(self, records: Iterable[ClaimRecord]) -> dict[str, GpuPod]:
         """The pods of claims, by the claim's uid."""

@@ -404,3 +404,37 @@ async def test_a_gpu_model_is_kept_to_and_named(cluster: FakeCluster, ana: Perso
     assert "no GPU has 0.6 GPU of model L4 free" in (await ana.ok("why", "two")).out
     refused = await ana("submit", "three", "-g", "0.6", "--gpu-model", "h100", *SLEEP)
     assert (refused.code, "there are L4, V100" in refused.err) == (2, True), refused
+
+
+async def test_plans_are_kept_applied_and_undone_on_a_cluster(cluster: FakeCluster, tmp_path: Path) -> None:
+    """The controller carries them out; whoever may not change plans is refused."""
+    await cluster.node("node-b", "v100")
+    boss, ana = person(cluster, tmp_path, "admin"), person(cluster, tmp_path)
+    await ana.ok("submit", "one", "-g", "0.6", *SLEEP)
+    await cluster.until(lambda: running(cluster, "one"))
+    await ana.ok("submit", "two", "-g", "0.3", *SLEEP)
+    await cluster.until(lambda: running(cluster, "two"))
+    await ana.ok("submit", "three", "-g", "0.5", *SLEEP)
+    await cluster.until(lambda: running(cluster, "three"))
+    await ana.ok("delete", "one")
+
+    def nodes() -> dict[str, str]:
+        pods = (pod for pod in cluster.pods("team-a") if pod["status"].get("phase") == "Running")
+        return {pod["metadata"]["labels"]["app"]: pod["spec"]["nodeName"] for pod in pods}
+
+    await cluster.until(lambda: set(nodes()) == {"two", "three"})
+    before = nodes()
+    assert before["two"] != before["three"]
+    refused = await ana("plan", "defrag", "--for", "1", "--apply", "--yes")
+    assert (refused.code, "may not create" in refused.err) == (6, True), refused
+    said = await boss.ok("plan", "defrag", "--for", "1", "--save")
+    plan = re.findall(r"kept as (plan-\w+)", said.err)[0]
+    assert nodes() == before
+    assert "it can be applied" in (await ana.ok("plan", "diff", plan)).err
+    refused = await ana("plan", "apply", plan, "--yes")
+    assert (refused.code, "may not patch" in refused.err) == (6, True), refused
+    assert "applied: 1 workload moving" in (await boss.ok("plan", "apply", plan, "-y")).out
+    await cluster.until(lambda: set(nodes()) == {"two", "three"} and len(set(nodes().values())) == 1)
+    assert "No difference" in (await ana.ok("plan", "diff", plan)).out
+    assert "applied: 1 workload moving" in (await boss.ok("plan", "undo", plan, "-y")).out
+    await cluster.until(lambda: nodes() == before)
