@@ -48,6 +48,10 @@ soak-sweeps: $(READY)  ## every kind of fault point, every case on a running mig
 soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated cluster, every plan judged; 6 minutes
 	MIGCTL_DEPTH=all $(PYTEST) -s tests/scenarios/test_histories.py
 
+.PHONY: soak-day
+soak-day: $(READY)  ## 5,000 actions of random users on three simulated nodes, with kills, boots and faults; 20 minutes
+	MIGCTL_DEPTH=all $(PYTEST) -s tests/e2e/day
+
 .PHONY: test-gpu
 test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inventory, software fractions
 	$(PYTEST) -rs tests/gpu

@@ -26,10 +26,17 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "spec.quota": "GPUs of its projects together; without it the department only groups them.",
         "status": "What its projects use now, in GPUs.",
     },
+    "NodePool": {
+        "": "Nodes that quotas and requests can name together.",
+        "spec": "Which nodes are in it, and how work is spread over them.",
+        "spec.placement": "binpack fills one node after another, spread takes the emptiest first.",
+        "spec.labelKey": "Nodes with this label are in the pool; empty: those whose GpuNode names it.",
+        "spec.labelValue": "The value that the label has.",
+    },
     "GpuNode": {
         "": "A node with GPUs, as its agent reports it.",
         "spec": "What an admin decides about the node.",
-        "spec.pool": "The node pool it belongs to.",
+        "spec.pool": "The node pool it belongs to, unless one has a label that the Node has.",
         "spec.cordoned": "Nothing new is placed on its GPUs; what runs goes on.",
         "status": "The agent's live report.",
         "status.report": "GPUs, their layouts and who holds what.",

@@ -15,8 +15,11 @@ from msgspec.structs import replace
 
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.objects import (
+    DEFAULT_POOL,
     Department,
+    GpuNode,
     GpuRequest,
+    NodePool,
     Project,
     QueueQuota,
     Workload,
@@ -51,7 +54,7 @@ def check(
     pools     of the cluster's nodes, empty while none is known
     """
     _name(workload.meta.name)
-    _labels(workload.meta.labels)
+    check_labels(workload.meta.labels)
     _project(workload.meta.project, projects)
     _gpu_request(workload.spec.gpu_request)
     if models:
@@ -119,6 +122,42 @@ def check_department(department: Department) -> None:
         _quota(f"spec.pools.{pool}", quota)
 
 
+def check_node_pool(pool: NodePool) -> None:
+    """Raises Invalid unless the node pool may be stored."""
+    _name(pool.meta.name)
+    spec = pool.spec
+    if spec.label_value and not spec.label_key:
+        raise _invalid("spec.labelKey", "a label's value needs its name", hint="for example gpu=a100")
+    if spec.label_key:
+        check_labels({spec.label_key: spec.label_value})
+
+
+def check_node(before: GpuNode, after: GpuNode, pools: Collection[str]) -> None:
+    """Raises NotFound where a node comes to name a node pool that does not exist."""
+    if after.spec.pool != before.spec.pool and after.spec.pool not in (DEFAULT_POOL, *pools):
+        raise NotFound(
+            f"spec.pool: no node pool is called {after.spec.pool!r}",
+            hint=f"{_listed('node pools', pools)}; migctl node-pool create NAME",
+        )
+
+
+def check_pool_removal(pool: NodePool, nodes: Iterable[GpuNode], queues: Iterable[Project | Department]) -> None:
+    """Raises Conflict where a node or a quota still names the pool."""
+    name = pool.meta.name
+    members = sorted(node.meta.name for node in nodes if node.spec.pool == name != DEFAULT_POOL)
+    if members:
+        raise Conflict(
+            f"node pool {name} still has {len(members)} node(s): {', '.join(members)}",
+            hint=f"migctl node set {members[0]} --node-pool {DEFAULT_POOL}",
+        )
+    quotas = sorted(queue.meta.name for queue in queues if name in queue.spec.pools and name != DEFAULT_POOL)
+    if quotas:
+        raise Conflict(
+            f"{', '.join(quotas)} still has a quota for node pool {name}",
+            hint=f"migctl project update {quotas[0]} --pool {name}=",
+        )
+
+
 def _quota(where: str, spec: QueueQuota) -> None:
     quota = 0.0 if spec.quota is None else spec.quota
     for field, value in (("quota", quota), ("limit", spec.limit)):
@@ -182,8 +221,8 @@ def _name(name: str) -> None:
         raise _bad_name("meta.name", name)
 
 
-def _labels(labels: Mapping[str, str]) -> None:
-    """The rules of Kubernetes for labels."""
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raises Invalid for what Kubernetes takes for no label."""
     for key, value in labels.items():
         prefix, slash, name = key.rpartition("/")
         if not LABEL.fullmatch(name) or (slash and not LABEL_PREFIX.fullmatch(prefix)):
@@ -225,6 +264,12 @@ def _listed(what: str, names: Collection[str]) -> str:
 
 
 def _gpu_request(request: GpuRequest) -> None:
+    if request.containers or request.container:
+        raise _invalid(
+            "spec.gpuRequest.containers",
+            "a workload has one container",
+            hint="pods of several are made of YAML for Kubernetes",
+        )
     given = [
         name
         for name, value in (

@@ -29,15 +29,17 @@ from migctl.record import Record as Record
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
-from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
 
 
 class GpuRequest(Record, frozen=True):
     """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
 
-    fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
-    model: the GPU model that it must be, by id, without regard to case; None: any.
+    fraction    0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs
+    model       the GPU model that it must be, by id, without regard to case; None: any
+    containers  what each of several containers of a pod requests, all on one node; `devices` is their sum then
+    container   in such a list: whose it is
     """
 
     fraction: float | None = None
@@ -45,9 +47,22 @@ class GpuRequest(Record, frozen=True):
     profile: str | None = None
     devices: int = 1
     model: str | None = None
+    containers: tuple[GpuRequest, ...] = ()
+    container: str = ""
 
     def to_demand(self) -> Demand:
         """The request as the solver's demand."""
+        if self.containers and any(part.is_part for part in self.containers):
+            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
+        return self.to_one_demand()
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is for parts of GPUs."""
+        return self.fraction is not None or self.memory_mib is not None or self.profile is not None
+
+    def to_one_demand(self) -> OneDemand:
+        """The demand of one container."""
         if self.fraction is not None:
             return Fraction(self.fraction, self.devices, self.model)
         if self.memory_mib is not None:
@@ -134,13 +149,18 @@ class Department(Record, frozen=True, tag_field="kind", tag="Department"):
 
 
 class NodePoolSpec(Record, frozen=True):
-    """How work is spread over the nodes of a pool. A pool without an object of its own is packed."""
+    """How work is spread over the nodes of a pool, and the label of the nodes that are in it, if it has one.
+
+    A pool without an object of its own is packed.
+    """
 
     placement: Spreading = Spreading.BINPACK
+    label_key: str = ""
+    label_value: str = ""
 
 
 class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
-    """The nodes that name it as their pool."""
+    """The nodes that have its label, and those without any pool's that name it."""
 
     PLURAL: ClassVar[str] = "nodepools"
     meta: Meta
@@ -260,6 +280,10 @@ class ClaimSpec(Record, frozen=True):
     submitted: datetime | None = None
 
 
+DRAINED = "Drained"
+"""The reason of a claim that is stopped because its node is drained."""
+
+
 class ClaimStatus(Record, frozen=True):
     """What a claim holds and how it runs. `allocation` alone decides what it holds.
 
@@ -299,13 +323,17 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
     status: ClaimStatus = ClaimStatus()
 
 
+DEFAULT_POOL = "default"
+"""The pool of nodes that no other one has."""
+
+
 class NodeSpec(Record, frozen=True):
     """What an admin decides about a node.
 
     dynamic_mig  MIG mode of its GPUs; None: as it was found
     """
 
-    pool: str = "default"
+    pool: str = DEFAULT_POOL
     cordoned: bool = False
     dynamic_mig: bool | None = None
 

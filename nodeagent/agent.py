@@ -78,6 +78,7 @@ class Agent:
         self.node = node
         self.owners = owners or ProcessOwners()
         claim_of = claim_of or self.owners.claim_of
+        commands = (settings or {}).get(environment.PATH_PREFIX)
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._observers = observers
@@ -106,6 +107,7 @@ class Agent:
                 is_limited=self.driver_limits.is_limited,
                 clock=clock,
                 observer=self.notify,
+                nvidia_smi=Path(commands) / "nvidia-smi" if commands else None,
             )
             opened.callback(self.gpus.close)
             self._claims = Claims(nvml, self.gpus.by_uuid, node, claim_of, self.driver_limits, self.owners.processes_of)
@@ -180,23 +182,40 @@ class Agent:
                 self._claims.unprepare_device(gpu, claim)
 
         results(on_each([gpu for gpu in self.gpus if claim in gpu.record.holds], release))
+        self._remove_files(claim)
+        self.owners.forget(claim)
+        self.notify(AgentEvent(EventKind.UNPREPARED, claim=claim, seconds=self._clock() - began))
+
+    def _remove_files(self, claim: str) -> None:
         self._limits.remove(claim)
         if self.host_shares is not None:
             self.host_shares.remove(claim)
         self.driver_limits.remove(claim, self._under_lock)
-        self.owners.forget(claim)
-        self.notify(AgentEvent(EventKind.UNPREPARED, claim=claim, seconds=self._clock() - began))
 
     def _under_lock(self, uuid: str, act: Callable[[], R]) -> R:
         return self._locks.change(self.gpus.by_uuid[uuid], lambda gpu: act())
 
     def held(self) -> tuple[str, ...]:
-        """Uids of the claims that are prepared and not yet unprepared."""
+        """What is prepared and not yet unprepared: uids of claims, and holders of those with several requests."""
         return tuple(sorted(self._claims.held()))
 
     def prepared(self) -> tuple[Prepared, ...]:
         """Every held claim, as Prepare returned it. Raises AgentError where a file of it cannot be written."""
         return tuple(self._prepared(claim, holds, fresh=False) for claim, holds in self._claims.held().items())
+
+    def prepared_for(self, claim: str) -> Prepared | None:
+        """A held claim, as Prepare returned it; None where it is not held (any more), and then it stays so.
+
+        Raises AgentError where a file of it cannot be written.
+        """
+        holds = self._claims.held().get(claim)
+        if holds is None:
+            return None
+        prepared = self._prepared(claim, holds, fresh=False)
+        if claim not in self._claims.held():
+            self._remove_files(claim)
+            return None
+        return prepared
 
     def _prepared(self, claim: str, holds: list[Hold], *, fresh: bool) -> Prepared:
         """What a held claim's processes need. Raises AgentError where a file of it cannot be written."""

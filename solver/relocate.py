@@ -7,20 +7,20 @@ moved who may not be, and every place must be free once those who move have left
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from solver.disruption.openings import of_grant
 from solver.model.cluster import Backing
-from solver.model.demand import DeviceShare, Grant, Holding, Request
+from solver.model.demand import DeviceShare, Grant, Holding, OneDemand, Request, by_part
 from solver.model.occupation import excludes
 from solver.model.plan import Certificate, Method, Plan
 from solver.model.snapshot import Policy, Snapshot
 from solver.sequential.blocking import gpu_name
 from solver.sequential.workspace import Workspace
 from solver.working_copy.copy import WorkingCopy
-from solver.working_copy.occupancy import WorkingGpu
+from solver.working_copy.occupancy import WorkingGpu, WorkingNode
 from solver.working_copy.scoring import gpu_options
 from solver.working_copy.steps import StepList
 
@@ -113,9 +113,17 @@ class _Attempt:
             return f"node {grant.node} is {'cordoned or not ready' if node else 'gone'}"
         if not node.allowed(request):
             return f"node {grant.node} may not run it"
-        if len(grant.devices) != request.demand.devices or len({s.gpu for s in grant.devices}) != len(grant.devices):
+        if len(grant.devices) != request.demand.devices:
             return "the place is not what it asks for"
-        for share in grant.devices:
+        for part, shares in by_part(request.demand, grant.devices):
+            if refusal := self._no_share(part, shares, node):
+                return refusal
+        return ""
+
+    def _no_share(self, demand: OneDemand, shares: Sequence[DeviceShare], node: WorkingNode) -> str:
+        if len({share.gpu for share in shares}) != len(shares):
+            return "the place is not what it asks for"
+        for share in shares:
             gpu = self._work.cluster.gpus.get(share.gpu)
             if gpu is None or gpu.node is not node:
                 return f"GPU {share.gpu} is gone"
@@ -123,13 +131,13 @@ class _Attempt:
                 return f"GPU {gpu_name(gpu.reported)} is fenced: {gpu.reported.fenced}"
             if gpu.reported.mig != (share.backing is Backing.MIG):
                 return f"GPU {gpu_name(gpu.reported)} is {'in' if gpu.reported.mig else 'not in'} MIG mode now"
-            if not self._answers(request, share, gpu):
+            if not self._answers(demand, share, gpu):
                 return "the place is not what it asks for"
         return ""
 
-    def _answers(self, request: Request, share: DeviceShare, gpu: WorkingGpu) -> bool:
+    def _answers(self, demand: OneDemand, share: DeviceShare, gpu: WorkingGpu) -> bool:
         """Whether the share is one that the request may have of the GPU: what was stored is taken on trust nowhere."""
-        for _, option in gpu_options(gpu, request.demand, self._policy):
+        for _, option in gpu_options(gpu, demand, self._policy):
             starts = option.profile.starts if option.profile else (None,)
             legal = option.share(gpu.reported, share.start) if share.start in starts else None
             if legal and math.isclose(legal.portion, share.portion) and replace(legal, portion=share.portion) == share:

@@ -103,6 +103,8 @@ def _phase(
     if failed and not living:
         again = "it is tried again, later each time"
         return Phase.PENDING, "BackOff", f"{failed} failed pods; the last: {_last_failure(claims)}; {again}"
+    if endless and succeeded and not living:
+        return Phase.PENDING, "BackOff", "its program ends with exit code 0; it is started again, later each time"
     return Phase.PENDING, workload.status.reason, workload.status.message
 
 

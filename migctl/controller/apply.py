@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from migctl.backends.mirror import ObjectView
@@ -21,13 +21,15 @@ from migctl.objects import Claim, GpuNode, StepState, to_builtins
 from nodeagent.contract.allocation import NodeReport
 from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Grant
-from solver.model.occupation import conflict, occupied
+from solver.model.occupation import all_occupied, conflict
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Snapshot
 
 Verdict = tuple[StepState, str]
 MAX_CONCURRENT_WRITES = 16
 STEPS_AT_ONCE = 100
+_THIS = "this"
+"""The claim whose grant is looked at, while it is laid over a GPU."""
 """Then others on the event loop have their turn."""
 
 
@@ -186,7 +188,12 @@ class Room:
             return f"node {grant.node} is cordoned"
         if self._reports.get(grant.node) is not report:
             self._read(report)
-        return next((why for share in grant.devices if (why := self._conflict(share, report))), "")
+        own: defaultdict[str, list[tuple[str, DeviceShare]]] = defaultdict(list)
+        for share in grant.devices:
+            if why := self._conflict(share, own[share.gpu], report):
+                return why
+            own[share.gpu].append((_THIS, share))
+        return ""
 
     def _read(self, report: NodeReport) -> None:
         """Lay the shares over a report that is new."""
@@ -195,18 +202,19 @@ class Room:
             self._gpus.pop(gpu.uuid, None)
         self._reports[report.node] = report
         for gpu in report.gpus:
-            for claim, share in self._shares[gpu.uuid]:
-                gpu = occupied(gpu, claim, share)
-            self._gpus[gpu.uuid] = gpu
+            self._gpus[gpu.uuid] = all_occupied(gpu, self._shares[gpu.uuid])
 
-    def _conflict(self, share: DeviceShare, report: NodeReport) -> str:
+    def _conflict(self, share: DeviceShare, own: Sequence[tuple[str, DeviceShare]], report: NodeReport) -> str:
+        """own: what the same grant has on the GPU already."""
         gpu = self._gpus.get(share.gpu)
         if gpu is None:
             return f"GPU {share.gpu} is no longer there"
-        return conflict(gpu, share, report.models.get(gpu.model))
+        return conflict(all_occupied(gpu, own), share, report.models.get(gpu.model))
 
     def occupy(self, claim: str, grant: Grant) -> None:
         """Add a grant that was accepted."""
         for share in grant.devices:
             self._shares[share.gpu].append((claim, share))
-            self._gpus[share.gpu] = occupied(self._gpus[share.gpu], claim, share)
+        for uuid in {share.gpu for share in grant.devices}:
+            mine = ((claim, share) for share in grant.devices if share.gpu == uuid)
+            self._gpus[uuid] = all_occupied(self._gpus[uuid], mine)

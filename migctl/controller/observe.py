@@ -15,13 +15,14 @@ from types import MappingProxyType
 from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
 from migctl.controller.queues import EPOCH
-from migctl.objects import Claim, Department, GpuNode, Phase, Project
+from migctl.node_pools import pool_of
+from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request
 from solver.model.geometry import GpuModel
-from solver.model.occupation import occupants, occupied
+from solver.model.occupation import all_occupied, occupants
 from solver.model.snapshot import Snapshot
 
 Describe = Callable[[Claim, Request], Request]
@@ -38,6 +39,7 @@ class Captured:
     claims: tuple[Claim, ...]
     projects: tuple[Project, ...]
     departments: tuple[Department, ...]
+    pools: tuple[NodePool, ...]
 
 
 class Observer:
@@ -58,7 +60,9 @@ class Observer:
     def capture(self) -> Captured:
         """The objects of this moment. Costs little; what is made of them may be made on another thread."""
         mirror = self._mirror
-        return Captured(mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department))
+        return Captured(
+            mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department), mirror.all(NodePool)
+        )
 
     def snapshot(self, seen: Captured, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
@@ -68,7 +72,7 @@ class Observer:
         gpus = self._occupied(nodes, held)
         nominated = Nominations(gpus, held)
         return Snapshot(
-            nodes=tuple(_node(node) for node in nodes),
+            nodes=tuple(_node(node, seen.pools) for node in nodes),
             gpus=tuple(gpus.values()),
             models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
             pending=tuple(
@@ -118,7 +122,7 @@ class Observer:
                 shares = laid.get(gpu.uuid, [])
                 known = before.get(gpu.uuid)
                 if known is None or known[0] is not gpu or known[1] != shares:
-                    known = (gpu, shares, _laid_over(gpu, shares))
+                    known = (gpu, shares, all_occupied(gpu, shares))
                 found[gpu.uuid] = known
         self._gpus = found
         return {uuid: occupied for uuid, (_, _, occupied) in found.items()}
@@ -134,12 +138,13 @@ def waits(claim: Claim) -> bool:
     return claim.status.allocation is None and claim.meta.deleting is None and claim.status.phase is Phase.PENDING
 
 
-def _node(node: GpuNode) -> cluster.Node:
+def _node(node: GpuNode, pools: Iterable[NodePool]) -> cluster.Node:
     return cluster.Node(
         name=node.meta.name,
-        pool=node.spec.pool,
+        pool=pool_of(node.spec.pool, node.meta.labels, pools),
         labels=MappingProxyType(dict(node.meta.labels)),
         ready=node.status.ready and not node.spec.cordoned,
+        cordoned=node.status.ready and node.spec.cordoned,
     )
 
 
@@ -151,12 +156,6 @@ def _gpus(node: GpuNode) -> tuple[Gpu, ...]:
 
 def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
     return {name: model for report in reports for name, model in report.models.items()}
-
-
-def _laid_over(gpu: Gpu, shares: Laid) -> Gpu:
-    for claim, share in shares:
-        gpu = occupied(gpu, claim, share)
-    return gpu
 
 
 def request(claim: Claim, nomination: Grant | None = None) -> Request:

@@ -12,7 +12,7 @@ from migctl.backends.pod_logs import joined
 from migctl.backends.protocol import Conflict
 from migctl.backends.workload_status import index_count
 from migctl.embedded.kubelet import logs
-from migctl.embedded.kubelet.runner import Runner, allocation_of, environment
+from migctl.embedded.kubelet.runner import Runner, environment
 from migctl.objects import Claim, Phase, Workload
 from nodeagent.contract.environment import CLAIM
 
@@ -44,12 +44,13 @@ class EmbeddedRuntime:
     async def exec_environment(self, workload: Workload) -> ExecEnvironment:
         """The environment of the workload's first running pod. Raises Conflict where none runs."""
         claim = next((c for c in self._claims(workload) if c.status.phase is Phase.RUNNING), None)
-        if claim is None or claim.status.allocation is None:
+        prepared = await asyncio.to_thread(self._runner.agent.prepared_for, claim.meta.uid) if claim else None
+        if claim is None or prepared is None:
+            why = "ending" if claim else workload.status.phase
             raise Conflict(
-                f"{workload.meta.name} is {workload.status.phase}, not Running",
+                f"{workload.meta.name} is {why}, not Running",
                 f"migctl describe {workload.meta.name} -p {workload.meta.project}",
             )
-        prepared = await asyncio.to_thread(self._runner.agent.prepare, allocation_of(claim))
         return ExecEnvironment(
             environment={**environment(workload, claim, prepared), CLAIM: claim.meta.uid},
             directory=workload.spec.directory or str(Path.home()),

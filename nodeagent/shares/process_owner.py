@@ -6,7 +6,10 @@ What a program can forge counts least. In this order:
 2. descent, session and process group: of the launcher that was started for the claim
 3. what was found earlier of this very process, by pid and start time
 4. the accounts of a software share that it has mapped
-5. the claim in its environment, or its nearest ancestor's: a hint, which programs that rename themselves overwrite
+5. its container, where a process of that was told before: of a pod whose containers have a request each
+6. the claim in its environment, or its nearest ancestor's: a hint, which programs that rename themselves overwrite
+
+Of a claim with several requests, a process belongs to one of these (nodeagent/contract/holders.py).
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ _DEPTH = 64  # of ancestors that are looked at
 _FORGET_ABOVE = 4096  # remembered processes, before those that have ended are dropped
 _OF_A_CLAIM = re.compile(rf"/{OURS}/([0-9A-Za-z][0-9A-Za-z-]*)(?:/|$)", re.MULTILINE)
 _OF_A_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
+_CONTAINER = re.compile(_OF_A_POD.pattern + r"[^/\n]*/([^/\n]+)")
 
 StatOf = Callable[[int], ProcessStat | None]
 
@@ -46,6 +50,7 @@ class ProcessOwners:
         self._launchers: dict[int, tuple[int, str]] = {}
         self._pods: dict[str, set[str]] = {}
         self._known: dict[tuple[int, int], str] = {}
+        self._containers: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def started(self, claim: str, pid: int, start: int) -> None:
@@ -65,6 +70,7 @@ class ProcessOwners:
             self._launchers = {pid: known for pid, known in self._launchers.items() if known[1] != claim}
             self._pods = {pod: left for pod, claims in self._pods.items() if (left := claims - {claim})}
             self._known = {process: owner for process, owner in self._known.items() if owner != claim}
+            self._containers = {name: owner for name, owner in self._containers.items() if owner != claim}
 
     def claim_of(self, pid: int) -> str | None:
         """The uid of a process's claim; NO_CLAIM where it belongs to none, None where that cannot be told."""
@@ -105,10 +111,14 @@ class ProcessOwners:
             or self._by_launcher(line, look.stat)
             or self._known.get((pid, found.start))
             or look.by_region(pid)
+            or self._containers.get(_container(cgroups))
             or self._by_environment(line, cgroups, look)
         )
         if owner:
             self._remember(pid, found, owner)
+            if len(self._claims_of_pod(cgroups)) > 1:
+                with self._lock:
+                    self._containers[_container(cgroups)] = owner
             return owner
         return NO_CLAIM if self._launches or not _OF_A_POD.search(cgroups) else None
 
@@ -184,6 +194,12 @@ class _Look:
                 if region.holders(path):
                     found[status.st_dev, status.st_ino] = path.parts[-3]
         return found
+
+
+def _container(cgroups: str) -> str:
+    """The name of the container's own cgroup; "" outside of pods."""
+    found = _CONTAINER.search(cgroups)
+    return found[2] if found else ""
 
 
 def _table() -> dict[int, ProcessStat]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from solver.gpu_tables.tables import ShareOption, Table, plain_option
-from solver.model.demand import Demand, WholeGpus, takes
+from solver.model.demand import ContainerDemands, Demand, WholeGpus, takes
 from solver.model.snapshot import Policy
 
 SOFTWARE_RANK = 9
@@ -17,7 +17,13 @@ FIRST_RANKS = (0, SOFTWARE_RANK, WHOLE_BY_MIG_RANK)
 def choices(
     model: str, mig: bool, memory_mib: int, table: Table | None, demand: Demand, policy: Policy
 ) -> tuple[tuple[int, ShareOption], ...]:
-    """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known."""
+    """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known.
+
+    Where containers have demands of their own, what could serve any of them.
+    """
+    if isinstance(demand, ContainerDemands):
+        found = (choice for part in demand.parts for choice in choices(model, mig, memory_mib, table, part, policy))
+        return tuple(dict.fromkeys(found))
     if not takes(demand, model):
         return ()
     if mig:

@@ -93,7 +93,12 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine. cpu_milli and memory_mib are free host resources; None: not counted."""
+    """A machine.
+
+    cpu_milli, memory_mib  free host resources; None: not counted
+    ready                  new work may be placed here
+    cordoned               it is not ready because an admin keeps new work away; what runs goes on
+    """
 
     name: str
     pool: str = "default"
@@ -101,3 +106,4 @@ class Node:
     cpu_milli: int | None = None
     memory_mib: int | None = None
     ready: bool = True
+    cordoned: bool = False

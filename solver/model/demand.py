@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from solver.model.cluster import NO_LABELS, Backing
@@ -45,7 +45,40 @@ class MigProfile:
     model: str | None = None
 
 
-Demand = WholeGpus | Fraction | Memory | MigProfile
+OneDemand = WholeGpus | Fraction | Memory | MigProfile
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerDemands:
+    """What each of several containers of a pod demands, all on one node; shares of several may be on one GPU."""
+
+    parts: tuple[OneDemand, ...]
+
+    @property
+    def devices(self) -> int:
+        """The devices of all containers together."""
+        return sum(part.devices for part in self.parts)
+
+    @property
+    def model(self) -> str | None:
+        """The model that all GPUs must be of."""
+        return self.parts[0].model
+
+
+Demand = OneDemand | ContainerDemands
+
+
+def parts_of(demand: Demand) -> tuple[OneDemand, ...]:
+    """The demands that one demand consists of."""
+    return demand.parts if isinstance(demand, ContainerDemands) else (demand,)
+
+
+def by_part(demand: Demand, devices: Sequence[DeviceShare]) -> Iterator[tuple[OneDemand, Sequence[DeviceShare]]]:
+    """The shares that a grant has for each part of a demand: they come in the order of the parts."""
+    begin = 0
+    for part in parts_of(demand):
+        yield part, devices[begin : begin + part.devices]
+        begin += part.devices
 
 
 def takes(demand: Demand, model: str) -> bool:
@@ -80,7 +113,7 @@ class DeviceShare:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a request gets: shares of GPUs of one node."""
+    """What a request gets: shares of GPUs of one node, in the order of the parts of its demand."""
 
     node: str
     devices: tuple[DeviceShare, ...]

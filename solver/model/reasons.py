@@ -51,6 +51,7 @@ class Bar(StrEnum):
     """What keeps a request off a node."""
 
     NOT_READY = "not-ready"
+    CORDONED = "cordoned"
     REFUSED = "refused"
     POOL = "pool"
     LABELS = "labels"
@@ -322,6 +323,7 @@ class Unplaced:
     """No place now: a code to act on, facts, the cheapest way out where there is one.
 
     figures  the request's project where it counts, and the projects of those in the way
+    cordoned nodes that could serve it if they were empty, and are cordoned
     """
 
     code: Code
@@ -329,3 +331,4 @@ class Unplaced:
     blockers: Blockers | None = None
     gang: GangShort | None = None
     figures: tuple[QueueFigures, ...] = ()
+    cordoned: tuple[str, ...] = ()

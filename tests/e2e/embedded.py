@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import psutil
 
 from migctl.backends.http.client import RemoteControlPlane
+from migctl.embedded.home import HOME_VARIABLE as HOME
 from migctl.objects import (
     Claim,
     GpuNode,
@@ -33,6 +34,7 @@ from migctl.objects import (
     WorkloadType,
 )
 from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.environment import CLAIM
 from solver.model.demand import DeviceShare
 from tests.limits import WAIT_S
 
@@ -115,6 +117,14 @@ class Embedded:
         except psutil.Error:
             return False
         return any(str(self.home) in word for word in told)
+
+    def programs(self) -> Iterator[tuple[psutil.Process, str]]:
+        """Living processes of this home's workloads, each with the uid of its claim."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                told = process.environ()
+                if told.get(HOME) == str(self.home) and CLAIM in told and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process, told[CLAIM]
 
     def until(self, what: str, look: Callable[[], R]) -> R:
         """The first true answer of `look`, within a patience that no healthy run needs."""

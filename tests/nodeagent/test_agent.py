@@ -81,6 +81,15 @@ def test_prepare_again_gives_the_same_answer(machine: Machine) -> None:
     agent.unprepare("never-heard-of")
 
 
+def test_what_a_held_claim_needs_can_be_asked_without_holding_it(machine: Machine) -> None:
+    agent, gpu = machine.agent(), machine.gpu()
+    prepared = agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))
+    assert agent.prepared_for("c1") == prepared
+    agent.unprepare("c1")
+    assert agent.prepared_for("c1") is None
+    assert agent.report().held == ()
+
+
 def test_a_held_instance_is_given_to_nobody_else(machine: Machine) -> None:
     agent, gpu = machine.agent(), machine.gpu()
     agent.prepare(allocation("c1", mig(gpu, "2g.10gb", 2)))

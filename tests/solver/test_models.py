@@ -7,20 +7,28 @@ from dataclasses import replace
 import pytest
 
 from migctl.reason_text import sentence
-from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import ContainerDemands, Fraction, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.reasons import Code
 from solver.quota.accounting import asked
 from tests.solver.scenarios import a100, cluster, decide, gpu, place, refusal, request, shares
 
 MIXED = (gpu("v100", "v", "n0", 0), gpu("v100-32gb", "w", "n0", 1), a100("a", "n0", 2), gpu("l4", "l", "n0", 3))
-DEMANDS = [WholeGpus(), Fraction(0.5), Memory(5000)]
+DEMANDS: list[OneDemand] = [WholeGpus(), Fraction(0.5), Memory(5000)]
 
 
 @pytest.mark.parametrize(("model", "uuid"), [("V100", "v"), ("v100-32gb", "w"), ("A100-40GB", "a"), ("l4", "l")])
 @pytest.mark.parametrize("demand", DEMANDS, ids=lambda demand: type(demand).__name__)
-def test_only_that_model_is_given(demand: Demand, model: str, uuid: str) -> None:
+def test_only_that_model_is_given(demand: OneDemand, model: str, uuid: str) -> None:
     made = decide(cluster(*MIXED, pending=(request("a", replace(demand, model=model)),)))
     assert place(made, "a").grant.devices[0].gpu == uuid
+
+
+def test_every_container_of_a_pod_has_it() -> None:
+    parts = (Fraction(0.5, model="V100"), Fraction(0.25, model="V100"))
+    made = decide(cluster(*MIXED, pending=(request("a", ContainerDemands(parts)),)))
+    assert {share.gpu for share in place(made, "a").grant.devices} == {"v"}
+    reason = refusal(decide(cluster(*MIXED[1:], pending=(request("a", ContainerDemands(parts)),))), "a")
+    assert reason.code is Code.NO_SUCH_MODEL
 
 
 def test_many_at_once_keep_to_their_models() -> None:
@@ -45,7 +53,7 @@ def test_many_at_once_keep_to_their_models() -> None:
         (Fraction(0.5, model="V100"), Code.NO_FREE_GPU, "no GPU has 0.5 GPU of model V100 free: GPU n0/0 has 0.2 free"),
     ],
 )
-def test_the_reason_names_the_model(demand: Demand, code: Code, words: str) -> None:
+def test_the_reason_names_the_model(demand: OneDemand, code: Code, words: str) -> None:
     held = (shares(request("x", Fraction(0.8), preemptible=False), MIXED[0], 0.8),)
     reason = refusal(decide(cluster(*MIXED, held=held, pending=(request("a", demand),))), "a")
     assert reason.code is code

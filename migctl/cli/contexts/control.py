@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import Workload
+from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -25,11 +25,12 @@ class Execution:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the control plane takes us for, and how it knows."""
+    """Who the control plane takes us for, and how it knows. `uid`: where users are those of an operating system."""
 
     user: str
     vouched: str
     groups: tuple[str, ...] = ()
+    uid: int | None = None
 
 
 class ControlExtras(Protocol):
@@ -54,6 +55,13 @@ class ControlExtras(Protocol):
 
     async def snapshot(self, now: datetime) -> Snapshot:
         """What a decision would be made from now."""
+        ...
+
+    async def evict(self, claim: Claim, why: str) -> None:
+        """Stop a pod whose workload goes on elsewhere.
+
+        Raises NotFound where it is gone, Conflict and Unavailable where it must be tried again, Invalid where it stays.
+        """
         ...
 
     async def preview(self, workload: Workload) -> None:

@@ -12,7 +12,7 @@ from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.cli.contexts.control import Execution, Identity
-from migctl.objects import Workload
+from migctl.objects import DRAINED, Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -43,7 +43,7 @@ class LocalRuntime:
 
     async def identity(self: LocalEndpoint) -> Identity:
         peer = await self.whoami()
-        return Identity(f"{peer.user} (uid {peer.uid})", PEER)
+        return Identity(peer.user, PEER, uid=peer.uid)
 
     async def snapshot(self: LocalEndpoint, now: datetime) -> Snapshot:
         from migctl.backends.mirror import Mirror
@@ -52,6 +52,10 @@ class LocalRuntime:
         mirror = Mirror(self)
         await mirror.read()
         return observe.snapshot(mirror, now)
+
+    async def evict(self: LocalEndpoint, claim: Claim, why: str) -> None:
+        told = {"evicted": why, "reason": DRAINED, "message": why, "nomination": None}
+        await self.delete(await self.patch(claim, {"status": told}, fenced=True))
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
         from migctl.api.admitting import AdmittingControlPlane

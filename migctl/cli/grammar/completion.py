@@ -84,6 +84,14 @@ async def _nodes(control: Control, _: Session) -> Iterable[str]:
     return (node.meta.name for node in (await control.list(GpuNode)).items)
 
 
+async def _node_pools(control: Control, _: Session) -> Iterable[str]:
+    from migctl import node_pools
+    from migctl.objects import GpuNode, NodePool
+
+    nodes, pools = (await control.list(GpuNode)).items, (await control.list(NodePool)).items
+    return node_pools.names(nodes, pools)
+
+
 async def _plans(control: Control, _: Session) -> Iterable[str]:
     from migctl.objects import PlacementPlan
 
@@ -117,6 +125,7 @@ workloads = _completing(_workloads)
 projects = _completing(_projects)
 departments = _completing(_departments)
 nodes = _completing(_nodes)
+node_pools = _completing(_node_pools)
 plans = _completing(_plans)
 models = _completing(_models)
 profiles = _completing(_profiles)

@@ -39,6 +39,8 @@ OneWorkload = Annotated[
     list[str], typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.workloads)
 ]
 ProjectName = Annotated[str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.projects)]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", show_default=False, autocompletion=completion.nodes)]
+NodeNames = Annotated[list[str], typer.Argument(metavar="NODE...", show_default=False, autocompletion=completion.nodes)]
 DepartmentName = Annotated[
     str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.departments)
 ]
@@ -61,7 +63,13 @@ Ttl = Annotated[
 ]
 Suspended = Annotated[bool, typer.Option("--suspend", help="Create it suspended.")]
 Pools = Annotated[
-    list[str] | None, typer.Option("--node-pools", metavar="POOLS", help="Node pools, in order of preference.")
+    list[str] | None,
+    typer.Option(
+        "--node-pools",
+        metavar="POOLS",
+        help="Node pools, in order of preference.",
+        autocompletion=completion.node_pools,
+    ),
 ]
 Image = Annotated[str, typer.Option("-i", "--image", metavar="IMAGE", help="Container image.")]
 MigProfile = Annotated[

@@ -19,7 +19,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.plans import carrying_out
 from migctl.cli.plans.what_if import gpu_request_of, layout_text
 from migctl.cli.session import Session
-from migctl.objects import API_VERSION, Claim, PlacementPlan
+from migctl.objects import API_VERSION, Claim, NodePool, PlacementPlan
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -68,10 +68,13 @@ def defrag(
 
 
 async def _proposed(control: Control, session: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
+    from migctl.controller import queues
     from solver.defragment import propose
+    from solver.model.snapshot import Policy
 
     state = await control.snapshot(session.system.now())
-    return state, propose(state, moves, demand)
+    policy = queues.policy(Policy(), (await control.list(NodePool)).items)
+    return state, propose(state, moves, demand, policy)
 
 
 async def _kept(control: Control, state: Snapshot, proposal: Proposal) -> PlacementPlan:

@@ -22,9 +22,8 @@ from migctl.cli.output.tables import Column
 from migctl.cli.plans import finding, history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.workloads import WorkloadView, find_jobs, holds, request_text, workload_names
-from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
 
@@ -207,5 +206,5 @@ def _facts(claim: str, reason: Unplaced) -> dict[str, object]:
         "claim": claim,
         "code": reason.code.value,
         "kind": type(reason.facts).__name__,
-        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers")},
+        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers", "cordoned")},
     }

@@ -25,6 +25,10 @@ from migctl.objects import Claim, ClaimSpec, ClaimStatus, Meta, Phase, Workload,
 CLAIMS_FINALIZER = "migctl.dev/claims"
 PROCESSES_FINALIZER = "migctl.dev/processes"
 GANG_GRACE = timedelta(seconds=5)
+RAN_WELL = timedelta(minutes=10)
+"""A pod that ran so long is tried again without the delay that earlier ends had led to, as kubelet does it."""
+MOST_ENDED = 12
+"""Ended pods of one number of a workspace that are kept, newest first; so many have led to the longest delay."""
 
 
 class WorkloadController:
@@ -85,6 +89,8 @@ class WorkloadController:
     async def _fill(self, workload: Workload, claims: list[Claim]) -> float | None:
         """Make the claims that are missing; seconds until there is more to do."""
         living = [c for c in claims if not c.status.phase.finished and c.meta.deleting is None]
+        if workload.spec.type is WorkloadType.WORKSPACE:
+            await self._remove(_outdated(claims))
         active = {c.spec.index for c in living}
         done = {c.spec.index for c in claims if c.status.phase is Phase.COMPLETED}
         if workload.spec.type is WorkloadType.WORKSPACE:
@@ -116,11 +122,12 @@ class WorkloadController:
 
     def _back_off(self, workload: Workload, earlier: list[Claim]) -> float:
         """Seconds to wait before pods are tried again after these have ended, longer each time."""
-        ended = [c.status.finished for c in earlier if c.status.phase.finished and c.status.finished is not None]
-        failures = len(ended) if workload.spec.gang is None else sum(c.status.phase is Phase.FAILED for c in earlier)
-        if not ended or not failures:
+        counted = [c for c in earlier if workload.spec.gang is None or c.status.phase is Phase.FAILED]
+        failures = _ended_in_a_row(counted)
+        if not failures:
             return 0.0
-        wait: timedelta = max(ended) + delay(failures, workload.meta.uid) - self._clock()
+        last = max(c.status.finished for c in earlier if c.status.phase.finished and c.status.finished is not None)
+        wait: timedelta = last + delay(failures, workload.meta.uid) - self._clock()
         return wait.total_seconds()
 
     async def _create(self, workload: Workload, index: int, earlier: list[Claim]) -> None:
@@ -182,6 +189,26 @@ class WorkloadController:
 
     async def _absorb(self, workload: Workload, changes: dict[str, object]) -> None:
         await self._mirror.absorb(await self._control_plane.patch(workload, changes, fenced=True))
+
+
+def _ended_in_a_row(claims: Iterable[Claim]) -> int:
+    """How many have ended, counted from the last one back to one that had run well."""
+    ended = [(c.status.finished, c.status.started) for c in claims if c.status.phase.finished and c.status.finished]
+    count = 0
+    for finished, started in sorted(ended, key=lambda times: times[0], reverse=True):
+        count += 1
+        if started is not None and finished - started >= RAN_WELL:
+            break
+    return count
+
+
+def _outdated(claims: Iterable[Claim]) -> list[Claim]:
+    """Ended pods that are not among the newest of their number."""
+    by_index: dict[int, list[Claim]] = {}
+    for claim in claims:
+        if claim.status.phase.finished:
+            by_index.setdefault(claim.spec.index, []).append(claim)
+    return [old for ended in by_index.values() for old in sorted(ended, key=lambda c: c.spec.attempt)[:-MOST_ENDED]]
 
 
 def _broken(workload: Workload, living: list[Claim], present: int) -> bool:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -18,12 +17,10 @@ import pytest
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded.daemon import READY
-from migctl.embedded.kubelet import launcher
-from migctl.objects import Claim, Phase, Workload
-from nodeagent.contract.allocation import NodeReport
-from nodeagent.contract.environment import CLAIM as CLAIM_VARIABLE
+from migctl.objects import Phase, Workload
 from tests.depth import DEPTH, Depth, sampled
-from tests.e2e.embedded import HOLD, Embedded, share
+from tests.e2e.agreement import disagreement
+from tests.e2e.embedded import HOLD, Embedded
 from tests.e2e.survival.doomed import OPERATIONS, Doom, changes
 from tests.limits import WAIT_S
 
@@ -39,49 +36,6 @@ MOST_ROUNDS = 5
 """Until a round takes the change that it is to be killed at: some depend on whose work comes first."""
 EVERY = 9 if DEPTH is Depth.SAMPLE else 3
 """One in so many kill points is met; in a sweep, all of them by the three requests together."""
-
-
-def processes() -> Counter[str]:
-    """How many launchers each claim has."""
-    found: Counter[str] = Counter()
-    for process in psutil.process_iter():
-        try:
-            claim = process.environ().get(CLAIM_VARIABLE)
-            if claim and process.status() != psutil.STATUS_ZOMBIE and launcher.__file__ in process.cmdline():
-                found[claim] += 1
-        except psutil.Error:
-            continue
-    return found
-
-
-def disagreement(one: Embedded) -> str:
-    """Where objects, the agent's report and the process table differ; "" where they agree."""
-    report = one.report()
-    claims = {claim.meta.uid: claim for claim in one.look(Claim)}
-    granted = {uid: claim for uid, claim in claims.items() if claim.status.allocation is not None}
-    if set(report.held) != set(granted):
-        return f"the agent holds {report.held}, the store says {set(granted)}"
-    for claim in granted.values():
-        if claim.status.phase is not Phase.RUNNING:
-            return f"{claim.meta.name} has a place and does not run"
-    launched = processes()
-    if any(launched[uid] != 1 for uid in granted):
-        return f"launchers {launched}, running claims {set(granted)}"
-    return _misplaced(report, granted)
-
-
-def _misplaced(report: NodeReport, granted: dict[str, Claim]) -> str:
-    there: set[tuple[str, str | None, int | None]]
-    there = {(i.claim, i.profile, i.start) for gpu in report.gpus for i in gpu.instances if i.claim}
-    there |= {(part.claim, None, None) for gpu in report.gpus for part in gpu.parts}
-    wanted = {(uid, share(claim).profile, share(claim).start) for uid, claim in granted.items()}
-    if there != wanted:
-        return f"on the GPUs: {there}; in the store: {wanted}"
-    for gpu in report.gpus:
-        taken = [unit for i in gpu.instances for unit in range(i.start, i.start + i.size)]
-        if len(taken) != len(set(taken)):
-            return f"instances overlap: {gpu.instances}"
-    return ""
 
 
 def settled(one: Embedded, names: list[str]) -> None:

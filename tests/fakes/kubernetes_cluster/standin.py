@@ -10,7 +10,7 @@ from typing import Any
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL
 from tests.fakes.kubernetes_api.operations import Operations
-from tests.fakes.kubernetes_api.storage import Json, copied
+from tests.fakes.kubernetes_api.storage import Json, Key, copied
 from tests.fakes.kubernetes_api.users import KUBERNETES
 
 MERGE = "application/merge-patch+json"
@@ -117,16 +117,27 @@ async def _tail(operations: Operations, plural: str, queue: asyncio.Queue[tuple[
 
 
 async def changes(operations: Operations, plural: str) -> AsyncIterator[tuple[str, Json]]:
-    """What there is, then what changes."""
+    """What there is, then what changes; where changes were forgotten before they were told, what there is once more."""
     section = operations.storage.section(plural)
-    seen = operations.storage.revision
-    for stored in list(section.objects.values()):
-        yield "ADDED", stored.object
+    known: dict[Key, Json] = {}
+    seen = 0
     while True:
         news = section.news
-        for entry in [entry for entry in section.log[-_tail_length(section.log, seen) :] if entry.revision > seen]:
-            seen = entry.revision
-            yield entry.type, entry.stored.object
+        if seen < section.compacted or not seen:
+            told = [("ADDED", stored.object) for stored in section.objects.values()]
+            told += [("DELETED", known[key]) for key in known.keys() - section.objects.keys()]
+            seen = operations.storage.revision
+        else:
+            late = [entry for entry in section.log[-_tail_length(section.log, seen) :] if entry.revision > seen]
+            told = [(entry.type, entry.stored.object) for entry in late]
+            seen = max([seen, *(entry.revision for entry in late)])
+        for change, obj in told:
+            key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+            if change == "DELETED":
+                known.pop(key, None)
+            else:
+                known[key] = obj
+            yield change, obj
         if section.news is news:
             await news.wait()
 

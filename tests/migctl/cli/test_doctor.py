@@ -37,6 +37,17 @@ def test_findings_for_people_and_for_programs(tmp_path: Path) -> None:
     assert found[0] == {"check": "driver", "level": "ok", "text": "driver 580.159.04 (simulated), 2 GPUs", "fix": ""}
 
 
+def test_gpus_of_several_simulated_nodes_have_their_own_names_and_hints_that_can_be_typed(tmp_path: Path) -> None:
+    spec.create(tmp_path / "simulated.json", "node-a:v100=1,node-b:v100=1,h100:nomig=1,a100-40gb=1")
+    state = StateFile(tmp_path / "simulated.json")
+    with state.change() as machine:
+        machine["gpus"][3]["mig_pending"] = False
+    found = {one["check"]: one for one in json.loads(doctor(tmp_path, "-o", "json").stdout)}
+    assert found["node-b/1"]["fix"] == "migctl node set node-b --dynamic-mig on, when nobody uses it"
+    assert found["node-b/2"]["fix"] == f"{tmp_path}/agent/bin/nvidia-smi --gpu-reset -i 3"
+    assert "no MIG" in found["node-b/0"]["text"]
+
+
 def test_what_keeps_gpus_from_being_shared_is_exit_code_1(tmp_path: Path) -> None:
     spec.create(tmp_path / "simulated.json", "v100=1")
     state = StateFile(tmp_path / "simulated.json")

@@ -16,6 +16,7 @@ from migctl.backends.mirror import Mirror
 from migctl.embedded.kubelet.processes import Processes
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
+from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.objects import (
     Claim,
     GpuRequest,
@@ -48,6 +49,9 @@ class NotingAgent:
         self.held[allocation.claim] = allocation
         return Prepared(allocation.claim, (), {"NVIDIA_VISIBLE_DEVICES": "GPU-1"})
 
+    def prepared_for(self, claim: str) -> Prepared | None:
+        return Prepared(claim, (), {"NVIDIA_VISIBLE_DEVICES": "GPU-1"}) if claim in self.held else None
+
     def unprepare(self, claim: str) -> None:
         self.calls.append("unprepare")
         self.held.pop(claim, None)
@@ -71,7 +75,7 @@ class Machine:
         self.control_plane = MemoryControlPlane(uids=self.session)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncIterator[EmbeddedRuntime]:
         """With mirror, workload controller and runner at work; leaving is as abrupt as a kill."""
         mirror = Mirror(self.control_plane)
         runner = Runner(
@@ -87,7 +91,7 @@ class Machine:
         parts = [mirror.run(), WorkloadController(self.control_plane, mirror, self.clock).run(), runner.run()]
         tasks = [asyncio.create_task(part) for part in parts]
         try:
-            yield
+            yield EmbeddedRuntime(mirror, runner)
         finally:
             for task in tasks:
                 task.cancel()

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from migctl.objects import Claim, Phase, Workload, WorkloadType
+from migctl.embedded.kubelet.workloads import MOST_ENDED
+from migctl.objects import Claim, Phase, Workload, WorkloadType, to_builtins
 from tests.limits import WAIT_S
 from tests.migctl.embedded.conftest import Machine
 
@@ -85,6 +86,45 @@ async def test_a_workspace_is_started_again_whenever_it_ends(machine: Machine) -
         await machine.control_plane.patch(
             await machine.control_plane.get(Workload, "desk", "team-a"), {"meta": {"labels": {"x": "y"}}}
         )
+        await machine.claims_when(1, Phase.PENDING)
+
+
+async def test_a_workspace_whose_program_ends_at_once_says_that_it_is_started_again(machine: Machine) -> None:
+    async with machine.running():
+        await machine.submit("desk", "true", type=WorkloadType.WORKSPACE)
+        (first,) = await machine.claims_when(1)
+        await machine.allocate(first)
+        async with asyncio.timeout(WAIT_S):
+            while (waiting := await machine.workload_when("desk", Phase.PENDING)).status.reason != "BackOff":
+                await asyncio.sleep(0.01)
+        assert "exit code 0" in waiting.status.message
+
+
+async def test_ended_pods_of_a_workspace_do_not_pile_up(machine: Machine) -> None:
+    async with machine.running():
+        desk = await machine.submit("desk", "sleep", "1000", type=WorkloadType.WORKSPACE)
+        for attempt in range(1, MOST_ENDED + 4):
+            (first,) = await machine.claims_when(1, Phase.PENDING)
+            ended = {"phase": Phase.COMPLETED, "exitCode": 0, "finished": to_builtins(machine.clock())}
+            await machine.control_plane.patch(first, {"status": ended})
+            machine.clock.advance(400.0)
+            await machine.control_plane.patch(desk, {"meta": {"labels": {"attempt": str(attempt)}}})
+        await machine.claims_when(1, Phase.PENDING)
+        kept = await machine.claims_when(MOST_ENDED, Phase.COMPLETED)
+        assert min(claim.spec.attempt for claim in kept) == 3
+
+
+async def test_a_workspace_that_ran_for_an_hour_is_started_again_at_once(machine: Machine) -> None:
+    async with machine.running():
+        desk = await machine.submit("desk", "sleep", "1000", type=WorkloadType.WORKSPACE)
+        for ran_s in (0.0, 0.0, 0.0, 3600.0):
+            (first,) = await machine.claims_when(1, Phase.PENDING)
+            started = machine.clock()
+            machine.clock.advance(ran_s)
+            times = {"started": to_builtins(started), "finished": to_builtins(machine.clock())}
+            await machine.control_plane.patch(first, {"status": {"phase": Phase.COMPLETED, "exitCode": 0, **times}})
+            machine.clock.advance(1.0 if ran_s else 400.0)
+            await machine.control_plane.patch(desk, {"meta": {"labels": {"ran": str(machine.clock())[-10:]}}})
         await machine.claims_when(1, Phase.PENDING)
 
 

@@ -117,6 +117,26 @@ def test_a_pod_s_process_is_known_by_its_pod_whatever_it_says(
     program.wait()
 
 
+def test_of_two_requests_of_a_pod_a_process_belongs_to_that_of_its_container(
+    cgroups: Path, program: subprocess.Popen[str]
+) -> None:
+    """Its pod does not tell, and a program that wrote over its environment is still in its container."""
+    container = cgroups / f"pod{POD}" / "container"
+    container.mkdir(parents=True)
+    (container / "cgroup.procs").write_text(str(program.pid))
+    owners = ProcessOwners()
+    for holder in ("said", "other"):
+        owners.runs_in(holder, [POD])
+    with subprocess.Popen(["sleep", "1000"], env={}) as silent:
+        (container / "cgroup.procs").write_text(str(silent.pid))
+        assert owners.claim_of(silent.pid) is None
+        assert owners.claim_of(program.pid) == "said"
+        assert owners.claim_of(silent.pid) == "said"
+        silent.kill()
+    program.kill()
+    program.wait()
+
+
 def test_a_process_outside_of_pods_is_nobodys_on_a_node_of_a_cluster() -> None:
     with subprocess.Popen(["sleep", "1000"]) as host:
         assert ProcessOwners().claim_of(host.pid) == NO_CLAIM

@@ -14,6 +14,8 @@ from migctl.objects import (
     DepartmentSpec,
     GpuNode,
     Meta,
+    NodePool,
+    NodePoolSpec,
     NodeSpec,
     NodeStatus,
     PlacementPlan,
@@ -56,6 +58,11 @@ def department(raw: CustomResource) -> Department:
     )
 
 
+def node_pool(raw: CustomResource) -> NodePool:
+    """Raises Invalid where the object is none of this version's."""
+    return NodePool(meta=meta(raw.metadata), spec=_read(raw, "spec", NodePoolSpec))
+
+
 def node(raw: CustomResource) -> GpuNode:
     """Raises Invalid where the report is none of this version's."""
     status = _fields(raw, "status", NodeStatus)
@@ -78,7 +85,7 @@ def plan(raw: CustomResource) -> PlacementPlan:
     )
 
 
-def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
+def to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
     """The whole object as the API server takes it."""
     body = {
         "apiVersion": API_VERSION,
@@ -90,8 +97,10 @@ def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, An
     return {**body, "status": status} if status else body
 
 
-def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
-    """The status as the API server takes it; a plan's is made of its steps."""
+def status_to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
+    """The status as the API server takes it; a plan's is made of its steps, a node pool has none."""
+    if isinstance(obj, NodePool):
+        return {}
     if isinstance(obj, PlacementPlan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)

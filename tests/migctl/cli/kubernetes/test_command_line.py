@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,20 @@ def container(obj: Json | None) -> Json:
     assert obj is not None
     made: Json = obj["spec"]["template"]["spec"]["containers"][0]
     return made
+
+
+async def test_a_workload_is_whose_the_cluster_says_not_the_operating_system(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """USER named the login of the machine where it was typed, though `whoami` knew the cluster's user."""
+    monkeypatch.setenv("LOGNAME", "root")
+    for name, shown in (("ana", "ana"), ("ben@example.com", "ben-example.com")):
+        someone = person(cluster, tmp_path, name)
+        assert (await someone.ok("whoami", "-o", "name")).out == f"{name}\n"
+        await someone.ok("submit", f"of-{name[:3]}", "-g", "0.5", *SLEEP)
+        listed = (await someone.ok("list")).out
+        assert row(listed, f"of-{name[:3]}")[-3] == shown
+        assert f"User:        {shown}" in (await someone.ok("describe", f"of-{name[:3]}")).out
 
 
 async def test_two_fractions_share_a_gpu_and_a_third_waits_until_one_is_deleted(
@@ -284,8 +298,7 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert "team-a/new-1   -     waits" in session.out
     assert "starts on new-node-1/0" in (await ana.ok("plan", "what-if", "--add", "1", "--add-node", "v100=1")).out
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
-    moves = await admin("plan", "defrag", "--apply", "--yes")
-    assert (moves.code, "only the controller reserves" in moves.err) == (1, True)
+    assert "No move would open a slot" in (await admin.ok("plan", "defrag", "--apply", "--yes")).out
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
     assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
@@ -350,7 +363,7 @@ class Modes:
     def __init__(self) -> None:
         self.busy = True
 
-    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]:
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         if self.busy:
             return (ModeChange("GPU-node-a-0", 0, on, Outcome.REFUSED, "it is in use by team-a/train"),)
         return (ModeChange("GPU-node-a-0", 0, on, Outcome.DONE),)

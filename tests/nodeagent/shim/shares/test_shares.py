@@ -118,7 +118,7 @@ def test_what_the_books_do_not_explain_is_published(node: Node) -> None:
         Upkeep(node.agent).step()
         metrics = Metrics()
         metrics.attach(node.agent)
-        line = f'migctl_claim_memory_drift_bytes{{claim="claim",gpu="{node.gpu}"}} 9.437184e+06'
+        line = f'migctl_claim_memory_drift_bytes{{claim="claim",gpu="{node.gpu}",request=""}} 9.437184e+06'
         assert line in metrics.text().decode()
 
 
