@@ -31,6 +31,10 @@ Selector = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing changes.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Option("-f", "--filename", metavar="FILE", help="YAML: a file, a folder, or - for stdin; repeatable."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")]
 Workloads = Annotated[
     list[str], typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)
