@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.objects import (
-    DEFAULT_POOL,
     Department,
     GpuNode,
     GpuRequest,
@@ -29,6 +28,7 @@ from migctl.objects import (
 from migctl.quantities import MAX_DURATION_S, MAX_GPUS, SMALLEST_MEMORY
 from nodeagent.contract.units import MIB
 from solver.model import priorities
+from solver.model.cluster import DEFAULT_POOL
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import UNLIMITED
 

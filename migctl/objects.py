@@ -29,6 +29,7 @@ from migctl.record import Record as Record
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
+from solver.model.cluster import DEFAULT_POOL
 from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
 
@@ -149,10 +150,7 @@ class Department(Record, frozen=True, tag_field="kind", tag="Department"):
 
 
 class NodePoolSpec(Record, frozen=True):
-    """How work is spread over the nodes of a pool, and the label of the nodes that are in it, if it has one.
-
-    A pool without an object of its own is packed.
-    """
+    """How work is spread over a pool's nodes (packed without an object), and the label of its nodes, if it has one."""
 
     placement: Spreading = Spreading.BINPACK
     label_key: str = ""
@@ -280,10 +278,6 @@ class ClaimSpec(Record, frozen=True):
     submitted: datetime | None = None
 
 
-DRAINED = "Drained"
-"""The reason of a claim that is stopped because its node is drained."""
-
-
 class ClaimStatus(Record, frozen=True):
     """What a claim holds and how it runs. `allocation` alone decides what it holds.
 
@@ -323,15 +317,8 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
     status: ClaimStatus = ClaimStatus()
 
 
-DEFAULT_POOL = "default"
-"""The pool of nodes that no other one has."""
-
-
 class NodeSpec(Record, frozen=True):
-    """What an admin decides about a node.
-
-    dynamic_mig  MIG mode of its GPUs; None: as it was found
-    """
+    """What an admin decides about a node. dynamic_mig: MIG mode of its GPUs; None: as it was found."""
 
     pool: str = DEFAULT_POOL
     cordoned: bool = False

@@ -12,8 +12,9 @@ from datetime import timedelta
 
 from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import ObjectView
+from migctl.backends.workload_status import DRAINED
 from migctl.clock import Clock
-from migctl.objects import DRAINED, Claim, GpuNode, Phase, Workload
+from migctl.objects import Claim, GpuNode, Phase, Workload
 
 LATELY = timedelta(minutes=10)
 

@@ -13,6 +13,10 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 """What all nodes without labels and requests without a selector share."""
 
 
+DEFAULT_POOL = "default"
+"""The pool of nodes that are in no other one."""
+
+
 class Backing(StrEnum):
     """What enforces a share."""
 
@@ -101,7 +105,7 @@ class Node:
     """
 
     name: str
-    pool: str = "default"
+    pool: str = DEFAULT_POOL
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     cpu_milli: int | None = None
     memory_mib: int | None = None

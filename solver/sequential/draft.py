@@ -169,7 +169,9 @@ class Draft:
             return False
         if opened := self._moving.open(request, domain, self._work.budget):
             opening, grant, moves = opened
-            reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
+            held = self._work.cluster.held
+            new = {move.request.claim: move.grant for move in moves}
+            reasons = {claim: self._reasons.moved(held[claim].grant, new[claim], request) for claim in new}
             self._work.planned[request.claim] = PlannedGrant(request, opening, grant, reasons, tuple(moves))
             return True
         self._hopeless[key] = None

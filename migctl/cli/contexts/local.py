@@ -11,8 +11,9 @@ from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
+from migctl.backends.workload_status import DRAINED
 from migctl.cli.contexts.control import Control, Default, Execution, Identity, Manifest
-from migctl.objects import DRAINED, Claim, Workload
+from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot

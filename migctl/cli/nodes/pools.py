@@ -23,7 +23,8 @@ from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import SeenGpu
-from migctl.objects import DEFAULT_POOL, Claim, GpuNode, Meta, NodePool, NodePoolSpec
+from migctl.objects import Claim, GpuNode, Meta, NodePool, NodePoolSpec
+from solver.model.cluster import DEFAULT_POOL
 from solver.model.snapshot import Spreading
 
 Label = Annotated[
