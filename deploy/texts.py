@@ -56,12 +56,15 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "spec": "The decision.",
         "spec.steps": "Evictions, destroyed and created instances, and assignments, each after what it depends on.",
         "spec.outcomes": "What the plan means for each claim that waited.",
+        "spec.moves": "Where each pod that it moves, stops or places was, and where it is then.",
+        "spec.proposed": "Saved, and carried out only when somebody labels it migctl.dev/apply=requested.",
         "spec.method": "How it was found: online, optimal, bounded or greedy.",
         "spec.value": "Admitted weight, in GPUs.",
         "spec.bound": "What no plan can exceed.",
         "spec.gap": "Distance to the bound, as a fraction of it.",
         "status": "How far it was carried out.",
         "status.phase": "Applied, PartlyApplied, Waiting (for evictions) or Rejected.",
+        "status.message": "Why it was not carried out, or not all of it.",
     },
 }
 

@@ -57,10 +57,8 @@ def check(
     check_labels(workload.meta.labels)
     _project(workload.meta.project, projects)
     _gpu_request(workload.spec.gpu_request)
-    if workload.spec.gpu_request.profile is not None and models:
-        _profile(workload.spec.gpu_request.profile, models)
-    if workload.spec.gpu_request.fraction is not None and models:
-        _large_enough(workload.spec.gpu_request.fraction, models)
+    if models:
+        _servable(workload.spec.gpu_request, models)
     _known_pools("spec.pools", workload.spec.pools, pools)
     _pods(workload.spec)
     _process(workload.spec)
@@ -296,6 +294,32 @@ def _gpu_request(request: GpuRequest) -> None:
     _between("spec.gpuRequest.devices", request.devices, 1, MAX_DEVICES)
 
 
+def _servable(request: GpuRequest, models: Collection[GpuModel]) -> None:
+    """Some GPU of the cluster could serve it."""
+    whose = "of this cluster"
+    if request.model is not None:
+        models = _of_model(request.model, models)
+        whose = f"of model {request.model}"
+    if request.profile is not None:
+        _profile(request.profile, models, whose)
+    if request.fraction is not None:
+        _large_enough(request.fraction, models)
+
+
+def _of_model(name: str, models: Iterable[GpuModel]) -> list[GpuModel]:
+    by_name = {model.id.lower(): model for model in models}
+    if name.lower() not in by_name:
+        kin = [known for known in by_name if known.split("-")[0] == name.lower().split("-")[0]]
+        close = get_close_matches(name.lower(), kin or by_name, n=1, cutoff=0.0 if kin else CLOSE)
+        there = ", ".join(sorted(model.id for model in by_name.values()))
+        raise _invalid(
+            "spec.gpuRequest.model",
+            f"no GPU of this cluster is of model {name!r}; there are {there}",
+            hint=f"did you mean {by_name[close[0]].id}?" if close else "migctl gpus shows what there is",
+        )
+    return [by_name[name.lower()]]
+
+
 def _large_enough(fraction: float, models: Iterable[GpuModel]) -> None:
     """A fraction gives as much memory as a request for memory must, on the largest GPU at least."""
     largest = max(models, key=lambda model: model.memory_mib)
@@ -308,20 +332,20 @@ def _large_enough(fraction: float, models: Iterable[GpuModel]) -> None:
         )
 
 
-def _profile(name: str, models: Iterable[GpuModel]) -> None:
+def _profile(name: str, models: Iterable[GpuModel], whose: str) -> None:
     valid = {profile.name: None for model in models for profile in model.profiles}
     if name in valid:
         return
     if not valid:
         raise _invalid(
             "spec.gpuRequest.profile",
-            f"{name!r}: no GPU of this cluster has MIG",
+            f"{name!r}: no GPU {whose} has MIG",
             hint="request memory or a fraction",
         )
     close = get_close_matches(name, valid, n=1, cutoff=CLOSE)
     raise _invalid(
         "spec.gpuRequest.profile",
-        f"no GPU of this cluster has a MIG profile {name!r}; there are {', '.join(valid)}",
+        f"no GPU {whose} has a MIG profile {name!r}; there are {', '.join(valid)}",
         hint=f"did you mean {close[0]}?" if close else "migctl gpus shows what there is",
     )
 

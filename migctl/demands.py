@@ -14,9 +14,9 @@ def to_demand(request: GpuRequest) -> Demand:
 def of_one(request: GpuRequest) -> OneDemand:
     """The demand of one container."""
     if request.fraction is not None:
-        return Fraction(request.fraction, request.devices)
+        return Fraction(request.fraction, request.devices, request.model)
     if request.memory_mib is not None:
-        return Memory(request.memory_mib, request.devices)
+        return Memory(request.memory_mib, request.devices, request.model)
     if request.profile is not None:
-        return MigProfile(request.profile, request.devices)
-    return WholeGpus(request.devices)
+        return MigProfile(request.profile, request.devices, request.model)
+    return WholeGpus(request.devices, request.model)

@@ -21,6 +21,7 @@ from solver.model.reasons import (
     GpusFenced,
     LargerThanGpus,
     MigModeDiffers,
+    ModelUnknown,
     NeededGpu,
     NoCpuOrMemory,
     NodesBarred,
@@ -94,6 +95,8 @@ def _facts(facts: Facts) -> str:
         case ProfileUnknown():
             valid = "; ".join(f"{model}: {', '.join(names)}" for model, names in facts.valid.items())
             return f"no GPU here has the profile {facts.profile!r}; {valid or 'no GPU here has MIG'}"
+        case ModelUnknown():
+            return f"no GPU here is of model {facts.model}; models: {', '.join(facts.known) or 'none'}"
         case NodesBarred():
             return f"no node may run it: {listed(map(_bar, facts.nodes)) or 'there is no node'}"
         case NoCpuOrMemory():
@@ -205,6 +208,8 @@ def _stays(holder: BlockingClaim) -> str:
             return f"{holder.name} has not run for its minimum time yet"
         case Stays.NOWHERE_ELSE:
             return f"{holder.name} would have to end: no other place is free for it"
+        case Stays.NOT_MOVABLE:
+            return f"{holder.name} would have to end: it is not to be moved"
 
 
 def _no_host_room(facts: NoCpuOrMemory) -> str:
@@ -265,16 +270,17 @@ def _time(seconds: float) -> str:
 
 
 def demand_text(demand: Demand) -> str:
-    """A demand as people write it: "2 x 0.5 GPU"; of several containers: "0.5 GPU + 0.25 GPU"."""
+    """A demand as people write it: "2 x 0.5 GPU of model V100"; of several containers: "0.5 GPU + 0.25 GPU"."""
     if isinstance(demand, ContainerDemands):
         return " + ".join(map(demand_text, demand.parts))
+    of_model = f" of model {demand.model}" if demand.model else ""
     if isinstance(demand, WholeGpus):
-        return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}"
+        return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}{of_model}"
     if isinstance(demand, Fraction):
         one = f"{demand.portion:g} GPU"
     else:
         one = f"{size_text(demand.mib)} of GPU memory" if isinstance(demand, Memory) else demand.profile
-    return one if demand.devices == 1 else f"{demand.devices} x {one}"
+    return f"{one if demand.devices == 1 else f'{demand.devices} x {one}'}{of_model}"
 
 
 def listed(parts: Iterable[str], most: int = MOST_LISTED) -> str:

@@ -92,6 +92,8 @@ def _grants_answer_their_requests(facts: Facts) -> None:
 
 
 def _share_answers(who: str, demand: OneDemand, share: DeviceShare, gpu: Gpu, model: GpuModel | None) -> None:
+    wanted = demand.model or gpu.model
+    assert wanted.lower() == gpu.model.lower(), f"{who} asked for a GPU of model {demand.model}"
     if share.backing is Backing.MIG:
         assert gpu.mig, f"{who}: an instance on a GPU without MIG"
         assert model is not None
@@ -163,6 +165,7 @@ def _victims_are_legal(facts: Facts) -> None:
         assert not holding.releasing, f"{victim.claim} is leaving anyway"
         assert not holding.protected, f"{victim.claim} is protected: {holding.protected}"
         assert holding.request.preemptible, f"{victim.claim} is not preemptible"
+        assert holding.request.movable or victim.claim not in facts.grants, f"{victim.claim} is not to be moved"
         outcome = facts.outcomes[victim.beneficiary]
         assert isinstance(outcome, Placed), f"{victim.beneficiary} evicts and gets no place"
         assert victim.claim in outcome.waits_for, f"{victim.beneficiary} does not wait for {victim.claim}"

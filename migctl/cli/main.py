@@ -37,6 +37,9 @@ class Commands(LazyGroup):
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
             "submit": Lazy("migctl.cli.verb_first:submit", "Submit a job, or an interactive one.", WordsCommand),
+            "apply": Lazy(
+                "migctl.cli.workloads.apply:apply", "Create what files describe, or change what is there to match."
+            ),
             "list": Lazy("migctl.cli.verb_first:list_", "List jobs, nodes or projects."),
             **VERBS,
         },

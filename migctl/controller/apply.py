@@ -36,13 +36,21 @@ _THIS = "this"
 class Applier:
     """The only writer of allocations; not reentrant.
 
+    stopped  is called with every claim that was stopped to be moved, and its new place
     Assignments are checked one after another and written concurrently: each is a write of its own object.
     """
 
-    def __init__(self, control_plane: ControlPlane, mirror: ObjectView, clock: Clock) -> None:
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        mirror: ObjectView,
+        clock: Clock,
+        stopped: Callable[[Claim, Grant], None] = lambda claim, place: None,
+    ) -> None:
         self._control_plane = control_plane
         self._mirror = mirror
         self._clock = clock
+        self._stopped = stopped
         self._writing = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
     async def apply(self, plan: Plan, state: Snapshot) -> dict[int, Verdict]:
@@ -104,6 +112,8 @@ class Applier:
         except ControlPlaneError as error:
             await self._restore(claim)
             return StepState.REJECTED, str(error)
+        if moves_to is not None:
+            self._stopped(claim, moves_to)
         await self._refresh(claim)
         return StepState.ACCEPTED, ""
 

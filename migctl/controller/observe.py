@@ -27,6 +27,7 @@ from solver.model.occupation import all_occupied, occupants
 from solver.model.snapshot import Snapshot
 
 Describe = Callable[[Claim, Request], Request]
+BEING_MOVED = "it is being moved"
 Laid = list[tuple[str, DeviceShare]]
 """The shares of one GPU, with the claims that hold them."""
 
@@ -85,6 +86,9 @@ class Observer:
             departments=tuple(queues.department(stored) for stored in seen.departments),
             now=now.timestamp(),
         )
+
+    def stopped(self, claim: Claim, place: Grant) -> None:
+        """A claim was stopped to be moved there: the claim that follows it has the place as its nomination."""
 
     def _held(self, claims: Iterable[Claim]) -> Iterable[Holding]:
         """The holdings of all claims with an allocation."""
@@ -164,6 +168,7 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         demand=to_demand(claim.spec.gpu_request),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
+        movable=claim.spec.movable,
         created=(claim.spec.submitted or claim.meta.created or EPOCH).timestamp(),
         waiting_since=(claim.meta.created or EPOCH).timestamp(),
         workload=claim.spec.workload,
@@ -206,6 +211,11 @@ def grants(claims: Iterable[Claim]) -> Iterator[tuple[str, Grant]]:
     yield from ((holding.request.claim, holding.grant) for holding in _moving(every))
 
 
+def moved(claim: Claim) -> str:
+    """Who holds what is kept for a claim that is stopped to be moved."""
+    return f"{claim.meta.uid} moved"
+
+
 def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
     """The shares reserved for claims that are stopped to be moved, until their successors exist."""
     leaving = [claim for claim in claims if claim.meta.deleting is not None and claim.status.nomination is not None]
@@ -214,9 +224,9 @@ def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
     present = {(c.spec.workload_uid, c.spec.index) for c in claims if c.meta.deleting is None}
     return tuple(
         Holding(
-            request=replace(request(claim), claim=f"{claim.meta.uid} moved"),
+            request=replace(request(claim), claim=moved(claim)),
             grant=claim.status.nomination,
-            protected="it is being moved",
+            protected=BEING_MOVED,
         )
         for claim in leaving
         if claim.status.nomination is not None and (claim.spec.workload_uid, claim.spec.index) not in present

@@ -21,6 +21,7 @@ from migctl.backends.protocol import AlreadyExists, ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.clock import system_clock
 from migctl.controller.loop import Controller
+from migctl.controller.proposal_reconciler import ProposalReconciler
 from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.embedded.dynamic_mig import DynamicMigSwitch, NodeModeSwitch
 from migctl.embedded.happenings import Happenings
@@ -87,13 +88,15 @@ async def _serve(
         report,
         processes=Processes(agent.owners, ClaimCgroups.of_this_process(), agent.gpus.boot),
     )
+    controller = Controller(control_plane, mirror, system_clock, plan)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
         **{f"MIG mode of {gpus.node}": DynamicMigSwitch(control_plane, mirror, gpus, report).run for gpus in switches},
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
-        "controller": Controller(control_plane, mirror, system_clock, plan).run,
+        "controller": controller.run,
+        "proposals": ProposalReconciler(controller, control_plane).run,
         "happenings": Happenings(mirror, EventLog(control_plane, system_clock), system_clock).run,
         "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
         "logs": lambda: logs.keep_bounded(home.runs, [home.log]),

@@ -12,9 +12,10 @@ from solver.model.priorities import TRAINING
 
 @dataclass(frozen=True, slots=True)
 class WholeGpus:
-    """Whole GPUs of one node."""
+    """Whole GPUs of one node. model: by id, without regard to case; None: any."""
 
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Fraction:
 
     portion: float
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Memory:
 
     mib: int
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class MigProfile:
 
     profile: str
     devices: int = 1
+    model: str | None = None
 
 
 OneDemand = WholeGpus | Fraction | Memory | MigProfile
@@ -55,6 +59,11 @@ class ContainerDemands:
         """The devices of all containers together."""
         return sum(part.devices for part in self.parts)
 
+    @property
+    def model(self) -> str | None:
+        """The model that all GPUs must be of."""
+        return self.parts[0].model
+
 
 Demand = OneDemand | ContainerDemands
 
@@ -70,6 +79,11 @@ def by_part(demand: Demand, devices: Sequence[DeviceShare]) -> Iterator[tuple[On
     for part in parts_of(demand):
         yield part, devices[begin : begin + part.devices]
         begin += part.devices
+
+
+def takes(demand: Demand, model: str) -> bool:
+    """Whether a GPU of this model may serve the demand."""
+    return demand.model is None or demand.model.lower() == model.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +147,7 @@ class Request:
     refusals       of those, why, where it is known: node and words
     anti_affinity  requests with the same key go to different nodes
     nominated      room that is being freed for it: nobody else may have it
+    movable        whether it may be stopped to start again elsewhere; False leaves it preemptible
     """
 
     claim: str
@@ -154,6 +169,7 @@ class Request:
     nominated: Grant | None = None
     backing_off_until: float | None = None
     waiting_since: float | None = None
+    movable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

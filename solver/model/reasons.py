@@ -18,6 +18,7 @@ class Code(StrEnum):
     """Why a request has no place."""
 
     NO_SUCH_PROFILE = "no-such-profile"
+    NO_SUCH_MODEL = "no-such-model"
     NO_SUCH_POOL = "no-such-pool"
     NO_MATCHING_NODE = "no-matching-node"
     TOO_BIG = "too-big"
@@ -43,6 +44,7 @@ class Stays(StrEnum):
     PROTECTED = "protected"
     MINIMUM_RUNTIME = "minimum-runtime"
     NOWHERE_ELSE = "nowhere-else"
+    NOT_MOVABLE = "not-movable"
 
 
 class Bar(StrEnum):
@@ -163,6 +165,14 @@ class ProfileUnknown:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelUnknown:
+    """No GPU is of the model; `known`: the models there are."""
+
+    model: str
+    known: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodesBarred:
     """What keeps it off each node, and the pool, the label values or the node's own words for it."""
 
@@ -276,6 +286,7 @@ Facts = (
     | QueueFull
     | PoolsUnknown
     | ProfileUnknown
+    | ModelUnknown
     | NodesBarred
     | TooFewGpus
     | LargerThanGpus

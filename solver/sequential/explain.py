@@ -13,7 +13,7 @@ from solver.gpu_tables.choices import choices
 from solver.gpu_tables.tables import table
 from solver.model import reasons
 from solver.model.cluster import Gpu
-from solver.model.demand import ContainerDemands, Memory, MigProfile, Request, parts_of
+from solver.model.demand import ContainerDemands, Memory, MigProfile, Request, parts_of, takes
 from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.pools import allows
@@ -194,7 +194,9 @@ def _nowhere(
     if request.pools and len(unknown) == len(request.pools):
         return Unplaced(Code.NO_SUCH_POOL, reasons.PoolsUnknown(unknown, tuple(pools)))
     for demand in parts_of(request.demand):
-        if isinstance(demand, MigProfile) and (facts := _profile_unknown(snapshot, demand.profile)):
+        if demand.model and not any(takes(demand, known) for known in snapshot.models):
+            return Unplaced(Code.NO_SUCH_MODEL, reasons.ModelUnknown(demand.model, tuple(sorted(snapshot.models))))
+        if isinstance(demand, MigProfile) and (facts := _profile_unknown(snapshot, demand)):
             return Unplaced(Code.NO_SUCH_PROFILE, facts)
     if not nodes:
         return Unplaced(Code.NO_MATCHING_NODE, _barred(cluster, request))
@@ -228,11 +230,11 @@ def _emptied(node: WorkingNode) -> WorkingNode:
     return copy
 
 
-def _profile_unknown(snapshot: Snapshot, profile: str) -> reasons.ProfileUnknown | None:
-    models = {m.id: m for m in snapshot.models.values() if m.profiles}
-    if any(model.profile(profile) for model in models.values()):
+def _profile_unknown(snapshot: Snapshot, demand: MigProfile) -> reasons.ProfileUnknown | None:
+    models = {m.id: m for m in snapshot.models.values() if m.profiles and takes(demand, m.id)}
+    if any(model.profile(demand.profile) for model in models.values()):
         return None
-    return reasons.ProfileUnknown(profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
+    return reasons.ProfileUnknown(demand.profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
 
 
 def _barred(cluster: WorkingCluster, request: Request) -> reasons.NodesBarred:
@@ -258,12 +260,13 @@ def _missing_labels(selector: Mapping[str, str], labels: Mapping[str, str]) -> s
 
 def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], able: int, policy: Policy) -> Unplaced:
     """Why no node has GPUs enough that could serve it: fenced, in the other MIG mode, too few or too small."""
-    demand, gpus = request.demand, [gpu for node in nodes for gpu in node.gpus]
+    demand = request.demand
+    gpus = [gpu for node in nodes for gpu in node.gpus if takes(demand, gpu.reported.model)]
 
     def serves(gpu: Gpu, mig: bool) -> bool:
         model = snapshot.models.get(gpu.model)
         known = table(model) if mig and model and model.profiles else None
-        return bool(choices(mig, gpu.memory_mib, known, demand, policy))
+        return bool(choices(gpu.model, mig, gpu.memory_mib, known, demand, policy))
 
     fenced = [gpu for gpu in gpus if gpu.reported.fenced and serves(gpu.reported, gpu.reported.mig)]
     usable = [gpu for gpu in gpus if not gpu.reported.fenced]

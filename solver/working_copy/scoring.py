@@ -122,7 +122,7 @@ def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[
 
 def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The same for any GPU like this one."""
-    return choices(gpu.mig, gpu.memory_mib, table, demand, policy)
+    return choices(gpu.model, gpu.mig, gpu.memory_mib, table, demand, policy)
 
 
 def fits_plain(used: int, memory_mib: int, option: ShareOption, gpu: WorkingGpu) -> bool:

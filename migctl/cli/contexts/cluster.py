@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends.kubernetes.client.resources import PODS
@@ -28,7 +28,7 @@ from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.backends.protocol import Invalid, NotFound
 from migctl.cli.contexts.context import Context
-from migctl.cli.contexts.control import Execution, Identity
+from migctl.cli.contexts.control import Default, Execution, Identity, Manifest
 from migctl.cli.failures import Failure
 from migctl.objects import Claim, Workload
 
@@ -103,6 +103,11 @@ class ClusterControl(AdmittingControlPlane):
         if found.owner is not None and found.owner.kind == "DaemonSet":
             raise Invalid(f"pod {found.name} is a DaemonSet's, which would make it again on its node")
         await eviction.evict(self._api, found)
+
+    async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
+        from migctl.cli.contexts import cluster_manifests
+
+        return await cluster_manifests.understood(self._api, body, project)
 
     async def preview(self, workload: Workload) -> None:
         """A dry run on the API server: its admission and the user's permissions count."""

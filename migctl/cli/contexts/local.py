@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.backends.workload_status import DRAINED
-from migctl.cli.contexts.control import Execution, Identity
+from migctl.cli.contexts.control import Control, Default, Execution, Identity, Manifest
 from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ class LocalRuntime:
     async def evict(self: LocalEndpoint, claim: Claim, why: str) -> None:
         told = {"evicted": why, "reason": DRAINED, "message": why, "nomination": None}
         await self.delete(await self.patch(claim, {"status": told}, fenced=True))
+
+    async def manifest(self: Control, body: Mapping[str, Any], project: Default) -> Manifest:
+        from migctl.cli.contexts import local_manifests
+
+        return await local_manifests.understood(self, body, project)
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
         from migctl.api.admitting import AdmittingControlPlane

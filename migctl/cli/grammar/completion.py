@@ -106,6 +106,13 @@ async def _profiles(control: Control, _: Session) -> Iterable[str]:
     return (profile.name for model in models for profile in model.profiles)
 
 
+async def _models(control: Control, session: Session) -> Iterable[str]:
+    from migctl.objects import GpuNode
+
+    reports = [node.status.report for node in (await control.list(GpuNode)).items]
+    return (name for report in reports if report is not None for name in report.models)
+
+
 async def _gpus(control: Control, _: Session) -> Iterable[str]:
     from migctl.objects import GpuNode
 
@@ -120,5 +127,6 @@ departments = _completing(_departments)
 nodes = _completing(_nodes)
 node_pools = _completing(_node_pools)
 plans = _completing(_plans)
+models = _completing(_models)
 profiles = _completing(_profiles)
 gpus = _completing(_gpus)

@@ -99,15 +99,18 @@ def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:
 
 
 def request_text(request: GpuRequest) -> str:
-    """A GPU request as a phrase: `0.50 GPU`, `2 GPUs`, `5120 MiB on each of 2 GPUs`, `a: 1 GPU, b: 0.50 GPU`."""
+    """A GPU request as a phrase: `2 GPUs of model V100`, `5120 MiB on each of 2 GPUs`, `a: 1 GPU, b: 0.50 GPU`."""
     if request.containers:
         return ", ".join(f"{part.container}: {request_text(part)}" for part in request.containers)
+    of_model = f" of model {request.model}" if request.model else ""
     if request.fraction is None and request.memory_mib is None and request.profile is None:
-        return "1 GPU" if request.devices == 1 else f"{request.devices} GPUs"
+        return ("1 GPU" if request.devices == 1 else f"{request.devices} GPUs") + of_model
     one = gpu_request_text(msgspec.structs.replace(request, devices=1)) + (
         " GPU" if request.fraction is not None else ""
     )
-    return one if request.devices == 1 else f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs"
+    if request.devices == 1:
+        return one + of_model
+    return f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs{of_model}"
 
 
 def gpus_cell(job: WorkloadView) -> str:

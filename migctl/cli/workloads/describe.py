@@ -108,6 +108,7 @@ def _write(description: Description, session: Session) -> None:
 def _facts(job: WorkloadView, session: Session) -> Iterator[tuple[str, str]]:
     spec, status = job.workload.spec, job.workload.status
     preemption = "preemptible" if spec.preemptible else "non-preemptible"
+    preemption += "" if spec.movable else ", never moved"
     yield "Name", job.name
     yield "Project", job.project
     yield "Type", f"{spec.type} ({preemption}, priority {spec.priority})"

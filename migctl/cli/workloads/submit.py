@@ -71,7 +71,7 @@ def workload(
     """
     spec = WorkloadSpec(
         type=own.type,
-        gpu_request=gpu_request(own),
+        gpu_request=msgspec.structs.replace(gpu_request(own), model=given.model),
         image=given.image,
         command=command,
         entrypoint=given.command,
@@ -79,6 +79,7 @@ def workload(
         user=user,
         directory="" if session.target.cluster else session.system.directory,
         preemptible=given.preemptible or own.type is WorkloadType.TRAINING,
+        movable=not given.no_move,
         suspended=given.suspend,
         pools=tuple(pool for text in given.pools or () for pool in re.split(r"[\s,]+", text) if pool),
         **_repetition(own.type, given),

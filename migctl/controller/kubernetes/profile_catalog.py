@@ -61,11 +61,12 @@ class ProfileCatalogReconciler:
 
 
 def _catalog(nodes: Iterable[GpuNode], pools: Iterable[NodePool]) -> dict[str, str]:
-    """The MIG profiles and node pools, and the memory of the largest GPU in MiB."""
+    """The GPU models, MIG profiles and node pools, and the memory of the largest GPU in MiB."""
     reported = [node for node in nodes if node.status.report is not None]
     reports = [node.status.report for node in reported if node.status.report is not None]
     profiles = {p.name for report in reports for model in report.models.values() for p in model.profiles}
     return {
+        "gpuModels": " ".join(sorted({gpu.model for report in reports for gpu in report.gpus})),
         "migProfiles": " ".join(sorted(profiles)),
         "nodePools": " ".join(sorted(node_pools.names(reported, pools) if reported else ())),
         "largestMemoryMib": str(max((gpu.memory_mib for report in reports for gpu in report.gpus), default=0)),

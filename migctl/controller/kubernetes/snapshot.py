@@ -21,10 +21,11 @@ from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import BudgetRecord, ClaimRecord, Constraints, GpuPod, NodeRecord
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
+from migctl.controller.kubernetes.successors import Successors
 from migctl.node_pools import pool_of
 from migctl.objects import Claim
 from solver.model import cluster as model
-from solver.model.demand import Gang, Holding, Request
+from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.snapshot import Snapshot
 
 
@@ -54,6 +55,7 @@ class KubernetesObserver:
         self._cluster = cluster
         self._heartbeats = heartbeats
         self._observe = observe.Observer(cluster, self._with_pod)
+        self._successors = Successors()
         self._refusing: dict[bytes, dict[str, str]] = {}
         self._refusing_of = -1
 
@@ -75,7 +77,7 @@ class KubernetesObserver:
 
     def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
-        state = self._observe.snapshot(seen.objects, now)
+        state = self._successors.applied(self._observe.snapshot(seen.objects, now), seen.objects.claims)
         pods = self._pods(seen.records) if state.pending or seen.strict else {}
         closed = self._closed(state.pending, pods, seen.nodes)
         held = self._kept_off(state.held, pods, state.nodes, seen.nodes) if state.pending else state.held
@@ -91,6 +93,10 @@ class KubernetesObserver:
             ),
             held=_protected(held, pods, seen) if seen.strict or seen.gone else held,
         )
+
+    def stopped(self, claim: Claim, place: Grant) -> None:
+        """A claim was stopped to be moved there; the pod that follows it has the place."""
+        self._successors.promise(claim, place)
 
     def _closed(
         self, pending: Iterable[Request], pods: Mapping[str, GpuPod], nodes: Sequence[NodeRecord]

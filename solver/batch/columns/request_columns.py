@@ -54,6 +54,7 @@ def _looks(pending: Sequence[Request]) -> Iterator[Hashable]:
             type(demand),
             size,
             demand.devices,
+            demand.model,
             request.project,
             request.priority,
             request.preemptible,

@@ -20,6 +20,7 @@ from migctl.objects import (
     NodeStatus,
     PlacementPlan,
     PlanSpec,
+    PlanStatus,
     Project,
     ProjectSpec,
     ProjectStatus,
@@ -79,7 +80,9 @@ def node(raw: CustomResource) -> GpuNode:
 
 def plan(raw: CustomResource) -> PlacementPlan:
     """Raises Invalid where the object is none of this version's."""
-    return PlacementPlan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
+    return PlacementPlan(
+        meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec), status=_read(raw, "status", PlanStatus)
+    )
 
 
 def to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
@@ -90,7 +93,8 @@ def to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> d
         "metadata": metadata_to_json(obj.meta),
         "spec": to_builtins(obj.spec),
     }
-    return {**body, "status": status_to_json(obj)}
+    status = status_to_json(obj)
+    return {**body, "status": status} if status else body
 
 
 def status_to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
@@ -106,12 +110,13 @@ def status_to_json(obj: Project | Department | NodePool | GpuNode | PlacementPla
 
 
 def _carried_out(plan: PlacementPlan) -> dict[str, Any]:
-    """How far a plan was carried out, for `kubectl get`."""
+    """How far a plan was carried out, for `kubectl get`; nothing of a proposal: whoever saves one writes no status."""
+    if plan.spec.proposed:
+        return {}
     counts = Counter(step.state for step in plan.spec.steps)
     accepted = counts[StepState.ACCEPTED] + counts[StepState.DONE]
     rejected, waiting = counts[StepState.REJECTED], counts[StepState.PROPOSED]
-    phase = "Waiting" if waiting else "Applied" if not rejected else "PartlyApplied" if accepted else "Rejected"
-    return {"phase": phase, "accepted": accepted, "rejected": rejected, "waiting": waiting}
+    return {"phase": plan.phase, "accepted": accepted, "rejected": rejected, "waiting": waiting}
 
 
 def metadata_to_json(own: Meta) -> dict[str, Any]:

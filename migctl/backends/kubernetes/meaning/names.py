@@ -29,6 +29,7 @@ DEVICES = "gpu-fraction-num-devices"
 MEMORY = "gpu-memory"
 CONTAINER = "gpu-fraction-container-name"
 PROFILE = "migctl.dev/mig-profile"
+MODEL = "migctl.dev/gpu-model"
 WHOLE = "migctl.dev/gpu-devices"
 """Whole GPUs, as admission counted them."""
 CONTAINERS = "migctl.dev/gpu-containers"
@@ -42,6 +43,7 @@ OF_A_CONTAINER = (FRACTION, MEMORY, PROFILE)
 
 POOLS = "migctl.dev/node-pools"
 PREEMPTIBLE = "migctl.dev/preemptible"
+MOVABLE = "migctl.dev/movable"
 GANG_SIZE = "migctl.dev/gang-size"
 GANG_DOMAIN = "migctl.dev/gang-topology"
 GANG_MEMBERS = "migctl.dev/gang-members"
@@ -70,8 +72,10 @@ KNOWN_ANNOTATIONS = frozenset(
         *PLACEMENT_ANNOTATIONS,
         DEVICES,
         CONTAINER,
+        MODEL,
         POOLS,
         PREEMPTIBLE,
+        MOVABLE,
         GANG_SIZE,
         GANG_DOMAIN,
         GANG_MEMBERS,

@@ -43,20 +43,21 @@ BY_OWNER: Mapping[str, WorkloadType] = {
 
 def gpu_request(annotations: Mapping[str, str]) -> GpuRequest:
     """The request in annotations. Raises BadQuantity, with a sentence that names the annotation."""
+    model = annotations.get(names.MODEL)
     if names.CONTAINERS in annotations:
         return together(tuple(of_containers(annotations).values()))
     devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
     try:
         if names.FRACTION in annotations:
-            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices)
+            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices, model=model)
         if names.MEMORY in annotations:
-            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices)
+            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices, model=model)
     except BadQuantity as error:
         name = names.FRACTION if names.FRACTION in annotations else names.MEMORY
         raise BadQuantity(f"{name}: {error}", error.hint) from None
     if names.PROFILE in annotations:
-        return GpuRequest(profile=annotations[names.PROFILE], devices=devices)
-    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")))
+        return GpuRequest(profile=annotations[names.PROFILE], devices=devices, model=model)
+    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")), model=model)
 
 
 def of_containers(annotations: Mapping[str, str]) -> dict[str, GpuRequest]:
@@ -67,7 +68,8 @@ def of_containers(annotations: Mapping[str, str]) -> dict[str, GpuRequest]:
         container, _, text = rest.partition("=")
         if not (request and container and text):
             raise BadQuantity(f"{names.CONTAINERS}: {token!r} cannot be read", "let admission write it")
-        found.setdefault(request, msgspec.structs.replace(of_a_container(text), container=container))
+        one = msgspec.structs.replace(of_a_container(text), container=container, model=annotations.get(names.MODEL))
+        found.setdefault(request, one)
     if not found:
         raise BadQuantity(f"{names.CONTAINERS}: no container is named", "let admission write it")
     return found
@@ -107,6 +109,11 @@ def _count(name: str, text: str) -> int:
 def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Node pools, in order of preference."""
     return tuple(annotations.get(names.POOLS, "").replace(",", " ").split())
+
+
+def movable(annotations: Mapping[str, str]) -> bool:
+    """Whether the pod may be stopped to start again elsewhere."""
+    return annotations.get(names.MOVABLE) != "false"
 
 
 def gang(annotations: Mapping[str, str]) -> GangSpec | None:

@@ -117,10 +117,14 @@ def _annotations(spec: WorkloadSpec) -> dict[str, str]:
         found[names.PROFILE] = gpu_request.profile
     if found and gpu_request.devices > 1:
         found[names.DEVICES] = str(gpu_request.devices)
+    if gpu_request.model is not None:
+        found[names.MODEL] = gpu_request.model
     if spec.pools:
         found[names.POOLS] = ",".join(spec.pools)
     if spec.preemptible != requests.rank({}, "", spec.type)[1]:
         found[names.PREEMPTIBLE] = str(spec.preemptible).lower()
+    if not spec.movable:
+        found[names.MOVABLE] = "false"
     if spec.gang is not None:
         found[names.GANG_SIZE] = str(spec.gang.size)
         if spec.gang.domain is not None:

@@ -153,6 +153,7 @@ def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone:
         user=labels.get(names.USER_LABEL, ""),
         priority=priority,
         preemptible=preemptible,
+        movable=requests.movable(annotations),
         pools=requests.pools(annotations),
         gang=requests.gang(annotations),
     )
