@@ -23,13 +23,6 @@ SURELY_REFUSED = ({"gpu-fraction": "2"}, {"gpu_fraction": "0.5"}, {"migctl.dev/p
 @pytest.fixture(scope="module")
 def _permitted(where: Place) -> Iterator[None]:
     """The users of the tests are stopped by no role."""
-    users = (
-        test_protection.ANA,
-        test_protection.CONTROLLER,
-        test_protection.KUBELET,
-        test_protection.MANAGER,
-        KUBERNETES,
-    )
     acting = ActingApi(where)
     acting.permit(ANA, CONTROLLER, KUBELET, MANAGER, KUBERNETES)
     with acting:
