@@ -30,7 +30,7 @@ from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
 from solver.model.cluster import DEFAULT_POOL
-from solver.model.demand import Grant
+from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
 
 
@@ -55,6 +55,22 @@ class GpuRequest(Record, frozen=True):
     def is_part(self) -> bool:
         """Whether it is for parts of GPUs."""
         return self.fraction is not None or self.memory_mib is not None or self.profile is not None
+
+    def to_demand(self) -> Demand:
+        """The demand of a pod: each of its containers may have one of its own."""
+        if self.containers:
+            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
+        return self.to_one_demand()
+
+    def to_one_demand(self) -> OneDemand:
+        """The demand of one container."""
+        if self.fraction is not None:
+            return Fraction(self.fraction, self.devices)
+        if self.memory_mib is not None:
+            return Memory(self.memory_mib, self.devices)
+        if self.profile is not None:
+            return MigProfile(self.profile, self.devices)
+        return WholeGpus(self.devices)
 
 
 class QueueQuota(Record, frozen=True):
