@@ -51,26 +51,26 @@ class GpuRequest(Record, frozen=True):
     containers: tuple[GpuRequest, ...] = ()
     container: str = ""
 
-    def to_demand(self) -> Demand:
-        """The request as the solver's demand."""
-        if self.containers and any(part.is_part for part in self.containers):
-            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
-        return self.to_one_demand()
-
     @property
     def is_part(self) -> bool:
         """Whether it is for parts of GPUs."""
         return self.fraction is not None or self.memory_mib is not None or self.profile is not None
 
+    def to_demand(self) -> Demand:
+        """The demand of a pod: each of its containers may have one of its own."""
+        if self.containers:
+            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
+        return self.to_one_demand()
+
     def to_one_demand(self) -> OneDemand:
         """The demand of one container."""
         if self.fraction is not None:
-            return Fraction(self.fraction, self.devices, self.model)
+            return Fraction(self.fraction, self.devices)
         if self.memory_mib is not None:
-            return Memory(self.memory_mib, self.devices, self.model)
+            return Memory(self.memory_mib, self.devices)
         if self.profile is not None:
-            return MigProfile(self.profile, self.devices, self.model)
-        return WholeGpus(self.devices, self.model)
+            return MigProfile(self.profile, self.devices)
+        return WholeGpus(self.devices)
 
 
 class QueueQuota(Record, frozen=True):

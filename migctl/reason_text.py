@@ -25,6 +25,7 @@ from solver.model.reasons import (
     NeededGpu,
     NoCpuOrMemory,
     NodesBarred,
+    NoRoomBesideMembers,
     OthersInTheWay,
     PoolsUnknown,
     ProfileUnknown,
@@ -108,6 +109,8 @@ def _facts(facts: Facts) -> str:
             return f"{demand_text(facts.demand)} is free on node {facts.node}; requests ahead of it come first"
         case RoomTaken():
             return f"requests ahead of it take the room for {demand_text(facts.demand)}"
+        case NoRoomBesideMembers():
+            return f"its own members leave no place for one more of {demand_text(facts.demand)}, whatever else ends"
         case OthersInTheWay():
             others = listed(f"{gpu}: {what}" for gpu, what in facts.gpus)
             return f"{demand_text(facts.demand)} is blocked by what migctl may not touch: {others}"

@@ -46,8 +46,24 @@ CHECK_MECHANICALS, and CONTACT_SUPPORT where the code is in use. All others do n
 RESTART_APP           8, 11, 13, 25, 31, 32, 39-41, 60, 68-72, 75-77, 80, 82-86, 88, 89, 94, 96-105, 126-135, 139
 IGNORE                14, 37, 38, 43, 44, 63, 66, 67, 92, 93, 106-108, 121, 137, 141, 152, 153, 157, 160, 161
 WORKFLOW_NVLINK5_ERR  144-150: what is to be done differs by subcodes that NVML's event does not carry
-others                45 (WORKFLOW_XID_45), 78 (UPDATE_SWFW), 159 (CHECK_UVM), 154 (repeats the action of another one),
-                      and codes that are unused or have no bucket
+others                45 (WORKFLOW_XID_45), 78 (UPDATE_SWFW), 159 (CHECK_UVM), 154 (says that the recovery action has
+                      changed, which is read by itself), and codes that are unused or have no bucket
+"""
+
+
+RECOVERY_ACTIONS: Mapping[int, str] = {
+    1: _RESET,
+    2: "reboot the node",
+    3: "end the work that reaches other GPUs' memory, then reset the GPU and restart the agent",
+    4: "end the work on it, then reset the GPU and restart the agent",
+    5: "recover the IMEX domain of its NVLink partition",
+    6: "reset the GPU's PCIe bus, or reboot the node",
+    7: "reboot the node",
+}
+"""What to do, by nvmlDeviceGpuRecoveryAction_t: NVIDIA's own judgement after every error, XID 154 among them.
+
+Source: nvml.h; NVIDIA, "GPU Memory Error Management", "Error Recovery and Response Flags". It outlives the agent and is
+back at 0 when it is done.
 """
 
 
@@ -61,6 +77,9 @@ def fault_of_xid(xid: int) -> str:
 
 def fault_of_readings(readings: Readings) -> str:
     """Why a GPU with these readings is not to be trusted; "" where it is."""
+    if readings.recovery:
+        unknown = f"its documentation says what action {readings.recovery} is"
+        return f"the driver asks for a recovery: {RECOVERY_ACTIONS.get(readings.recovery, unknown)}"
     if readings.remap_failed:
         return "a bad memory row could not be replaced: the GPU needs service"
     if readings.ecc_uncorrected:

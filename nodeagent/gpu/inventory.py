@@ -49,7 +49,9 @@ def read_state(nvml: Nvml, gpu: ManagedGpu, node: str, claim_of: ClaimOf, is_lim
     state = _gpu(gpu, node, mig, tuple(sorted(instances, key=lambda i: i.start)))
     parts = tuple(replace(p, backing=_backing(is_limited(p.claim, gpu.uuid))) for p in state.parts)
     fenced = gpu.unschedulable or waits_for_reset(gpu, mode)
-    foreign = sum(p.memory_mib for p in running if claims[p.pid] == NO_CLAIM)
+    unknown = {p.pid for p in running if claims[p.pid] is None}
+    gpu.strangers = unknown & gpu.strangers if gpu.record.holds else unknown
+    foreign = sum(p.memory_mib for p in running if claims[p.pid] == NO_CLAIM or p.pid in gpu.strangers)
     foreign = foreign if foreign > TOLERATED_MIB and not mig and not state.held_by else 0
     return ObservedGpu(replace(state, parts=parts, fenced=fenced, foreign_mib=foreign), processes)
 

@@ -32,6 +32,8 @@ class ManagedGpu:
     reserved        its MIG mode is about to be switched: nothing new may be held
     locked_since    when the lock was taken, by `clock`; None while it is free
     link_group      GPUs of the node with the same number reach each other over NVLink; None: none does
+    strangers       pids of nobody that can be named, seen here while no claim held anything: such are those of another
+                    PID namespace, where migctl runs in a container
     idle_since      when each idle instance was released, by `clock`; only those since the start
     """
 
@@ -59,6 +61,7 @@ class ManagedGpu:
         self.reserved = False
         self.locked_since: float | None = None
         self.link_group: int | None = None
+        self.strangers: set[int] = set()
         self.idle_since: dict[Placement, float] = {}
         self.clock = clock
         self._observer = observer

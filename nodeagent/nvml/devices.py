@@ -218,7 +218,13 @@ class Devices:
                 lambda: n.nvmlDeviceGetTotalEccErrors(device, n.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, n.NVML_VOLATILE_ECC)
             ),
             remap_failed=bool(rows and rows[3]),
+            recovery=self._recovery(device),
         )
+
+    def _recovery(self, device: Any) -> int:
+        n = self._nvml
+        fields = self._optional(lambda: n.nvmlDeviceGetFieldValues(device, [n.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION]))
+        return int(fields[0].value.uiVal) if fields and fields[0].nvmlReturn == n.NVML_SUCCESS else 0
 
     def _optional(self, read: Callable[[], R]) -> R | None:
         """A reading, or None where the GPU does not have it."""

@@ -65,6 +65,8 @@ class Readings:
     utilization      of the whole GPU, 0 to 1; None with MIG on
     ecc_uncorrected  uncorrected memory errors since the driver was loaded
     remap_failed     a bad memory row could not be replaced
+    recovery         what the driver says the GPU needs after an error, nvmlDeviceGpuRecoveryAction_t; 0: nothing, or
+                     the driver is older than 570 and does not say
     """
 
     used_mib: int
@@ -74,6 +76,7 @@ class Readings:
     power_w: float | None
     ecc_uncorrected: int | None
     remap_failed: bool
+    recovery: int = 0
 
 
 @dataclass(frozen=True, slots=True)

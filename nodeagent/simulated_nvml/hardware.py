@@ -180,7 +180,7 @@ class SimulatedHardware:
 
 
 def fail(state: StateFile, uuid: str, *, xid: int | None = None, **condition: Any) -> None:
-    """Let the driver log an XID error for a GPU, or set `celsius`, `ecc_uncorrected` or `remap_failed`."""
+    """Let the driver log an XID error for a GPU, or set `celsius`, `ecc_uncorrected`, `remap_failed`, `recovery`."""
     with state.change() as changed:
         gpu = _gpu(changed, uuid)
         gpu.update(condition)

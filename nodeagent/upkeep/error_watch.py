@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from nodeagent.nvml import Nvml, NvmlError
 from nodeagent.supervised import SupervisedLoop
 
-_WAIT_S = 1.0
+_WAIT_S = 0.25  # a stop waits for it
 _RETRY_S = 10.0
 
 

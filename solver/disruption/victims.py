@@ -68,9 +68,9 @@ class Victims:
         for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
             self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
-    def anyone(self) -> EvictionRights:
+    def anyone(self, but: Claims = frozenset()) -> EvictionRights:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
-        return EvictionRights("anyone", lambda claim: True, lambda removed: removed, self._fewest)
+        return EvictionRights(("anyone", but), lambda claim: claim not in but, lambda removed: removed, self._fewest)
 
     def ending(self) -> EvictionRights:
         """For room that is waited for: the fewest of those that end by themselves."""

@@ -254,6 +254,13 @@ class RoomTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoomBesideMembers:
+    """What the gang's own members leave is no place for another one, whoever else ends."""
+
+    demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
 class RoomHeld:
     """The cheapest place there would be, and what would open it.
 
@@ -290,6 +297,7 @@ Facts = (
     | NoCpuOrMemory
     | FreeForOthers
     | RoomTaken
+    | NoRoomBesideMembers
     | RoomHeld
 )
 

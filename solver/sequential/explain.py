@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
-from solver.disruption.openings import Opening
+from solver.disruption.openings import NOBODY, Opening
+from solver.disruption.victims import Claims
 from solver.gpu_tables.choices import choices
 from solver.gpu_tables.tables import table
 from solver.model import reasons
@@ -54,12 +55,13 @@ class Explainer:
         """Why the members of a gang have no places together. running: nodes of members that have one."""
         gang = members[0].gang
         assert gang is not None
+        own = frozenset(member.claim for member in members)
         best: tuple[int, Unplaced] | None = None
         for domain in domains(self._work.everywhere, gang, running):
             mark = self._work.copy.mark()
             placed, request = self._place(members, domain)
             if best is None or placed > best[0]:
-                best = placed, self._look(request, domain)
+                best = placed, self._look(request, domain, own if placed else NOBODY)
             self._work.copy.undo(mark)
         if best is None:
             return self.explain(members[0])
@@ -101,14 +103,17 @@ class Explainer:
             self._work.copy.give(request, candidates, ())
         return len(members), members[-1]
 
-    def _look(self, request: Request, domain: Domain) -> Unplaced:
-        cluster, policy = self._work.cluster, self._work.policy
+    def _look(self, request: Request, domain: Domain, own: Claims = NOBODY) -> Unplaced:
+        """Why it has no place now. own: its gang's members that have one in the working copy, not in its way."""
+        policy = self._work.policy
         nodes = [node for node in domain.nodes if node.allowed(request)]
-        if reason := _nowhere(self._snapshot, cluster, request, policy, nodes):
+        if reason := _nowhere(self._snapshot, self._work.cluster, request, policy, nodes):
             return reason
-        anyone, search = self._work.victims.anyone(), self._work.search
-        nearest = search.cheapest(request, anyone, self._nearby(request, domain, nodes))
-        nearest = nearest or search.cheapest(request, anyone, domain)
+        nearest = self._nearest(request, domain, nodes)
+        if nearest is not None and nearest.removed & own:
+            nearest = self._nearest(request, domain, nodes, own)
+            if nearest is None:
+                return Unplaced(Code.GANG_DOES_NOT_FIT, reasons.NoRoomBesideMembers(request.demand))
         if nearest is None and self.was_free(request):
             return Unplaced(Code.BEHIND_OTHERS, reasons.RoomTaken(request.demand))
         if nearest is None:
@@ -116,8 +121,16 @@ class Explainer:
         if not nearest.removed:
             node = nearest.candidates[0].gpu.node.reported.name
             return Unplaced(Code.BEHIND_OTHERS, reasons.FreeForOthers(request.demand, node))
-        held = self._report.held(request, nearest, self.was_free(request))
-        return Unplaced(Code.NO_FREE_GPU, held, blockers(nearest))
+        ahead = not nearest.removed <= self._work.victims.held.keys() if own else self.was_free(request)
+        return Unplaced(Code.NO_FREE_GPU, self._report.held(request, nearest, ahead), blockers(nearest))
+
+    def _nearest(
+        self, request: Request, domain: Domain, nodes: Sequence[WorkingNode], but: Claims = NOBODY
+    ) -> Opening | None:
+        """The cheapest opening, whoever has to go for it except `but`."""
+        anyone, search = self._work.victims.anyone(but), self._work.search
+        near = search.cheapest(request, anyone, self._nearby(request, domain, nodes))
+        return near or search.cheapest(request, anyone, domain)
 
     def _cordoned(self, request: Request, facts: Facts) -> tuple[str, ...]:
         """The cordoned nodes that could serve it if they were empty, where the facts do not name them."""
@@ -163,7 +176,12 @@ def _projects(holders: Iterable[BlockingClaim], own: str) -> list[str]:
 
 def _about_room(reason: Unplaced) -> bool:
     return isinstance(
-        reason.facts, reasons.RoomHeld | reasons.RoomTaken | reasons.FreeForOthers | reasons.OthersInTheWay
+        reason.facts,
+        reasons.RoomHeld
+        | reasons.RoomTaken
+        | reasons.FreeForOthers
+        | reasons.OthersInTheWay
+        | reasons.NoRoomBesideMembers,
     )
 
 

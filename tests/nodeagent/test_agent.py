@@ -501,6 +501,19 @@ def test_memory_of_processes_of_no_claim_is_reported(tmp_path: Path, mib: int, c
     assert agent.report().gpus[0].foreign_mib == foreign
 
 
+def test_a_process_that_nobody_can_name_is_a_stranger_where_no_claim_is(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "v100=1")
+    agent = machine.agent()
+    machine.occupy(machine.gpu(), 7000, os.getpid())
+    del machine.owners[os.getpid()]  # as of a process of another PID namespace
+    assert agent.report().gpus[0].foreign_mib == 7000
+    agent.prepare(allocation("c1", part(machine.gpu(), 1616, 0.1)))
+    assert agent.report().gpus[0].foreign_mib == 7000
+    machine.occupy(machine.gpu(), 7000, os.getppid())
+    del machine.owners[os.getppid()]  # it may be of c1
+    assert agent.report().gpus[0].foreign_mib == 7000
+
+
 def test_memory_on_a_gpu_that_is_held_whole_is_its_holders(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "v100=1")
     agent = machine.agent()

@@ -11,6 +11,7 @@ process table, and continues from there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import structlog
 
 from migctl.backends import workload_status
+from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, NotFound
 from migctl.backoff import delay
@@ -160,8 +162,13 @@ class Runner:
 
     async def _run_again(self, claim: Claim) -> None:
         """The machine went down under the program, which is no failure of it: another pod takes this one's place."""
+        spec, why = claim.spec, "the machine was restarted: it runs again"
         log.warning("the machine was restarted under a workload, which runs again", claim=claim.meta.name)
-        await self._write(claim, {"reason": "NodeRebooted", "message": "the machine was restarted: it runs again"})
+        await self._write(claim, {"reason": "NodeRebooted", "message": why})
+        with contextlib.suppress(ControlPlaneError):  # what is not told must not keep it from running
+            events, about = EventLog(self.control_plane, self.clock), f"Workload/{spec.workload}"
+            text = f"pod {spec.workload}-{spec.index}: {why}"
+            await events.record(about, claim.meta.project, "NodeRebooted", text, uid=spec.workload_uid, warning=True)
         await self.control_plane.delete(claim)
 
     async def _sweep(self, claim: Claim, left: Sequence[int]) -> None:

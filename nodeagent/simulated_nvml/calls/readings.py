@@ -15,6 +15,7 @@ _EVENT_SETS = itertools.count(1)
 _IDLE_CELSIUS = 29
 _SLOWDOWN_CELSIUS = 92
 _POLL_S = 0.25
+_RECOVERY_ACTION = 230  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
 
 
 @call("nvmlDeviceGetTemperature")
@@ -94,6 +95,16 @@ def remapped_rows(library: LoadedLibrary, handle: Any, *out: Any) -> None:
     failed = int(library.gpu(handle).get("remap_failed", False))
     for cell, number in zip(out, (0, failed, 0, failed), strict=True):
         put(cell, number)
+
+
+@call("nvmlDeviceGetFieldValues")
+def field_values(library: LoadedLibrary, handle: Any, count: Any, out: Any) -> None:
+    """Of all fields only what the driver says the GPU needs after an error."""
+    gpu = library.gpu(handle)
+    for field in out._obj:
+        known = field.fieldId == _RECOVERY_ACTION
+        field.nvmlReturn = NvmlReturn.SUCCESS if known else NvmlReturn.NOT_SUPPORTED
+        field.value.uiVal = gpu.get("recovery", 0) if known else 0
 
 
 @call("nvmlEventSetCreate")

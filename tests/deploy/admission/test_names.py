@@ -78,9 +78,7 @@ def test_words_that_others_use_too_are_refused_where_gpus_are_asked_for(api: Ope
 @pytest.mark.parametrize("place", ["annotations", "labels"])
 @pytest.mark.parametrize("name", ["gpu-fraction", "migctl.dev/mig-profile", "migctl.dev/gang-size"])
 def test_a_request_on_the_workload_instead_of_its_template(api: Operations, plural: str, place: str, name: str) -> None:
-    made = manifests.job("w")
-    if plural == "cronjobs":
-        made["spec"] = {"schedule": "@daily", "jobTemplate": {"spec": made["spec"]}}
+    made = manifests.MAKERS[plural]("w")
     made["metadata"][place] = {name: "1"}
     with pytest.raises(Refused, match=f"itself {name}: write it as the annotation {name} of the pod template"):
         create(api, plural, made)

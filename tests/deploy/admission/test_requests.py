@@ -105,8 +105,7 @@ def gang(size: int) -> dict[str, str]:
 def test_a_gang_that_can_never_be_complete(
     api: Operations, plural: str, size: int, spec: dict[str, Any], said: str | None
 ) -> None:
-    make = {"statefulsets": manifests.stateful_set, "deployments": manifests.deployment, "jobs": manifests.job}
-    obj = make[plural]("w", gang(size))
+    obj = manifests.MAKERS[plural]("w", gang(size))
     obj["spec"] |= spec
     if said is None:
         create(api, plural, obj)

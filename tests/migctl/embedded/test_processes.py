@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from migctl.embedded.kubelet.processes import ClaimProcess, Processes
-from migctl.objects import Phase
+from migctl.objects import Event, Phase
 from nodeagent import procfs
 from nodeagent.gpu.inventory import NO_CLAIM
 from nodeagent.shares.claim_cgroups import ClaimCgroups
@@ -179,3 +179,6 @@ async def test_a_reboot_is_not_the_program_s_failure(machine: Machine) -> None:
         await machine.claims_when(1, Phase.RUNNING)
         workload = await machine.workload_when("train", Phase.RUNNING)
         assert workload.status.phase is not Phase.FAILED
+        (event,) = (await machine.control_plane.list(Event)).items
+        assert (event.spec.about, event.spec.reason) == ("Workload/train", "NodeRebooted")
+        assert event.spec.message == "pod train-0: the machine was restarted: it runs again"

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from nodeagent.contract.allocation import NodeReport
-from nodeagent.nvml import Nvml, NvmlError
+from nodeagent.nvml import Nvml, NvmlError, XidError
 from nodeagent.simulated_nvml import hardware
 from nodeagent.simulated_nvml.faults import Fault, Faults, parse
 from nodeagent.upkeep.error_watch import ErrorWatch
@@ -111,6 +111,25 @@ def test_the_thread_that_hears_of_xids_outlives_an_error(machine: Machine, monke
     hardware.fail(machine.state, machine.gpu(0), xid=79)
     assert heard.wait(WAIT_S)
     watch.stop()
+
+
+def test_a_stop_waits_a_moment_only_for_errors_that_do_not_come(machine: Machine) -> None:
+    """`migctl down` waits for the thread, and the thread for the driver."""
+    asked, waiting = list[float](), threading.Event()
+    nvml = Nvml(machine.library())
+    next_error = nvml.next_error
+
+    def noted(watch: object, seconds: float) -> XidError | None:
+        asked.append(seconds)
+        waiting.set()
+        return next_error(watch, seconds)
+
+    nvml.next_error = noted  # type: ignore[method-assign]
+    watch = ErrorWatch(nvml, [machine.gpu(0)], lambda gpu, xid: None)
+    watch.start()
+    assert waiting.wait(WAIT_S)
+    watch.stop()
+    assert max(asked) <= 0.25
 
 
 def test_what_was_never_started_is_stopped_at_once(machine: Machine) -> None:

@@ -73,6 +73,9 @@ def test_a_gpu_is_fenced_by_nvidia_s_table_of_recovery_actions(machine: Machine,
         ({"celsius": 95}, "slows down at 92 C"),
         ({"ecc_uncorrected": 3}, "3 uncorrected"),
         ({"remap_failed": True}, "row"),
+        ({"recovery": 1}, "the driver asks for a recovery: reset the GPU"),
+        ({"recovery": 2}, "reboot the node"),
+        ({"recovery": 99}, "action 99"),
     ],
 )
 def test_a_gpu_in_bad_condition_takes_nothing_new_until_it_is_better(
@@ -87,7 +90,7 @@ def test_a_gpu_in_bad_condition_takes_nothing_new_until_it_is_better(
     agent.prepare(held)
     with pytest.raises(Fenced):
         agent.prepare(allocation("c2", mig(machine.gpu(0), "1g.5gb", 1)))
-    hardware.fail(machine.state, machine.gpu(0), celsius=30, ecc_uncorrected=0, remap_failed=False)
+    hardware.fail(machine.state, machine.gpu(0), celsius=30, ecc_uncorrected=0, remap_failed=False, recovery=0)
     agent.gpus.check_health()
     agent.prepare(allocation("c2", mig(machine.gpu(0), "1g.5gb", 1)))
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from migctl.reason_text import sentence
-from solver.model.cluster import Backing, Node
-from solver.model.demand import Demand, Fraction, Gang, Memory, MigProfile, WholeGpus
+from solver.model.cluster import Backing, Gpu, Node
+from solver.model.demand import Demand, Fraction, Gang, Holding, Memory, MigProfile, Request, WholeGpus
 from solver.model.plan import Placed
 from solver.model.reasons import Code
 from solver.model.snapshot import Policy, ProjectQueue, Quota, Spreading
@@ -157,6 +157,22 @@ class TestGangs:
         assert {refusal(made, m.claim).code for m in members} == {Code.GANG_DOES_NOT_FIT}
         made = decide(cluster(*two, gpu("v100", "g2", "n2"), pending=members))
         assert all(place(made, m.claim) for m in members)
+
+    def test_who_takes_the_room_of_a_gang_is_said_truly(self) -> None:
+        """A gang is not told that its own members are ahead of it, nor that others are who hold their room already."""
+        cards = [gpu("v100", f"g{i}", f"n{i}") for i in range(4)]
+        members = tuple(request(f"m{i}", WholeGpus(), gang=Gang("mpi", 4), created=1.0) for i in range(4))
+
+        def said(*gpus: Gpu, held: tuple[Holding, ...] = (), first: tuple[Request, ...] = ()) -> str:
+            return sentence(refusal(decide(cluster(*gpus, held=held, pending=(*first, *members))), "m0"))
+
+        alone = said(*cards[:3])
+        assert "4 members fit together, 3 do: its own members leave no place for one more of 1 whole GPU" in alone
+        holder = shares(request("x", Fraction(1.0), priority=100), cards[0], 1.0)
+        behind = said(*cards, held=(holder,))
+        assert "3 do: no GPU has 1 whole GPU free: GPU n0/0 has 0 free; x (1 GPU)" in behind
+        ahead = said(*cards, first=(request("a", WholeGpus(), priority=100),))
+        assert "3 do: requests ahead of it take the room: no GPU has 1 whole GPU free: GPU n0/0 has 0 free; a" in ahead
 
     def test_one_domain(self) -> None:
         gpus = [gpu("v100", f"g{i}", f"n{i}") for i in range(5)]

@@ -92,7 +92,7 @@ def _container(spec: WorkloadSpec) -> Json:
         container["command" if spec.entrypoint else "args"] = [literal(part) for part in spec.command]
     if spec.environment:
         container["env"] = [{"name": name, "value": literal(value)} for name, value in spec.environment.items()]
-    if not _in_parts(spec):
+    if not spec.gpu_request.is_part:
         container["resources"] = {"limits": {names.RESOURCE: spec.gpu_request.devices}}
     return container
 
@@ -105,11 +105,6 @@ def literal(text: str) -> str:
 def as_typed(text: str) -> str:
     """What literal() was made of."""
     return text.replace("$$", "$")
-
-
-def _in_parts(spec: WorkloadSpec) -> bool:
-    gpu_request = spec.gpu_request
-    return gpu_request.fraction is not None or gpu_request.memory_mib is not None or gpu_request.profile is not None
 
 
 def _annotations(spec: WorkloadSpec) -> dict[str, str]:

@@ -98,6 +98,16 @@ async def test_one_container_has_a_whole_gpu_and_another_a_part() -> None:
         assert whole != part.removesuffix("-share")
 
 
+async def test_on_gpus_in_mig_mode_each_container_has_the_largest_instance() -> None:
+    """One program can use one instance only; two containers are two programs."""
+    async with FakeCluster().running() as cluster, cluster.controller():
+        await cluster.node("node-a", "a100-40gb", "a100-40gb")
+        await cluster.project("team-a")
+        cluster.create("pods", pod("two", container("encode", 1), container("draw", 1)), "team-a")
+        await cluster.until(lambda: runs(cluster, "two"))
+        assert results(cluster, "two") == [("gpu-0", "gpu-0-7g-40gb-0"), ("gpu-1", "gpu-1-7g-40gb-0")]
+
+
 async def test_a_gang_of_such_pods_starts_whole() -> None:
     async with FakeCluster().running() as cluster, cluster.controller():
         await cluster.node("node-a", "v100", "v100")
