@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from solver.model.demand import Holding, Request
 from solver.model.snapshot import Snapshot
-from solver.quota.accounting import granted
+from solver.quota.accounting import asked, granted
 from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.working_copy.copy import WorkingCopy
@@ -47,7 +47,7 @@ class Victims:
     """The holders of one snapshot, and what the plan in the making has decided about them."""
 
     def __init__(self, snapshot: Snapshot, copy: WorkingCopy) -> None:
-        ledger = copy.ledger
+        ledger, self._models = copy.ledger, snapshot.models
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self._ledger = ledger
         self._cluster = copy.cluster
@@ -100,6 +100,25 @@ class Victims:
         key = (project, priority if project else 0, tuple(claims.items()))
         return EvictionRights(key, judge.may_go, judge.complete, self._losses)
 
+    def beyond_quotas(self, job: QueuedJob, wants: float) -> EvictionRights | None:
+        """For a job inside its project's quota for which those of `of` open nothing: work beyond the quota of others.
+
+        The fair share counts what cannot serve the job, too: who holds all that can need not be above it.
+        """
+        pools = [name for name in self._ledger.candidates(job.first) if self._inside_quota(job, name, wants)]
+        claims = {name: self._entitlement(job, name, wants) for name in pools}
+        if not any(own.project for own in claims.values()):
+            return None
+        judge = _Judge(self, "", 0, claims, lambda level: level.beyond_quota)
+        key = ("beyond quota", job.first.project, tuple(claims.items()))
+        return EvictionRights(key, judge.may_go, judge.complete, self._losses)
+
+    def _inside_quota(self, job: QueuedJob, pool: str, wants: float) -> bool:
+        account = self._ledger.account(job.first.project, pool)
+        return account is not None and all(
+            level.quota.quota < 0 or level.allocated + wants <= level.quota.quota + EPSILON for level in account.chain
+        )
+
     def entitled(self, job: QueuedJob, wants: float) -> bool:
         """Whether the job stays inside its project's fair share, in some pool."""
         return any(self._entitlement(job, pool, wants).project for pool in self._ledger.candidates(job.first))
@@ -136,7 +155,8 @@ class Victims:
             return True
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
         levels = [account] if inside else account.chain
-        return all(level.allocated + gpus <= level.fair_share + EPSILON for level in levels)
+        counts = min(gpus, asked(request.demand, self._models))  # an instance that is larger than asked for is no claim
+        return all(level.allocated + counts <= level.fair_share + EPSILON for level in levels)
 
     def hold(self, request: Request) -> None:
         """The request joins a gang that runs: from now on its members stay, for they are what it joins."""
@@ -198,10 +218,19 @@ class _Judge:
 
     project   where it has work of lower priority than the job's, else ""
     entitled  what the job may reclaim, by pool
+    excess    GPUs of an account that may be reclaimed
     """
 
-    def __init__(self, victims: Victims, project: str, priority: int, entitled: Mapping[str, _Entitlement]) -> None:
+    def __init__(
+        self,
+        victims: Victims,
+        project: str,
+        priority: int,
+        entitled: Mapping[str, _Entitlement],
+        excess: Callable[[Account], float] = lambda account: account.excess,
+    ) -> None:
         self._victims = victims
+        self._excess = excess
         self._project = project
         self._priority = priority
         self._entitled = entitled
@@ -215,7 +244,7 @@ class _Judge:
         if request.project == self._project:
             return request.priority < self._priority
         levels = self._reclaimed_from(claim)
-        return levels is not None and all(level.excess > EPSILON for level in levels)
+        return levels is not None and all(self._excess(level) > EPSILON for level in levels)
 
     def complete(self, removed: Claims) -> Claims | None:
         everyone = self._victims.closure(removed)
@@ -242,7 +271,8 @@ class _Judge:
                 for level in self._reclaimed_from(request.claim) or ():
                     losses[level][gang_key(request) or request.claim] += granted(holding.grant)
         return all(
-            sum(lost.values()) - max(lost.values()) < account.excess - EPSILON for account, lost in losses.items()
+            sum(lost.values()) - max(lost.values()) < self._excess(account) - EPSILON
+            for account, lost in losses.items()
         )
 
 
