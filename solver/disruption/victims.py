@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from solver.model.demand import Holding, Request
 from solver.model.snapshot import Snapshot
-from solver.quota.accounting import asked, granted
+from solver.quota.accounting import granted
 from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.working_copy.copy import WorkingCopy
@@ -47,7 +47,7 @@ class Victims:
     """The holders of one snapshot, and what the plan in the making has decided about them."""
 
     def __init__(self, snapshot: Snapshot, copy: WorkingCopy) -> None:
-        ledger, self._models = copy.ledger, snapshot.models
+        ledger = copy.ledger
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self._ledger = ledger
         self._cluster = copy.cluster
@@ -148,15 +148,16 @@ class Victims:
         return [self.held[claim] for claim in self._gangs.get(gang, ())] if gang else []
 
     def fairly(self, request: Request, pool: str, gpus: float, removed: Claims) -> bool:
-        """Whether those of other projects among `removed` go for no more than the request's fair share."""
+        """Whether those of other projects among `removed` go for no more than the request's fair share, or quota."""
         account = self._ledger.account(request.project, pool)
         others = {h.request.project for h in self.new(removed)} - {request.project}
         if account is None or not others:
             return True
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
         levels = [account] if inside else account.chain
-        counts = min(gpus, asked(request.demand, self._models))  # an instance that is larger than asked for is no claim
-        return all(level.allocated + counts <= level.fair_share + EPSILON for level in levels)
+        # An instance may count for more than was asked for, and so for more than the share that was divided by that.
+        own = ((level, max(level.fair_share, level.quota.quota)) for level in levels)
+        return all(level.allocated + gpus <= most + EPSILON for level, most in own)
 
     def hold(self, request: Request) -> None:
         """The request joins a gang that runs: from now on its members stay, for they are what it joins."""
