@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec.inspect as types
 import yaml
 
 from deploy import texts
-from migctl.objects import Department, GpuNode, Object, PlacementPlan, Project
+from migctl.objects import Department, GpuNode, NodePool, Object, PlacementPlan, Project
 from nodeagent.contract.wire import API_GROUP, API_VERSION, camel_case
 
 FOLDER = Path(__file__).parent / "manifests" / "crds"
@@ -126,6 +127,26 @@ GPU_NODE = Definition(
     ),
 )
 
+NODE_POOL = Definition(
+    kind=NodePool,
+    plural="nodepools",
+    short=("gpool",),
+    columns=(
+        PrinterColumn("Placement", ".spec.placement"),
+        PrinterColumn("Label", ".spec.labelKey"),
+        PrinterColumn("Value", ".spec.labelValue"),
+        AGE,
+    ),
+    rules={
+        "": (
+            (
+                "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$')",
+                "a node pool's name: lower-case letters, digits and '-', at most 63",
+            ),
+        ),
+    },
+)
+
 PLACEMENT_PLAN = Definition(
     kind=PlacementPlan,
     plural="placementplans",
@@ -148,7 +169,7 @@ PLACEMENT_PLAN = Definition(
     },
 )
 
-DEFINITIONS = (PROJECT, DEPARTMENT, GPU_NODE, PLACEMENT_PLAN)
+DEFINITIONS = (PROJECT, DEPARTMENT, NODE_POOL, GPU_NODE, PLACEMENT_PLAN)
 
 
 def crd(definition: Definition) -> Schema:
@@ -235,7 +256,7 @@ def _default(part: types.Field, path: str) -> Schema:
     """A default for a field that is left out of a spec, so that columns and rules see it."""
     if path != "spec" or not isinstance(part.default, str | int | float):
         return {}
-    return {"default": part.default}
+    return {"default": part.default.value if isinstance(part.default, Enum) else part.default}
 
 
 def _defaults(spec: Schema) -> Schema:

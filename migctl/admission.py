@@ -16,7 +16,9 @@ from msgspec.structs import replace
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.objects import (
     Department,
+    GpuNode,
     GpuRequest,
+    NodePool,
     Project,
     QueueQuota,
     Workload,
@@ -26,6 +28,7 @@ from migctl.objects import (
 from migctl.quantities import MAX_DURATION_S, MAX_GPUS, SMALLEST_MEMORY
 from nodeagent.contract.units import MIB
 from solver.model import priorities
+from solver.model.cluster import DEFAULT_POOL
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import UNLIMITED
 
@@ -51,13 +54,11 @@ def check(
     pools     of the cluster's nodes, empty while none is known
     """
     _name(workload.meta.name)
-    _labels(workload.meta.labels)
+    check_labels(workload.meta.labels)
     _project(workload.meta.project, projects)
     _gpu_request(workload.spec.gpu_request)
-    if workload.spec.gpu_request.profile is not None and models:
-        _profile(workload.spec.gpu_request.profile, models)
-    if workload.spec.gpu_request.fraction is not None and models:
-        _large_enough(workload.spec.gpu_request.fraction, models)
+    if models:
+        _servable(workload.spec.gpu_request, models)
     _known_pools("spec.pools", workload.spec.pools, pools)
     _pods(workload.spec)
     _process(workload.spec)
@@ -119,6 +120,42 @@ def check_department(department: Department) -> None:
     _quota("spec", spec)
     for pool, quota in spec.pools.items():
         _quota(f"spec.pools.{pool}", quota)
+
+
+def check_node_pool(pool: NodePool) -> None:
+    """Raises Invalid unless the node pool may be stored."""
+    _name(pool.meta.name)
+    spec = pool.spec
+    if spec.label_value and not spec.label_key:
+        raise _invalid("spec.labelKey", "a label's value needs its name", hint="for example gpu=a100")
+    if spec.label_key:
+        check_labels({spec.label_key: spec.label_value})
+
+
+def check_node(before: GpuNode, after: GpuNode, pools: Collection[str]) -> None:
+    """Raises NotFound where a node comes to name a node pool that does not exist."""
+    if after.spec.pool != before.spec.pool and after.spec.pool not in (DEFAULT_POOL, *pools):
+        raise NotFound(
+            f"spec.pool: no node pool is called {after.spec.pool!r}",
+            hint=f"{_listed('node pools', pools)}; migctl node-pool create NAME",
+        )
+
+
+def check_pool_removal(pool: NodePool, nodes: Iterable[GpuNode], queues: Iterable[Project | Department]) -> None:
+    """Raises Conflict where a node or a quota still names the pool."""
+    name = pool.meta.name
+    members = sorted(node.meta.name for node in nodes if node.spec.pool == name != DEFAULT_POOL)
+    if members:
+        raise Conflict(
+            f"node pool {name} still has {len(members)} node(s): {', '.join(members)}",
+            hint=f"migctl node set {members[0]} --node-pool {DEFAULT_POOL}",
+        )
+    quotas = sorted(queue.meta.name for queue in queues if name in queue.spec.pools and name != DEFAULT_POOL)
+    if quotas:
+        raise Conflict(
+            f"{', '.join(quotas)} still has a quota for node pool {name}",
+            hint=f"migctl project update {quotas[0]} --pool {name}=",
+        )
 
 
 def _quota(where: str, spec: QueueQuota) -> None:
@@ -184,8 +221,8 @@ def _name(name: str) -> None:
         raise _bad_name("meta.name", name)
 
 
-def _labels(labels: Mapping[str, str]) -> None:
-    """The rules of Kubernetes for labels."""
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raises Invalid for what Kubernetes takes for no label."""
     for key, value in labels.items():
         prefix, slash, name = key.rpartition("/")
         if not LABEL.fullmatch(name) or (slash and not LABEL_PREFIX.fullmatch(prefix)):
@@ -227,6 +264,12 @@ def _listed(what: str, names: Collection[str]) -> str:
 
 
 def _gpu_request(request: GpuRequest) -> None:
+    if request.containers or request.container:
+        raise _invalid(
+            "spec.gpuRequest.containers",
+            "a workload has one container",
+            hint="pods of several are made of YAML for Kubernetes",
+        )
     given = [
         name
         for name, value in (
@@ -251,6 +294,32 @@ def _gpu_request(request: GpuRequest) -> None:
     _between("spec.gpuRequest.devices", request.devices, 1, MAX_DEVICES)
 
 
+def _servable(request: GpuRequest, models: Collection[GpuModel]) -> None:
+    """Some GPU of the cluster could serve it."""
+    whose = "of this cluster"
+    if request.model is not None:
+        models = _of_model(request.model, models)
+        whose = f"of model {request.model}"
+    if request.profile is not None:
+        _profile(request.profile, models, whose)
+    if request.fraction is not None:
+        _large_enough(request.fraction, models)
+
+
+def _of_model(name: str, models: Iterable[GpuModel]) -> list[GpuModel]:
+    by_name = {model.id.lower(): model for model in models}
+    if name.lower() not in by_name:
+        kin = [known for known in by_name if known.split("-")[0] == name.lower().split("-")[0]]
+        close = get_close_matches(name.lower(), kin or by_name, n=1, cutoff=0.0 if kin else CLOSE)
+        there = ", ".join(sorted(model.id for model in by_name.values()))
+        raise _invalid(
+            "spec.gpuRequest.model",
+            f"no GPU of this cluster is of model {name!r}; there are {there}",
+            hint=f"did you mean {by_name[close[0]].id}?" if close else "migctl gpus shows what there is",
+        )
+    return [by_name[name.lower()]]
+
+
 def _large_enough(fraction: float, models: Iterable[GpuModel]) -> None:
     """A fraction gives as much memory as a request for memory must, on the largest GPU at least."""
     largest = max(models, key=lambda model: model.memory_mib)
@@ -263,20 +332,20 @@ def _large_enough(fraction: float, models: Iterable[GpuModel]) -> None:
         )
 
 
-def _profile(name: str, models: Iterable[GpuModel]) -> None:
+def _profile(name: str, models: Iterable[GpuModel], whose: str) -> None:
     valid = {profile.name: None for model in models for profile in model.profiles}
     if name in valid:
         return
     if not valid:
         raise _invalid(
             "spec.gpuRequest.profile",
-            f"{name!r}: no GPU of this cluster has MIG",
+            f"{name!r}: no GPU {whose} has MIG",
             hint="request memory or a fraction",
         )
     close = get_close_matches(name, valid, n=1, cutoff=CLOSE)
     raise _invalid(
         "spec.gpuRequest.profile",
-        f"no GPU of this cluster has a MIG profile {name!r}; there are {', '.join(valid)}",
+        f"no GPU {whose} has a MIG profile {name!r}; there are {', '.join(valid)}",
         hint=f"did you mean {close[0]}?" if close else "migctl gpus shows what there is",
     )
 

@@ -14,48 +14,56 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from migctl.plan_objects import PlacementPlan as PlacementPlan
+from migctl.plan_objects import PlanMove as PlanMove
+from migctl.plan_objects import PlanOmissions as PlanOmissions
+from migctl.plan_objects import PlanOutcome as PlanOutcome
+from migctl.plan_objects import PlanPlace as PlanPlace
+from migctl.plan_objects import PlanShare as PlanShare
+from migctl.plan_objects import PlanSpec as PlanSpec
+from migctl.plan_objects import PlanStatus as PlanStatus
+from migctl.plan_objects import PlanStep as PlanStep
+from migctl.plan_objects import StepState as StepState
+from migctl.record import Meta as Meta
+from migctl.record import Record as Record
 from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
-from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile, WholeGpus
+from solver.model.cluster import DEFAULT_POOL
+from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
-    """The encoding that all parts of an object share: camelCase keys, no defaults, no unknown fields."""
-
-
-class Meta(Record, frozen=True):
-    """Identity and lifetime of an object.
-
-    project     "" for objects of the whole cluster (projects, nodes, plans)
-    version     opaque; changes with every write
-    deleting    when deletion was requested; the object is removed with its last finalizer
-    """
-
-    name: str
-    project: str = ""
-    uid: str = ""
-    version: str = ""
-    created: datetime | None = None
-    deleting: datetime | None = None
-    finalizers: tuple[str, ...] = ()
-    labels: dict[str, str] = {}
 
 
 class GpuRequest(Record, frozen=True):
     """One of whole GPUs, a fraction, memory or a MIG profile, on `devices` GPUs of one node.
 
-    fraction 0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs.
+    fraction    0 < x < 1; memory_mib in MiB; profile as NVIDIA prints it. All None: whole GPUs
+    model       the GPU model that it must be, by id, without regard to case; None: any
+    containers  what each of several containers of a pod requests, all on one node; `devices` is their sum then
+    container   in such a list: whose it is
     """
 
     fraction: float | None = None
     memory_mib: int | None = None
     profile: str | None = None
     devices: int = 1
+    model: str | None = None
+    containers: tuple[GpuRequest, ...] = ()
+    container: str = ""
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is for parts of GPUs."""
+        return self.fraction is not None or self.memory_mib is not None or self.profile is not None
 
     def to_demand(self) -> Demand:
-        """The request as the solver's demand."""
+        """The demand of a pod: each of its containers may have one of its own."""
+        if self.containers:
+            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
+        return self.to_one_demand()
+
+    def to_one_demand(self) -> OneDemand:
+        """The demand of one container."""
         if self.fraction is not None:
             return Fraction(self.fraction, self.devices)
         if self.memory_mib is not None:
@@ -142,13 +150,15 @@ class Department(Record, frozen=True, tag_field="kind", tag="Department"):
 
 
 class NodePoolSpec(Record, frozen=True):
-    """How work is spread over the nodes of a pool. A pool without an object of its own is packed."""
+    """How work is spread over a pool's nodes (packed without an object), and the label of its nodes, if it has one."""
 
     placement: Spreading = Spreading.BINPACK
+    label_key: str = ""
+    label_value: str = ""
 
 
 class NodePool(Record, frozen=True, tag_field="kind", tag="NodePool"):
-    """The nodes that name it as their pool."""
+    """The nodes that have its label, and those without any pool's that name it."""
 
     PLURAL: ClassVar[str] = "nodepools"
     meta: Meta
@@ -197,6 +207,7 @@ class WorkloadSpec(Record, frozen=True):
     """What was submitted. An empty command runs the built-in quickstart.
 
     priority       training 50, interactive-preemptible 75, interactive 100, inference 125
+    movable        whether it may be stopped to start again elsewhere; False leaves it preemptible
     parallelism    pods that run side by side; completions: pods that must succeed
                    (None: the workload runs until it is deleted or ends by itself)
     backoff_limit  failed pods before the workload is Failed
@@ -214,6 +225,7 @@ class WorkloadSpec(Record, frozen=True):
     user: str = ""
     priority: int = priorities.TRAINING
     preemptible: bool = True
+    movable: bool = True
     parallelism: int = 1
     completions: int | None = None
     backoff_limit: int = 6
@@ -260,6 +272,7 @@ class ClaimSpec(Record, frozen=True):
     attempt: int = 0
     priority: int = priorities.TRAINING
     preemptible: bool = True
+    movable: bool = True
     pools: tuple[str, ...] = ()
     gang: GangSpec | None = None
     submitted: datetime | None = None
@@ -305,12 +318,9 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
 
 
 class NodeSpec(Record, frozen=True):
-    """What an admin decides about a node.
+    """What an admin decides about a node. dynamic_mig: MIG mode of its GPUs; None: as it was found."""
 
-    dynamic_mig  MIG mode of its GPUs; None: as it was found
-    """
-
-    pool: str = "default"
+    pool: str = DEFAULT_POOL
     cordoned: bool = False
     dynamic_mig: bool | None = None
 
@@ -344,82 +354,6 @@ class GpuNode(Record, frozen=True, tag_field="kind", tag="GpuNode"):
     meta: Meta
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
-
-
-class StepState(StrEnum):
-    PROPOSED = "Proposed"
-    ACCEPTED = "Accepted"
-    REJECTED = "Rejected"
-    DONE = "Done"
-
-
-class PlanStep(Record, frozen=True):
-    """One step, as applied. `after`: positions of the steps that come before it.
-
-    action  evict, destroy, create or assign; text: the step as a sentence
-    reason  why it was rejected
-    """
-
-    action: str
-    text: str
-    claim: str = ""
-    gpu: str = ""
-    profile: str = ""
-    start: int | None = None
-    after: tuple[int, ...] = ()
-    state: StepState = StepState.PROPOSED
-    reason: str = ""
-
-
-class PlanOutcome(Record, frozen=True):
-    """What a plan means for one pending claim.
-
-    code      of the reason, "" for a claim that is placed
-    blockers  uids of the claims whose end would free the nearest candidate
-    """
-
-    claim: str
-    name: str
-    placed: bool
-    text: str
-    code: str = ""
-    blockers: tuple[str, ...] = ()
-
-
-class PlanOmissions(Record, frozen=True):
-    """How many steps, placed and waiting claims a plan has beyond those it lists."""
-
-    steps: int = 0
-    evictions: int = 0
-    placed: int = 0
-    waiting: int = 0
-
-
-class PlanSpec(Record, frozen=True):
-    """A decision: its steps, outcomes and certificate (bound and gap as fractions).
-
-    left_out  what a very large plan does not list, so that its object stays small
-    """
-
-    steps: tuple[PlanStep, ...] = ()
-    outcomes: tuple[PlanOutcome, ...] = ()
-    method: str = ""
-    value: float = 0.0
-    bound: float = 0.0
-    gap: float = 0.0
-    operations: int = 0
-    operations_bound: int = 0
-    note: str = ""
-    milliseconds: float = 0.0
-    left_out: PlanOmissions = PlanOmissions()
-
-
-class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
-    """A plan as it was applied."""
-
-    PLURAL: ClassVar[str] = "plans"
-    meta: Meta
-    spec: PlanSpec = PlanSpec()
 
 
 class EventSpec(Record, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from solver.gpu_tables.tables import size_text
-from solver.model.demand import Demand, Fraction, Memory, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Fraction, Memory, WholeGpus
 from solver.model.reasons import (
     Bar,
     BlockingClaim,
@@ -21,6 +21,7 @@ from solver.model.reasons import (
     GpusFenced,
     LargerThanGpus,
     MigModeDiffers,
+    ModelUnknown,
     NeededGpu,
     NoCpuOrMemory,
     NodesBarred,
@@ -45,7 +46,7 @@ MOST_LISTED = 4
 
 def sentence(reason: Unplaced) -> str:
     """Why it waits, with the numbers of the moment and what would open a place."""
-    parts = [_facts(reason.facts), *map(_figures, reason.figures)]
+    parts = [_facts(reason.facts), *_cordoned(reason), *map(_figures, reason.figures)]
     if short := reason.gang:
         fit = f"{short.size} members fit together, {short.places} do"
         parts[0] = f"gang {short.gang} starts only when {fit}: {parts[0]}"
@@ -54,10 +55,15 @@ def sentence(reason: Unplaced) -> str:
 
 def summary(reason: Unplaced) -> str:
     """Why it waits, without what other work changes."""
-    facts = reason.facts
+    told = "; ".join((_stable(reason.facts), *_cordoned(reason)))
     if short := reason.gang:
-        return f"gang {short.gang} starts only when {short.size} members fit together: {_stable(facts)}"
-    return _stable(facts)
+        return f"gang {short.gang} starts only when {short.size} members fit together: {told}"
+    return told
+
+
+def _cordoned(reason: Unplaced) -> tuple[str, ...]:
+    names = listed(reason.cordoned)
+    return (f"{names} could serve it and {'is' if len(reason.cordoned) == 1 else 'are'} cordoned",) if names else ()
 
 
 def _stable(facts: Facts) -> str:
@@ -89,6 +95,8 @@ def _facts(facts: Facts) -> str:
         case ProfileUnknown():
             valid = "; ".join(f"{model}: {', '.join(names)}" for model, names in facts.valid.items())
             return f"no GPU here has the profile {facts.profile!r}; {valid or 'no GPU here has MIG'}"
+        case ModelUnknown():
+            return f"no GPU here is of model {facts.model}; models: {', '.join(facts.known) or 'none'}"
         case NodesBarred():
             return f"no node may run it: {listed(map(_bar, facts.nodes)) or 'there is no node'}"
         case NoCpuOrMemory():
@@ -200,6 +208,8 @@ def _stays(holder: BlockingClaim) -> str:
             return f"{holder.name} has not run for its minimum time yet"
         case Stays.NOWHERE_ELSE:
             return f"{holder.name} would have to end: no other place is free for it"
+        case Stays.NOT_MOVABLE:
+            return f"{holder.name} would have to end: it is not to be moved"
 
 
 def _no_host_room(facts: NoCpuOrMemory) -> str:
@@ -212,6 +222,8 @@ def _no_host_room(facts: NoCpuOrMemory) -> str:
 def _bar(entry: tuple[str, Bar, str]) -> str:
     node, bar, detail = entry
     match bar:
+        case Bar.CORDONED:
+            return f"{node} is cordoned"
         case Bar.NOT_READY:
             return f"{node} is not ready"
         case Bar.REFUSED:
@@ -258,14 +270,17 @@ def _time(seconds: float) -> str:
 
 
 def demand_text(demand: Demand) -> str:
-    """A demand as people write it: "2 x 0.5 GPU"."""
+    """A demand as people write it: "2 x 0.5 GPU of model V100"; of several containers: "0.5 GPU + 0.25 GPU"."""
+    if isinstance(demand, ContainerDemands):
+        return " + ".join(map(demand_text, demand.parts))
+    of_model = f" of model {demand.model}" if demand.model else ""
     if isinstance(demand, WholeGpus):
-        return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}"
+        return f"{demand.devices} whole GPU{'s' if demand.devices > 1 else ''}{of_model}"
     if isinstance(demand, Fraction):
         one = f"{demand.portion:g} GPU"
     else:
         one = f"{size_text(demand.mib)} of GPU memory" if isinstance(demand, Memory) else demand.profile
-    return one if demand.devices == 1 else f"{demand.devices} x {one}"
+    return f"{one if demand.devices == 1 else f'{demand.devices} x {one}'}{of_model}"
 
 
 def listed(parts: Iterable[str], most: int = MOST_LISTED) -> str:

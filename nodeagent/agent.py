@@ -78,6 +78,7 @@ class Agent:
         self.node = node
         self.owners = owners or ProcessOwners()
         claim_of = claim_of or self.owners.claim_of
+        commands = (settings or {}).get(environment.PATH_PREFIX)
         self.nvml, self.claim_of, self._clock = nvml, claim_of, clock
         self._settings = dict(settings or {})
         self._observers = observers
@@ -106,6 +107,7 @@ class Agent:
                 is_limited=self.driver_limits.is_limited,
                 clock=clock,
                 observer=self.notify,
+                nvidia_smi=Path(commands) / "nvidia-smi" if commands else None,
             )
             opened.callback(self.gpus.close)
             self._claims = Claims(nvml, self.gpus.by_uuid, node, claim_of, self.driver_limits, self.owners.processes_of)
@@ -194,7 +196,7 @@ class Agent:
         return self._locks.change(self.gpus.by_uuid[uuid], lambda gpu: act())
 
     def held(self) -> tuple[str, ...]:
-        """Uids of the claims that are prepared and not yet unprepared."""
+        """What is prepared and not yet unprepared: uids of claims, and holders of those with several requests."""
         return tuple(sorted(self._claims.held()))
 
     def prepared(self) -> tuple[Prepared, ...]:

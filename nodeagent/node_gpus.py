@@ -48,6 +48,7 @@ class NodeGpus:
     boot        the running boot's name
     claim_of    uid of the claim that a pid runs for
     is_limited  whether the driver limits a claim on a GPU
+    nvidia_smi  the one of simulated GPUs; None: the driver's own
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class NodeGpus:
         is_limited: IsLimited,
         clock: Callable[[], float],
         observer: EventObserver,
+        nvidia_smi: Path | None = None,
     ) -> None:
         self._nvml, self._directory, self.node, self.boot, self._locks = nvml, directory, node, boot, locks
-        self._claim_of, self._is_limited, self._clock, self._observer = claim_of, is_limited, clock, observer
+        self._claim_of, self._is_limited, self._nvidia_smi = claim_of, is_limited, nvidia_smi
+        self._clock, self._observer = clock, observer
         self.by_uuid: dict[str, ManagedGpu] = {}
         self._missing: dict[int, str] = {}
         self._states: dict[str, ObservedGpu] = {}
@@ -144,6 +147,10 @@ class NodeGpus:
             if placement in gpu.record.owned and gpu.record.holder(placement) is None
         ]
 
+    def with_mig(self) -> tuple[str, ...]:
+        """UUIDs of the GPUs that have MIG, whatever their mode."""
+        return tuple(gpu.uuid for gpu in self if gpu.model.profiles)
+
     def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         """Switch MIG mode of the GPUs named by UUID, or of every one that has MIG.
 
@@ -153,7 +160,7 @@ class NodeGpus:
         unknown = set(gpus or ()) - set(self.by_uuid)
         if unknown:
             raise StaleAllocation(f"node {self.node} has no GPU {min(unknown)}")
-        named = [g for g in self if (g.uuid in gpus if gpus is not None else g.model.profiles)]
+        named = [g for g in self if g.uuid in (self.with_mig() if gpus is None else gpus)]
         if not named:
             raise Unsupported(f"no GPU of node {self.node} has MIG")
         with self._mode_lock:
@@ -209,10 +216,19 @@ class NodeGpus:
     def _manage(self, info: GpuInfo, model: GpuModel) -> ManagedGpu:
         self._directory.mkdir(exist_ok=True)
         try:
-            journal = Journal(self._directory / f"{info.uuid}.log")
+            journal, fence = Journal(self._directory / f"{info.uuid}.log"), ""
         except DamagedJournal as e:
-            return ManagedGpu(info, model, None, self.boot, str(e), clock=self._clock, observer=self._observer)
-        return ManagedGpu(info, model, journal, self.boot, clock=self._clock, observer=self._observer)
+            journal, fence = None, str(e)
+        return ManagedGpu(
+            info,
+            model,
+            journal,
+            self.boot,
+            fence,
+            clock=self._clock,
+            observer=self._observer,
+            nvidia_smi=self._nvidia_smi,
+        )
 
     def _read_links(self) -> None:
         with contextlib.suppress(Busy):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from solver.disruption.reasons import moved_to
 from solver.model.demand import Demand, Grant, MigProfile, Request, WholeGpus
 from solver.model.plan import Certificate, Method, Plan
 from solver.model.snapshot import MemoryRule, Policy, ProjectQueue, Quota, Snapshot
@@ -101,7 +102,8 @@ def _open(workspace: Workspace, demand: Demand, budget: int, found: list[Move], 
             return
         moves = opened[2]
         for move in moves:
-            steps.evict(move.request.claim, "", f"moved to node {move.grant.node} to join free room")
+            before = workspace.cluster.held[move.request.claim].grant
+            steps.evict(move.request.claim, "", f"{moved_to(before, move.grant)} to join free room")
         for move in moves:
             steps.assign(move.request.claim, move.grant, move.candidates, tuple(m.request.claim for m in moves))
         found += moves

@@ -82,7 +82,7 @@ def _assemble(
     outcomes: dict[str, Outcome] = dict(refused)
     for request in snapshot.pending:
         if found := workspace.planned.get(request.claim):
-            rounded = rounding(request.demand, found.grant.devices[0])
+            rounded = rounding(request.demand, found.grant.devices)
             outcomes[request.claim] = Placed(found.grant, tuple(sorted(found.waits_for)), rounded)
         elif request.claim not in outcomes:
             job = left.get(request.claim) or QueuedJob((request,))

@@ -7,7 +7,7 @@ in one snapshot only count as empty in the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -121,8 +121,9 @@ def layouts(snapshot: Snapshot, decided: Plan) -> dict[str, tuple[str, ...]]:
         elif isinstance(step, Destroy):
             gpus[step.gpu] = _destroyed(gpus[step.gpu], step)
         elif isinstance(step, Assign):
-            for share in step.grant.devices:
-                gpus[share.gpu] = _given(gpus[share.gpu], step.claim, share)
+            for uuid in dict.fromkeys(share.gpu for share in step.grant.devices):
+                shares = [share for share in step.grant.devices if share.gpu == uuid]
+                gpus[uuid] = _given(gpus[uuid], step.claim, shares)
     return {uuid: _texts(gpu, names) for uuid, gpu in gpus.items()}
 
 
@@ -131,11 +132,12 @@ def _destroyed(gpu: Gpu, step: Destroy) -> Gpu:
     return replace(gpu, instances=left)
 
 
-def _given(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
-    """The GPU with the share on it. Those that stood there are on their way out and have left by then."""
-    for other in occupants(gpu, share):
-        gpu = vacated(gpu, other)
-    return occupied(gpu, claim, share)
+def _given(gpu: Gpu, claim: str, shares: Sequence[DeviceShare]) -> Gpu:
+    """The GPU with the shares on it. Those that stood there are on their way out and have left by then."""
+    for share in shares:
+        for other in occupants(gpu, share):
+            gpu = vacated(gpu, other)
+    return occupied(gpu, claim, *shares)
 
 
 def _texts(gpu: Gpu, names: Mapping[str, str]) -> tuple[str, ...]:

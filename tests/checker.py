@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 
 from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Gpu
-from solver.model.demand import DeviceShare, Fraction, Memory, MigProfile, Request, WholeGpus
+from solver.model.demand import DeviceShare, Fraction, Memory, MigProfile, OneDemand, Request, WholeGpus, by_part
 from solver.model.geometry import GpuModel
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.reasons import Unplaced
@@ -81,17 +81,19 @@ def _grants_answer_their_requests(facts: Facts) -> None:
     for claim, grant in facts.grants.items():
         request = facts.request(claim)
         assert len(grant.devices) == request.demand.devices, f"{claim} asked for {request.demand.devices} devices"
-        assert len({s.gpu for s in grant.devices}) == len(grant.devices), f"{claim} got one GPU twice"
-        for share in grant.devices:
-            gpu = gpus.get(share.gpu)
-            assert gpu is not None, f"{claim} got a GPU that does not exist"
-            assert gpu.node == grant.node, f"{claim} got a GPU of another node"
-            assert not gpu.fenced, f"{claim} was put on fenced GPU {gpu.uuid}"
-            _share_answers(request, share, gpu, facts.snapshot.models.get(gpu.model))
+        for demand, shares in by_part(request.demand, grant.devices):
+            assert len({s.gpu for s in shares}) == len(shares), f"{claim} got one GPU twice"
+            for share in shares:
+                gpu = gpus.get(share.gpu)
+                assert gpu is not None, f"{claim} got a GPU that does not exist"
+                assert gpu.node == grant.node, f"{claim} got a GPU of another node"
+                assert not gpu.fenced, f"{claim} was put on fenced GPU {gpu.uuid}"
+                _share_answers(claim, demand, share, gpu, facts.snapshot.models.get(gpu.model))
 
 
-def _share_answers(request: Request, share: DeviceShare, gpu: Gpu, model: GpuModel | None) -> None:
-    demand, who = request.demand, request.claim
+def _share_answers(who: str, demand: OneDemand, share: DeviceShare, gpu: Gpu, model: GpuModel | None) -> None:
+    wanted = demand.model or gpu.model
+    assert wanted.lower() == gpu.model.lower(), f"{who} asked for a GPU of model {demand.model}"
     if share.backing is Backing.MIG:
         assert gpu.mig, f"{who}: an instance on a GPU without MIG"
         assert model is not None
@@ -163,6 +165,7 @@ def _victims_are_legal(facts: Facts) -> None:
         assert not holding.releasing, f"{victim.claim} is leaving anyway"
         assert not holding.protected, f"{victim.claim} is protected: {holding.protected}"
         assert holding.request.preemptible, f"{victim.claim} is not preemptible"
+        assert holding.request.movable or victim.claim not in facts.grants, f"{victim.claim} is not to be moved"
         outcome = facts.outcomes[victim.beneficiary]
         assert isinstance(outcome, Placed), f"{victim.beneficiary} evicts and gets no place"
         assert victim.claim in outcome.waits_for, f"{victim.beneficiary} does not wait for {victim.claim}"

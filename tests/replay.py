@@ -32,7 +32,7 @@ class Replay:
             for i in gpu.instances:
                 self.instances[gpu.uuid][Placement(i.profile, i.start)] = (i.state, i.claim)
             for part in gpu.parts:
-                self.shares[gpu.uuid][part.claim] = (part.portion, part.memory_mib)
+                self._share(gpu.uuid, part.claim, part.portion, part.memory_mib)
             if gpu.held_by:
                 self.shares[gpu.uuid][gpu.held_by] = (1.0, gpu.memory_mib)
         for holding in self.snapshot.held:
@@ -40,11 +40,13 @@ class Replay:
 
     def _lay(self, holding: Holding) -> None:
         claim = holding.request.claim
+        for uuid in {share.gpu for share in holding.grant.devices}:
+            self.shares[uuid].pop(claim, None)
         for share in holding.grant.devices:
             if share.gpu not in self.gpus:
                 continue
             if share.backing is not Backing.MIG:
-                self.shares[share.gpu][claim] = (share.portion, share.memory_mib)
+                self._share(share.gpu, claim, share.portion, share.memory_mib)
                 continue
             place = Placement(share.profile or "", share.start or 0)
             here = self.instances[share.gpu]
@@ -52,6 +54,11 @@ class Replay:
                 if state is InstanceState.IDLE and self._mask(share.gpu, other) & self._mask(share.gpu, place):
                     del here[other]
             here[place] = (InstanceState.BUSY, claim)
+
+    def _share(self, uuid: str, claim: str, portion: float, mib: int) -> None:
+        """Add to what a claim has of a GPU without MIG: its containers may have a share each."""
+        before = self.shares[uuid].get(claim, (0.0, 0))
+        self.shares[uuid][claim] = (before[0] + portion, before[1] + mib)
 
     def _mask(self, uuid: str, place: Placement) -> int:
         gpu = self.gpus[uuid]
@@ -160,6 +167,6 @@ class Replay:
                 continue
             parts = self.shares[gpu.uuid]
             assert not self.instances[gpu.uuid], f"{step.claim} is given a share of {gpu.uuid} beside instances"
-            parts[step.claim] = (share.portion, share.memory_mib)
+            self._share(gpu.uuid, step.claim, share.portion, share.memory_mib)
             assert sum(p for p, _ in parts.values()) <= 1 + PORTION_SLACK, f"{gpu.uuid} is given out more than once"
             assert sum(m for _, m in parts.values()) <= gpu.memory_mib, f"{gpu.uuid} has not the memory"

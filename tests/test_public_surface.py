@@ -23,6 +23,7 @@ DOORS = {
     "solver.online": {"Decision", "Online", "StaleDecision"},
     "solver.whatif": {"Changed", "Difference", "SnapshotEdits", "compare", "edited", "layouts"},
     "solver.defragment": {"Proposal", "Relocation", "propose"},
+    "solver.relocate": {"Relocations", "relocate", "same_place"},
     "solver.batch.batch_solver": {"BatchSolver", "BatchSolverFailed"},
 }
 """The core's decisions, beside its vocabulary in solver.model."""

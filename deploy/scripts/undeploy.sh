@@ -51,7 +51,7 @@ if has_projects; then
   kube delete projects.migctl.dev --all --cascade=orphan
 fi
 for namespace in $(kube get namespaces -l migctl.dev/project -o name); do
-  kube -n "${namespace#namespace/}" delete resourceclaimtemplate migctl-gpu --ignore-not-found
+  kube -n "${namespace#namespace/}" delete resourceclaimtemplate migctl-gpu migctl-gpu-containers --ignore-not-found
   kube label "$namespace" migctl.dev/project-
 done
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from migctl import admission
+from migctl import admission, node_pools
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
 from migctl.objects import Department, GpuNode, NodePool, Object, Project, T, Workload
@@ -35,11 +35,11 @@ class AdmittingControlPlane:
     async def create(self, obj: T) -> T:
         if isinstance(obj, Workload):
             return await self._submit(obj)
-        await self._check_queue(None, obj)
+        await self._check_change(None, obj)
         return await self._behind.create(obj)
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
-        if not isinstance(obj, Workload | Project | Department):
+        if not isinstance(obj, Workload | Project | Department | NodePool | GpuNode):
             return await self._behind.patch(obj, changes, fenced=fenced)
         while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
@@ -62,6 +62,10 @@ class AdmittingControlPlane:
             return
         if isinstance(obj, Department):
             admission.check_department_removal(obj, (await self._behind.list(Project)).items)
+        if isinstance(obj, NodePool):
+            queues: list[Project | Department] = [*(await self._behind.list(Project)).items]
+            queues += (await self._behind.list(Department)).items
+            admission.check_pool_removal(obj, (await self._behind.list(GpuNode)).items, queues)
         await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
@@ -88,11 +92,16 @@ class AdmittingControlPlane:
             self._leaving.discard(name)
 
     async def _pools(self, nodes: Iterable[GpuNode]) -> set[str]:
-        """The pools that nodes are in, and those that have a node pool of their own."""
-        pools = {node.spec.pool for node in nodes}
-        return pools | {pool.meta.name for pool in (await self._behind.list(NodePool)).items} if pools else pools
+        """The pools there are; none while no node is known."""
+        known = tuple(nodes)
+        return node_pools.names(known, (await self._behind.list(NodePool)).items) if known else set()
 
-    async def _check_change(self, before: Object, after: Object) -> None:
+    async def _check_change(self, before: Object | None, after: Object) -> None:
+        if isinstance(after, NodePool):
+            admission.check_node_pool(after)
+        if isinstance(before, GpuNode) and isinstance(after, GpuNode) and before.spec.pool != after.spec.pool:
+            nodes, pools = await self._behind.list(GpuNode), await self._behind.list(NodePool)
+            admission.check_node(before, after, node_pools.names(nodes.items, pools.items))
         if isinstance(before, Workload) and isinstance(after, Workload):
             admission.check_change(before, after)
         await self._check_queue(before, after)

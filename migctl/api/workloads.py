@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from migctl.api.streams import streamed
@@ -26,8 +26,9 @@ def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closi
         return streamed(await runtime.logs(workload, follow, tail), closing, "application/octet-stream")
 
     @routes.get("/exec-environment")
-    async def exec_environment(name: str, project: str) -> Response:
+    async def exec_environment(name: str, project: str, request: Request) -> Response:
         workload = await control_plane.get(Workload, name, project)
-        return Response(encode(await runtime.exec_environment(workload)), media_type=JSON)
+        beside = await runtime.exec_environment(workload, request.state.peer.pid)
+        return Response(encode(beside), media_type=JSON)
 
     return routes

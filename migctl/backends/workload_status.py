@@ -11,6 +11,8 @@ from migctl.objects import Claim, ClaimStatus, Phase, Workload, WorkloadStatus, 
 
 SHELL_CODES = {126: "its command cannot be executed", 127: "its command was not found"}
 """What shells, and who starts containers, mean by an exit code."""
+DRAINED = "Drained"
+"""The reason of a claim that is stopped because its node is drained."""
 FATAL = 128
 """Added to the number of the signal that ended a program."""
 

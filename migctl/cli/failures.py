@@ -96,8 +96,11 @@ FLAGS = {
 _FIELD = re.compile(r"((?:meta|spec)(?:\.[A-Za-z]+)+)\S*: (.*)", re.DOTALL)
 
 
-def refusal(error: Exception, flags: Mapping[str, str]) -> Failure:
-    """What the control plane refuses, in the words of the command line. flags: by field, before FLAGS."""
+def refusal(error: Exception, flags: Mapping[str, str] | None) -> Failure:
+    """What the control plane refuses, in the words of the command line.
+
+    flags  by field, before FLAGS; None: fields are called what they are called in documents
+    """
     from migctl.backends import protocol
     from migctl.quantities import BadQuantity
 
@@ -112,7 +115,8 @@ def refusal(error: Exception, flags: Mapping[str, str]) -> Failure:
         BadQuantity: ExitCode.USAGE,
     }
     code = next(code for kind, code in codes.items() if isinstance(error, kind))
-    return Failure(_by_flag(str(error), {**FLAGS, **flags}), hint=getattr(error, "hint", ""), code=code)
+    said = str(error) if flags is None else _by_flag(str(error), {**FLAGS, **flags})
+    return Failure(said, hint=getattr(error, "hint", ""), code=code)
 
 
 def _by_flag(text: str, flags: Mapping[str, str]) -> str:

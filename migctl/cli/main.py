@@ -37,6 +37,9 @@ class Commands(LazyGroup):
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
             "submit": Lazy("migctl.cli.verb_first:submit", "Submit a job, or an interactive one.", WordsCommand),
+            "apply": Lazy(
+                "migctl.cli.workloads.apply:apply", "Create what files describe, or change what is there to match."
+            ),
             "list": Lazy("migctl.cli.verb_first:list_", "List jobs, nodes or projects."),
             **VERBS,
         },
@@ -49,6 +52,7 @@ class Commands(LazyGroup):
         "GPUs and plans": {
             "gpus": Lazy("migctl.cli.gpus.command:gpus", "Show a map of every GPU, live with -w."),
             "node": Lazy("migctl.cli.nodes.command:app", "Nodes and their GPUs."),
+            "node-pool": Lazy("migctl.cli.nodes.pools:app", "Node pools: nodes with quotas of their own."),
             "plan": Lazy("migctl.cli.plans.history:app", "Plans: what was decided, and why."),
             "top": Lazy("migctl.cli.nodes.top:top", "Rank jobs or nodes by what they use."),
             "simulate": Lazy(

@@ -53,7 +53,6 @@ class System:
     """
 
     environ: Mapping[str, str]
-    user: str
     directory: str
     now: Callable[[], datetime]
     locate: Callable[[Mapping[str, str], str | None], Context]

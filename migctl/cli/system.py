@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,7 +27,6 @@ def real(clusters_only: bool = False) -> System:
 
     return System(
         environ=os.environ,
-        user=getpass.getuser(),
         directory=os.getcwd(),
         now=lambda: datetime.now(UTC),
         locate=locate,

@@ -48,9 +48,9 @@ def list_(
     session = sessions.of(context)
     noun, shown = Noun.of(what), listed.view(session)
     if noun is Noun.NODES:
-        from migctl.cli.nodes import command
+        from migctl.cli.nodes import listing as nodes
 
-        command.write(session, shown, labels, watch)
+        nodes.write(session, shown, labels, watch)
     elif noun is Noun.PROJECTS:
         from migctl.cli.queues import projects
 

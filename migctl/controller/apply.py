@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from migctl.backends.mirror import ObjectView
@@ -21,26 +21,36 @@ from migctl.objects import Claim, GpuNode, StepState, to_builtins
 from nodeagent.contract.allocation import NodeReport
 from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Grant
-from solver.model.occupation import conflict, occupied
+from solver.model.occupation import all_occupied, conflict
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Snapshot
 
 Verdict = tuple[StepState, str]
 MAX_CONCURRENT_WRITES = 16
 STEPS_AT_ONCE = 100
+_THIS = "this"
+"""The claim whose grant is looked at, while it is laid over a GPU."""
 """Then others on the event loop have their turn."""
 
 
 class Applier:
     """The only writer of allocations; not reentrant.
 
+    stopped  is called with every claim that was stopped to be moved, and its new place
     Assignments are checked one after another and written concurrently: each is a write of its own object.
     """
 
-    def __init__(self, control_plane: ControlPlane, mirror: ObjectView, clock: Clock) -> None:
+    def __init__(
+        self,
+        control_plane: ControlPlane,
+        mirror: ObjectView,
+        clock: Clock,
+        stopped: Callable[[Claim, Grant], None] = lambda claim, place: None,
+    ) -> None:
         self._control_plane = control_plane
         self._mirror = mirror
         self._clock = clock
+        self._stopped = stopped
         self._writing = asyncio.Semaphore(MAX_CONCURRENT_WRITES)
 
     async def apply(self, plan: Plan, state: Snapshot) -> dict[int, Verdict]:
@@ -102,6 +112,8 @@ class Applier:
         except ControlPlaneError as error:
             await self._restore(claim)
             return StepState.REJECTED, str(error)
+        if moves_to is not None:
+            self._stopped(claim, moves_to)
         await self._refresh(claim)
         return StepState.ACCEPTED, ""
 
@@ -176,7 +188,12 @@ class Room:
             return f"node {grant.node} is cordoned"
         if self._reports.get(grant.node) is not report:
             self._read(report)
-        return next((why for share in grant.devices if (why := self._conflict(share, report))), "")
+        own: defaultdict[str, list[tuple[str, DeviceShare]]] = defaultdict(list)
+        for share in grant.devices:
+            if why := self._conflict(share, own[share.gpu], report):
+                return why
+            own[share.gpu].append((_THIS, share))
+        return ""
 
     def _read(self, report: NodeReport) -> None:
         """Lay the shares over a report that is new."""
@@ -185,18 +202,19 @@ class Room:
             self._gpus.pop(gpu.uuid, None)
         self._reports[report.node] = report
         for gpu in report.gpus:
-            for claim, share in self._shares[gpu.uuid]:
-                gpu = occupied(gpu, claim, share)
-            self._gpus[gpu.uuid] = gpu
+            self._gpus[gpu.uuid] = all_occupied(gpu, self._shares[gpu.uuid])
 
-    def _conflict(self, share: DeviceShare, report: NodeReport) -> str:
+    def _conflict(self, share: DeviceShare, own: Sequence[tuple[str, DeviceShare]], report: NodeReport) -> str:
+        """own: what the same grant has on the GPU already."""
         gpu = self._gpus.get(share.gpu)
         if gpu is None:
             return f"GPU {share.gpu} is no longer there"
-        return conflict(gpu, share, report.models.get(gpu.model))
+        return conflict(all_occupied(gpu, own), share, report.models.get(gpu.model))
 
     def occupy(self, claim: str, grant: Grant) -> None:
         """Add a grant that was accepted."""
         for share in grant.devices:
             self._shares[share.gpu].append((claim, share))
-            self._gpus[share.gpu] = occupied(self._gpus[share.gpu], claim, share)
+        for uuid in {share.gpu for share in grant.devices}:
+            mine = ((claim, share) for share in grant.devices if share.gpu == uuid)
+            self._gpus[uuid] = all_occupied(self._gpus[uuid], mine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -22,8 +22,10 @@ from migctl.clock import Clock
 from migctl.controller import observe, publish, queue_status, queues
 from migctl.controller.apply import Applier, Verdict
 from migctl.controller.names import Names
+from migctl.controller.proposals import moves_of
 from migctl.garbage_collection import uncollected
-from migctl.objects import NodePool, StepState
+from migctl.objects import Claim, NodePool, StepState
+from solver.model.demand import Grant
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
 
@@ -42,6 +44,10 @@ class Observing(Protocol[C]):
 
     def snapshot(self, seen: C, now: datetime) -> Snapshot: ...
 
+    def stopped(self, claim: Claim, place: Grant) -> None:
+        """A claim was stopped to be moved there."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class MadePlan:
@@ -59,6 +65,7 @@ class Controller:
     planner    migctl.solver_process.planning.plan; another one in tests of the loop itself
     observer   makes the snapshots, where the mirror alone is not enough
     monotonic  seconds, for durations
+    turn       held by whoever decides and applies: one at a time
     """
 
     control_plane: ControlPlane
@@ -72,6 +79,7 @@ class Controller:
     def __post_init__(self) -> None:
         if self.observer is None:
             self.observer = observe.Observer(self.mirror)
+        self.turn = asyncio.Lock()
 
     def observe(self) -> Snapshot:
         """The cluster now."""
@@ -80,7 +88,8 @@ class Controller:
 
     def applier(self) -> Applier:
         """What carries out this controller's plans."""
-        return Applier(self.control_plane, self.mirror, self.clock)
+        assert self.observer is not None
+        return Applier(self.control_plane, self.mirror, self.clock, self.observer.stopped)
 
     async def run(self) -> None:
         """Run a cycle for every change and every RESYNC_S, until cancelled."""
@@ -90,7 +99,8 @@ class Controller:
             seen = await self.mirror.wait(seen, RESYNC_S)
             if self.mirror.synced:
                 try:
-                    await self.cycle(applier)
+                    async with self.turn:
+                        await self.cycle(applier)
                 except ControlPlaneError as error:
                     log.warning("a plan was not carried out completely; planning again", error=str(error))
                     await asyncio.sleep(RETRY_S)
@@ -101,18 +111,25 @@ class Controller:
 
         Only what reads the mirror or writes runs on the event loop; what grows with the cluster runs beside it.
         """
-        state = await self._observed()
+        state = await self.observed()
         decision = None
         if state.pending:
             policy = queues.policy(self.policy, self.mirror.all(NodePool))
             decision = await asyncio.to_thread(self._decide, state, policy)
             verdicts = await applier.apply(decision.plan, state)
             await self._publish(state, decision, verdicts)
-            state = await self._observed()
+            state = await self.observed()
         await queue_status.publish(self.control_plane, self.mirror, state)
         return decision.plan if decision else None
 
-    async def _observed(self) -> Snapshot:
+    async def caught_up(self) -> None:
+        """Wait until every kind of object has been listed: before that nothing is decided."""
+        seen = -1
+        while not self.mirror.synced:
+            seen = await self.mirror.wait(seen, RESYNC_S)
+
+    async def observed(self) -> Snapshot:
+        """The cluster now, made beside the event loop."""
         assert self.observer is not None
         return await asyncio.to_thread(self._snapshot, self.observer.capture(), self.clock())
 
@@ -133,15 +150,23 @@ class Controller:
     async def _publish(self, state: Snapshot, decision: MadePlan, verdicts: dict[int, Verdict]) -> None:
         plan = decision.plan
         await publish.reasons(self.control_plane, self.mirror, decision.reasons)
-        if any(verdict[0] is StepState.ACCEPTED for verdict in verdicts.values()) and not _repeated(state, plan):
+        if any(accepted(verdicts, i) for i in verdicts) and not _repeated(state, plan):
             names = await asyncio.to_thread(Names, state)
-            stored = await publish.record(self.control_plane, names, plan, verdicts, decision.milliseconds)
+            moves = await asyncio.to_thread(
+                moves_of, state, self.mirror.all(Claim), names, plan, lambda i: accepted(verdicts, i)
+            )
+            stored = await publish.record(self.control_plane, names, plan, verdicts, decision.milliseconds, moves)
             events = EventLog(self.control_plane, self.clock)
             await publish.events(events, self.mirror, names, state, plan, verdicts)
             if note := plan.certificate.note:
                 about = f"Plan/{stored.meta.name}"
                 await events.record(about, "", "SolverFellBack", note, uid=stored.meta.uid, warning=True)
             log.info("planned", steps=len(plan.steps), milliseconds=round(decision.milliseconds, 1))
+
+
+def accepted(verdicts: Mapping[int, Verdict], position: int) -> bool:
+    """Whether the step at a position was carried out."""
+    return verdicts.get(position, (StepState.PROPOSED, ""))[0] is StepState.ACCEPTED
 
 
 def _repeated(state: Snapshot, plan: Plan) -> bool:

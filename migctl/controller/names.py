@@ -39,7 +39,8 @@ class Names:
         """A step as a sentence."""
         match step:
             case Evict():
-                return f"evict {self.claim(step.claim)} for {self.claim(step.beneficiary)}: {step.why}"
+                taker = f" for {self.claim(step.beneficiary)}" if step.beneficiary else ""
+                return f"evict {self.claim(step.claim)}{taker}: {step.why}"
             case Destroy():
                 return f"destroy idle {step.profile}@{step.start} on {self.gpu(step.gpu)}"
             case Create():

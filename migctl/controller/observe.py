@@ -15,16 +15,18 @@ from types import MappingProxyType
 from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
 from migctl.controller.queues import EPOCH
-from migctl.objects import Claim, Department, GpuNode, Phase, Project
+from migctl.node_pools import pool_of
+from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Gpu
 from solver.model.demand import DeviceShare, Gang, Grant, Holding, Request
 from solver.model.geometry import GpuModel
-from solver.model.occupation import occupants, occupied
+from solver.model.occupation import all_occupied, occupants
 from solver.model.snapshot import Snapshot
 
 Describe = Callable[[Claim, Request], Request]
+BEING_MOVED = "it is being moved"
 Laid = list[tuple[str, DeviceShare]]
 """The shares of one GPU, with the claims that hold them."""
 
@@ -37,6 +39,7 @@ class Captured:
     claims: tuple[Claim, ...]
     projects: tuple[Project, ...]
     departments: tuple[Department, ...]
+    pools: tuple[NodePool, ...]
 
 
 class Observer:
@@ -57,7 +60,9 @@ class Observer:
     def capture(self) -> Captured:
         """The objects of this moment. Costs little; what is made of them may be made on another thread."""
         mirror = self._mirror
-        return Captured(mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department))
+        return Captured(
+            mirror.all(GpuNode), mirror.all(Claim), mirror.all(Project), mirror.all(Department), mirror.all(NodePool)
+        )
 
     def snapshot(self, seen: Captured, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
@@ -67,7 +72,7 @@ class Observer:
         gpus = self._occupied(nodes, held)
         nominated = Nominations(gpus, held)
         return Snapshot(
-            nodes=tuple(_node(node) for node in nodes),
+            nodes=tuple(_node(node, seen.pools) for node in nodes),
             gpus=tuple(gpus.values()),
             models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
             pending=tuple(
@@ -80,6 +85,9 @@ class Observer:
             departments=tuple(queues.department(stored) for stored in seen.departments),
             now=now.timestamp(),
         )
+
+    def stopped(self, claim: Claim, place: Grant) -> None:
+        """A claim was stopped to be moved there: the claim that follows it has the place as its nomination."""
 
     def _held(self, claims: Iterable[Claim]) -> Iterable[Holding]:
         """The holdings of all claims with an allocation."""
@@ -114,7 +122,7 @@ class Observer:
                 shares = laid.get(gpu.uuid, [])
                 known = before.get(gpu.uuid)
                 if known is None or known[0] is not gpu or known[1] != shares:
-                    known = (gpu, shares, _laid_over(gpu, shares))
+                    known = (gpu, shares, all_occupied(gpu, shares))
                 found[gpu.uuid] = known
         self._gpus = found
         return {uuid: occupied for uuid, (_, _, occupied) in found.items()}
@@ -130,12 +138,13 @@ def waits(claim: Claim) -> bool:
     return claim.status.allocation is None and claim.meta.deleting is None and claim.status.phase is Phase.PENDING
 
 
-def _node(node: GpuNode) -> cluster.Node:
+def _node(node: GpuNode, pools: Iterable[NodePool]) -> cluster.Node:
     return cluster.Node(
         name=node.meta.name,
-        pool=node.spec.pool,
+        pool=pool_of(node.spec.pool, node.meta.labels, pools),
         labels=MappingProxyType(dict(node.meta.labels)),
         ready=node.status.ready and not node.spec.cordoned,
+        cordoned=node.status.ready and node.spec.cordoned,
     )
 
 
@@ -149,12 +158,6 @@ def _models(reports: Iterable[NodeReport]) -> dict[str, GpuModel]:
     return {name: model for report in reports for name, model in report.models.items()}
 
 
-def _laid_over(gpu: Gpu, shares: Laid) -> Gpu:
-    for claim, share in shares:
-        gpu = occupied(gpu, claim, share)
-    return gpu
-
-
 def request(claim: Claim, nomination: Grant | None = None) -> Request:
     """The claim as a request of the solver."""
     return Request(
@@ -164,6 +167,7 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         demand=claim.spec.gpu_request.to_demand(),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
+        movable=claim.spec.movable,
         created=(claim.spec.submitted or claim.meta.created or EPOCH).timestamp(),
         waiting_since=(claim.meta.created or EPOCH).timestamp(),
         workload=claim.spec.workload,
@@ -206,6 +210,11 @@ def grants(claims: Iterable[Claim]) -> Iterator[tuple[str, Grant]]:
     yield from ((holding.request.claim, holding.grant) for holding in _moving(every))
 
 
+def moved(claim: Claim) -> str:
+    """Who holds what is kept for a claim that is stopped to be moved."""
+    return f"{claim.meta.uid} moved"
+
+
 def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
     """The shares reserved for claims that are stopped to be moved, until their successors exist."""
     leaving = [claim for claim in claims if claim.meta.deleting is not None and claim.status.nomination is not None]
@@ -214,9 +223,9 @@ def _moving(claims: Iterable[Claim]) -> tuple[Holding, ...]:
     present = {(c.spec.workload_uid, c.spec.index) for c in claims if c.meta.deleting is None}
     return tuple(
         Holding(
-            request=replace(request(claim), claim=f"{claim.meta.uid} moved"),
+            request=replace(request(claim), claim=moved(claim)),
             grant=claim.status.nomination,
-            protected="it is being moved",
+            protected=BEING_MOVED,
         )
         for claim in leaving
         if claim.status.nomination is not None and (claim.spec.workload_uid, claim.spec.index) not in present

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+from msgspec.structs import replace
+
 from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
@@ -20,6 +22,7 @@ from migctl.objects import (
     Claim,
     Meta,
     PlacementPlan,
+    PlanMove,
     PlanOmissions,
     PlanOutcome,
     PlanSpec,
@@ -85,13 +88,16 @@ async def record(
     plan: decided.Plan,
     verdicts: Mapping[int, Verdict],
     milliseconds: float,
+    moves: tuple[PlanMove, ...] = (),
 ) -> PlacementPlan:
     """Store the plan as it was applied, for `plan list` and `plan show`."""
-    spec = await asyncio.to_thread(_spec, names, plan, verdicts, milliseconds)
+    spec = await asyncio.to_thread(spec_of, names, plan, verdicts, milliseconds)
+    spec = replace(spec, moves=moves)
     return await control_plane.create(PlacementPlan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=spec))
 
 
-def _spec(names: Names, plan: decided.Plan, verdicts: Mapping[int, Verdict], milliseconds: float) -> PlanSpec:
+def spec_of(names: Names, plan: decided.Plan, verdicts: Mapping[int, Verdict], milliseconds: float) -> PlanSpec:
+    """The plan as it is stored; a step without a verdict counts as carried out."""
     certificate = plan.certificate
     listed = _sample(plan)
     placed = sum(isinstance(outcome, decided.Placed) for outcome in plan.outcomes.values())

@@ -1,4 +1,4 @@
-"""MIG mode of this machine: its node object's desired mode carried to the agent, the result written to its status.
+"""MIG mode of a node: its object's desired mode carried to the agent, the result written to its status.
 
 The rule is nodeagent/node_status/dynamic_mig.py's.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import DynamicMig, GpuNode, to_builtins
+from migctl.objects import DynamicMig, GpuNode
 from nodeagent.gpu.mig_mode import Outcome
 from nodeagent.node_status.dynamic_mig import ModeStatus, ModeSwitch, is_done, reconcile
 
@@ -21,11 +21,12 @@ RETRY_S = 5.0
 class NodeModeSwitch(ModeSwitch, Protocol):
     """The GPUs of a node."""
 
-    node: str
+    @property
+    def node(self) -> str: ...
 
 
 class DynamicMigSwitch:
-    """Brings this machine's MIG mode to the desired one of its node object. `report` publishes the node's report."""
+    """Brings one node's MIG mode to the desired one of its object. `report` publishes the node's report."""
 
     def __init__(
         self, control_plane: ControlPlane, mirror: Mirror, gpus: NodeModeSwitch, report: Callable[[], Awaitable[None]]
@@ -57,7 +58,7 @@ class DynamicMigSwitch:
 
     async def _write(self, node: GpuNode, status: ModeStatus | None) -> None:
         stored = None if status is None else DynamicMig(status.wanted, status.outcome, status.message)
-        changes = {"status": {"dynamicMig": None if stored is None else to_builtins(stored)}}
+        changes = {"status": {"dynamicMig": stored}}  # the record: of its fields an older answer must not remain
         await self._mirror.absorb(await self._control_plane.patch(node, changes))
 
 

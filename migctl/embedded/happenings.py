@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import ObjectView
+from migctl.backends.workload_status import DRAINED
 from migctl.clock import Clock
 from migctl.objects import Claim, GpuNode, Phase, Workload
 
@@ -94,6 +95,8 @@ def happenings(before: Seen, after: Seen) -> Iterator[Happening]:
 
 
 def _of_claim(before: Claim | None, now: Claim) -> Iterator[Happening]:
+    if before is not None and now.status.reason == DRAINED != before.status.reason:
+        yield _about_workload(now, DRAINED, now.status.evicted, warning=True)
     old = before.status.phase if before else Phase.PENDING
     if now.status.phase is old:
         return
@@ -130,6 +133,9 @@ def _of_node(before: GpuNode, now: GpuNode, seen: Seen) -> Iterator[Happening]:
     if before.status.ready != now.status.ready:
         reason = "NodeReady" if now.status.ready else "NodeNotReady"
         yield Happening("Node", name, reason, now.status.message or "its agent's reports", warning=not now.status.ready)
+    if before.spec.cordoned != now.spec.cordoned:
+        reason = "NodeNotSchedulable" if now.spec.cordoned else "NodeSchedulable"
+        yield Happening("Node", name, reason, "cordoned: nothing new" if now.spec.cordoned else "new work may come")
     old, new = before.status.report, now.status.report
     if old is None or new is None:
         return

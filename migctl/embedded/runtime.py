@@ -41,8 +41,8 @@ class EmbeddedRuntime:
         }
         return joined(written, follow)
 
-    async def exec_environment(self, workload: Workload) -> ExecEnvironment:
-        """The environment of the workload's first running pod. Raises Conflict where none runs."""
+    async def exec_environment(self, workload: Workload, pid: int) -> ExecEnvironment:
+        """The environment of the workload's first running pod, which the process joins. Raises Conflict."""
         claim = next((c for c in self._claims(workload) if c.status.phase is Phase.RUNNING), None)
         prepared = await asyncio.to_thread(self._runner.agent.prepared_for, claim.meta.uid) if claim else None
         if claim is None or prepared is None:
@@ -51,6 +51,7 @@ class EmbeddedRuntime:
                 f"{workload.meta.name} is {why}, not Running",
                 f"migctl describe {workload.meta.name} -p {workload.meta.project}",
             )
+        await asyncio.to_thread(self._runner.processes.join, claim.meta.uid, pid)
         return ExecEnvironment(
             environment={**environment(workload, claim, prepared), CLAIM: claim.meta.uid},
             directory=workload.spec.directory or str(Path.home()),

@@ -6,25 +6,41 @@ this module sees several nodes; the agent sees one machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from migctl.embedded.dynamic_mig import NodeModeSwitch
 from migctl.embedded.kubelet.runner import NodeAgent
-from nodeagent.contract.allocation import Allocation, NodeReport, Prepared
+from nodeagent.contract.allocation import Allocation, NodeReport, Prepared, StaleAllocation, Unsupported
+from nodeagent.gpu.mig_mode import ModeChange
 from nodeagent.simulated_nvml import spec
 from nodeagent.simulated_nvml.state import StateFile
 from solver.model.cluster import Gpu
 
 NodeOf = Mapping[str, str]
-"""The node's name by GPU UUID; empty where there is only the machine itself."""
+"""The node's name by GPU UUID, in the machine's order; empty where there is only the machine itself."""
+
+
+_GPU = re.compile(r"\bGPU (\d+)\b")
+
+
+class MachineGpus(NodeModeSwitch, Protocol):
+    """The GPUs of the machine."""
+
+    def with_mig(self) -> tuple[str, ...]: ...
 
 
 class MachineAgent(NodeAgent, Protocol):
     """The agent whose GPUs are reported as several nodes'."""
 
-    node: str
+    @property
+    def node(self) -> str: ...
+
+    @property
+    def gpus(self) -> MachineGpus: ...
 
 
 def node_of(simulated: Path) -> NodeOf:
@@ -57,33 +73,66 @@ class AnyNodesAgent:
 
 @dataclass(frozen=True)
 class OneNode:
-    """Reports the GPUs of one of the nodes, numbered from 0."""
+    """One of the nodes: its GPUs, numbered from 0, with what happens on them, and their MIG mode."""
 
     agent: MachineAgent
-    name: str
+    node: str
     node_of: NodeOf
 
+    @property
+    def indices(self) -> Mapping[str, int]:
+        """Its GPUs by UUID, with their numbers here. One that does not answer keeps its number."""
+        mine = (uuid for uuid, node in self.node_of.items() if node == self.node)
+        return {uuid: index for index, uuid in enumerate(mine)}
+
     def report(self) -> NodeReport:
-        whole = self.agent.report()
-        mine = [gpu for gpu in whole.gpus if self.node_of.get(gpu.uuid) == self.name]
-        uuids = {gpu.uuid for gpu in mine}
+        """The machine's report, as far as it is about this node."""
+        whole, indices = self.agent.report(), self.indices
+        mine = [gpu for gpu in whole.gpus if gpu.uuid in indices]
         holders = {claim for gpu in mine for claim in _holders(gpu)}
-        processes = tuple(process for process in whole.processes if process.gpu in uuids)
-        noted = uuids | holders | {f"pid {process.pid}" for process in processes}
         return replace(
             whole,
-            node=self.name,
-            gpus=tuple(replace(gpu, node=self.name, index=index) for index, gpu in enumerate(mine)),
+            node=self.node,
+            gpus=tuple(replace(gpu, node=self.node, index=indices[gpu.uuid]) for gpu in mine),
+            models={gpu.model: whole.models[gpu.model] for gpu in mine},
             held=tuple(claim for claim in whole.held if claim in holders),
-            processes=processes,
-            notes={key: note for key, note in whole.notes.items() if key in noted},
+            processes=tuple(process for process in whole.processes if process.gpu in indices),
+            notes=dict(self._notes(whole)),
         )
 
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
+        """As the machine's GPUs do it, for those of this node."""
+        indices, machine = self.indices, self.agent.gpus
+        if unknown := set(gpus or ()) - indices.keys():
+            raise StaleAllocation(f"node {self.node} has no GPU {min(unknown)}")
+        named = [uuid for uuid in machine.with_mig() if uuid in indices] if gpus is None else gpus
+        if not named:
+            raise Unsupported(f"no GPU of node {self.node} has MIG")
+        return tuple(replace(change, index=indices[change.gpu]) for change in machine.set_dynamic_mig(on, named))
 
-def reporters(agent: MachineAgent, nodes: NodeOf) -> Sequence[MachineAgent | OneNode]:
-    """One reporter per node: the agent itself where it is the only one."""
-    names = dict.fromkeys(nodes.values())
-    return [OneNode(agent, name, nodes) for name in names] or [agent]
+    def _notes(self, whole: NodeReport) -> Iterator[tuple[str, str]]:
+        """Notes on what is here, and those that are about no single node."""
+        place = {f"pid {process.pid}": process.gpu for process in whole.processes}
+        place |= {claim: gpu.uuid for gpu in whole.gpus for claim in _holders(gpu)}
+        place |= {uuid: uuid for uuid in self.node_of} | {f"GPU {i}": uuid for i, uuid in enumerate(self.node_of)}
+        for key, note in whole.notes.items():
+            if key not in place or place[key] in self.indices:
+                yield _GPU.sub(self._called_here, key), _GPU.sub(self._called_here, note)
+
+    def _called_here(self, named: re.Match[str]) -> str:
+        """What GPU NUMBER of the machine is called on this node."""
+        uuids = list(self.node_of)
+        number = int(named[1])
+        if number >= len(uuids):
+            return named[0]
+        other = replace(self, node=self.node_of[uuids[number]])
+        index = other.indices[uuids[number]]
+        return f"GPU {index}" if other == self else f"GPU {other.node}/{index}"
+
+
+def nodes_of(agent: MachineAgent, nodes: NodeOf) -> Sequence[OneNode]:
+    """Each of the nodes; none where there is only the machine itself."""
+    return [OneNode(agent, name, nodes) for name in dict.fromkeys(nodes.values())]
 
 
 def _holders(gpu: Gpu) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
@@ -22,17 +22,18 @@ from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.clock import system_clock
 from migctl.controller.claim_metrics import ClaimMetrics
 from migctl.controller.loop import Controller
+from migctl.controller.proposal_reconciler import ProposalReconciler
 from migctl.controller.retention import MAX_PLANS, Retention
-from migctl.embedded.dynamic_mig import DynamicMigSwitch
+from migctl.embedded.dynamic_mig import DynamicMigSwitch, NodeModeSwitch
 from migctl.embedded.happenings import Happenings
 from migctl.embedded.home import Home
 from migctl.embedded.kubelet import logs
 from migctl.embedded.kubelet.processes import Processes
 from migctl.embedded.kubelet.runner import Runner
 from migctl.embedded.kubelet.workloads import WorkloadController
-from migctl.embedded.node import NodePublisher
+from migctl.embedded.node import NodePublisher, Reporter
 from migctl.embedded.runtime import EmbeddedRuntime
-from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, reporters
+from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, nodes_of
 from migctl.objects import Claim, Event, Meta, PlacementPlan, Project, ProjectSpec
 from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
@@ -70,13 +71,15 @@ async def _serve(
 ) -> str:
     await _make_default_project(control_plane)
     mirror = Mirror(control_plane)
-    nodes = node_of(home.simulated)
-    publishers = [NodePublisher(control_plane, mirror, one, system_clock) for one in reporters(agent, nodes)]
+    nodes = nodes_of(agent, node_of(home.simulated))
+    reporters: Sequence[Reporter] = nodes or (agent,)
+    publishers = [NodePublisher(control_plane, mirror, one, system_clock) for one in reporters]
 
     async def report() -> None:
         for publisher in publishers:
             await publisher.publish()
 
+    switches: Sequence[NodeModeSwitch] = nodes or (agent.gpus,)
     runner = Runner(
         control_plane,
         mirror,
@@ -86,13 +89,15 @@ async def _serve(
         report,
         processes=Processes(agent.owners, ClaimCgroups.of_this_process(), agent.gpus.boot),
     )
+    controller = Controller(control_plane, mirror, system_clock, plan)
     parts: dict[str, Callable[[], Awaitable[None]]] = {
         "mirror": mirror.run,
         **{f"node {number}": publisher.run for number, publisher in enumerate(publishers)},
-        "dynamic MIG": DynamicMigSwitch(control_plane, mirror, agent.gpus, report).run,
+        **{f"MIG mode of {gpus.node}": DynamicMigSwitch(control_plane, mirror, gpus, report).run for gpus in switches},
         "workloads": WorkloadController(control_plane, mirror, system_clock).run,
         "runner": runner.run,
-        "controller": Controller(control_plane, mirror, system_clock, plan).run,
+        "controller": controller.run,
+        "proposals": ProposalReconciler(controller, control_plane).run,
         "happenings": Happenings(mirror, EventLog(control_plane, system_clock), system_clock).run,
         "plans": Retention(control_plane, PlacementPlan, MAX_PLANS).run,
         "logs": lambda: logs.keep_bounded(home.runs, [home.log]),

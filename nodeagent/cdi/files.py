@@ -1,4 +1,4 @@
-"""One CDI spec file per claim: from Prepare to Unprepare, written whole, readable for root only.
+"""One CDI spec file per claim, or per request of one with several: from Prepare to Unprepare, written whole, for root.
 
 They need not survive a loss of power: every start of the agent writes those of held claims again.
 """
@@ -42,6 +42,10 @@ class SpecFiles:
         for path in self._directory.iterdir():
             if path.name.lstrip(".").startswith(_PREFIX) and path.name not in current:
                 path.unlink(missing_ok=True)
+
+    def devices(self) -> set[str]:
+        """The claims and requests that have a spec."""
+        return {path.stem.removeprefix(_PREFIX) for path in self._directory.glob(f"{_PREFIX}*.json")}
 
     def exists(self, claim: str) -> bool:
         return self._path(claim).exists()

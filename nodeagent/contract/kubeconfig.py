@@ -68,8 +68,11 @@ class _File(Struct, frozen=True):
 
 
 def read(path: Path) -> KubeconfigFile:
-    """Raises OSError, and ValueError where the file is no kubeconfig."""
-    file = msgspec.yaml.decode(path.read_bytes() or b"{}", type=_File)
+    """Raises OSError, and ValueError, of one line, where the file is no kubeconfig."""
+    try:
+        file = msgspec.yaml.decode(path.read_bytes() or b"{}", type=_File)
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).split())) from None
     named = {entry.name: entry.context for entry in reversed(file.contexts or ())}
     return KubeconfigFile(
         contexts={name: KubeContext(name, c.cluster, c.user, c.namespace) for name, c in named.items()},

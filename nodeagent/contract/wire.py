@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from nodeagent.contract import holders
 from nodeagent.contract.allocation import Allocation, NodeReport
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
@@ -24,7 +25,12 @@ API_GROUP = "migctl.dev"
 API_VERSION = f"{API_GROUP}/v1alpha1"
 SHARES = "Shares"
 REQUEST = "gpu"
-"""The name of the one request in our ResourceClaimTemplate."""
+"""The name of the one request in the template of pods with one container that uses GPUs."""
+CONTAINER_REQUESTS = tuple(f"{REQUEST}-{number}" for number in range(8))
+"""The names of the requests in the template of pods with several such containers: one each, in order.
+
+A request that no container names has no results, which Kubernetes accepts.
+"""
 
 _CAMEL = re.compile(r"[a-z][a-z0-9]*([A-Z][a-z0-9]*)+")
 _CAPITAL = re.compile(r"[A-Z]")
@@ -46,7 +52,7 @@ class AllocatedDevice:
 
 def report_to_json(report: NodeReport) -> dict[str, Any]:
     """A report as `status.report` of a GpuNode."""
-    return camel_names(msgspec.to_builtins(report, enc_hook=_plain))
+    return camel_names(msgspec.to_builtins(holders.by_claims(report), enc_hook=_plain))
 
 
 def camel_names(json: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,19 +66,29 @@ def report_from_json(json: Any) -> NodeReport:
     return msgspec.convert(_rename(json, _to_snake), NodeReport)
 
 
-def allocation_to_json(grant: Grant, device_name: Callable[[DeviceShare], str], at: datetime) -> dict[str, Any]:
-    """`status.allocation` for a grant. `at` becomes the allocationTimestamp (whole seconds)."""
+def allocation_to_json(
+    grant: Grant, device_name: Callable[[DeviceShare], str], at: datetime, requests: Sequence[str] = ()
+) -> dict[str, Any]:
+    """`status.allocation` for a grant.
+
+    at        becomes the allocationTimestamp (whole seconds)
+    requests  which request of the claim each device is for; (): it has one only
+    """
+    requests = requests or [REQUEST] * len(grant.devices)
     names = [device_name(share) for share in grant.devices]
     shares = [{"device": name, **_share_to_json(share)} for name, share in zip(names, grant.devices, strict=True)]
     parameters = {"apiVersion": API_VERSION, "kind": SHARES, "devices": shares}
     return {
         "allocationTimestamp": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "devices": {
-            "results": [{"request": REQUEST, "driver": DRIVER, "pool": grant.node, "device": name} for name in names],
+            "results": [
+                {"request": request, "driver": DRIVER, "pool": grant.node, "device": name}
+                for request, name in zip(requests, names, strict=True)
+            ],
             "config": [
                 {
                     "source": "FromClaim",
-                    "requests": [REQUEST],
+                    "requests": list(dict.fromkeys(requests)),
                     "opaque": {"driver": DRIVER, "parameters": parameters},
                 }
             ],
@@ -129,6 +145,24 @@ def allocated_devices(claim: Mapping[str, Any]) -> tuple[AllocatedDevice, ...]:
     if [r.get("device") for r in results] != shares:
         raise NotOurs(f"its shares are about {shares}, its results name {[r.get('device') for r in results]}")
     return tuple(AllocatedDevice(r["request"], r["pool"], r["device"]) for r in results)
+
+
+def allocations_by_request(claim: Mapping[str, Any]) -> dict[str, Allocation]:
+    """What each request of a ResourceClaim was given: the allocation of its own holder. Raises NotOurs."""
+    whole, devices = allocation_from_json(claim), allocated_devices(claim)
+    requests = dict.fromkeys(device.request for device in devices)
+    if len(requests) == 1:
+        return dict.fromkeys(requests, whole)
+    return {
+        request: replace(
+            whole,
+            claim=holders.holder(whole.claim, request),
+            devices=tuple(
+                share for device, share in zip(devices, whole.devices, strict=True) if device.request == request
+            ),
+        )
+        for request in requests
+    }
 
 
 def device_name(index: int, share: DeviceShare) -> str:

@@ -59,10 +59,12 @@ def _gpus(machine: ExaminedMachine, nvml: Nvml) -> Iterator[DoctorFinding]:
     for info in infos:
         mode = nvml.mig_mode(info.uuid)
         has_mig = has_mig or mode is not None
-        yield _mode(nvml, info)
+        yield _mode(machine, nvml, info)
         fault = fault_of_readings(nvml.readings(info.uuid))
         if fault:
-            yield DoctorFinding(f"gpu {info.index}", Level.ERROR, fault, "nothing new is placed on it until then")
+            yield DoctorFinding(
+                machine.gpu_name(info.index), Level.ERROR, fault, "nothing new is placed on it until then"
+            )
         if not machine.simulated:
             yield from _nodes(machine, info)
     if has_mig and int(version.split(".")[0]) < _MIG_DRIVER:
@@ -74,16 +76,19 @@ def _gpus(machine: ExaminedMachine, nvml: Nvml) -> Iterator[DoctorFinding]:
         yield DoctorFinding("permissions", Level.WARNING, text, "run migctl up as root, or give it CAP_SYS_ADMIN")
 
 
-def _mode(nvml: Nvml, info: GpuInfo) -> DoctorFinding:
-    check, mode = f"gpu {info.index}", nvml.mig_mode(info.uuid)
+def _mode(machine: ExaminedMachine, nvml: Nvml, info: GpuInfo) -> DoctorFinding:
+    check, mode = machine.gpu_name(info.index), nvml.mig_mode(info.uuid)
     if mode is None:
         return DoctorFinding(check, Level.OK, f"{info.name}, no MIG: fractions are software shares")
     if mode.current != mode.pending:
         pending = "on" if mode.pending else "off"
-        return DoctorFinding(check, Level.WARNING, f"{info.name}, MIG mode {pending} is pending", reset_command(info))
+        fix = reset_command(info, machine.state_dir / "bin" / "nvidia-smi" if machine.simulated else None)
+        return DoctorFinding(check, Level.WARNING, f"{info.name}, MIG mode {pending} is pending", fix)
     if not mode.current:
         text = f"{info.name}, MIG mode is off: fractions are software shares"
-        return DoctorFinding(check, Level.NOTE, text, "migctl node set --dynamic-mig on, when nobody uses it")
+        node = " ".join(machine.nodes[info.index : info.index + 1])
+        fix = " ".join(filter(None, ("migctl node set", node, "--dynamic-mig on, when nobody uses it")))
+        return DoctorFinding(check, Level.NOTE, text, fix)
     return DoctorFinding(check, Level.OK, f"{info.name}, MIG mode is on")
 
 

@@ -36,6 +36,7 @@ class ExaminedMachine:
     open_nvml  opens the driver's library. Raises LibraryMissing
     state_dir  the agent's directory
     simulated  there are no device nodes
+    nodes      the node of each GPU, where one machine simulates several
     root       the file system's root
     """
 
@@ -43,3 +44,10 @@ class ExaminedMachine:
     state_dir: Path
     simulated: bool = False
     root: Path = Path("/")
+    nodes: tuple[str, ...] = ()
+
+    def gpu_name(self, index: int) -> str:
+        """What a GPU is called: by its number on the machine, or on its node."""
+        if index >= len(self.nodes):
+            return f"gpu {index}"
+        return f"{self.nodes[index]}/{self.nodes[:index].count(self.nodes[index])}"

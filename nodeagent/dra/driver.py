@@ -1,7 +1,8 @@
 """From a claim's name to devices that a container can use, and back.
 
-Prepare: read the claim, let the agent prepare its share, write the CDI spec. Unprepare: let the agent release it,
-remove the spec. Both may be repeated, and either may follow the other after a crash.
+Prepare: read the claim, let the agent prepare what each of its requests was given, write a CDI spec for each: a
+container gets the devices of the request that it names. Unprepare: let the agent release them, remove the specs. Both
+may be repeated, and either may follow the other after a crash.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -19,7 +20,14 @@ from nodeagent.cdi.edits import ContainerEdits
 from nodeagent.cdi.files import SpecFiles
 from nodeagent.cdi.sources import EditSource
 from nodeagent.contract.allocation import AgentError, Allocation, Busy, Prepared, StaleAllocation
-from nodeagent.contract.wire import AllocatedDevice, NotOurs, allocated_devices, allocation_from_json
+from nodeagent.contract.holders import claim_of
+from nodeagent.contract.wire import (
+    AllocatedDevice,
+    NotOurs,
+    allocated_devices,
+    allocation_from_json,
+    allocations_by_request,
+)
 from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.kubernetes.client import ApiError, ApiNotFound, Json
 
@@ -38,10 +46,11 @@ class ClaimDevice:
 
 
 class ClaimPreparer(Protocol):
-    """What is needed of the agent. The calls block and raise AgentError."""
+    """What is needed of the agent, which knows claims by their holders. The calls block and raise AgentError."""
 
     def prepare(self, allocation: Allocation) -> Prepared: ...
     def unprepare(self, claim: str) -> None: ...
+    def held(self) -> tuple[str, ...]: ...
     def prepared(self) -> tuple[Prepared, ...]: ...
 
 
@@ -71,13 +80,13 @@ class Driver:
         Containers of running pods restart without another Prepare, so their specs must exist.
         """
         held = self._agent.prepared()
-        claims = [prepared.claim for prepared in held]
-        self._specs.remove_except(claims)
-        self._index.remove_except(claims)
-        for claim in set(self._source.claims()) - set(claims):
-            self._source.remove(claim)
+        holders = [prepared.claim for prepared in held]
+        self._specs.remove_except(holders)
+        self._index.remove_except(list(map(claim_of, holders)))
+        for holder in set(self._source.claims()) - set(holders):
+            self._source.remove(holder)
         for prepared in held:
-            ref = self._index.find(prepared.claim)
+            ref = self._index.find(claim_of(prepared.claim))
             self._runs_in(prepared.claim, ref.pods if ref else ())
             self._specs.write(prepared.claim, self._source.apply(prepared, ContainerEdits()))
 
@@ -85,30 +94,62 @@ class Driver:
         """Raises AgentError with nothing half-done."""
         claim = self._claim(ref)
         try:
-            allocation, devices = allocation_from_json(claim), allocated_devices(claim)
+            allocations, devices = allocations_by_request(claim), allocated_devices(claim)
         except NotOurs as e:
             raise StaleAllocation(f"claim {ref.namespace}/{ref.name}: {e}") from e
+        if ref.uid in self._agent.held():  # by an agent of an older version, which knew no requests
+            allocations = dict.fromkeys(allocations, allocation_from_json(claim))
         self._source.check()
-        known = self._specs.exists(ref.uid)
+        pods = _pods(claim)
         try:
-            self._index.add(replace(ref, pods=_pods(claim)))
+            self._index.add(replace(ref, pods=pods))
         except OSError as e:
             raise Busy(f"cannot write the claim's file: {e}; free some space") from e
-        self._runs_in(ref.uid, _pods(claim))
-        prepared = self._agent.prepare(allocation)
+        anew: list[str] = []
+        cdi_ids: dict[str, str] = {}
+        for request, allocation in allocations.items():
+            known = self._specs.exists(allocation.claim)
+            self._runs_in(allocation.claim, pods)
+            try:
+                prepared = self._agent.prepare(allocation)
+                anew += [] if known else [allocation.claim]
+                cdi_ids[request] = self._write(prepared)
+            except AgentError:
+                self._release_all(anew)
+                raise
+        return _devices(devices, cdi_ids)
+
+    def _write(self, prepared: Prepared) -> str:
+        """Write the spec of a claim or request; its CDI device. Raises AgentError."""
         try:
-            cdi_id = self._specs.write(ref.uid, self._source.apply(prepared, ContainerEdits()))
-        except (AgentError, OSError) as e:
-            if not known:
-                with contextlib.suppress(AgentError, OSError):
-                    self._agent.unprepare(ref.uid)
-                    self._source.remove(ref.uid)
-            raise e if isinstance(e, AgentError) else Busy(f"cannot write the CDI spec: {e}; free some space") from e
-        return _devices(devices, cdi_id)
+            return self._specs.write(prepared.claim, self._source.apply(prepared, ContainerEdits()))
+        except OSError as e:
+            raise Busy(f"cannot write the CDI spec: {e}; free some space") from e
+
+    def _release_all(self, holders: Collection[str]) -> None:
+        """Undo a Prepare that failed. What cannot be released now is by Unprepare, or at the next start."""
+        for holder in holders:
+            with contextlib.suppress(AgentError, OSError):
+                self._agent.unprepare(holder)
+                self._specs.remove(holder)
+                self._source.remove(holder)
 
     def unprepare(self, ref: ClaimRef) -> None:
         """Raises AgentError. A claim that is not held is fine; it need not exist."""
         _check(ref)
+        for holder in self._holders(ref.uid):
+            self._release(holder)
+        try:
+            self._index.remove(ref.uid)
+        except OSError as e:
+            raise Busy(f"cannot remove the file of claim {ref.uid}: {e}") from e
+
+    def _holders(self, uid: str) -> list[str]:
+        """The claim, and those of its requests of which anything is here."""
+        known = {*self._agent.held(), *self._specs.devices(), *self._source.claims()}
+        return sorted({uid, *(holder for holder in known if claim_of(holder) == uid)})
+
+    def _release(self, holder: str) -> None:
         for attempt in Retrying(
             retry=retry_if_exception_type(Busy),
             stop=stop_after_attempt(_RETRIES) | stop_after_delay(_TIMEOUT_S),
@@ -117,13 +158,12 @@ class Driver:
             reraise=True,
         ):
             with attempt:
-                self._agent.unprepare(ref.uid)
+                self._agent.unprepare(holder)
         try:
-            self._specs.remove(ref.uid)
-            self._source.remove(ref.uid)
-            self._index.remove(ref.uid)
+            self._specs.remove(holder)
+            self._source.remove(holder)
         except OSError as e:
-            raise Busy(f"cannot remove the files of claim {ref.uid}: {e}") from e
+            raise Busy(f"cannot remove the files of claim {holder}: {e}") from e
 
     def _claim(self, ref: ClaimRef) -> Json:
         _check(ref)
@@ -152,7 +192,7 @@ def _check(ref: ClaimRef) -> None:
         raise StaleAllocation(f"{ref.uid!r} is no uid of a claim")
 
 
-def _devices(devices: tuple[AllocatedDevice, ...], cdi_id: str) -> tuple[ClaimDevice, ...]:
-    """One CDI device stands for the whole claim: a request that got several devices must name it once."""
+def _devices(devices: tuple[AllocatedDevice, ...], cdi_ids: Mapping[str, str]) -> tuple[ClaimDevice, ...]:
+    """One CDI device stands for a whole request: one that got several devices must name it once."""
     first = {device.request: device for device in reversed(devices)}
-    return tuple(ClaimDevice(d, (cdi_id,) if d is first[d.request] else ()) for d in devices)
+    return tuple(ClaimDevice(d, (cdi_ids[d.request],) if d is first[d.request] else ()) for d in devices)

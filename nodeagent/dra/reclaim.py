@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 import structlog
 
 from nodeagent.contract.allocation import AgentError
+from nodeagent.contract.holders import claim_of
 from nodeagent.contract.wire import NotOurs, grant_from_json
 from nodeagent.dra.claim_index import ClaimIndex, ClaimRef
 from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
@@ -31,11 +32,11 @@ _log = structlog.get_logger("nodeagent")
 class Reclaim:
     """Checks every held claim, best every EVERY_S seconds, and unprepares those that no longer exist.
 
-    held       uids of the claims that are held
+    held       the holders of claims
     read       the ResourceClaim of a namespace and name, raising ApiError
     unprepare  raises AgentError while a process of the claim lives
     notify     is called with an event for each
-    running    uids of the claims that have a process on this host
+    running    the holders that have a process on this host
     """
 
     def __init__(
@@ -57,9 +58,10 @@ class Reclaim:
 
     def step(self) -> None:
         """Check every claim once. Raises OSError."""
-        held, running, now = self._held(), self._running(), self._clock()
+        held, running = ({claim_of(holder) for holder in holders()} for holders in (self._held, self._running))
+        now = self._clock()
         self._present = {uid: at for uid, at in self._present.items() if uid in held and now - at < PRESENT_S}
-        idle = [uid for uid in held if uid not in running and uid not in self._present]
+        idle = [uid for uid in sorted(held) if uid not in running and uid not in self._present]
         refs = [ref for ref in map(self._index.find, idle) if ref is not None]
         read = [r for r in refs if r.uid in self._absent] + [r for r in refs if r.uid not in self._absent][:MAX_READS]
         absent = {ref.uid: ref for ref in read if self._is_absent(ref)}

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from nodeagent.contract.allocation import Busy, Fenced
 from nodeagent.gpu.events import AgentEvent, EventKind, EventObserver
@@ -23,6 +24,7 @@ class ManagedGpu:
     """All of it is read and changed under `locked` only.
 
     boot            the running boot's name: what the journal says of another one is over
+    nvidia_smi      the one of simulated GPUs; None: the driver's own
     needs_recovery  the last transaction failed half-way: recover before anything else
     fence           why its state cannot be explained; "" where it can
     sensor_fault    why the hardware is not to be trusted now, by its readings; "" where it is
@@ -45,11 +47,13 @@ class ManagedGpu:
         *,
         clock: Callable[[], float] = time.monotonic,
         observer: EventObserver = _ignore,
+        nvidia_smi: Path | None = None,
     ) -> None:
         self.info = info
         self.model = model
         self._journal = journal
         self.boot = boot
+        self.nvidia_smi = nvidia_smi
         self.fence = fence
         self.sensor_fault = ""
         self.xid_fault = ""

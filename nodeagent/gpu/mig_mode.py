@@ -8,9 +8,11 @@ reason, and no mode is changed that an admin did not set.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from nodeagent.gpu import mig_instances
 from nodeagent.gpu.managed_gpu import ManagedGpu
@@ -81,11 +83,14 @@ def waits_for_reset(gpu: ManagedGpu, mode: MigMode | None) -> str:
     """What a GPU with a pending mode waits for, and the command for it; "" where none is pending."""
     if mode is None or mode.current == mode.pending:
         return ""
-    return f"MIG mode {'on' if mode.pending else 'off'} waits for a GPU reset: {reset_command(gpu.info)}"
+    command = reset_command(gpu.info, gpu.nvidia_smi)
+    return f"MIG mode {'on' if mode.pending else 'off'} waits for a GPU reset: {command}"
 
 
-def reset_command(gpu_info: GpuInfo) -> str:
-    """How an admin resets a GPU."""
+def reset_command(gpu_info: GpuInfo, simulated: Path | None = None) -> str:
+    """How an admin resets a GPU. simulated: the `nvidia-smi` of simulated GPUs, where they are."""
+    if simulated is not None:
+        return f"{shlex.quote(str(simulated))} --gpu-reset -i {gpu_info.index}"
     return f"nvidia-smi --gpu-reset -i {gpu_info.index}, or a reboot where the machine is virtual"
 
 

@@ -5,7 +5,7 @@ A switch that waits for a GPU reset, or that was refused, is tried again as long
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,7 @@ _log = structlog.get_logger("nodeagent")
 class ModeSwitch(Protocol):
     """What is needed of the agent. The call blocks, may be repeated and raises AgentError."""
 
-    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]: ...
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,13 @@ class ClaimCgroups:
             return None
         return own
 
+    def join(self, claim: str, pid: int) -> None:
+        """Move a process into the claim's cgroup, where there is one and that is allowed."""
+        for own in self._own(claim):
+            with contextlib.suppress(OSError):
+                (own / "cgroup.procs").write_text(str(pid))
+                return
+
     def kill(self, claim: str) -> None:
         """End every process in the claim's cgroup, those that fork meanwhile too."""
         for own in self._own(claim):

@@ -3,10 +3,14 @@
 What a program can forge counts least. In this order:
 
 1. the cgroup: one of the claim's own (claim_cgroups.py), or that of a pod with one claim; a process cannot leave it
-2. descent, session and process group: of the launcher that was started for the claim
+2. descent, session and process group: of the launcher that was started for the claim; descent: of a program that was
+   run beside it
 3. what was found earlier of this very process, by pid and start time
 4. the accounts of a software share that it has mapped
-5. the claim in its environment, or its nearest ancestor's: a hint, which programs that rename themselves overwrite
+5. its container, where a process of that was told before: of a pod whose containers have a request each
+6. the claim in its environment, or its nearest ancestor's: a hint, which programs that rename themselves overwrite
+
+Of a claim with several requests, a process belongs to one of these (nodeagent/contract/holders.py).
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ _DEPTH = 64  # of ancestors that are looked at
 _FORGET_ABOVE = 4096  # remembered processes, before those that have ended are dropped
 _OF_A_CLAIM = re.compile(rf"/{OURS}/([0-9A-Za-z][0-9A-Za-z-]*)(?:/|$)", re.MULTILINE)
 _OF_A_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
+_CONTAINER = re.compile(_OF_A_POD.pattern + r"[^/\n]*/([^/\n]+)")
 
 StatOf = Callable[[int], ProcessStat | None]
 
@@ -44,14 +49,31 @@ class ProcessOwners:
     def __init__(self, accounts: Path | None = None, *, launches: bool = False) -> None:
         self._accounts, self._launches = accounts, launches
         self._launchers: dict[int, tuple[int, str]] = {}
+        self._beside: dict[int, tuple[int, str]] = {}
         self._pods: dict[str, set[str]] = {}
         self._known: dict[tuple[int, int], str] = {}
+        self._containers: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def started(self, claim: str, pid: int, start: int) -> None:
         """Note the launcher that leads a claim's session, also of one that has ended since."""
         with self._lock:
             self._launchers[pid] = (start, claim)
+
+    def joined(self, claim: str, pid: int) -> bool:
+        """Note a process that becomes a program of a claim beside its own; False where there is no such process."""
+        found = procfs.stat(pid) if pid > 1 else None
+        if found is None:
+            return False
+        with self._lock:
+            if len(self._beside) > _FORGET_ABOVE:
+                self._beside = {
+                    number: known
+                    for number, known in self._beside.items()
+                    if (now := procfs.stat(number)) is not None and now.start == known[0]
+                }
+            self._beside[pid] = (found.start, claim)
+        return True
 
     def runs_in(self, claim: str, pods: Collection[str]) -> None:
         """Note the uids of the pods that use a claim."""
@@ -63,8 +85,10 @@ class ProcessOwners:
         """Drop what was noted of a claim that has ended."""
         with self._lock:
             self._launchers = {pid: known for pid, known in self._launchers.items() if known[1] != claim}
+            self._beside = {pid: known for pid, known in self._beside.items() if known[1] != claim}
             self._pods = {pod: left for pod, claims in self._pods.items() if (left := claims - {claim})}
             self._known = {process: owner for process, owner in self._known.items() if owner != claim}
+            self._containers = {name: owner for name, owner in self._containers.items() if owner != claim}
 
     def claim_of(self, pid: int) -> str | None:
         """The uid of a process's claim; NO_CLAIM where it belongs to none, None where that cannot be told."""
@@ -81,7 +105,7 @@ class ProcessOwners:
     def remember(self) -> None:
         """Look whom the launchers lead, so that a process that leaves its session and its launcher later is known."""
         with self._lock:
-            if not self._launchers:
+            if not self._launchers and not self._beside:
                 return
         table = _table()
         for pid, found in table.items():
@@ -105,10 +129,14 @@ class ProcessOwners:
             or self._by_launcher(line, look.stat)
             or self._known.get((pid, found.start))
             or look.by_region(pid)
+            or self._containers.get(_container(cgroups))
             or self._by_environment(line, cgroups, look)
         )
         if owner:
             self._remember(pid, found, owner)
+            if len(self._claims_of_pod(cgroups)) > 1:
+                with self._lock:
+                    self._containers[_container(cgroups)] = owner
             return owner
         return NO_CLAIM if self._launches or not _OF_A_POD.search(cgroups) else None
 
@@ -125,8 +153,14 @@ class ProcessOwners:
             return tuple(self._pods.get(found[1].replace("_", "-"), ())) if found else ()
 
     def _by_launcher(self, line: Collection[tuple[int, ProcessStat]], stat_of: StatOf) -> str | None:
-        """By an ancestor, or the session or group of one: they keep the launcher's number when it has ended."""
+        """By an ancestor, or the session or group of one: they keep the launcher's number when it has ended.
+
+        A program beside a claim's own leads nobody but its children: its session and group are its user's.
+        """
         for pid, found in line:
+            beside = self._beside.get(pid)
+            if beside is not None and beside[0] == found.start:
+                return beside[1]
             for number in (pid, found.session, found.group):
                 known = self._launchers.get(number)
                 if known is None:
@@ -184,6 +218,12 @@ class _Look:
                 if region.holders(path):
                     found[status.st_dev, status.st_ino] = path.parts[-3]
         return found
+
+
+def _container(cgroups: str) -> str:
+    """The name of the container's own cgroup; "" outside of pods."""
+    found = _CONTAINER.search(cgroups)
+    return found[2] if found else ""
 
 
 def _table() -> dict[int, ProcessStat]:

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from nodeagent.agent import Agent
 from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.holders import claim_of, request_of
 from nodeagent.contract.units import MIB
 from nodeagent.gpu.events import AgentEvent, EventKind
 from nodeagent.nvml import Readings
@@ -23,6 +24,8 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 """Of `Metrics.text`, for HTTP."""
 
 _DRIVER_BUCKETS = (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 2, 5, 10, 30)
+_OF_A_CLAIM = ["claim", "request", "gpu"]
+"""Labels; request: which container's, "" where the claim has one request only."""
 _CLAIM_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 
 
@@ -103,8 +106,8 @@ class _AgentGauges(Collector):
         yield _gauge(
             "migctl_claim_memory_drift_bytes",
             "A claim's memory that the driver sees beyond the fraction libraries' corrected accounts.",
-            ["claim", "gpu"],
-            ((list(key), float(drift)) for key, drift in self._agent.accounts.drift.items()),
+            _OF_A_CLAIM,
+            ((_labels(*key), float(drift)) for key, drift in self._agent.accounts.drift.items()),
         )
         failures = CounterMetricFamily(
             "migctl_agent_loop_failures", "Failed steps of the agent's background threads.", labels=["loop"]
@@ -183,8 +186,12 @@ def _shares(report: NodeReport) -> Iterator[Metric]:
     yield _gauge(
         "migctl_claim_memory_used_bytes",
         'GPU memory of a claim\'s processes; claim "": of no claim.',
-        ["claim", "gpu"],
-        ((list(k), n) for k, n in used.items()),
+        _OF_A_CLAIM,
+        ((_labels(*k), n) for k, n in used.items()),
     )
-    limits = (([p.claim, g.uuid], float(p.memory_mib * MIB)) for g in report.gpus for p in g.parts)
-    yield _gauge("migctl_claim_memory_limit_bytes", "Memory limit of a software share.", ["claim", "gpu"], limits)
+    limits = ((_labels(p.claim, g.uuid), float(p.memory_mib * MIB)) for g in report.gpus for p in g.parts)
+    yield _gauge("migctl_claim_memory_limit_bytes", "Memory limit of a software share.", _OF_A_CLAIM, limits)
+
+
+def _labels(holder: str, gpu: str) -> list[str]:
+    return [claim_of(holder), request_of(holder), gpu]

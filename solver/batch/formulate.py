@@ -218,9 +218,8 @@ def _plain(kind: GpuKind, used: Ints, memory_mib: Ints, count: Ints) -> PlainGro
 
 
 def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, ShareOption]]:
-    return choices(
-        kind.mig, kind.memory_mib, table(kind.model) if kind.mig and kind.model else None, request.demand, policy
-    )
+    known = table(kind.model) if kind.mig and kind.model else None
+    return choices(kind.name, kind.mig, kind.memory_mib, known, request.demand, policy)
 
 
 def _item(site: Site, option: ShareOption) -> int:

@@ -85,7 +85,7 @@ class Steps(Sequence[Step]):
     def outcome(self, share: int) -> Placed:
         grant = self.grant(share)
         demand = self._requests.pending[int(self._shares.request[share])].demand
-        return Placed(grant, (), rounding(demand, grant.devices[0]))
+        return Placed(grant, (), rounding(demand, grant.devices))
 
 
 class After(Mapping[int, tuple[int, ...]]):

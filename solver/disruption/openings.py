@@ -7,7 +7,7 @@ what it costs; of equal candidates the cheapest opening counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from solver.disruption import multi_gpu
@@ -16,12 +16,13 @@ from solver.disruption.multi_gpu import MultiGpuSearch, worth_keeping
 from solver.disruption.victims import Claims, Cost, EvictionRights
 from solver.gpu_tables.tables import ShareOption, Slot
 from solver.model.cluster import Backing
-from solver.model.demand import DeviceShare, Grant, Request
+from solver.model.demand import ContainerDemands, DeviceShare, Grant, Request
 from solver.model.geometry import Placement
 from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
+from solver.working_copy.containers import ContainerPlace, ContainerPlaces
 from solver.working_copy.occupancy import Candidate, Occupant, WorkingCluster, WorkingGpu, WorkingNode
-from solver.working_copy.scoring import gpu_options
+from solver.working_copy.scoring import gpu_options, size
 
 MayGo = Callable[[str], bool]
 EXACT_SHARERS = 8
@@ -48,6 +49,8 @@ def on_node(
 
     Who must go for the node's CPU, memory and neighbours goes with it.
     """
+    if isinstance(request.demand, ContainerDemands):
+        return _for_containers(cluster, node, request, policy, rights)
     groups = _options(cluster, node, request, policy, rights)
     if not groups:
         return None
@@ -58,6 +61,30 @@ def on_node(
         return None
     cost, candidates, removed = search.best
     return cost, Opening(candidates, removed)
+
+
+def _for_containers(
+    cluster: WorkingCluster, node: WorkingNode, request: Request, policy: Policy, rights: EvictionRights
+) -> Priced | None:
+    """An opening for all containers of a pod: for one after another, each the cheapest beside those before it."""
+
+    def options(copy: WorkingNode, own: Request, removed: Claims) -> Iterator[ContainerPlace[Cost]]:
+        found = []
+        for _, opening in every(cluster, copy, own, policy, rights):
+            together = removed | opening.removed
+            everyone = rights.complete(together) if together else NOBODY
+            if everyone is not None:
+                found.append(ContainerPlace(rights.cost(everyone), opening.candidates, everyone))
+        yield from sorted(found, key=lambda place: place.price)
+
+    if not node.allowed(request):
+        return None
+    places = ContainerPlaces(node, options, lambda own: size(node, own, policy)).search(request)
+    if places is None:
+        return None
+    candidates = tuple(candidate for place in places for candidate in place.candidates)
+    whole = _finisher(cluster, node, request, rights)(candidates, NOBODY.union(*(place.removed for place in places)))
+    return (whole[0], Opening(candidates, whole[1])) if whole else None
 
 
 def every(
@@ -243,18 +270,25 @@ def of_grant(cluster: WorkingCluster, request: Request, grant: Grant) -> Opening
     node = cluster.nodes.get(grant.node)
     if node is None or not node.allowed(request):
         return None
-    openings = [_of_share(cluster, share) for share in grant.devices]
-    found = [opening for opening in openings if opening]
-    removed = frozenset[str]().union(*(opening.removed for opening in found))
+    copies = {gpu.reported.uuid: gpu for gpu in node.copied().gpus}
+    candidates, removed = list[Candidate](), NOBODY
+    for share in grant.devices:
+        copy = copies.get(share.gpu)
+        opening = _of_share(cluster, copy, share) if copy else None
+        if copy is None or opening is None:
+            return None
+        for gpu in copies.values():
+            for claim in opening.removed:
+                gpu.remove(claim)
+        copy.give(request.claim, opening.candidates[0])
+        candidates += (replace(candidate, gpu=cluster.gpus[share.gpu]) for candidate in opening.candidates)
+        removed |= opening.removed
     freed = [cluster.held[c].request for c in removed if c in cluster.held]
-    if len(found) < len(openings) or not node.has_room(request, freed):
-        return None
-    return Opening(tuple(candidate for opening in found for candidate in opening.candidates), removed)
+    return Opening(tuple(candidates), removed) if node.has_room(request, freed) else None
 
 
-def _of_share(cluster: WorkingCluster, share: DeviceShare) -> Opening | None:
-    gpu = cluster.gpus.get(share.gpu)
-    if gpu is None or gpu.reported.fenced or gpu.reported.mig != (share.backing is Backing.MIG):
+def _of_share(cluster: WorkingCluster, gpu: WorkingGpu, share: DeviceShare) -> Opening | None:
+    if gpu.reported.fenced or gpu.reported.mig != (share.backing is Backing.MIG):
         return None
     profile = gpu.table.model.profile(share.profile) if gpu.table and share.profile else None
     option = ShareOption(share.backing, share.portion, share.memory_mib, profile)

@@ -7,6 +7,14 @@ from solver.quota.accounting import granted
 from solver.quota.ledger import Ledger
 
 
+def moved_to(before: Grant, after: Grant) -> str:
+    """Where work was moved: to another node, to other GPUs of its node, or within them."""
+    if after.node != before.node:
+        return f"moved to node {after.node}"
+    same = {share.gpu for share in before.devices} == {share.gpu for share in after.devices}
+    return f"moved within its GPU on node {after.node}" if same else f"moved to another GPU of node {after.node}"
+
+
 class Reasons:
     """Sentences with the figures of the moment; to be made before the room changes hands."""
 
@@ -26,8 +34,8 @@ class Reasons:
             f"{self.figures(held.project, pool)}; {self.figures(beneficiary.project, pool)}"
         )
 
-    def moved(self, grant: Grant, beneficiary: Request) -> str:
-        return f"moved to node {grant.node} to make room for {beneficiary.project}/{beneficiary.name}"
+    def moved(self, before: Grant, after: Grant, beneficiary: Request) -> str:
+        return f"{moved_to(before, after)} to make room for {beneficiary.project}/{beneficiary.name}"
 
     def figures(self, project: str, pool: str) -> str:
         """Both levels' figures: "project a: allocated 3.00, quota 2.00, fair share 2.00"."""

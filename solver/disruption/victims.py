@@ -4,7 +4,7 @@
     reclaim   across projects: for a job that stays inside its project's fair share, preemptible work of
               projects above both their fair share and their quota, down to there and no further;
               between departments the same holds of the departments too
-    move      any preemptible work, if it gets a new place at once
+    move      any preemptible work that does not forbid it, if it gets a new place at once
 
 Nobody is pushed aside before his project's minimum runtime, or while something protects him. With
 a member its whole gang goes, unless enough members are left.
@@ -80,7 +80,7 @@ class Victims:
         """For consolidation: work that may be restarted elsewhere."""
         return EvictionRights(
             "movers",
-            lambda claim: self.is_leaving(claim) or not self.fixed(claim),
+            lambda claim: self.is_leaving(claim) or self.may_move(claim),
             self._movers_complete,
             self._moves,
         )
@@ -168,6 +168,10 @@ class Victims:
         """Whether a claim may neither be stopped nor moved now."""
         return claim in self._fixed or claim not in self.held
 
+    def may_move(self, claim: str) -> bool:
+        """Whether a claim may be stopped now to start again elsewhere."""
+        return not self.fixed(claim) and self.held[claim].request.movable
+
     def is_leaving(self, claim: str) -> bool:
         return claim in self._cluster.leaving
 
@@ -183,7 +187,7 @@ class Victims:
 
     def _movers_complete(self, removed: Claims) -> Claims | None:
         everyone = self.closure(removed)
-        return None if any(self.fixed(holding.request.claim) for holding in self.new(everyone)) else everyone
+        return everyone if all(self.may_move(holding.request.claim) for holding in self.new(everyone)) else None
 
     def _fewest(self, removed: Claims) -> Cost:
         out = self._cluster.leaving

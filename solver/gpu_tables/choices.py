@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from solver.gpu_tables.tables import ShareOption, Table, plain_option
-from solver.model.demand import Demand, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, WholeGpus, takes
 from solver.model.snapshot import Policy
 
 SOFTWARE_RANK = 9
@@ -15,9 +15,17 @@ FIRST_RANKS = (0, SOFTWARE_RANK, WHOLE_BY_MIG_RANK)
 
 
 def choices(
-    mig: bool, memory_mib: int, table: Table | None, demand: Demand, policy: Policy
+    model: str, mig: bool, memory_mib: int, table: Table | None, demand: Demand, policy: Policy
 ) -> tuple[tuple[int, ShareOption], ...]:
-    """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known."""
+    """(rank, option) for GPUs of one kind. table: of a GPU in MIG mode; None where its model is not known.
+
+    Where containers have demands of their own, what could serve any of them.
+    """
+    if isinstance(demand, ContainerDemands):
+        found = (choice for part in demand.parts for choice in choices(model, mig, memory_mib, table, part, policy))
+        return tuple(dict.fromkeys(found))
+    if not takes(demand, model):
+        return ()
     if mig:
         first = WHOLE_BY_MIG_RANK if isinstance(demand, WholeGpus) else 0
         return tuple(enumerate(table.mig_options(demand, policy.memory_rule), first)) if table else ()

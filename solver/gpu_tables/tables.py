@@ -8,13 +8,13 @@ with more memory than their compute slices come with do not count: they are rare
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 
 from solver.model.cluster import Backing, Gpu
-from solver.model.demand import Demand, DeviceShare, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import Demand, DeviceShare, Fraction, Memory, MigProfile, OneDemand, WholeGpus, by_part
 from solver.model.geometry import GpuModel, Placement, Profile, media_fit
 from solver.model.snapshot import MemoryRule
 
@@ -64,7 +64,7 @@ class Table:
         self._usual_slots = tuple(slot for slot in self.slots if slot.profile in self.usual)
         self._room: dict[int, int] = {}
         self._beside: dict[tuple[str, ...], bool] = {}
-        self._options: dict[tuple[Demand, MemoryRule], tuple[ShareOption, ...]] = {}
+        self._options: dict[tuple[OneDemand, MemoryRule], tuple[ShareOption, ...]] = {}
 
     def room(self, mask: int) -> int:
         """The units of the free slots, added up, when the units of `mask` are taken."""
@@ -120,7 +120,7 @@ class Table:
     def _slices(self, profile: Profile) -> float:
         return profile.slices / self.model.slices
 
-    def mig_options(self, demand: Demand, rule: MemoryRule) -> tuple[ShareOption, ...]:
+    def mig_options(self, demand: OneDemand, rule: MemoryRule) -> tuple[ShareOption, ...]:
         """Profiles that serve one device of the demand, best first."""
         key = (demand, rule)
         if key not in self._options:
@@ -139,7 +139,7 @@ def table(model: GpuModel) -> Table:
     return Table(model)
 
 
-def _profiles_for(model: GpuModel, demand: Demand, rule: MemoryRule) -> tuple[Profile, ...]:
+def _profiles_for(model: GpuModel, demand: OneDemand, rule: MemoryRule) -> tuple[Profile, ...]:
     if isinstance(demand, MigProfile):
         named = model.profile(demand.profile)
         return (named,) if named and named.starts else ()
@@ -162,7 +162,7 @@ def _preference(model: GpuModel, profile: Profile, rule: MemoryRule) -> tuple[fl
     return abs(profile.slices - profile.size / model.units * model.slices), profile.slices
 
 
-def plain_option(demand: Demand, memory_mib: int) -> ShareOption | None:
+def plain_option(demand: OneDemand, memory_mib: int) -> ShareOption | None:
     """How a GPU without MIG, of this memory, serves one device of the demand; None where it cannot."""
     if isinstance(demand, WholeGpus):
         return ShareOption(Backing.WHOLE, 1.0, memory_mib)
@@ -173,8 +173,13 @@ def plain_option(demand: Demand, memory_mib: int) -> ShareOption | None:
     return None
 
 
-def rounding(demand: Demand, share: DeviceShare) -> str:
+def rounding(demand: Demand, devices: Sequence[DeviceShare]) -> str:
     """What was given beyond the request, "" where it is exact: "10 GB -> 2g.10gb (9856 MiB)"."""
+    texts = (_rounding(part, shares[0]) for part, shares in by_part(demand, devices))
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
+def _rounding(demand: OneDemand, share: DeviceShare) -> str:
     if share.profile is None or isinstance(demand, MigProfile):
         return ""
     if isinstance(demand, WholeGpus):

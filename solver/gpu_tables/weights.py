@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from solver.gpu_tables.tables import plain_option, table
 from solver.model.cluster import Gpu
-from solver.model.demand import Request
+from solver.model.demand import OneDemand, Request, parts_of
 from solver.model.snapshot import Policy, Snapshot
 
 
 def weight(snapshot: Snapshot, request: Request, policy: Policy) -> float:
     """Parts of SMs and memory, averaged; over all kinds of GPU here the smallest. 0 where none can serve it."""
     kinds = {(gpu.model, gpu.mig, gpu.memory_mib): gpu for gpu in snapshot.gpus}
-    parts = [part for gpu in kinds.values() for part in _parts(snapshot, gpu, request, policy)]
-    return request.demand.devices * min(parts, default=0.0)
+
+    def least(demand: OneDemand) -> float:
+        return min((part for gpu in kinds.values() for part in _parts(snapshot, gpu, demand, policy)), default=0.0)
+
+    return sum(demand.devices * least(demand) for demand in parts_of(request.demand))
 
 
-def _parts(snapshot: Snapshot, gpu: Gpu, request: Request, policy: Policy) -> list[float]:
+def _parts(snapshot: Snapshot, gpu: Gpu, demand: OneDemand, policy: Policy) -> list[float]:
     model = snapshot.models.get(gpu.model)
     if not gpu.mig:
-        option = plain_option(request.demand, gpu.memory_mib)
+        option = plain_option(demand, gpu.memory_mib)
         return [option.portion] if option else []
     if model is None:
         return []
     rows = table(model)
-    return [rows.weight(o.profile) for o in rows.mig_options(request.demand, policy.memory_rule)[:1] if o.profile]
+    return [rows.weight(o.profile) for o in rows.mig_options(demand, policy.memory_rule)[:1] if o.profile]

@@ -13,6 +13,10 @@ NO_LABELS: Mapping[str, str] = MappingProxyType({})
 """What all nodes without labels and requests without a selector share."""
 
 
+DEFAULT_POOL = "default"
+"""The pool of nodes that are in no other one."""
+
+
 class Backing(StrEnum):
     """What enforces a share."""
 
@@ -93,11 +97,17 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A machine. cpu_milli and memory_mib are free host resources; None: not counted."""
+    """A machine.
+
+    cpu_milli, memory_mib  free host resources; None: not counted
+    ready                  new work may be placed here
+    cordoned               it is not ready because an admin keeps new work away; what runs goes on
+    """
 
     name: str
-    pool: str = "default"
+    pool: str = DEFAULT_POOL
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     cpu_milli: int | None = None
     memory_mib: int | None = None
     ready: bool = True
+    cordoned: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from solver.model.cluster import NO_LABELS, Backing
@@ -12,9 +12,10 @@ from solver.model.priorities import TRAINING
 
 @dataclass(frozen=True, slots=True)
 class WholeGpus:
-    """Whole GPUs of one node."""
+    """Whole GPUs of one node. model: by id, without regard to case; None: any."""
 
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Fraction:
 
     portion: float
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Memory:
 
     mib: int
     devices: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,48 @@ class MigProfile:
 
     profile: str
     devices: int = 1
+    model: str | None = None
 
 
-Demand = WholeGpus | Fraction | Memory | MigProfile
+OneDemand = WholeGpus | Fraction | Memory | MigProfile
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerDemands:
+    """What each of several containers of a pod demands, all on one node; shares of several may be on one GPU."""
+
+    parts: tuple[OneDemand, ...]
+
+    @property
+    def devices(self) -> int:
+        """The devices of all containers together."""
+        return sum(part.devices for part in self.parts)
+
+    @property
+    def model(self) -> str | None:
+        """The model that all GPUs must be of."""
+        return self.parts[0].model
+
+
+Demand = OneDemand | ContainerDemands
+
+
+def parts_of(demand: Demand) -> tuple[OneDemand, ...]:
+    """The demands that one demand consists of."""
+    return demand.parts if isinstance(demand, ContainerDemands) else (demand,)
+
+
+def by_part(demand: Demand, devices: Sequence[DeviceShare]) -> Iterator[tuple[OneDemand, Sequence[DeviceShare]]]:
+    """The shares that a grant has for each part of a demand: they come in the order of the parts."""
+    begin = 0
+    for part in parts_of(demand):
+        yield part, devices[begin : begin + part.devices]
+        begin += part.devices
+
+
+def takes(demand: Demand, model: str) -> bool:
+    """Whether a GPU of this model may serve the demand."""
+    return demand.model is None or demand.model.lower() == model.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +113,7 @@ class DeviceShare:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a request gets: shares of GPUs of one node."""
+    """What a request gets: shares of GPUs of one node, in the order of the parts of its demand."""
 
     node: str
     devices: tuple[DeviceShare, ...]
@@ -105,6 +147,7 @@ class Request:
     refusals       of those, why, where it is known: node and words
     anti_affinity  requests with the same key go to different nodes
     nominated      room that is being freed for it: nobody else may have it
+    movable        whether it may be stopped to start again elsewhere; False leaves it preemptible
     """
 
     claim: str
@@ -126,6 +169,7 @@ class Request:
     nominated: Grant | None = None
     backing_off_until: float | None = None
     waiting_since: float | None = None
+    movable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

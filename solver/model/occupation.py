@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
@@ -124,23 +126,36 @@ def _instance_conflict(gpu: Gpu, share: DeviceShare, model: GpuModel | None) -> 
     return ""
 
 
-def occupied(gpu: Gpu, claim: str, share: DeviceShare) -> Gpu:
-    """The GPU with the claim's share on it, in place of what the claim has there already.
+def occupied(gpu: Gpu, claim: str, *shares: DeviceShare) -> Gpu:
+    """The GPU with all of the claim's shares of it, in place of what the claim has there already.
 
     An instance takes the place of the idle ones on its units.
     """
-    if share.backing is Backing.WHOLE:
+    if any(share.backing is Backing.WHOLE for share in shares):
         return replace(gpu, held_by=claim)
-    if share.backing is Backing.MIG:
-        assert share.profile is not None
-        assert share.start is not None
-        mine = Instance(share.profile, share.start, share.size, InstanceState.BUSY, claim)
+    instances = [
+        Instance(share.profile or "", share.start or 0, share.size, InstanceState.BUSY, claim)
+        for share in shares
+        if share.backing is Backing.MIG
+    ]
+    if instances:
+        units = reduce(or_, (share.mask for share in shares))
         others = [
-            i for i in gpu.instances if not (i.mask & mine.mask and i.state is InstanceState.IDLE) and i.claim != claim
+            i for i in gpu.instances if not (i.mask & units and i.state is InstanceState.IDLE) and i.claim != claim
         ]
-        return replace(gpu, instances=tuple(sorted((*others, mine), key=lambda i: i.start)))
-    part = SharedPart(claim, share.portion, share.memory_mib, share.backing)
-    return replace(gpu, parts=(*(p for p in gpu.parts if p.claim != claim), part))
+        return replace(gpu, instances=tuple(sorted((*others, *instances), key=lambda i: i.start)))
+    parts = (SharedPart(claim, share.portion, share.memory_mib, share.backing) for share in shares)
+    return replace(gpu, parts=(*(p for p in gpu.parts if p.claim != claim), *parts))
+
+
+def all_occupied(gpu: Gpu, shares: Iterable[tuple[str, DeviceShare]]) -> Gpu:
+    """The GPU with these shares, each with the claim that holds it, in place of what those claims have there."""
+    held: dict[str, list[DeviceShare]] = {}
+    for claim, share in shares:
+        held.setdefault(claim, []).append(share)
+    for claim, mine in held.items():
+        gpu = occupied(gpu, claim, *mine)
+    return gpu
 
 
 def vacated(gpu: Gpu, claim: str) -> Gpu:

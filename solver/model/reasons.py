@@ -18,6 +18,7 @@ class Code(StrEnum):
     """Why a request has no place."""
 
     NO_SUCH_PROFILE = "no-such-profile"
+    NO_SUCH_MODEL = "no-such-model"
     NO_SUCH_POOL = "no-such-pool"
     NO_MATCHING_NODE = "no-matching-node"
     TOO_BIG = "too-big"
@@ -43,12 +44,14 @@ class Stays(StrEnum):
     PROTECTED = "protected"
     MINIMUM_RUNTIME = "minimum-runtime"
     NOWHERE_ELSE = "nowhere-else"
+    NOT_MOVABLE = "not-movable"
 
 
 class Bar(StrEnum):
     """What keeps a request off a node."""
 
     NOT_READY = "not-ready"
+    CORDONED = "cordoned"
     REFUSED = "refused"
     POOL = "pool"
     LABELS = "labels"
@@ -159,6 +162,14 @@ class ProfileUnknown:
 
     profile: str
     valid: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUnknown:
+    """No GPU is of the model; `known`: the models there are."""
+
+    model: str
+    known: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +286,7 @@ Facts = (
     | QueueFull
     | PoolsUnknown
     | ProfileUnknown
+    | ModelUnknown
     | NodesBarred
     | TooFewGpus
     | LargerThanGpus
@@ -319,6 +331,7 @@ class Unplaced:
     """No place now: a code to act on, facts, the cheapest way out where there is one.
 
     figures  the request's project where it counts, and the projects of those in the way
+    cordoned nodes that could serve it if they were empty, and are cordoned
     """
 
     code: Code
@@ -326,3 +339,4 @@ class Unplaced:
     blockers: Blockers | None = None
     gang: GangShort | None = None
     figures: tuple[QueueFigures, ...] = ()
+    cordoned: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from solver.model.demand import Demand, Fraction, Grant, Memory, MigProfile
+from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, takes
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import Snapshot
 
@@ -31,13 +31,16 @@ def granted(grant: Grant) -> float:
 
 def asked(demand: Demand, models: Mapping[str, GpuModel]) -> float:
     """GPUs an ask will count for: exact but for memory, which depends on the GPU it lands on (the largest here)."""
+    if isinstance(demand, ContainerDemands):
+        return sum(asked(part, models) for part in demand.parts)
     if isinstance(demand, Fraction):
         return demand.portion * demand.devices
+    possible = [model for model in models.values() if takes(demand, model.id)]
     if isinstance(demand, Memory):
-        largest = max((model.memory_mib for model in models.values()), default=0)
+        largest = max((model.memory_mib for model in possible), default=0)
         return demand.devices * min(1.0, demand.mib / largest) if largest else float(demand.devices)
     if isinstance(demand, MigProfile):
-        portions = [p.slices / model.slices for model in models.values() if (p := model.profile(demand.profile))]
+        portions = [p.slices / model.slices for model in possible if (p := model.profile(demand.profile))]
         return demand.devices * min(portions, default=1.0)
     return float(demand.devices)
 

@@ -103,4 +103,6 @@ class BlockingReport:
             return Stays.NOT_PREEMPTIBLE
         if holding.protected:
             return Stays.PROTECTED
-        return Stays.MINIMUM_RUNTIME if self._work.victims.fixed(claim) else Stays.NOWHERE_ELSE
+        if self._work.victims.fixed(claim):
+            return Stays.MINIMUM_RUNTIME
+        return Stays.NOWHERE_ELSE if holding.request.movable else Stays.NOT_MOVABLE

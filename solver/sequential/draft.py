@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from solver.disruption.openings import NOBODY, Opening, of_grant
 from solver.disruption.reasons import Reasons
 from solver.disruption.victims import EvictionRights
-from solver.model.demand import Demand, Request
+from solver.model.demand import OneDemand, Request, parts_of
 from solver.model.snapshot import Snapshot
 from solver.quota.jobs import QueuedJob
 from solver.sequential.blocking import RESERVED
@@ -80,9 +80,10 @@ class Draft:
 
     def _least(self, job: QueuedJob) -> float:
         """GPUs that the job counts for at the smallest: an instance may count for less than the fraction requested."""
-        return sum(request.demand.devices * self._parts_of(request.demand) for request in job.requests)
+        demands = (demand for request in job.requests for demand in parts_of(request.demand))
+        return sum(demand.devices * self._least_part(demand) for demand in demands)
 
-    def _parts_of(self, demand: Demand) -> float:
+    def _least_part(self, demand: OneDemand) -> float:
         options = (option for gpu in self._kinds for _, option in gpu_options(gpu, demand, self._work.policy))
         return min((option.portion for option in options), default=0.0)
 
@@ -170,7 +171,9 @@ class Draft:
             return False
         if opened := self._moving.open(request, domain, self._work.budget):
             opening, grant, moves = opened
-            reasons = {move.request.claim: self._reasons.moved(move.grant, request) for move in moves}
+            held = self._work.cluster.held
+            new = {move.request.claim: move.grant for move in moves}
+            reasons = {claim: self._reasons.moved(held[claim].grant, new[claim], request) for claim in new}
             self._work.planned[request.claim] = PlannedGrant(request, opening, grant, reasons, tuple(moves))
             return True
         self._hopeless[key] = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 
 from solver.disruption.openings import NOBODY, Opening
 from solver.disruption.victims import Claims
@@ -12,15 +13,16 @@ from solver.gpu_tables.choices import choices
 from solver.gpu_tables.tables import table
 from solver.model import reasons
 from solver.model.cluster import Gpu
-from solver.model.demand import Memory, MigProfile, Request
+from solver.model.demand import ContainerDemands, Memory, MigProfile, Request, parts_of, takes
 from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
 from solver.model.snapshot import Policy, Snapshot
+from solver.quota.pools import allows
 from solver.sequential.blocking import BlockingReport, blockers, gpu_name
 from solver.sequential.workspace import Workspace
 from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
-from solver.working_copy.scoring import gpu_options
+from solver.working_copy.scoring import candidates_on, gpu_options
 from solver.working_copy.shapes import shape
 
 NEAREST = 8
@@ -44,7 +46,8 @@ class Explainer:
         """Why there is no room for a request that no rule of quota holds back."""
         key = shape(request)
         if key not in self._reasons:
-            self._reasons[key] = self._look(request, self._work.everywhere)
+            found = self._look(request, self._work.everywhere)
+            self._reasons[key] = replace(found, cordoned=self._cordoned(request, found.facts))
         reason = self._reasons[key]
         return replace(reason, figures=self._figures(request, reason.facts)) if _about_room(reason) else reason
 
@@ -63,11 +66,12 @@ class Explainer:
         if best is None:
             return self.explain(members[0])
         placed, reason = best
+        reason = replace(reason, cordoned=self._cordoned(members[0], reason.facts))
         if not _about_room(reason):
             return reason
         short = GangShort(gang.name, gang.size, placed + len(running))
         figures = self._figures(members[0], reason.facts)
-        return Unplaced(Code.GANG_DOES_NOT_FIT, reason.facts, reason.blockers, short, figures)
+        return replace(reason, code=Code.GANG_DOES_NOT_FIT, gang=short, figures=figures)
 
     def reserved(self, request: Request, opening: Opening) -> Unplaced:
         """What a request waits for, for which room is reserved."""
@@ -128,6 +132,20 @@ class Explainer:
         near = search.cheapest(request, anyone, self._nearby(request, domain, nodes))
         return near or search.cheapest(request, anyone, domain)
 
+    def _cordoned(self, request: Request, facts: Facts) -> tuple[str, ...]:
+        """The cordoned nodes that could serve it if they were empty, where the facts do not name them."""
+        if isinstance(facts, reasons.NodesBarred | reasons.PoolsUnknown | reasons.ProfileUnknown):
+            return ()
+        nodes = (node for node in self._work.cluster.nodes.values() if node.reported.cordoned)
+        policy, demand = self._work.policy, request.demand
+        able = (
+            node.reported.name
+            for node in nodes
+            if allows(node.reported, request)
+            and sum(bool(gpu_options(gpu, demand, policy)) for gpu in node.gpus) >= demand.devices
+        )
+        return tuple(islice(able, MOST_NAMED))
+
     def _nearby(self, request: Request, domain: Domain, nodes: Sequence[WorkingNode]) -> Domain:
         """The part of the domain where a place is likely the cheapest."""
         if len(domain.nodes) <= NEAREST:
@@ -175,26 +193,57 @@ def _nowhere(
     unknown = tuple(pool for pool in request.pools if pool not in pools)
     if request.pools and len(unknown) == len(request.pools):
         return Unplaced(Code.NO_SUCH_POOL, reasons.PoolsUnknown(unknown, tuple(pools)))
-    if isinstance(request.demand, MigProfile) and (facts := _profile_unknown(snapshot, request.demand.profile)):
-        return Unplaced(Code.NO_SUCH_PROFILE, facts)
+    for demand in parts_of(request.demand):
+        if demand.model and not any(takes(demand, known) for known in snapshot.models):
+            return Unplaced(Code.NO_SUCH_MODEL, reasons.ModelUnknown(demand.model, tuple(sorted(snapshot.models))))
+        if isinstance(demand, MigProfile) and (facts := _profile_unknown(snapshot, demand)):
+            return Unplaced(Code.NO_SUCH_PROFILE, facts)
     if not nodes:
         return Unplaced(Code.NO_MATCHING_NODE, _barred(cluster, request))
+    if isinstance(request.demand, ContainerDemands):
+        return _no_node_for_containers(snapshot, cluster, request, policy, nodes)
     able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
     return None if able >= request.demand.devices else _unable(snapshot, request, nodes, able, policy)
 
 
-def _profile_unknown(snapshot: Snapshot, profile: str) -> reasons.ProfileUnknown | None:
-    models = {m.id: m for m in snapshot.models.values() if m.profiles}
-    if any(model.profile(profile) for model in models.values()):
+def _no_node_for_containers(
+    snapshot: Snapshot, cluster: WorkingCluster, request: Request, policy: Policy, nodes: Sequence[WorkingNode]
+) -> Unplaced | None:
+    """The reason where no node could serve all containers even if it were empty."""
+    assert isinstance(request.demand, ContainerDemands)
+    for demand in request.demand.parts:
+        if reason := _nowhere(snapshot, cluster, replace(request, demand=demand), policy, nodes):
+            return reason
+    bare = replace(request, cpu_milli=0, memory_mib=0, anti_affinity=None)
+    if any(candidates_on(_emptied(node), bare, policy) for node in nodes):
         return None
-    return reasons.ProfileUnknown(profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
+    able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
+    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(request.demand, able))
+
+
+def _emptied(node: WorkingNode) -> WorkingNode:
+    """The node without any work of ours."""
+    copy = node.copied()
+    for gpu in copy.gpus:
+        for claim in {occupant.claim for occupant in gpu.occupants if occupant.claim is not None}:
+            gpu.remove(claim)
+    return copy
+
+
+def _profile_unknown(snapshot: Snapshot, demand: MigProfile) -> reasons.ProfileUnknown | None:
+    models = {m.id: m for m in snapshot.models.values() if m.profiles and takes(demand, m.id)}
+    if any(model.profile(demand.profile) for model in models.values()):
+        return None
+    return reasons.ProfileUnknown(demand.profile, {m.id: tuple(p.name for p in m.profiles) for m in models.values()})
 
 
 def _barred(cluster: WorkingCluster, request: Request) -> reasons.NodesBarred:
     found, refusals = [], dict(request.refusals)
     for node in cluster.nodes.values():
         name, pool = node.reported.name, node.reported.pool
-        if not node.reported.ready:
+        if node.reported.cordoned and allows(node.reported, request):
+            found.append((name, Bar.CORDONED, ""))
+        elif not node.reported.ready:
             found.append((name, Bar.NOT_READY, ""))
         elif name in request.excluded:
             found.append((name, Bar.REFUSED, refusals.get(name, "")))
@@ -211,12 +260,13 @@ def _missing_labels(selector: Mapping[str, str], labels: Mapping[str, str]) -> s
 
 def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], able: int, policy: Policy) -> Unplaced:
     """Why no node has GPUs enough that could serve it: fenced, in the other MIG mode, too few or too small."""
-    demand, gpus = request.demand, [gpu for node in nodes for gpu in node.gpus]
+    demand = request.demand
+    gpus = [gpu for node in nodes for gpu in node.gpus if takes(demand, gpu.reported.model)]
 
     def serves(gpu: Gpu, mig: bool) -> bool:
         model = snapshot.models.get(gpu.model)
         known = table(model) if mig and model and model.profiles else None
-        return bool(choices(mig, gpu.memory_mib, known, demand, policy))
+        return bool(choices(gpu.model, mig, gpu.memory_mib, known, demand, policy))
 
     fenced = [gpu for gpu in gpus if gpu.reported.fenced and serves(gpu.reported, gpu.reported.mig)]
     usable = [gpu for gpu in gpus if not gpu.reported.fenced]

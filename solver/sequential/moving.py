@@ -92,7 +92,9 @@ class Moving:
         """Where those in an opening could go if just they were moved for the request; None where they cannot."""
         self._begin()
         victims = self._work.victims.new(opening.removed)
-        if len(victims) < len(opening.removed) or any(self._work.victims.fixed(v.request.claim) for v in victims):
+        if len(victims) < len(opening.removed) or not all(
+            self._work.victims.may_move(v.request.claim) for v in victims
+        ):
             return None
         mark = self._mark()
         opened = self._try(request, opening, len(victims))

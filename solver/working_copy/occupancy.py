@@ -7,7 +7,7 @@ its place already.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from solver.gpu_tables.states import GpuState, state_of
@@ -96,6 +96,13 @@ class WorkingGpu:
             self.memory_mib -= occupant.memory_mib
         self.known = None
 
+    def give(self, claim: str, candidate: Candidate) -> None:
+        """Put a candidate for this GPU, or one like it, on the GPU."""
+        self.idle = [i for i in self.idle if i not in candidate.destroys]
+        self.spent = (*self.spent, *candidate.destroys, *candidate.instance)
+        self.occupants = list(self.occupants)
+        self.add(occupant_of(claim, candidate.share, self))
+
     def spend(self, newcomer: Occupant, leaving: Set[str]) -> None:
         """The instances of those leaving that cannot stand beside a newcomer are its to take over or destroy."""
         here = [o.place for o in self.occupants if o.claim in leaving and o.place]
@@ -151,6 +158,12 @@ class WorkingNode:
     @property
     def used(self) -> float:
         return sum(gpu.used for gpu in self.gpus)
+
+    def copied(self) -> WorkingNode:
+        """A node with the same GPUs, to be changed in its stead."""
+        node = replace(self, gpus=[])
+        node.gpus = [replace(gpu, node=node, occupants=list(gpu.occupants)) for gpu in self.gpus]
+        return node
 
     def allowed(self, request: Request) -> bool:
         """Whether the node may run the request at all, whatever runs there now."""
@@ -212,12 +225,13 @@ class WorkingCluster:
 
     def _occupy(self, holding: Holding) -> None:
         """Put a held grant over what the node reports, and its affinity key on the node."""
-        for share in holding.grant.devices:
-            gpu = self.gpus.get(share.gpu)
-            if gpu and not any(o.claim == holding.request.claim for o in gpu.occupants):
-                newcomer = occupant_of(holding.request.claim, share, gpu)
-                gpu.spend(newcomer, self.leaving)
-                gpu.add(newcomer)
+        claim = holding.request.claim
+        known = ((share, self.gpus[share.gpu]) for share in holding.grant.devices if share.gpu in self.gpus)
+        missing = [(share, gpu) for share, gpu in known if not any(o.claim == claim for o in gpu.occupants)]
+        for share, gpu in missing:
+            newcomer = occupant_of(claim, share, gpu)
+            gpu.spend(newcomer, self.leaving)
+            gpu.add(newcomer)
         node = self.nodes.get(holding.grant.node)
         if node and holding.request.anti_affinity is not None:
             node.keys = (*node.keys, holding.request.anti_affinity)
@@ -227,10 +241,7 @@ class WorkingCluster:
         chosen = tuple(candidates)
         for candidate in chosen:
             self._remember(candidate.gpu, *GPU_FIELDS)
-            candidate.gpu.idle = [i for i in candidate.gpu.idle if i not in candidate.destroys]
-            candidate.gpu.spent = (*candidate.gpu.spent, *candidate.destroys, *candidate.instance)
-            candidate.gpu.occupants = list(candidate.gpu.occupants)
-            candidate.gpu.add(occupant_of(request.claim, candidate.share, candidate.gpu))
+            candidate.gpu.give(request.claim, candidate)
         node = chosen[0].gpu.node
         self._remember(node, *NODE_FIELDS)
         node.cpu_milli = None if node.cpu_milli is None else node.cpu_milli - request.cpu_milli

@@ -7,19 +7,22 @@ destroys and holders count as some), the fullest node and GPU; for spreading the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from solver.gpu_tables.choices import choices
 from solver.gpu_tables.states import Cost
 from solver.gpu_tables.tables import ShareOption, Table
 from solver.model.cluster import Gpu
-from solver.model.demand import Demand, Request, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Request, WholeGpus
 from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy, Spreading
+from solver.working_copy.containers import ContainerPlace, ContainerPlaces
 from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu, WorkingNode
 
 Score = tuple[float, ...]
 GroupKey = tuple[int, str | None, str]
+Scored = tuple[Score, list[Candidate]]
+Offers = dict[GroupKey, list[tuple[Score, Candidate]]]
 
 
 def best_candidates(
@@ -37,14 +40,47 @@ def best_candidates(
     return best[1] if best else []
 
 
-def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> tuple[Score, list[Candidate]] | None:
+def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> Scored | None:
     """The best candidates on one node: all devices with the same profile or backing, each on its own GPU.
 
-    GPUs of one model where the node has enough of one; else of several.
+    GPUs of one model where the node has enough of one; else of several. Where each container has a demand of its own,
+    this holds for each, and several may have shares of one GPU.
     """
     if not node.allowed(request) or not node.has_room(request):
         return None
-    groups: dict[GroupKey, list[tuple[Score, Candidate]]] = {}
+    return (
+        _for_containers(node, request, policy)
+        if isinstance(request.demand, ContainerDemands)
+        else _alike(_offers(node, request, policy), request.demand.devices)
+    )
+
+
+def _for_containers(node: WorkingNode, request: Request, policy: Policy) -> Scored | None:
+    def options(copy: WorkingNode, own: Request, removed: frozenset[str]) -> Iterator[ContainerPlace[Score]]:
+        groups = _offers(copy, own, policy)
+        if own.demand.devices > 1:
+            best = _alike(groups, own.demand.devices)
+            yield from (ContainerPlace(*best),) if best else ()
+            return
+        for score, offered in sorted((offer for group in groups.values() for offer in group), key=lambda s: s[0]):
+            yield ContainerPlace((score[0], 0.0, *score[1:]), [offered])
+
+    places = ContainerPlaces(node, options, lambda own: size(node, own, policy)).search(request)
+    if places is None:
+        return None
+    score = tuple(map(sum, zip(*(place.price for place in places), strict=True)))
+    return score, [candidate for place in places for candidate in place.candidates]
+
+
+def size(node: WorkingNode, request: Request, policy: Policy) -> float:
+    """The least part of a GPU of the node that one device of the request takes; 0 where none of them serves it."""
+    options = (option for gpu in node.gpus for _, option in gpu_options(gpu, request.demand, policy))
+    return min((part(request.demand, option) for option in options), default=0.0)
+
+
+def _offers(node: WorkingNode, request: Request, policy: Policy) -> Offers:
+    """What each GPU of the node has for one device, by profile or backing and model."""
+    groups: Offers = {}
     spread, used = spreads(policy, node.reported.pool), node.used
     pool = preference(request, node.reported.pool)
     for gpu in node.gpus:
@@ -53,7 +89,11 @@ def candidates_on(node: WorkingNode, request: Request, policy: Policy) -> tuple[
                 candidate, cost = offered
                 score = (pool, rank, part(request.demand, option), *tail(spread, used, gpu.used, cost))
                 groups.setdefault((rank, candidate.share.profile, gpu.reported.model), []).append((score, candidate))
-    devices = request.demand.devices
+    return groups
+
+
+def _alike(groups: Offers, devices: int) -> Scored | None:
+    """The best group with enough for all devices."""
     mixed = False
     full = [group for group in groups.values() if len(group) >= devices]
     if not full and devices > 1:
@@ -82,7 +122,7 @@ def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[
 
 def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The same for any GPU like this one."""
-    return choices(gpu.mig, gpu.memory_mib, table, demand, policy)
+    return choices(gpu.model, gpu.mig, gpu.memory_mib, table, demand, policy)
 
 
 def fits_plain(used: int, memory_mib: int, option: ShareOption, gpu: WorkingGpu) -> bool:

@@ -21,10 +21,10 @@ def test_an_example_fits_its_schema(name: str) -> None:
 async def test_all_examples_run_beside_each_other() -> None:
     async with FakeCluster().running() as cluster, cluster.controller():
         await cluster.node("node-a", "a100-40gb", "a100-40gb")
-        await cluster.node("node-b", "v100", "v100", mig=False)
+        await cluster.node("node-b", "v100", "v100", "v100", "v100", mig=False)
         cluster.create("projects", EXAMPLES["project"])
         team = EXAMPLES["project"]["metadata"]["name"]
-        await cluster.until(lambda: cluster.get("resourceclaimtemplates", "migctl-gpu", team) is not None)
+        await cluster.until(lambda: cluster.get("resourceclaimtemplates", "migctl-gpu-containers", team) is not None)
         for name in JOBS:
             assert EXAMPLES[name]["metadata"]["namespace"] == team
             cluster.create("jobs", EXAMPLES[name], team)

@@ -13,6 +13,7 @@ def pod_spec(**fields: Any) -> Json:
     container = {
         "name": "main",
         "image": "busybox",
+        "imagePullPolicy": "Never",
         "resources": {"limits": limits, "requests": {**limits, **requests}},
     }
     return {"containers": [container], "restartPolicy": "Never", "schedulerName": "runai-scheduler", **fields}
@@ -29,7 +30,8 @@ def job(name: str, annotations: dict[str, str] | None = None, **fields: Any) -> 
 
 
 def stateful_set(name: str, annotations: dict[str, str] | None = None, **fields: Any) -> Json:
-    template = {"metadata": {"annotations": annotations or {}, "labels": {"app": name}}, "spec": pod_spec(**fields)}
+    spec = pod_spec(**fields) | {"restartPolicy": "Always"}
+    template = {"metadata": {"annotations": annotations or {}, "labels": {"app": name}}, "spec": spec}
     spec = {"replicas": 1, "serviceName": name, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"metadata": {"name": name}, "spec": spec}
 
@@ -38,3 +40,24 @@ def deployment(name: str, annotations: dict[str, str] | None = None, **fields: A
     made = stateful_set(name, annotations, **fields)
     made["spec"].pop("serviceName")
     return made
+
+
+def daemon_set(name: str, annotations: dict[str, str] | None = None, **fields: Any) -> Json:
+    made = deployment(name, annotations, **fields)
+    made["spec"].pop("replicas")
+    return made
+
+
+def cron_job(name: str, annotations: dict[str, str] | None = None, **fields: Any) -> Json:
+    jobs = {"spec": job(name, annotations, **fields)["spec"]}
+    return {"metadata": {"name": name}, "spec": {"schedule": "@daily", "jobTemplate": jobs}}
+
+
+MAKERS = {
+    "pods": pod,
+    "jobs": job,
+    "cronjobs": cron_job,
+    "deployments": deployment,
+    "statefulsets": stateful_set,
+    "daemonsets": daemon_set,
+}

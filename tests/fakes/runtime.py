@@ -17,6 +17,7 @@ class FakeRuntime:
         self.output: dict[str, list[bytes]] = {}
         self.more: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.reading = 0
+        self.beside: list[int] = []
         self.idle = asyncio.Event()
 
     async def logs(self, workload: Workload, follow: bool, tail: int | None) -> AsyncIterator[bytes]:
@@ -37,7 +38,8 @@ class FakeRuntime:
             self.reading -= 1
             self.idle.set()
 
-    async def exec_environment(self, workload: Workload) -> ExecEnvironment:
+    async def exec_environment(self, workload: Workload, pid: int) -> ExecEnvironment:
+        self.beside.append(pid)
         if workload.meta.name not in self.output:
             raise NotFound(f"{workload.meta.name} does not run")
         return ExecEnvironment({"CUDA_VISIBLE_DEVICES": "MIG-1", "NAME": "zażółć"}, "/srv")

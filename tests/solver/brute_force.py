@@ -128,6 +128,8 @@ def _claims_on(gpu: Gpu, here: dict[str, Holding]) -> Claims:
 
 def _ways(gpu: Gpu, model: GpuModel, demand: Demand) -> Iterator[tuple[Hashable, Profile | None]]:
     """Profiles (None: without MIG) that one device of this GPU can serve the ask with, with what must be alike."""
+    if demand.model not in (None, gpu.model):
+        return
     if not gpu.mig:
         if not isinstance(demand, MigProfile) and not (isinstance(demand, Memory) and demand.mib > gpu.memory_mib):
             yield None, None

@@ -138,11 +138,12 @@ def _request(rng: Random, number: int, models: Sequence[GpuModel]) -> Request:
 def _ask(rng: Random, models: Sequence[GpuModel]) -> Demand:
     profiles = [p.name for m in models for p in m.profiles if p.starts] or ["1g.5gb"]
     devices = rng.choice([1, 1, 1, 1, 2])
+    model = rng.choice([None, None, None, None, *(m.id for m in models)])
     kind = rng.randrange(4)
     if kind == 0:
-        return MigProfile(rng.choice(profiles), devices)
+        return MigProfile(rng.choice(profiles), devices, model)
     if kind == 1:
-        return Fraction(rng.choice([0.1, 0.2, 0.25, 0.5, 0.75]), devices)
+        return Fraction(rng.choice([0.1, 0.2, 0.25, 0.5, 0.75]), devices, model)
     if kind == 2:
-        return Memory(rng.choice([4769, 9537, 16000, 20000]), devices)
-    return WholeGpus(devices)
+        return Memory(rng.choice([4769, 9537, 16000, 20000]), devices, model)
+    return WholeGpus(devices, model)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solver.defragment import WHOLE, propose
+from solver.disruption.reasons import moved_to
 from solver.model.cluster import InstanceState
 from solver.model.demand import Fraction, Grant, MigProfile, WholeGpus
 from solver.model.plan import Evict, Placed
@@ -45,6 +46,19 @@ def test_a_target_decides_what_is_opened() -> None:
     """A half more on each GPU takes a move within the GPU."""
     proposal = propose(scattered(), 1, MigProfile("4g.20gb"))
     assert proposal.opened["4g.20gb"] == 1
+    (evicted,) = (step for step in proposal.plan.steps if isinstance(step, Evict))
+    (move,) = proposal.moves
+    assert evicted.why == f"{moved_to(move.old, move.new)} to join free room"
+
+
+def test_a_move_is_said_to_go_where_it_goes() -> None:
+    here, there, away = (gpu("v100", uuid, node) for uuid, node in (("g0", "n0"), ("g1", "n0"), ("g2", "n1")))
+    old, new, other = (shares(request("t", Fraction(0.5)), card, 0.5).grant for card in (here, there, away))
+    assert [moved_to(old, grant) for grant in (new, other, old)] == [
+        "moved to another GPU of node n0",
+        "moved to node n1",
+        "moved within its GPU on node n0",
+    ]
 
 
 def test_who_may_not_be_moved_stays() -> None:

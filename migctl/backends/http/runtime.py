@@ -27,6 +27,6 @@ class WorkloadRuntime(Protocol):
         """
         ...
 
-    async def exec_environment(self, workload: Workload) -> ExecEnvironment:
-        """How a command is run beside the workload."""
+    async def exec_environment(self, workload: Workload, pid: int) -> ExecEnvironment:
+        """How the process of this pid runs a command beside the workload: it counts as the workload's from now on."""
         ...

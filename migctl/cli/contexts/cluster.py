@@ -12,21 +12,25 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migctl.api.admitting import AdmittingControlPlane
+from migctl.backends.kubernetes.client.resources import PODS
 from migctl.backends.kubernetes.client.transport import Transport, from_kubeconfig, in_cluster
+from migctl.backends.kubernetes.meaning import record_of
+from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.backends.kubernetes.stores import eviction
 from migctl.backends.kubernetes.user import logs, reading
 from migctl.backends.kubernetes.user.claims import UserClaims
 from migctl.backends.kubernetes.user.control_plane import user_control_plane
 from migctl.backends.kubernetes.user.kinds import SELF
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
-from migctl.backends.protocol import NotFound
+from migctl.backends.protocol import Invalid, NotFound
 from migctl.cli.contexts.context import Context
-from migctl.cli.contexts.control import Execution, Identity
+from migctl.cli.contexts.control import Default, Execution, Identity, Manifest
 from migctl.cli.failures import Failure
-from migctl.objects import Workload
+from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -91,6 +95,19 @@ class ClusterControl(AdmittingControlPlane):
         from migctl.cli.contexts import cluster_snapshot
 
         return await cluster_snapshot.snapshot(self._api, now)
+
+    async def evict(self, claim: Claim, why: str) -> None:
+        found = record_of.pod(PODS.one.decode(await self._api.get(PODS, claim.meta.name, claim.meta.project)))
+        if not isinstance(found, GpuPod):
+            raise NotFound(f"there is no pod {claim.meta.name!r} with GPUs in project {claim.meta.project!r}")
+        if found.owner is not None and found.owner.kind == "DaemonSet":
+            raise Invalid(f"pod {found.name} is a DaemonSet's, which would make it again on its node")
+        await eviction.evict(self._api, found)
+
+    async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
+        from migctl.cli.contexts import cluster_manifests
+
+        return await cluster_manifests.understood(self._api, body, project)
 
     async def preview(self, workload: Workload) -> None:
         """A dry run on the API server: its admission and the user's permissions count."""

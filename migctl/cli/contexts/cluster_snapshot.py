@@ -16,6 +16,7 @@ from migctl.backends.kubernetes.client.resources import (
     CLAIMS,
     DEPARTMENTS,
     GPU_NODES,
+    NODE_POOLS,
     NODES,
     PODS,
     PROJECTS,
@@ -28,7 +29,7 @@ from migctl.controller.kubernetes.agent_liveness import Heartbeats
 from migctl.controller.kubernetes.snapshot import KubernetesObserver
 from solver.model.snapshot import Snapshot
 
-NEEDED: tuple[Resource[Any], ...] = (PROJECTS, DEPARTMENTS, GPU_NODES, PODS, CLAIMS)
+NEEDED: tuple[Resource[Any], ...] = (PROJECTS, DEPARTMENTS, GPU_NODES, NODE_POOLS, PODS, CLAIMS)
 NEVER_S = 1e9
 """Whether an agent is silent is decided by the controller, whose clock has watched it."""
 IF_ALLOWED: tuple[Resource[Any], ...] = (NODES, BUDGETS)

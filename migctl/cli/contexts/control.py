@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import Workload
+from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
+
+
+Default = Callable[[], Awaitable[str]]
+"""Asks for the project to use where none is named."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,41 @@ class Execution:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the control plane takes us for, and how it knows."""
+    """Who the control plane takes us for, and how it knows. `uid`: where users are those of an operating system."""
 
     user: str
     vouched: str
     groups: tuple[str, ...] = ()
+    uid: int | None = None
+
+
+class Manifest(Protocol):
+    """An object as a document describes it.
+
+    name     as it is typed: "workload/train"; project "": it is in none
+    notes    what of it has no effect here
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def project(self) -> str: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    async def exists(self) -> bool:
+        """Whether there is such an object."""
+        ...
+
+    async def apply(self, dry_run: bool) -> str:
+        """Make it so: created, configured or unchanged. Raises what the control plane refuses it for."""
+        ...
+
+    async def delete(self) -> None:
+        """Delete the object."""
+        ...
 
 
 class ControlExtras(Protocol):
@@ -54,6 +88,17 @@ class ControlExtras(Protocol):
 
     async def snapshot(self, now: datetime) -> Snapshot:
         """What a decision would be made from now."""
+        ...
+
+    async def evict(self, claim: Claim, why: str) -> None:
+        """Stop a pod whose workload goes on elsewhere.
+
+        Raises NotFound where it is gone, Conflict and Unavailable where it must be tried again, Invalid where it stays.
+        """
+        ...
+
+    async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
+        """The object that a document describes, in this project where it names none. Raises Invalid."""
         ...
 
     async def preview(self, workload: Workload) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from migctl.backends.http.client import RemoteControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
-from migctl.cli.contexts.control import Execution, Identity
-from migctl.objects import Workload
+from migctl.backends.workload_status import DRAINED
+from migctl.cli.contexts.control import Control, Default, Execution, Identity, Manifest
+from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -43,7 +44,7 @@ class LocalRuntime:
 
     async def identity(self: LocalEndpoint) -> Identity:
         peer = await self.whoami()
-        return Identity(f"{peer.user} (uid {peer.uid})", PEER)
+        return Identity(peer.user, PEER, uid=peer.uid)
 
     async def snapshot(self: LocalEndpoint, now: datetime) -> Snapshot:
         from migctl.backends.mirror import Mirror
@@ -52,6 +53,15 @@ class LocalRuntime:
         mirror = Mirror(self)
         await mirror.read()
         return observe.snapshot(mirror, now)
+
+    async def evict(self: LocalEndpoint, claim: Claim, why: str) -> None:
+        told = {"evicted": why, "reason": DRAINED, "message": why, "nomination": None}
+        await self.delete(await self.patch(claim, {"status": told}, fenced=True))
+
+    async def manifest(self: Control, body: Mapping[str, Any], project: Default) -> Manifest:
+        from migctl.cli.contexts import local_manifests
+
+        return await local_manifests.understood(self, body, project)
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
         from migctl.api.admitting import AdmittingControlPlane

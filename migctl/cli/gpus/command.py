@@ -19,7 +19,7 @@ from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, terminal, watching
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, SeenGpu
-from migctl.cli.views.gpu_blocks import Block, BlockState, blocks, free
+from migctl.cli.views.gpu_blocks import NOBODYS, Block, blocks, free
 from migctl.objects import API_VERSION, Claim, GpuNode
 
 REDRAW_S = 1.0
@@ -156,6 +156,7 @@ def _gpu(seen: SeenGpu, whole: Fleet) -> dict[str, Any]:
         "free": round(free(seen), 3),
         "fenced": gpu.fenced,
         "ready": seen.node.status.ready,
+        "cordoned": seen.node.spec.cordoned,
         "blocks": [_block(block) for block in blocks(seen, whole)],
     }
 
@@ -165,7 +166,7 @@ def _block(block: Block) -> dict[str, Any]:
     facts = {
         "state": block.state.value,
         "size": block.size,
-        "title": block.title if block.state is not BlockState.FREE else "",
+        "title": block.title if block.state not in NOBODYS else "",
         "workload": block.holder,
         "project": block.project,
         "start": block.start,

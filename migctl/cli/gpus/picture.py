@@ -21,7 +21,7 @@ from migctl import quantities
 from migctl.cli.output import terminal
 from migctl.cli.output.terminal import Line, Piece, plain
 from migctl.cli.views.fleet import Fleet, SeenGpu
-from migctl.cli.views.gpu_blocks import Block, BlockState, blocks, free
+from migctl.cli.views.gpu_blocks import NOBODYS, Block, BlockState, blocks, closed, free
 
 NARROWEST = 3
 WIDEST = 144
@@ -57,6 +57,7 @@ STYLES = {
     BlockState.FOREIGN: "magenta",
     BlockState.QUARANTINED: "bold red",
     BlockState.FREE: "dim",
+    BlockState.CLOSED: "dim red",
 }
 HOLDERS = ("green", "cyan", "blue", "bright_green", "bright_cyan", "bright_blue", "yellow", "bright_magenta")
 
@@ -68,7 +69,7 @@ def draw(seen: SeenGpu, fleet: Fleet, width: int, details: bool = False) -> list
     lines = list(_headline(seen, width))
     lines += zip(*map(_box, row, widths), strict=True)
     for block, room in zip(row, widths, strict=True):
-        if block.state is not BlockState.FREE and (details or not _fits(block, room)):
+        if block.state not in NOBODYS and (details or not _fits(block, room)):
             lines += _detail(block, width)
     return lines
 
@@ -102,8 +103,7 @@ def _headline(seen: SeenGpu, width: int) -> Iterator[Line]:
     if cell_len(terminal.text_of(line)) > width:
         yield ((terminal.cut(seen.name, width), "bold"),)
         line = plain(facts)
-    wrong = [] if seen.node.status.ready else ["node not ready"]
-    wrong += [f"fenced: {gpu.fenced}"] if gpu.fenced else []
+    wrong = closed(seen)
     beside = "".join(f"  {text}" for text in wrong)
     if cell_len(terminal.text_of(line) + beside) <= width:
         yield (*line, (terminal.clean(beside), "bold red"))
@@ -114,8 +114,8 @@ def _headline(seen: SeenGpu, width: int) -> Iterator[Line]:
 
 
 def _box(block: Block, width: int) -> tuple[Piece, Piece, Piece]:
-    if block.state is BlockState.FREE:
-        return _free(block, width)
+    if block.state in NOBODYS:
+        return _unheld(block, width)
     border = HEAVY if block.whole else BORDERS[block.state]
     top_left, top_right, bottom_left, bottom_right = border.corners
     inside = width - 2
@@ -131,14 +131,15 @@ def _box(block: Block, width: int) -> tuple[Piece, Piece, Piece]:
     )
 
 
-def _free(block: Block, width: int) -> tuple[Piece, Piece, Piece]:
-    """Dots: one for a free unit; a row of them, and how much there is, for free memory."""
-    words = f" {block.title} free " if block.title else "·"
+def _unheld(block: Block, width: int) -> tuple[Piece, Piece, Piece]:
+    """Dots: one for a free unit; a row of them, and how much there is, for free memory. Crosses where it is closed."""
+    mark = "·" if block.state is BlockState.FREE else "x"
+    words = f" {block.title} {block.state} " if block.title else mark
     around = max(0, width - cell_len(words)) // 4 * 2 if block.title else 0
-    dots = "· " * (around // 2)
-    line = f"{dots}{words}{dots}".center(width) if cell_len(words) <= width else "· " * (width // 2)
+    marks = f"{mark} " * (around // 2)
+    line = f"{marks}{words}{marks}".center(width) if cell_len(words) <= width else f"{mark} " * (width // 2)
     blank = (" " * width, "")
-    return blank, (set_cell_size(line, width), STYLES[BlockState.FREE]), blank
+    return blank, (set_cell_size(line, width), STYLES[block.state]), blank
 
 
 def _style(block: Block) -> str:

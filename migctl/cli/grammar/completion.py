@@ -84,6 +84,14 @@ async def _nodes(control: Control, _: Session) -> Iterable[str]:
     return (node.meta.name for node in (await control.list(GpuNode)).items)
 
 
+async def _node_pools(control: Control, _: Session) -> Iterable[str]:
+    from migctl import node_pools
+    from migctl.objects import GpuNode, NodePool
+
+    nodes, pools = (await control.list(GpuNode)).items, (await control.list(NodePool)).items
+    return node_pools.names(nodes, pools)
+
+
 async def _plans(control: Control, _: Session) -> Iterable[str]:
     from migctl.objects import PlacementPlan
 
@@ -98,6 +106,13 @@ async def _profiles(control: Control, _: Session) -> Iterable[str]:
     return (profile.name for model in models for profile in model.profiles)
 
 
+async def _models(control: Control, session: Session) -> Iterable[str]:
+    from migctl.objects import GpuNode
+
+    reports = [node.status.report for node in (await control.list(GpuNode)).items]
+    return (name for report in reports if report is not None for name in report.models)
+
+
 async def _gpus(control: Control, _: Session) -> Iterable[str]:
     from migctl.objects import GpuNode
 
@@ -110,6 +125,8 @@ workloads = _completing(_workloads)
 projects = _completing(_projects)
 departments = _completing(_departments)
 nodes = _completing(_nodes)
+node_pools = _completing(_node_pools)
 plans = _completing(_plans)
+models = _completing(_models)
 profiles = _completing(_profiles)
 gpus = _completing(_gpus)

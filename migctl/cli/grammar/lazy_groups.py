@@ -129,7 +129,7 @@ class _Loaded(MutableMapping[str, Any]):
 class HelpGroup(TyperGroup):
     """A group that shows its help when it is called without a command, and a command's for `help COMMAND`.
 
-    Commands are found by their singular and their plural.
+    Commands are found by their singular and their plural, and without their hyphen.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -138,9 +138,10 @@ class HelpGroup(TyperGroup):
         return super().parse_args(ctx, args or ["--help"])
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        joined = {name.replace("-", ""): name for name in self.commands}
         names = (cmd_name, f"{cmd_name}s", cmd_name.removesuffix("s"))
-        known = next((name for name in names if name in self.commands), cmd_name)
-        return super().get_command(ctx, known)
+        known = next((name for name in names if name in self.commands), None)
+        return super().get_command(ctx, known or next((joined[name] for name in names if name in joined), cmd_name))
 
 
 class LazyGroup(HelpGroup):

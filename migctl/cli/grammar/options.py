@@ -30,6 +30,11 @@ Selector = Annotated[
     typer.Option("-l", "--selector", metavar="LABELS", help="Only these labels: a=b, a!=b, a, !a; joined by commas."),
 ]
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing changes.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Files = Annotated[
+    list[str] | None,
+    typer.Option("-f", "--filename", metavar="FILE", help="YAML: a file, a folder, or - for stdin; repeatable."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")]
 Workloads = Annotated[
     list[str], typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)
@@ -38,6 +43,8 @@ OneWorkload = Annotated[
     list[str], typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.workloads)
 ]
 ProjectName = Annotated[str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.projects)]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", show_default=False, autocompletion=completion.nodes)]
+NodeNames = Annotated[list[str], typer.Argument(metavar="NODE...", show_default=False, autocompletion=completion.nodes)]
 DepartmentName = Annotated[
     str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.departments)
 ]
@@ -60,7 +67,13 @@ Ttl = Annotated[
 ]
 Suspended = Annotated[bool, typer.Option("--suspend", help="Create it suspended.")]
 Pools = Annotated[
-    list[str] | None, typer.Option("--node-pools", metavar="POOLS", help="Node pools, in order of preference.")
+    list[str] | None,
+    typer.Option(
+        "--node-pools",
+        metavar="POOLS",
+        help="Node pools, in order of preference.",
+        autocompletion=completion.node_pools,
+    ),
 ]
 Image = Annotated[str, typer.Option("-i", "--image", metavar="IMAGE", help="Container image.")]
 MigProfile = Annotated[
@@ -72,7 +85,16 @@ MigProfile = Annotated[
         autocompletion=completion.profiles,
     ),
 ]
+GpuModel = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu-model", metavar="MODEL", help="Only GPUs of this model: A100-40GB.", autocompletion=completion.models
+    ),
+]
 Preemptible = Annotated[bool, typer.Option("--preemptible", help="May go over quota, and may be preempted.")]
+NoMove = Annotated[
+    bool, typer.Option("--no-move", help="Never moved to make room for others, though it may be preempted.")
+]
 Command = Annotated[
     bool, typer.Option("--command", help="On a cluster: the words after -- replace the image's entry point.")
 ]

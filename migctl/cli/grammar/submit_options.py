@@ -30,6 +30,7 @@ class GpuFlags:
             "spec.gpuRequest.memoryMib": self.memory,
             "spec.gpuRequest.profile": self.profile,
             "spec.gpuRequest.devices": self.devices,
+            "spec.gpuRequest.model": "--gpu-model",
         }
 
 
@@ -60,7 +61,9 @@ class SubmitOptions:
 
     name: Annotated[str | None, typer.Argument(help="Generated where it is left out.", show_default=False)] = None
     image: options.Image = ""
+    model: options.GpuModel = None
     preemptible: options.Preemptible = False
+    no_move: options.NoMove = False
     project: options.Project = None
     variables: options.Variables = None
     labels: options.Labels = None

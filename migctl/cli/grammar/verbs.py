@@ -17,6 +17,6 @@ VERBS: Mapping[str, Lazy] = MappingProxyType(
         "wait": Lazy("migctl.cli.workloads.wait:wait", "Wait until workloads run, end or are gone."),
         "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
         "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
-        "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads."),
+        "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads, or what files describe."),
     }
 )

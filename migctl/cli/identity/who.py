@@ -32,14 +32,17 @@ def whoami(context: typer.Context, output: options.Output = None) -> None:
     if shown.format is Format.NAME:
         print(who.user)
     elif shown.format.human_readable:
-        groups = f" (groups: {', '.join(who.groups)})" if who.groups else ""
-        tables.paragraphs(f"User:    {who.user}{groups}")
+        also = [f"uid {who.uid}"] if who.uid is not None else []
+        also += [f"groups: {', '.join(who.groups)}"] if who.groups else []
+        tables.paragraphs(f"User:    {who.user}" + (f" ({'; '.join(also)})" if also else ""))
         tables.paragraphs(f"Project: {project or '(none; migctl project set NAME)'}")
         tables.paragraphs(f"Context: {session.target.name}")
         tables.paragraphs(f"Login:   {who.vouched}")
     else:
-        facts = {"user": who.user, "groups": list(who.groups), "project": project, "context": session.target.name}
-        formats.write(_document("Identity", {**facts, "login": who.vouched}), shown.format)
+        facts = {"user": who.user, "uid": who.uid, "groups": list(who.groups), "login": who.vouched}
+        formats.write(
+            _document("Identity", {**facts, "project": project, "context": session.target.name}), shown.format
+        )
 
 
 def _document(kind: str, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,26 +1,25 @@
-"""`plan defrag`: moves that merge free room, as a diff of layouts; carried out only with --apply.
+"""`plan defrag`: moves that merge free room, as a diff of layouts; kept with --save, carried out only with --apply.
 
-The proposal is the planner's on a snapshot of now. Before it is carried out it is made once more: if
-the cluster has moved on and the moves would be others, nothing is done.
+The proposal is the planner's on a snapshot of now. With --save it is kept, to be looked at and applied later; with
+--apply it is kept and applied at once. The controller carries it out, on one machine and on a cluster alike.
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
+from migctl.cli.plans import carrying_out
 from migctl.cli.plans.what_if import gpu_request_of, layout_text
 from migctl.cli.session import Session
-from migctl.objects import API_VERSION
+from migctl.objects import API_VERSION, Claim, NodePool, PlacementPlan
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -38,66 +37,53 @@ def defrag(
         str | None,
         typer.Option("--for", metavar="REQUEST", help="Open places for this: 3g.20gb, 20GB, 1 (a whole GPU)."),
     ] = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep the moves as a plan, to be applied later.")] = False,
     apply: Annotated[bool, typer.Option("--apply", help="Carry the moves out, after asking.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: options.Yes = False,
     output: options.Output = None,
 ) -> None:
-    """Show which few moves would join free room, and what would fit then. Nothing is changed without --apply.
+    """Show which few moves would join free room, and what would fit then.
 
-    A moved workload starts again in its new place. Work that may not be preempted stays where it is.
+    Nothing is changed without --apply. A moved workload starts again in its new place. Work that may not be preempted,
+    or is not to be moved, stays where it is.
     """
     session = sessions.of(context)
     demand = gpu_request_of(target).to_demand() if target else None
-    if apply and not yes and not sys.stdin.isatty():
-        raise usage("moves are asked about first, and nobody is there to answer", hint="--apply --yes")
-    if apply and session.target.cluster:
-        raise Failure(
-            "moves on a cluster are not made from here",
-            cause="only the controller reserves slots for moved pods",
-            hint="migctl plan defrag shows them; what is deleted is placed anew: kubectl delete pod POD",
-        )
-    state, proposal = session.run(lambda control: _proposed(control, session, demand, moves))
+    if apply:
+        carrying_out.need_somebody(yes, "--apply --yes")
     shown = view(session, output)
+    state, proposal = session.run(lambda control: _proposed(control, session, demand, moves))
+    kept = session.run(lambda control: _kept(control, state, proposal)) if save and proposal.moves else None
     if shown.format.human_readable:
         _write(state, proposal)
     else:
-        formats.write(_document(state, proposal), shown.format)
+        formats.write(_document(state, proposal, kept), shown.format)
+    if kept is not None and not apply:
+        name = kept.meta.name
+        sessions.note(f"kept as {name}; next: migctl plan diff {name}, migctl plan apply {name}")
     if apply and proposal.moves:
-        _ask(len(proposal.moves), yes)
-        session.run(lambda control: _apply(control, session, demand, moves, proposal))
-        sessions.note(f"{len(proposal.moves)} moving; next: migctl gpus -w")
+        carrying_out.ask(len(proposal.moves), yes)
+        said = session.run(lambda control: _apply(control, state, proposal, kept))
+        sessions.note(f"{said}; next: migctl gpus -w")
 
 
 async def _proposed(control: Control, session: Session, demand: Demand | None, moves: int) -> tuple[Snapshot, Proposal]:
+    from migctl.controller import queues
     from solver.defragment import propose
+    from solver.model.snapshot import Policy
 
     state = await control.snapshot(session.system.now())
-    return state, propose(state, moves, demand)
+    policy = queues.policy(Policy(), (await control.list(NodePool)).items)
+    return state, propose(state, moves, demand, policy)
 
 
-def _ask(count: int, yes: bool) -> None:
-    if not yes:
-        typer.confirm(f"Move {count} workload{'s' if count > 1 else ''}, each starting again?", abort=True, err=True)
+async def _kept(control: Control, state: Snapshot, proposal: Proposal) -> PlacementPlan:
+    claims = (await control.list(Claim)).items
+    return await carrying_out.keep(control, state, claims, proposal.plan, "moves that join free room")
 
 
-async def _apply(control: Control, session: Session, demand: Demand | None, moves: int, shown: Proposal) -> None:
-    from migctl.backends.mirror import Mirror
-    from migctl.controller.apply import Applier
-    from migctl.objects import StepState
-
-    state, newest = await _proposed(control, session, demand, moves)
-    if newest.moves != shown.moves:
-        raise Failure(
-            "nothing was moved: the cluster has changed since the moves were shown",
-            hint="migctl plan defrag shows what would be moved now",
-            code=ExitCode.CONFLICT,
-        )
-    mirror = Mirror(control)
-    await mirror.read()
-    verdicts = await Applier(control, mirror, session.system.now).apply(newest.plan, state)
-    rejected = [why for verdict, why in verdicts.values() if verdict is StepState.REJECTED]
-    if rejected:
-        raise Failure("not every workload could be moved", cause="; ".join(rejected), hint="migctl plan defrag")
+async def _apply(control: Control, state: Snapshot, proposal: Proposal, kept: PlacementPlan | None) -> str:
+    return await carrying_out.carry_out(control, kept or await _kept(control, state, proposal))
 
 
 def _write(state: Snapshot, proposal: Proposal) -> None:
@@ -126,13 +112,14 @@ def _layouts(proposal: Proposal, names: Names) -> list[LayoutChange]:
     return [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in proposal.layouts.items()]
 
 
-def _document(state: Snapshot, proposal: Proposal) -> dict[str, Any]:
+def _document(state: Snapshot, proposal: Proposal, kept: PlacementPlan | None) -> dict[str, Any]:
     from migctl.controller.names import Names
 
     names = Names(state)
     return {
         "apiVersion": API_VERSION,
         "kind": "Defragmentation",
+        **({"plan": kept.meta.name} if kept else {}),
         "moves": [
             {"workload": names.claim(m.request.claim), "now": names.grant(m.old), "then": names.grant(m.new)}
             for m in proposal.moves

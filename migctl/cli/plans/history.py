@@ -1,17 +1,14 @@
-"""`plan list|show`: what was decided, in which order it is carried out, and how good it is."""
+"""`plan list|show`: what was decided or is proposed, in which order it is carried out, and how good it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from migctl.backends.protocol import ControlPlane, NotFound
-from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import not_found
 from migctl.cli.grammar import completion, options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, HelpGroup
 from migctl.cli.grammar.option_groups import ListOptions, grouped
@@ -19,26 +16,14 @@ from migctl.cli.output import tables, watching
 from migctl.cli.output.listings import TableKind, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
+from migctl.cli.plans import finding
+from migctl.cli.plans.applying import apply, undo
+from migctl.cli.plans.comparing import diff
 from migctl.cli.plans.defrag import defrag
 from migctl.cli.plans.what_if import what_if
 from migctl.cli.session import Session
 from migctl.objects import PlacementPlan, PlanOutcome, PlanSpec, PlanStep
 from solver.model.plan import Method
-
-if TYPE_CHECKING:
-    pass
-
-LATEST = "latest"
-
-
-async def newest_first(control: ControlPlane) -> list[PlacementPlan]:
-    """All plans, the newest first."""
-    plans = (await control.list(PlacementPlan)).items
-    return sorted(plans, key=lambda plan: (_created(plan), plan.meta.name), reverse=True)
-
-
-def _created(plan: PlacementPlan) -> float:
-    return plan.meta.created.timestamp() if plan.meta.created else 0.0
 
 
 def certificate(spec: PlanSpec) -> str:
@@ -58,6 +43,7 @@ def _table(session: Session) -> TableKind[PlacementPlan]:
         (
             Column("NAME", lambda plan: plan.meta.name),
             age_column(lambda plan: plan.meta.created, session.system.now),
+            Column("PHASE", _phase),
             Column("METHOD", lambda plan: plan.spec.method, drop=3),
             Column("PLACED", lambda plan: str(_placed(plan)), key=_placed),
             Column("WAITING", lambda plan: str(_waiting(plan)), key=_waiting),
@@ -74,6 +60,11 @@ def _table(session: Session) -> TableKind[PlacementPlan]:
         ),
         lambda plan: plan,
     )
+
+
+def _phase(plan: PlacementPlan) -> str:
+    """How far a proposal is; a record says of each step what became of it."""
+    return plan.phase if plan.spec.proposed else "Decided"
 
 
 def _gap(spec: PlanSpec) -> str:
@@ -111,7 +102,7 @@ def list_plans(
 
     async def source(control: Control) -> TableSource[PlacementPlan]:
         async def read() -> Sequence[PlacementPlan]:
-            return (await newest_first(control))[:limit]
+            return (await finding.newest_first(control))[:limit]
 
         return TableSource(_table(session), shown, read, empty="no plans yet")
 
@@ -121,29 +112,14 @@ def list_plans(
 @app.command("show")
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A plan's name.", autocompletion=completion.plans)] = LATEST,
+    name: Annotated[str, typer.Argument(help="A plan's name.", autocompletion=completion.plans)] = finding.LATEST,
     output: options.Output = None,
 ) -> None:
     """Show a plan: its steps in order, what it means for each request, its certificate."""
     session = sessions.of(context)
 
-    async def read(control: Control) -> PlacementPlan:
-        if name != LATEST:
-            return await _find(control, name)
-        plans = await newest_first(control)
-        if not plans:
-            raise not_found("there is no plan yet", hint="migctl submit -g 0.5")
-        return plans[0]
-
-    plan = session.run(read)
+    plan = session.run(lambda control: finding.find(control, name))
     write_one(plan, view(session, output), lambda: _write(plan, session))
-
-
-async def _find(control: ControlPlane, name: str) -> PlacementPlan:
-    try:
-        return await control.get(PlacementPlan, names.plain(name, "plan", "plans"))
-    except NotFound:
-        raise not_found(f"no plan is called {name!r}", hint="migctl plan list; old plans are forgotten") from None
 
 
 def _write(plan: PlacementPlan, session: Session) -> None:
@@ -151,7 +127,9 @@ def _write(plan: PlacementPlan, session: Session) -> None:
     tables.facts(
         ("Name", plan.meta.name),
         ("Made", f"{tables.age_of(plan.meta.created, session.system.now)} ago, in {spec.milliseconds:.1f} ms"),
-        ("Certificate", certificate(spec)),
+        ("Phase", _phase(plan)),
+        ("Message", plan.status.message),
+        ("Certificate", "" if spec.proposed else certificate(spec)),
         ("Operations", f"{spec.operations} creates and destroys (at least {spec.operations_bound})"),
         ("Note", spec.note),
     )
@@ -184,5 +162,8 @@ def _outcome_columns() -> list[Column[PlanOutcome]]:
     ]
 
 
+app.command("diff")(diff)
+app.command("apply")(apply)
+app.command("undo")(undo)
 app.command("what-if")(what_if)
 app.command("defrag")(defrag)

@@ -21,7 +21,7 @@ from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.objects import GpuRequest
+from migctl.objects import GpuRequest, NodePool
 from solver.model import priorities
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def what_if(
         raise usage("nothing is different", hint="give --add, --add-node, --lose-node, --evictions or --placing")
 
     async def compared(control: Control) -> tuple[Snapshot, Difference]:
+        from migctl.controller import queues
         from migctl.solver_process.planning import plan
         from solver.model.snapshot import Policy
         from solver.whatif import SnapshotEdits, compare
@@ -85,7 +86,8 @@ def what_if(
             models=tuple(model for _, _, models in nodes for model in models),
             lost=frozenset(_known(state, lose_node or [])),
         )
-        return state, compare(state, edits, Policy(), _policy(state, edits.nodes, evictions, placing), plan)
+        policy = queues.policy(Policy(), (await control.list(NodePool)).items)
+        return state, compare(state, edits, policy, _policy(policy, state, edits.nodes, evictions, placing), plan)
 
     state, difference = session.run(compared)
     shown = view(session, output)
@@ -167,12 +169,12 @@ def _known(state: Snapshot, words: Sequence[str]) -> Sequence[str]:
     return lost
 
 
-def _policy(state: Snapshot, new: Sequence[Node], evictions: int | None, placing: str | None) -> Policy:
+def _policy(now: Policy, state: Snapshot, new: Sequence[Node], evictions: int | None, placing: str | None) -> Policy:
     from dataclasses import replace
 
-    from solver.model.snapshot import Policy, Spreading
+    from solver.model.snapshot import Spreading
 
-    policy = Policy() if evictions is None else replace(Policy(), evictions=evictions)
+    policy = now if evictions is None else replace(now, evictions=evictions)
     if placing is None:
         return policy
     return replace(policy, spreading={node.pool: Spreading(placing) for node in (*state.nodes, *new)})
@@ -202,10 +204,11 @@ def layout_text(texts: Sequence[str]) -> str:
 
 
 def _row(change: Changed, names: Names) -> tuple[str, str, str]:
-    return names.claim(change.request.claim), _fate(change.before, names), _fate(change.after, names)
+    return names.claim(change.request.claim), fate_text(change.before, names), fate_text(change.after, names)
 
 
-def _fate(fate: Any, names: Names) -> str:
+def fate_text(fate: Any, names: Names) -> str:
+    """What becomes of a request, in words."""
     from migctl.reason_text import sentence
     from solver.model.demand import Grant
     from solver.model.plan import Placed

@@ -11,9 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from migctl import node_pools
 from migctl.backends.protocol import ControlPlane
 from migctl.cli.views.workloads import holds
-from migctl.objects import Claim, GpuNode
+from migctl.objects import Claim, GpuNode, NodePool
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare
 from solver.model.geometry import GpuModel
@@ -54,6 +55,11 @@ class Fleet:
     nodes: tuple[GpuNode, ...]
     gpus: tuple[SeenGpu, ...]
     claims: Mapping[str, Claim]
+    pools: tuple[NodePool, ...] = ()
+
+    def pool_of(self, node: GpuNode) -> str:
+        """The node pool that a node is in."""
+        return node_pools.pool_of(node.spec.pool, node.meta.labels, self.pools)
 
     def gpu_name(self, uuid: str) -> str:
         """`node/index` of a GPU; its UUID where no node reports it."""
@@ -90,13 +96,20 @@ class Fleet:
         return claim.spec.workload if claim else ""
 
 
+def share_text(held: Held, seen: Fleet) -> str:
+    """A share's backing: `mig 2g.10gb at 4`, `software`, `driver-limit`, `whole`."""
+    if held.share.backing is Backing.MIG:
+        return f"mig {held.share.profile} at {held.share.start}"
+    return seen.backing(held).value
+
+
 async def read(control: ControlPlane) -> Fleet:
     """The fleet as it is now."""
-    nodes, claims = await asyncio.gather(control.list(GpuNode), control.list(Claim))
-    return build(nodes.items, claims.items)
+    nodes, claims, pools = await asyncio.gather(control.list(GpuNode), control.list(Claim), control.list(NodePool))
+    return build(nodes.items, claims.items, pools.items)
 
 
-def build(nodes: Iterable[GpuNode], claims: Iterable[Claim]) -> Fleet:
+def build(nodes: Iterable[GpuNode], claims: Iterable[Claim], pools: Iterable[NodePool] = ()) -> Fleet:
     """The fleet that these objects describe."""
     claims = tuple(claims)
     held: dict[str, list[Held]] = defaultdict(list)
@@ -106,7 +119,7 @@ def build(nodes: Iterable[GpuNode], claims: Iterable[Claim]) -> Fleet:
                 held[share.gpu].append(Held(claim, share))
     ordered = tuple(sorted(nodes, key=lambda node: node.meta.name))
     gpus = (seen for node in ordered for seen in _gpus(node, held))
-    return Fleet(ordered, tuple(gpus), {claim.meta.uid: claim for claim in claims})
+    return Fleet(ordered, tuple(gpus), {claim.meta.uid: claim for claim in claims}, tuple(pools))
 
 
 def _since(claim: Claim) -> tuple[float, str]:

@@ -6,7 +6,7 @@ A GPU in MIG mode is divided into its placement units, another one into MiB.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from migctl import quantities
@@ -16,7 +16,11 @@ from solver.model.occupation import foreign_portion
 
 
 class BlockState(StrEnum):
-    """How a block is drawn and what is written on it beside its holder."""
+    """How a block is drawn and what is written on it beside its holder.
+
+    free    nobody holds it
+    closed  nobody holds it, and nothing new may be placed there
+    """
 
     BUSY = "busy"
     STARTING = "starting"
@@ -25,6 +29,10 @@ class BlockState(StrEnum):
     FOREIGN = "foreign"
     QUARANTINED = "quarantined"
     FREE = "free"
+    CLOSED = "closed"
+
+
+NOBODYS = (BlockState.FREE, BlockState.CLOSED)
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,27 @@ class Block:
     @property
     def label(self) -> str:
         """Who holds it, or in which state it is; both where a holder is coming."""
-        if self.state in (BlockState.BUSY, BlockState.FREE):
+        if self.state in (BlockState.BUSY, *NOBODYS):
             return self.holder
         return f"{self.holder} ({self.state})" if self.holder else self.state.value
 
 
 def blocks(seen: SeenGpu, fleet: Fleet) -> tuple[Block, ...]:
     """The GPU's blocks; their sizes add up to its units, or to its MiB without MIG."""
+    found = _blocks(seen, fleet)
+    if not closed(seen):
+        return found
+    return tuple(replace(b, state=BlockState.CLOSED) if b.state is BlockState.FREE else b for b in found)
+
+
+def closed(seen: SeenGpu) -> tuple[str, ...]:
+    """Why nothing new may be placed on it; empty where it may."""
+    whys = ("" if seen.node.status.ready else "node not ready", "node cordoned" if seen.node.spec.cordoned else "")
+    fenced = f"fenced: {seen.gpu.fenced}" if seen.gpu.fenced else ""
+    return tuple(why for why in (*whys, fenced) if why)
+
+
+def _blocks(seen: SeenGpu, fleet: Fleet) -> tuple[Block, ...]:
     if seen.gpu.mig:
         return tuple(_with_free_units(_instances(seen, fleet), seen.model.units))
     holder = next((held for held in seen.held if held.share.backing is Backing.WHOLE), None)
@@ -69,7 +91,7 @@ def free(seen: SeenGpu) -> float:
     others = (BlockState.FOREIGN, BlockState.QUARANTINED)
     lost = sum(_slices(seen, i) for i in seen.gpu.instances if BlockState(i.state) in others)
     lost += foreign_portion(seen.gpu)
-    return 0.0 if seen.gpu.fenced else max(0.0, 1.0 - seen.used - lost)
+    return 0.0 if closed(seen) else max(0.0, 1.0 - seen.used - lost)
 
 
 def _slices(seen: SeenGpu, instance: Instance) -> float:

@@ -88,7 +88,9 @@ def allocated(pod: Claim) -> float:
 
 
 def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:
-    """A GPU request in its own terms: `0.50`, `2.00`, `4769 MiB`, `2 x 2g.10gb`."""
+    """A GPU request in its own terms: `0.50`, `2.00`, `4769 MiB`, `2 x 2g.10gb`; of containers `1.00 + 4769 MiB`."""
+    if request.containers:
+        return " + ".join(gpu_request_text(part, pods) for part in request.containers)
     count = request.devices * pods
     if request.memory_mib is None and request.profile is None:
         return quantities.portion_text((1.0 if request.fraction is None else request.fraction) * count)
@@ -97,13 +99,18 @@ def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:
 
 
 def request_text(request: GpuRequest) -> str:
-    """A GPU request as a phrase: `0.50 GPU`, `2 GPUs`, `5120 MiB on each of 2 GPUs`."""
+    """A GPU request as a phrase: `2 GPUs of model V100`, `5120 MiB on each of 2 GPUs`, `a: 1 GPU, b: 0.50 GPU`."""
+    if request.containers:
+        return ", ".join(f"{part.container}: {request_text(part)}" for part in request.containers)
+    of_model = f" of model {request.model}" if request.model else ""
     if request.fraction is None and request.memory_mib is None and request.profile is None:
-        return "1 GPU" if request.devices == 1 else f"{request.devices} GPUs"
+        return ("1 GPU" if request.devices == 1 else f"{request.devices} GPUs") + of_model
     one = gpu_request_text(msgspec.structs.replace(request, devices=1)) + (
         " GPU" if request.fraction is not None else ""
     )
-    return one if request.devices == 1 else f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs"
+    if request.devices == 1:
+        return one + of_model
+    return f"{one.removesuffix(' GPU')} on each of {request.devices} GPUs{of_model}"
 
 
 def gpus_cell(job: WorkloadView) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -22,10 +22,9 @@ from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, Event, Meta
-from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 
 
@@ -99,9 +98,9 @@ def document(description: Description) -> dict[str, Any]:
 
 def _write(description: Description, session: Session) -> None:
     tables.facts(*_facts(description.job, session))
-    pods = [(pod, share) for pod in description.job.pods for share in _shares(pod)]
+    pods = [row for pod in description.job.pods for row in _rows(pod)]
     none = "none any more" if description.job.phase.finished else "none yet"
-    tables.section("Pods", pods, _pod_columns(description.fleet), none)
+    tables.section("Pods", pods, _pod_columns(pods, description.fleet), none)
     columns = [column for column in events.table(session).columns if column.header != "PROJECT"]
     tables.section("Events", description.events, columns)
 
@@ -109,6 +108,7 @@ def _write(description: Description, session: Session) -> None:
 def _facts(job: WorkloadView, session: Session) -> Iterator[tuple[str, str]]:
     spec, status = job.workload.spec, job.workload.status
     preemption = "preemptible" if spec.preemptible else "non-preemptible"
+    preemption += "" if spec.movable else ", never moved"
     yield "Name", job.name
     yield "Project", job.project
     yield "Type", f"{spec.type} ({preemption}, priority {spec.priority})"
@@ -136,28 +136,33 @@ def _moment(job: WorkloadView, session: Session) -> str:
     return f"{created:%Y-%m-%d %H:%M:%S %Z} ({tables.age_of(created, session.system.now)} ago)" if created else ""
 
 
-Pod = tuple[Claim, DeviceShare | None]
+class PodShare(NamedTuple):
+    """A share that a pod has, and the container it is for where several have their own."""
+
+    pod: Claim
+    share: DeviceShare | None
+    container: str = ""
 
 
-def _shares(pod: Claim) -> tuple[DeviceShare | None, ...]:
-    return pod.status.allocation.devices if pod.status.allocation else (None,)
+def _rows(pod: Claim) -> list[PodShare]:
+    devices = pod.status.allocation.devices if pod.status.allocation else ()
+    parts = pod.spec.gpu_request.containers
+    owners = [part.container for part in parts for _ in range(part.devices)]
+    if len(owners) != len(devices):
+        owners = [""] * len(devices)
+    return [PodShare(pod, *row) for row in zip(devices, owners, strict=True)] or [PodShare(pod, None)]
 
 
-def _pod_columns(seen: Fleet) -> list[Column[Pod]]:
+def _pod_columns(rows: Sequence[PodShare], seen: Fleet) -> list[Column[PodShare]]:
+    own = [Column[PodShare]("CONTAINER", lambda row: row.container)] if any(row.container for row in rows) else []
     return [
-        Column("POD", lambda row: row[0].meta.name),
-        Column("STATUS", lambda row: row[0].status.phase.value),
-        Column("GPU", lambda row: seen.gpu_name(row[1].gpu) if row[1] else "-"),
-        Column("SHARE", lambda row: share_text(Held(row[0], row[1]), seen) if row[1] else "-"),
-        Column("GPUs", lambda row: quantities.gpus_text(row[1].portion) if row[1] else "-", drop=2),
-        Column("MEMORY", lambda row: quantities.memory_text(row[1].memory_mib) if row[1] else "-", drop=1),
-        Column("GIVEN", lambda row: row[0].status.rounded, long=True),
-        Column("MESSAGE", lambda row: workload_status.explanation(row[0].status), long=True),
+        Column("POD", lambda row: row.pod.meta.name),
+        *own,
+        Column("STATUS", lambda row: row.pod.status.phase.value),
+        Column("GPU", lambda row: seen.gpu_name(row.share.gpu) if row.share else "-"),
+        Column("SHARE", lambda row: share_text(Held(row.pod, row.share), seen) if row.share else "-"),
+        Column("GPUs", lambda row: quantities.gpus_text(row.share.portion) if row.share else "-", drop=2),
+        Column("MEMORY", lambda row: quantities.memory_text(row.share.memory_mib) if row.share else "-", drop=1),
+        Column("GIVEN", lambda row: row.pod.status.rounded, long=True),
+        Column("MESSAGE", lambda row: workload_status.explanation(row.pod.status), long=True),
     ]
-
-
-def share_text(held: Held, seen: Fleet) -> str:
-    """A share's backing: `mig 2g.10gb at 4`, `software`, `driver-limit`, `whole`."""
-    if held.share.backing is Backing.MIG:
-        return f"mig {held.share.profile} at {held.share.start}"
-    return seen.backing(held).value

@@ -22,12 +22,23 @@ All = Annotated[bool, typer.Option("--all", help="Every workload of the project.
 
 
 def delete(
-    context: typer.Context, names: Names = None, all_of_them: All = False, project: options.Project = None
+    context: typer.Context,
+    names: Names = None,
+    all_of_them: All = False,
+    files: options.Files = None,
+    project: options.Project = None,
 ) -> None:
-    """Delete workloads.
+    """Delete workloads, or what files describe.
 
     Their shares are free for others as soon as their processes have ended.
     """
+    if files:
+        from migctl.cli.workloads import apply
+
+        if names or all_of_them:
+            raise usage("-f says what to delete: names and --all do too", hint=f"{context.command_path} -f FILE")
+        apply.delete(sessions.of(context), files, project)
+        return
 
     async def deleted(control: Control, workload: Workload) -> str:
         await control.delete(workload)

@@ -63,19 +63,23 @@ def _counted(gpus: str, devices: int | None, called: GpuFlags) -> GpuRequest:
 
 
 def workload(
-    session: Session, own: GrammarOptions, given: SubmitOptions, command: tuple[str, ...], project: str
+    session: Session, own: GrammarOptions, given: SubmitOptions, command: tuple[str, ...], project: str, user: str
 ) -> Workload:
-    """The workload that the options describe. Raises Failure or BadQuantity where one breaks a rule."""
+    """The workload that the options describe. Raises Failure or BadQuantity where one breaks a rule.
+
+    user  as the control plane knows its users: on a cluster the one of the kubeconfig, as `whoami` says
+    """
     spec = WorkloadSpec(
         type=own.type,
-        gpu_request=gpu_request(own),
+        gpu_request=msgspec.structs.replace(gpu_request(own), model=given.model),
         image=given.image,
         command=command,
         entrypoint=given.command,
         environment=pairs(given.variables or (), "-e", "set an environment variable"),
-        user=session.system.user,
+        user=user,
         directory="" if session.target.cluster else session.system.directory,
         preemptible=given.preemptible or own.type is WorkloadType.TRAINING,
+        movable=not given.no_move,
         suspended=given.suspend,
         pools=tuple(pool for text in given.pools or () for pool in re.split(r"[\s,]+", text) if pool),
         **_repetition(own.type, given),
@@ -112,7 +116,8 @@ def submit(session: Session, own: GrammarOptions, given: SubmitOptions, command:
     async def created(control: Control) -> Workload:
         project = await session.choose_project(control, given.project)
         names = [given.name] if given.name else [session.system.random_name() for _ in range(NAMES_TO_TRY)]
-        wanted = workload(session, own, given, command, project)
+        user = (await control.identity()).user
+        wanted = workload(session, own, given, command, project, user)
         return await _create(control, wanted, names, given.dry_run)
 
     try:

@@ -19,12 +19,11 @@ from migctl.cli.grammar import options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
-from migctl.cli.plans import history
+from migctl.cli.plans import finding, history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, Held
+from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.workloads import WorkloadView, find_jobs, holds, request_text, workload_names
-from migctl.cli.workloads.describe import share_text
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
 
@@ -89,7 +88,7 @@ def why(
 async def explain(control: Control, job: WorkloadView, now: datetime) -> Explanation:
     """The workload with the newest plan about its waiting pods and why they wait now."""
     newest, seen, workloads = await asyncio.gather(
-        history.newest_first(control), fleet.read(control), control.list(Workload)
+        finding.newest_first(control), fleet.read(control), control.list(Workload)
     )
     waiting = {pod.meta.uid for pod in job.pods if pod.status.allocation is None}
     plan = next((plan for plan in newest if any(o.claim in waiting for o in plan.spec.outcomes)), None)
@@ -207,5 +206,5 @@ def _facts(claim: str, reason: Unplaced) -> dict[str, object]:
         "claim": claim,
         "code": reason.code.value,
         "kind": type(reason.facts).__name__,
-        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers")},
+        **{name: to_builtins(getattr(reason, name)) for name in ("facts", "gang", "figures", "blockers", "cordoned")},
     }

@@ -14,9 +14,12 @@ from migctl.backends.kubernetes.client.kinds import PartialObjectMetadata
 from migctl.backends.kubernetes.client.resources import PLANS, Resource
 from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.custom_store import CustomStore
+from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Change, ChangeType, Listing
 from migctl.objects import PlacementPlan
+from migctl.plan_objects import APPLY_LABEL, REQUESTED
 
+LABELLED = {"labelSelector": f"{APPLY_LABEL}={REQUESTED}"}
 METADATA = Resource(PLANS.api, PLANS.plural, PartialObjectMetadata, namespaced=False)
 
 
@@ -44,6 +47,20 @@ class ControllerPlans(CustomStore[PlacementPlan]):
             created = await self._created.get()
             if int(created.meta.version) > int(since):
                 yield Change(ChangeType.ADDED, created)
+
+
+class RequestedPlans(CustomStore[PlacementPlan]):
+    """The proposals that somebody wants applied, and no other plan."""
+
+    def __init__(self, api: KubernetesApi) -> None:
+        super().__init__(api, PLANS, custom.plan, _ignore)
+
+    async def list(self, project: str | None) -> Listing[PlacementPlan]:
+        found, version = await self._api.list_objects(PLANS, query=LABELLED)
+        return Listing(tuple(custom.plan(raw) for raw in found), version)
+
+    def watch(self, since: str) -> AsyncIterator[Change[PlacementPlan]]:
+        return follow(self._api, PLANS, since, custom.plan, query=LABELLED)
 
 
 def _ignore(resource: Resource[Any], answer: bytes) -> None:

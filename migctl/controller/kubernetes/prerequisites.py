@@ -24,7 +24,7 @@ NEEDED: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ),
     (
         API_VERSION,
-        ("projects", "departments", "gpunodes", "placementplans"),
+        ("projects", "departments", "gpunodes", "nodepools", "placementplans"),
         "migctl's own resources: kubectl apply --server-side -k deploy/manifests",
     ),
 )

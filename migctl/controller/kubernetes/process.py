@@ -2,7 +2,7 @@
 
 ClusterCache (live copy) -> KubernetesObserver (snapshot) -> planner -> Applier -> Placements -> API server
 Beside the decisions: PlacedPodsReconciler, ProjectNamespacesReconciler, ProfileCatalogReconciler,
-AgentLivenessReconciler, Retention of plans
+AgentLivenessReconciler, ProposalReconciler, Retention of plans
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from migctl.controller.kubernetes.claims.placed_pods import DEFAULT_TIMEOUTS, Pl
 from migctl.controller.kubernetes.claims.placements import Placements
 from migctl.controller.kubernetes.claims.pod_patches import PodPatches
 from migctl.controller.kubernetes.leader_election import DEFAULT_LEASE_TIMING, LeaderElector, LeaseTiming
-from migctl.controller.kubernetes.plan_store import ControllerPlans
+from migctl.controller.kubernetes.plan_store import ControllerPlans, RequestedPlans
 from migctl.controller.kubernetes.profile_catalog import ProfileCatalogReconciler
 from migctl.controller.kubernetes.project_namespaces import ProjectNamespacesReconciler
 from migctl.controller.kubernetes.snapshot import KubernetesObserver
 from migctl.controller.loop import Controller, Planner
+from migctl.controller.proposal_reconciler import ProposalReconciler
 from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.objects import Claim, Department, Event, GpuNode, PlacementPlan, Project
 from nodeagent.contract.wire import API_VERSION
@@ -79,6 +80,7 @@ class KubernetesController:
         self.heartbeats = Heartbeats()
         self.observe = KubernetesObserver(self.cluster, self.heartbeats)
         self.loop = Controller(self.control_plane, self.cluster, clock, planner, policy or Policy(), self.observe)
+        self._proposals = ProposalReconciler(self.loop, KubernetesControlPlane({PlacementPlan: RequestedPlans(api)}))
         self._agents = AgentLivenessReconciler(api, self.cluster, clock, self.heartbeats)
         self._placed_pods = PlacedPodsReconciler(
             self.cluster, placements, pods, self.recorder, clock, settings.timeouts
@@ -96,6 +98,7 @@ class KubernetesController:
     async def _lead(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.loop.run())
+            tasks.create_task(self._proposals.run())
             tasks.create_task(self._placed_pods.run())
             tasks.create_task(self._projects.run())
             tasks.create_task(self._catalog.run())

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 import structlog
 
+from migctl import node_pools
 from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CONFIG_MAPS
 from migctl.backends.protocol import AlreadyExists, ControlPlaneError, NotFound
-from migctl.objects import GpuNode
+from migctl.objects import GpuNode, NodePool
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ class ProfileCatalogReconciler:
 
     async def reconcile(self) -> None:
         """Write the list where it differs from what was written last."""
-        data = _catalog(self._cluster.all(GpuNode))
+        data = _catalog(self._cluster.all(GpuNode), self._cluster.all(NodePool))
         if data == self._written:
             return
         try:
@@ -59,13 +60,14 @@ class ProfileCatalogReconciler:
             await self._api.patch(CONFIG_MAPS, NAME, {"data": data}, self._namespace)
 
 
-def _catalog(nodes: Iterable[GpuNode]) -> dict[str, str]:
-    """The MIG profiles and node pools, and the memory of the largest GPU in MiB."""
+def _catalog(nodes: Iterable[GpuNode], pools: Iterable[NodePool]) -> dict[str, str]:
+    """The GPU models, MIG profiles and node pools, and the memory of the largest GPU in MiB."""
     reported = [node for node in nodes if node.status.report is not None]
     reports = [node.status.report for node in reported if node.status.report is not None]
     profiles = {p.name for report in reports for model in report.models.values() for p in model.profiles}
     return {
+        "gpuModels": " ".join(sorted({gpu.model for report in reports for gpu in report.gpus})),
         "migProfiles": " ".join(sorted(profiles)),
-        "nodePools": " ".join(sorted({node.spec.pool for node in reported})),
+        "nodePools": " ".join(sorted(node_pools.names(reported, pools) if reported else ())),
         "largestMemoryMib": str(max((gpu.memory_mib for report in reports for gpu in report.gpus), default=0)),
     }

@@ -18,15 +18,17 @@ from migctl.backends.kubernetes.meaning import names
 from migctl.backends.kubernetes.meaning.records import CustomRecord, MetadataRecord
 from migctl.backends.protocol import AlreadyExists, Conflict, ControlPlaneError, NotFound
 from migctl.clock import Clock
-from nodeagent.contract.wire import API_VERSION, REQUEST
+from nodeagent.contract.wire import API_VERSION, CONTAINER_REQUESTS, REQUEST
 
 log = structlog.get_logger()
 
 LOOK_AGAIN_S = 30.0
+_TEMPLATES = {names.CLAIM: (REQUEST,), names.CONTAINERS_TEMPLATE: CONTAINER_REQUESTS}
+"""The claim templates of a project, and the requests of each. A template cannot be changed, only made."""
 
 
 class ProjectNamespacesReconciler:
-    """Creates every project's namespace and claim template. Runs on the leader only."""
+    """Creates every project's namespace and claim templates. Runs on the leader only."""
 
     def __init__(self, api: KubernetesApi, cluster: ClusterCache, clock: Clock) -> None:
         self._api = api
@@ -67,8 +69,10 @@ class ProjectNamespacesReconciler:
         if namespace.metadata.deletion_timestamp is not None:
             await self._set_ready(record, "NamespaceEnding", f"namespace {record.name} is being deleted")
             return
-        if self._cluster.templates.get(names.CLAIM, record.name) is None:
-            await self._create_template(record)
+        missing = [name for name in _TEMPLATES if self._cluster.templates.get(name, record.name) is None]
+        for name in missing:
+            await self._create_template(record, name)
+        if missing:
             return
         await self._set_ready(record, "NamespaceReady", "")
 
@@ -87,13 +91,13 @@ class ProjectNamespacesReconciler:
         except AlreadyExists:
             return
 
-    async def _create_template(self, record: CustomRecord) -> None:
-        request = {"name": REQUEST, "exactly": {"deviceClassName": names.DEVICE_CLASS}}
+    async def _create_template(self, record: CustomRecord, name: str) -> None:
+        requests = [{"name": one, "exactly": {"deviceClassName": names.DEVICE_CLASS}} for one in _TEMPLATES[name]]
         body = {
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceClaimTemplate",
-            "metadata": {"name": names.CLAIM, "namespace": record.name, "ownerReferences": [_owner(record)]},
-            "spec": {"spec": {"devices": {"requests": [request]}}},
+            "metadata": {"name": name, "namespace": record.name, "ownerReferences": [_owner(record)]},
+            "spec": {"spec": {"devices": {"requests": requests}}},
         }
         try:
             self._cluster.take(TEMPLATES, await self._api.create(TEMPLATES, body, record.name))

@@ -21,9 +21,11 @@ from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import BudgetRecord, ClaimRecord, Constraints, GpuPod, NodeRecord
 from migctl.controller import observe
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
+from migctl.controller.kubernetes.successors import Successors
+from migctl.node_pools import pool_of
 from migctl.objects import Claim
 from solver.model import cluster as model
-from solver.model.demand import Gang, Holding, Request
+from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.snapshot import Snapshot
 
 
@@ -53,6 +55,7 @@ class KubernetesObserver:
         self._cluster = cluster
         self._heartbeats = heartbeats
         self._observe = observe.Observer(cluster, self._with_pod)
+        self._successors = Successors()
         self._refusing: dict[bytes, dict[str, str]] = {}
         self._refusing_of = -1
 
@@ -74,27 +77,67 @@ class KubernetesObserver:
 
     def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
-        state = self._observe.snapshot(seen.objects, now)
+        state = self._successors.applied(self._observe.snapshot(seen.objects, now), seen.objects.claims)
         pods = self._pods(seen.records) if state.pending or seen.strict else {}
+        closed = self._closed(state.pending, pods, seen.nodes)
+        held = self._kept_off(state.held, pods, state.nodes, seen.nodes) if state.pending else state.held
         silent = {node.meta.name for node in seen.objects.nodes if self._heartbeats.silent_since(node, now)}
         return replace(
             state,
             nodes=tuple(
-                self._node(node, seen.unbound.get(node.name, (0, 0)), node.name in silent) for node in state.nodes
+                _closed(node) if node.ready and node.name in closed else node
+                for node in (self._node(node, seen, node.name in silent) for node in state.nodes)
             ),
-            pending=tuple(self._pending(request, pods.get(request.claim), seen, now) for request in state.pending),
-            held=_protected(state.held, pods, seen) if seen.strict or seen.gone else state.held,
+            pending=tuple(
+                self._pending(request, pods.get(request.claim), seen, closed, now) for request in state.pending
+            ),
+            held=_protected(held, pods, seen) if seen.strict or seen.gone else held,
         )
+
+    def stopped(self, claim: Claim, place: Grant) -> None:
+        """A claim was stopped to be moved there; the pod that follows it has the place."""
+        self._successors.promise(claim, place)
+
+    def _closed(
+        self, pending: Iterable[Request], pods: Mapping[str, GpuPod], nodes: Sequence[NodeRecord]
+    ) -> frozenset[str]:
+        """The cordoned nodes but those whose cordon a waiting pod tolerates: all others are kept off by exclusion."""
+        found = {node.name for node in nodes if node_affinity.cordoned(node)}
+        for pod in (pods.get(request.claim) for request in (pending if found else ())):
+            if pod is not None:
+                found.intersection_update(self._refusing_nodes(pod.constraints, nodes))
+        return frozenset(found)
+
+    def _kept_off(
+        self,
+        held: tuple[Holding, ...],
+        pods: Mapping[str, GpuPod],
+        gpu_nodes: Iterable[model.Node],
+        nodes: Sequence[NodeRecord],
+    ) -> tuple[Holding, ...]:
+        """The holdings, with the GPU nodes that would refuse their pods: nothing is moved there."""
+        there = frozenset(node.name for node in gpu_nodes)
+
+        def excluding(holding: Holding) -> Holding:
+            pod = pods.get(holding.request.claim)
+            refusing = there.intersection(self._refusing_nodes(pod.constraints, nodes)) if pod is not None else ()
+            return replace(holding, request=replace(holding.request, excluded=refusing)) if refusing else holding
+
+        return tuple(map(excluding, held))
 
     def _pods(self, records: Iterable[ClaimRecord]) -> dict[str, GpuPod]:
         """The pods of claims, by the claim's uid."""
         pods = ((record.uid, self._cluster.pod_of(record)) for record in records)
         return {uid: pod for uid, pod in pods if pod is not None}
 
-    def _node(self, node: model.Node, unbound: NodeResources, silent: bool) -> model.Node:
+    def _node(self, node: model.Node, seen: CapturedCluster, silent: bool) -> model.Node:
         kubernetes_node = self._cluster.nodes.get(node.name)
-        if kubernetes_node is None or silent:
+        if kubernetes_node is None:
             return replace(node, ready=False)
+        node = replace(node, pool=pool_of(node.pool, kubernetes_node.labels, seen.objects.pools))
+        if silent:
+            return replace(node, ready=False)
+        unbound = seen.unbound.get(node.name, (0, 0))
         taken = self._cluster.requests(node.name)
         return replace(
             node,
@@ -119,11 +162,16 @@ class KubernetesObserver:
             return request
         return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, 0))
 
-    def _pending(self, request: Request, pod: GpuPod | None, seen: CapturedCluster, now: datetime) -> Request:
+    def _pending(
+        self, request: Request, pod: GpuPod | None, seen: CapturedCluster, closed: frozenset[str], now: datetime
+    ) -> Request:
         if pod is None:
             return request
         refused = exclusions.read(pod.annotations.get(names.EXCLUDED), now)
         refusing = {**exclusions.words(refused), **self._refusing_nodes(pod.constraints, seen.nodes)}
+        for name in closed:
+            if refusing.get(name) == node_affinity.CORDONED:
+                del refusing[name]  # the node itself says so
         key = requests.gang_of(pod)
         gang = None if key is None else _gang(pod, seen.succeeded.get(key, 0))
         excluded = frozenset((*refusing, *refused))
@@ -139,6 +187,10 @@ class KubernetesObserver:
             whys = ((node.name, node_affinity.refusal(node, constraints)) for node in nodes)
             self._refusing[key] = {name: why for name, why in whys if why}
         return self._refusing[key]
+
+
+def _closed(node: model.Node) -> model.Node:
+    return replace(node, ready=False, cordoned=True)
 
 
 def _gang(pod: GpuPod, succeeded: int) -> Gang | None:

@@ -42,6 +42,11 @@ class Processes:
     cgroups: ClaimCgroups = field(default_factory=lambda: ClaimCgroups(()))
     boot: str = ""
 
+    def join(self, claim: str, pid: int) -> None:
+        """Count a process, and what it starts from now on, among those of a claim: it ends with them."""
+        if self.owners.joined(claim, pid):
+            self.cgroups.join(claim, pid)
+
 
 @dataclass(frozen=True, slots=True)
 class Launched:

@@ -148,6 +148,7 @@ class WorkloadController:
                 attempt=attempt,
                 priority=spec.priority,
                 preemptible=spec.preemptible,
+                movable=spec.movable,
                 pools=spec.pools,
                 gang=spec.gang,
                 submitted=workload.meta.created,

@@ -26,7 +26,7 @@ from migctl.simulate.baselines.fragments import unusable_units
 from migctl.simulate.events import Admission
 from migctl.simulate.fleet import SimulatedFleet
 from solver.gpu_tables.tables import Slot, Table, table
-from solver.model.demand import Holding, MigProfile, Request
+from solver.model.demand import Holding, MigProfile, Request, parts_of
 from solver.model.geometry import Placement
 from solver.model.snapshot import MemoryRule
 from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu
@@ -173,7 +173,8 @@ class MigBaseline:
     def _take(self, request: Request, profile: str, gpu: WorkingGpu, now: float) -> Admission:
         assert gpu.table is not None
         slot = self._lookups[gpu.reported.model].slot(profile, gpu.mask)
-        (option,) = gpu.table.mig_options(request.demand, MemoryRule.PROPORTIONAL)
+        (demand,) = parts_of(request.demand)
+        (option,) = gpu.table.mig_options(demand, MemoryRule.PROPORTIONAL)
         reused = Placement(profile, slot.start) in gpu.idle
         destroys = () if reused else gpu.in_the_way(slot, gpu.occupants, gpu.idle)
         assert destroys is not None, "the plain profiles of a mix fit beside one another wherever units are free"

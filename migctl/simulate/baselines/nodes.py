@@ -11,7 +11,7 @@ from migctl.simulate.baselines.fragments import RequestKind
 from migctl.simulate.fleet import SimulatedFleet
 from solver.gpu_tables.tables import plain_option
 from solver.model.cluster import Gpu
-from solver.model.demand import Demand, Fraction, Grant, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Grant, Request, WholeGpus, parts_of
 from solver.model.occupation import MILLIONTHS, millionths
 
 Integers = NDArray[np.int64]
@@ -67,11 +67,12 @@ class Nodes:
     def take(self, request: Request, kind: RequestKind, row: int, gpus: Iterable[int]) -> Grant:
         """Take the GPUs (columns) of a node (row) for the request."""
         chosen = list(gpus)
+        (demand,) = parts_of(request.demand)
         self._held[request.claim] = kind, row, chosen
         self._account(kind, row, chosen, -1)
         shares = []
         for gpu in (self._gpus[row][column] for column in chosen):
-            option = plain_option(request.demand, gpu.memory_mib)
+            option = plain_option(demand, gpu.memory_mib)
             assert option is not None
             shares.append(option.share(gpu))
         return Grant(self.names[row], tuple(shares))

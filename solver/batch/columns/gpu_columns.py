@@ -33,8 +33,9 @@ ALL = -1
 
 @dataclass(frozen=True, slots=True)
 class GpuKind:
-    """GPUs that differ in nothing but what is on them."""
+    """GPUs that differ in nothing but what is on them. name: of the model; model: None where it is not known."""
 
+    name: str
     model: GpuModel | None
     memory_mib: int
     mig: bool
@@ -123,7 +124,7 @@ class GpuColumns:
 
     def _reader(self, key: tuple[str, bool, int], snapshot: Snapshot) -> _Reader:
         name, mig, memory_mib = key
-        kind = GpuKind(snapshot.models.get(name), memory_mib, mig)
+        kind = GpuKind(name, snapshot.models.get(name), memory_mib, mig)
         known = not mig or kind.model is not None
         reader = self._readers[key] = _Reader(len(self.kinds) if known else UNUSABLE, kind)
         if known:

@@ -10,7 +10,7 @@ from operator import attrgetter
 import numpy as np
 
 from solver.batch.columns.arrays import Ints, in_groups
-from solver.model.demand import Fraction, Memory, MigProfile, Request
+from solver.model.demand import ContainerDemands, Fraction, Memory, MigProfile, Request
 
 
 class Requests:
@@ -48,10 +48,13 @@ def _looks(pending: Sequence[Request]) -> Iterator[Hashable]:
             size = demand.portion
         elif type(demand) is Memory:
             size = demand.mib
+        elif type(demand) is ContainerDemands:
+            size = demand.parts
         yield (
             type(demand),
             size,
             demand.devices,
+            demand.model,
             request.project,
             request.priority,
             request.preemptible,

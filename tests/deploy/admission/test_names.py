@@ -35,8 +35,12 @@ MEANT = {
     "mig-profile": "migctl.dev/mig-profile",
     "nvidia.com/mig-profile": "migctl.dev/mig-profile",
     "migctl.dev/mig-profiles": "migctl.dev/mig-profile",
+    "migctl.dev/gpu-models": "migctl.dev/gpu-model",
+    "nvidia.com/gpu.product": "migctl.dev/gpu-model",
     "migctl.dev/gangsize": "migctl.dev/gang-size",
     "migctl.dev/preemptable": "migctl.dev/preemptible",
+    "migctl.dev/no-move": "migctl.dev/movable",
+    "migctl.dev/moveable": "migctl.dev/movable",
     "migctl.dev/node-pool": "migctl.dev/node-pools",
 }
 
@@ -63,7 +67,7 @@ def test_a_name_that_is_almost_right_is_refused_with_the_right_one(api: Operatio
         create(api, "jobs", job)
 
 
-@pytest.mark.parametrize("wrong", ["gang-size", "preemptible", "node-pools"])
+@pytest.mark.parametrize("wrong", ["gang-size", "preemptible", "movable", "gpu-model", "node-pools"])
 def test_words_that_others_use_too_are_refused_where_gpus_are_asked_for(api: Operations, wrong: str) -> None:
     create(api, "pods", manifests.pod("without", {wrong: "x"}))
     with pytest.raises(Refused, match=f"annotation migctl.dev/{wrong} of the pod"):
@@ -74,9 +78,7 @@ def test_words_that_others_use_too_are_refused_where_gpus_are_asked_for(api: Ope
 @pytest.mark.parametrize("place", ["annotations", "labels"])
 @pytest.mark.parametrize("name", ["gpu-fraction", "migctl.dev/mig-profile", "migctl.dev/gang-size"])
 def test_a_request_on_the_workload_instead_of_its_template(api: Operations, plural: str, place: str, name: str) -> None:
-    made = manifests.job("w")
-    if plural == "cronjobs":
-        made["spec"] = {"schedule": "@daily", "jobTemplate": {"spec": made["spec"]}}
+    made = manifests.MAKERS[plural]("w")
     made["metadata"][place] = {name: "1"}
     with pytest.raises(Refused, match=f"itself {name}: write it as the annotation {name} of the pod template"):
         create(api, plural, made)

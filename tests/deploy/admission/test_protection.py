@@ -24,9 +24,11 @@ COUNTED = {
     "gpu-fraction-num-devices": "2",
     "gpu-fraction-container-name": "main",
     "migctl.dev/mig-profile": "1g.5gb",
+    "migctl.dev/gpu-model": "V100",
     "migctl.dev/gpu-devices": "4",
     "migctl.dev/node-pools": "fast",
     "migctl.dev/preemptible": "false",
+    "migctl.dev/movable": "false",
     "migctl.dev/gang-size": "1",
     "migctl.dev/gang-topology": "zone",
     "migctl.dev/gang-members": "9",
@@ -70,7 +72,8 @@ def test_other_labels_and_annotations_and_pods_without_gpus_are_free(api: Operat
 
 
 def test_what_made_a_pod_is_noted_when_it_is_made_and_cannot_be_forged(api: Operations, pod: Json) -> None:
-    assert pod["metadata"]["annotations"]["migctl.dev/made-by"] == "Job/train/u1"
+    (owner,) = pod["metadata"]["ownerReferences"]
+    assert pod["metadata"]["annotations"]["migctl.dev/made-by"] == f"Job/train/{owner['uid']}"
     alone = manifests.pod("alone", {"migctl.dev/made-by": "Job/x/u", **HALF})
     made = api.create(ANA, BY_PLURAL["pods"], "team-a", alone)
     assert made["metadata"]["annotations"]["migctl.dev/made-by"] == ""

@@ -38,6 +38,10 @@ def create(api: Operations, plural: str, obj: Json) -> Json:
         ({"gpu-memory": "95"}, "at least 100 MB"),
         ({"migctl.dev/mig-profile": "1g5gb"}, "no MIG profile"),
         ({"gpu-fraction-num-devices": "2"}, "is missing"),
+        ({"migctl.dev/gpu-model": "V100"}, "is missing"),
+        ({"migctl.dev/gpu-model": "", **HALF}, "no model of GPUs"),
+        ({"migctl.dev/gpu-model": "V100 A100", **HALF}, "no model of GPUs"),
+        ({"migctl.dev/gpu-model": "v100", **HALF}, None),
         ({"gpu-fraction-num-devices": "0", **HALF}, "from 1 to 32"),
         ({"gpu-fraction-num-devices": "two", **HALF}, "from 1 to 32"),
         ({"gpu-fraction-container-name": "main"}, "is missing"),
@@ -45,6 +49,9 @@ def create(api: Operations, plural: str, obj: Json) -> Json:
         ({"migctl.dev/preemptible": "yes", **HALF}, "must be .true. or .false."),
         ({"migctl.dev/preemptible": "True", **HALF}, "must be .true. or .false."),
         ({"migctl.dev/preemptible": "", **HALF}, "must be .true. or .false."),
+        ({"migctl.dev/movable": "no", **HALF}, "must be .true. or .false."),
+        ({"migctl.dev/movable": "", **HALF}, "must be .true. or .false."),
+        ({"migctl.dev/movable": "false", **HALF}, None),
         ({"migctl.dev/gang-size": "two", **HALF}, "must be a whole number, 1 or more"),
         ({"migctl.dev/gang-size": "0", **HALF}, "must be a whole number, 1 or more"),
         ({"migctl.dev/gang-size": "-1", **HALF}, "must be a whole number, 1 or more"),
@@ -98,8 +105,7 @@ def gang(size: int) -> dict[str, str]:
 def test_a_gang_that_can_never_be_complete(
     api: Operations, plural: str, size: int, spec: dict[str, Any], said: str | None
 ) -> None:
-    make = {"statefulsets": manifests.stateful_set, "deployments": manifests.deployment, "jobs": manifests.job}
-    obj = make[plural]("w", gang(size))
+    obj = manifests.MAKERS[plural]("w", gang(size))
     obj["spec"] |= spec
     if said is None:
         create(api, plural, obj)
@@ -117,7 +123,12 @@ def test_a_gang_of_a_pod_that_nothing_makes(api: Operations) -> None:
     api.create(KUBERNETES, BY_PLURAL["pods"], "team-a", made)
 
 
-CATALOG = {"migProfiles": "1g.5gb 2g.10gb", "nodePools": "default fast", "largestMemoryMib": "40960"}
+CATALOG = {
+    "gpuModels": "A100-40GB V100",
+    "migProfiles": "1g.5gb 2g.10gb",
+    "nodePools": "default fast",
+    "largestMemoryMib": "40960",
+}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +136,8 @@ CATALOG = {"migProfiles": "1g.5gb 2g.10gb", "nodePools": "default fast", "larges
     [
         ({"migctl.dev/mig-profile": "9g.99gb"}, "there are 1g.5gb, 2g.10gb"),
         ({"migctl.dev/mig-profile": "2g.10gb"}, None),
+        ({"migctl.dev/gpu-model": "H100", **HALF}, "there are A100-40GB, V100"),
+        ({"migctl.dev/gpu-model": "a100-40gb", **HALF}, None),
         ({"migctl.dev/node-pools": "fast,nosuch", **HALF}, "there is no node pool nosuch; there are default, fast"),
         ({"migctl.dev/node-pools": "fast default", **HALF}, None),
         ({"gpu-fraction": "0.002"}, "less than 100 MB"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from migctl.backends.protocol import Unavailable
 from migctl.cli.failures import ExitCode
 from migctl.embedded.home import Home
 from migctl.objects import Claim, Phase
@@ -87,7 +88,9 @@ class Machine:
         return gpu
 
     def _program_dies(self) -> None:
-        running = [c.status.pid for c in self.one.look(Claim) if c.status.phase is Phase.RUNNING and c.status.pid]
+        running: list[int] = []
+        with contextlib.suppress(Unavailable):
+            running = [c.status.pid for c in self.one.look(Claim) if c.status.phase is Phase.RUNNING and c.status.pid]
         if not running:
             return
         how = self.random.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP, signal.SIGSEGV))

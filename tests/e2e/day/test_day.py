@@ -11,9 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 
+from migctl.backends.protocol import Unavailable
 from migctl.objects import Event, GpuNode, Workload
 from tests.depth import THOROUGH
 from tests.e2e.day.machine import Machine
@@ -22,6 +24,8 @@ from tests.e2e.day.truth import untruths
 from tests.e2e.day.users import QUEUES, Typed, Users
 from tests.e2e.embedded import Embedded
 from tests.limits import WAIT_S
+
+R = TypeVar("R")
 
 SIMULATED = "node-a:a100-40gb=2,node-b:a100-40gb:nomig=1,node-b:h100=1,node-c:v100=2"
 SEED = int(os.environ.get("MIGCTL_DAY_SEED", "1"))
@@ -56,15 +60,23 @@ class Day:
         deadline, found = time.monotonic() + WAIT_S, ["never looked"]
         while found:
             assert time.monotonic() < deadline, "\n".join([f"seed {SEED}, {self.told()}", *found])
-            found = untruths(self._one)
+            found = self._asked(lambda: untruths(self._one))
         self.counts["rests"] += 1
 
     def told(self) -> str:
         counts = {**self.counts, **self.machine.counts}
         return " ".join(f"{name}={counts[name]}" for name in sorted(counts))
 
+    def _asked(self, question: Callable[[], R]) -> R:
+        """The answer of `migctl up`, started again where a fault of its driver has ended it meanwhile."""
+        while True:
+            try:
+                return question()
+            except Unavailable:
+                self.machine.ensure_up()
+
     def _some(self) -> None:
-        self.users.there = self._one.look(Workload)
+        self.users.there = self._asked(lambda: self._one.look(Workload))
         typed = [self.users.next() for _ in range(self._random.randint(1, MOST_AT_ONCE))]
         befalls = self._random.random() < BEFALLS
         with ThreadPoolExecutor() as people:

@@ -6,14 +6,15 @@ code decides whether the planner told the truth.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from migctl.objects import Claim, Event, GpuNode, Phase, Project, Workload
 from solver.model.cluster import Gpu, InstanceState
-from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
-from solver.model.geometry import GpuModel, Placement, legal
+from solver.model.demand import Fraction, Memory, MigProfile, OneDemand, WholeGpus
+from solver.model.geometry import GpuModel, Placement, Profile, legal
 from solver.model.reasons import Code
 from tests.e2e.agreement import disagreement
 from tests.e2e.embedded import Embedded
@@ -90,7 +91,7 @@ def _lie(claim: Claim, waiting: list[Claim], look: Look) -> str:
     """Why the reason of a claim that waits cannot be true; "" where it can."""
     status = claim.status
     project = look.projects[claim.meta.project]
-    wants = _least(claim.spec.gpu_request.to_demand(), look)
+    wants = _dearest(claim.spec.gpu_request.to_one_demand(), look)
     if not status.message:
         return "nothing is said"
     match status.reason:
@@ -120,16 +121,20 @@ def _gpus(look: Look) -> list[Gpu]:
     return [gpu for node in look.nodes if node.status.report for gpu in node.status.report.gpus]
 
 
-def _least(demand: Demand, look: Look) -> float:
-    """GPUs that a request counts for at least."""
+def _dearest(demand: OneDemand, look: Look) -> float:
+    """GPUs that a request counts for at most, on the GPU where it takes the largest part."""
+    return demand.devices * max((_part(gpu, demand, _models(look).get(gpu.model)) for gpu in _gpus(look)), default=0.0)
+
+
+def _part(gpu: Gpu, demand: OneDemand, model: GpuModel | None) -> float:
+    if gpu.mig and model is not None:
+        fitting = [profile.slices / model.slices for profile in model.profiles if _answers(profile, model, demand)]
+        return min(fitting, default=0.0)
     if isinstance(demand, WholeGpus):
-        return demand.devices
-    if isinstance(demand, Fraction):
-        return demand.portion * demand.devices
-    if isinstance(demand, Memory):
-        return demand.devices * min((demand.mib / gpu.memory_mib for gpu in _gpus(look)), default=0.0)
-    slices = [p.slices / m.slices for m in _models(look).values() if (p := m.profile(demand.profile))]
-    return demand.devices * min(slices, default=0.0)
+        return 1.0
+    if isinstance(demand, MigProfile):
+        return 0.0
+    return demand.portion if isinstance(demand, Fraction) else demand.mib / gpu.memory_mib
 
 
 def _models(look: Look) -> dict[str, GpuModel]:
@@ -138,21 +143,26 @@ def _models(look: Look) -> dict[str, GpuModel]:
 
 def _free_node(claim: Claim, look: Look) -> str:
     """A node on which a single pod has a place that is free now; "" where there is none. Members of gangs: ""."""
-    demand, models = claim.spec.gpu_request.to_demand(), _models(look)
+    demand, models = claim.spec.gpu_request.to_one_demand(), _models(look)
     for node in look.nodes:
         if claim.spec.gang or node.status.report is None or not node.status.ready or node.spec.cordoned:
             continue
-        able = [gpu for gpu in node.status.report.gpus if _has_room(gpu, models.get(gpu.model), demand)]
-        if len(able) >= demand.devices:
+        ways = Counter(way for gpu in node.status.report.gpus for way in _ways(gpu, models.get(gpu.model), demand))
+        if any(count >= demand.devices for count in ways.values()):
             return node.meta.name
     return ""
 
 
-def _has_room(gpu: Gpu, model: GpuModel | None, demand: Demand) -> bool:
+def _ways(gpu: Gpu, model: GpuModel | None, demand: OneDemand) -> set[str]:
+    """The profiles of instances it has room for, "" for a part of it; several devices of a pod are of one way."""
     if gpu.fenced or gpu.held_by:
-        return False
+        return set()
     if gpu.mig:
-        return model is not None and _has_instance(gpu, model, demand)
+        return set() if model is None else _instances(gpu, model, demand)
+    return {""} if _has_room(gpu, demand) else set()
+
+
+def _has_room(gpu: Gpu, demand: OneDemand) -> bool:
     taken = sum(part.memory_mib for part in gpu.parts) + gpu.foreign_mib
     if isinstance(demand, WholeGpus):
         return not taken and not gpu.parts
@@ -163,17 +173,24 @@ def _has_room(gpu: Gpu, model: GpuModel | None, demand: Demand) -> bool:
     return fits and taken + portion * gpu.memory_mib <= gpu.memory_mib + 1
 
 
-def _has_instance(gpu: Gpu, model: GpuModel, demand: Demand) -> bool:
+def _instances(gpu: Gpu, model: GpuModel, demand: OneDemand) -> set[str]:
     there = [Placement(i.profile, i.start) for i in gpu.instances if i.state is not InstanceState.IDLE]
-    for profile in model.profiles:
-        if isinstance(demand, MigProfile):
-            answers = profile.name == demand.profile
-        elif isinstance(demand, Memory):
-            answers = profile.memory_mib is not None and profile.memory_mib >= demand.mib and not profile.variant
-        elif isinstance(demand, Fraction):
-            answers = profile.size >= demand.portion * model.units - SLACK and not profile.variant
-        else:
-            answers = demand.devices == 1 and profile.slices == model.slices and not profile.variant
-        if answers and any(legal(model, [*there, Placement(profile.name, start)]) for start in profile.starts):
-            return True
-    return False
+    return {
+        profile.name
+        for profile in model.profiles
+        if _answers(profile, model, demand)
+        and any(legal(model, [*there, Placement(profile.name, start)]) for start in profile.starts)
+    }
+
+
+def _answers(profile: Profile, model: GpuModel, demand: OneDemand) -> bool:
+    """Whether an instance of a profile is what was asked for."""
+    if isinstance(demand, MigProfile):
+        return profile.name == demand.profile
+    if profile.variant:
+        return False
+    if isinstance(demand, Memory):
+        return profile.memory_mib is not None and profile.memory_mib >= demand.mib
+    if isinstance(demand, Fraction):
+        return profile.size >= demand.portion * model.units - SLACK
+    return demand.devices == 1 and profile.slices == model.slices

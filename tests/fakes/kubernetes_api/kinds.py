@@ -48,6 +48,7 @@ KINDS = tuple(
         ("resource.k8s.io/v1", "deviceclasses", "DeviceClass", False, False),
         ("migctl.dev/v1alpha1", "projects", "Project", False),
         ("migctl.dev/v1alpha1", "departments", "Department", False),
+        ("migctl.dev/v1alpha1", "nodepools", "NodePool", False),
         ("migctl.dev/v1alpha1", "gpunodes", "GpuNode", False),
         ("migctl.dev/v1alpha1", "placementplans", "PlacementPlan", False),
     )

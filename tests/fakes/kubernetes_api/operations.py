@@ -73,6 +73,15 @@ class Operations:
             raise errors.Refused(422, "Invalid", f"the server rejected our request: {error}") from None
         return self.change(user, kind, before, after, subresource)
 
+    def apply(self, user: User, kind: Kind, namespace: str, name: str, body: Json, *, dry_run: bool = False) -> Json:
+        """Server-side apply by one manager: created where it is missing, else merged."""
+        before = self.storage.get(kind.plural, namespace, name)
+        if before is None:
+            self.authorize(user, "create", kind, namespace, name)
+            return self.create(user, kind, namespace, body, dry_run=dry_run)
+        merged = copied(patches.apply(before, body, "application/strategic-merge-patch+json"))
+        return merged if dry_run else self.change(user, kind, before, merged)
+
     def change(self, user: User, kind: Kind, before: Json, after: Json, subresource: str = "") -> Json:
         """Store a new state of an object, as far as the subresource reaches."""
         name = before["metadata"]["name"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.fakes.kubernetes_api.storage import Json, copied
 
+APPLY = "application/apply-patch+yaml"
 MERGE_KEYS = {"conditions": "type", "schedulingGates": "name", "ownerReferences": "uid"}
 """Lists of pods whose items a strategic merge patch identifies by a field."""
 

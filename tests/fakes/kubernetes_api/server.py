@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from tests.fakes.kubernetes_api import patches
 from tests.fakes.kubernetes_api.errors import Refused, expired
 from tests.fakes.kubernetes_api.faults import Call, Cut, Faults
 from tests.fakes.kubernetes_api.kinds import KINDS, Kind
@@ -116,6 +117,9 @@ class FakeApi:
         if verb == "update":
             before = self.operations.get(kind, namespace, name)
             return _json(self.operations.change(user, kind, before, body, sub))
+        if request.content_type == patches.APPLY:
+            dry_run = request.query.get("dryRun") == "All"
+            return _json(self.operations.apply(user, kind, namespace, name, body, dry_run=dry_run))
         return _json(self.operations.patch(user, kind, namespace, name, body, request.content_type, sub))
 
     def _create(
@@ -200,7 +204,9 @@ def _after(log: list[LogEntry], revision: int) -> list[LogEntry]:
 
 
 def _discovered(group: str) -> Json:
-    found = [{"name": kind.plural, "kind": kind.kind} for kind in KINDS if kind.api == group]
+    found: list[Json] = [
+        {"name": kind.plural, "kind": kind.kind, "namespaced": kind.namespaced} for kind in KINDS if kind.api == group
+    ]
     if group == "admissionregistration.k8s.io/v1":
         found += [{"name": plural} for plural in POLICIES]
     if not found:

@@ -20,7 +20,7 @@ from nodeagent.contract.wire import NotOurs, allocation_from_json, report_to_jso
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState
 from solver.model.demand import DeviceShare
-from solver.model.occupation import excludes, occupied, overfull
+from solver.model.occupation import all_occupied, excludes, overfull
 from tests.fakes.kubernetes_api.storage import Json
 from tests.fakes.kubernetes_cluster.kubelet import PrepareFailed
 
@@ -108,12 +108,10 @@ class FakeAgent:
         return True
 
     def report(self) -> NodeReport:
-        gpus = {gpu.uuid: gpu for gpu in self.gpus}
-        for uid, allocation in self.held.items():
-            for share in allocation.devices:
-                gpus[share.gpu] = occupied(gpus[share.gpu], uid, share)
+        held = [(uid, share) for uid, allocation in self.held.items() for share in allocation.devices]
+        gpus = [all_occupied(gpu, ((uid, share) for uid, share in held if share.gpu == gpu.uuid)) for gpu in self.gpus]
         models = {gpu.model: find(gpu.model) for gpu in self.gpus}
-        return NodeReport(self.node, "boot", self._generation, tuple(gpus.values()), models, held=tuple(self.held))
+        return NodeReport(self.node, "boot", self._generation, tuple(gpus), models, held=tuple(self.held))
 
     async def _publish(self) -> None:
         status = {"report": report_to_json(self.report()), "reported": self.reported.isoformat(), "ready": True}

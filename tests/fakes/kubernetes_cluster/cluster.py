@@ -140,7 +140,8 @@ class FakeCluster:
     async def project(self, name: str, quota: float = 8.0) -> None:
         """A project whose namespace is ready."""
         self.create("projects", {"metadata": {"name": name}, "spec": {"quota": quota}})
-        await self.until(lambda: self.get("resourceclaimtemplates", "migctl-gpu", name) is not None)
+        templates = ("migctl-gpu", "migctl-gpu-containers")
+        await self.until(lambda: all(self.get("resourceclaimtemplates", one, name) is not None for one in templates))
 
     def relabel(self, plural: str, name: str, label: str, value: str | None, namespace: str = "") -> None:
         patch = {"metadata": {"labels": {label: value}}}

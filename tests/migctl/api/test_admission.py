@@ -40,6 +40,8 @@ LEGAL = {
     "a profile": workload(gpu_request=GpuRequest(profile="2g.10gb")),
     "a media profile": workload(gpu_request=GpuRequest(profile="1g.5gb+me")),
     "whole GPUs": workload(gpu_request=GpuRequest(devices=8)),
+    "a model": workload(gpu_request=GpuRequest(model="v100")),
+    "a profile of a model": workload(gpu_request=GpuRequest(profile="2g.10gb", model="A100-40GB")),
     "one letter": workload("a"),
     "63 letters": workload("a" * 63),
     "digits first": workload("0-a"),
@@ -83,6 +85,12 @@ REFUSED: dict[str, tuple[Workload, str, str]] = {
         "memory and a MIG profile",
     ),
     "an unknown profile": (workload(gpu_request=GpuRequest(profile="9g.99gb")), "spec.gpuRequest.profile", "1g.5gb, "),
+    "an unknown model": (workload(gpu_request=GpuRequest(model="h100")), "spec.gpuRequest.model", "A100-40GB, V100"),
+    "a profile that the model has not": (
+        workload(gpu_request=GpuRequest(profile="2g.10gb", model="v100")),
+        "spec.gpuRequest.profile",
+        "no GPU of model v100 has MIG",
+    ),
     "a misspelt profile": (workload(gpu_request=GpuRequest(profile="2g.10g")), "spec.gpuRequest.profile", "2g.10gb"),
     "no devices": (workload(gpu_request=GpuRequest(devices=0)), "spec.gpuRequest.devices", "between 1"),
     "too many devices": (workload(gpu_request=GpuRequest(devices=10**9)), "spec.gpuRequest.devices", "between 1"),
@@ -122,6 +130,13 @@ def test_a_misspelt_profile_gets_its_neighbour_as_hint() -> None:
     with pytest.raises(Invalid) as refusal:
         check(workload(gpu_request=GpuRequest(profile="2g.10g")), PROJECTS, MODELS)
     assert refusal.value.hint == "did you mean 2g.10gb?"
+
+
+@pytest.mark.parametrize("said", ["a100", "A100-80GB", "a100-sxm4-40gb"])
+def test_a_model_half_said_gets_its_neighbour_as_hint(said: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        check(workload(gpu_request=GpuRequest(model=said)), PROJECTS, MODELS)
+    assert refusal.value.hint == "did you mean A100-40GB?"
 
 
 def test_profiles_are_checked_once_nodes_are_known() -> None:

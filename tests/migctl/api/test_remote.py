@@ -89,6 +89,7 @@ async def test_the_environment_of_commands_beside_a_workload(served: Served) -> 
     environment = await served.remote.exec_environment("team-a", "w")
     assert environment.environment == {"CUDA_VISIBLE_DEVICES": "MIG-1", "NAME": "zażółć"}
     assert environment.directory == "/srv"
+    assert served.runtime.beside == [os.getpid()], "whom the kernel names"
 
 
 async def test_a_refusal_keeps_its_words(served: Served) -> None:

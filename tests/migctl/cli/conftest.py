@@ -106,7 +106,6 @@ class Cli:
 
         return System(
             environ={"HOME": str(self.home), **self.environ},
-            user="ada",
             directory="/home/ada/work",
             now=self.clock,
             locate=lambda environ, chosen: Context(LOCAL, chosen=False),

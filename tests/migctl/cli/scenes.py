@@ -100,9 +100,12 @@ async def workload(
     message: str = "",
     labels: dict[str, str] | None = None,
     preemptible: bool = True,
+    movable: bool = True,
 ) -> Workload:
     """Store a workload with one pod, as the controller would leave it."""
-    spec = WorkloadSpec(type=type, gpu_request=gpu_request, image="ubuntu", user="ada", preemptible=preemptible)
+    spec = WorkloadSpec(
+        type=type, gpu_request=gpu_request, image="ubuntu", user="ada", preemptible=preemptible, movable=movable
+    )
     shown = phase or (Phase.RUNNING if placed else Phase.PENDING)
     status = WorkloadStatus(
         phase=shown,
@@ -120,7 +123,13 @@ async def workload(
     await cluster.create(
         Claim(
             meta=Meta(name=f"{name}-0", project=project),
-            spec=ClaimSpec(workload=name, workload_uid=made.meta.uid, gpu_request=gpu_request, preemptible=preemptible),
+            spec=ClaimSpec(
+                workload=name,
+                workload_uid=made.meta.uid,
+                gpu_request=gpu_request,
+                preemptible=preemptible,
+                movable=movable,
+            ),
             status=ClaimStatus(
                 phase=shown,
                 allocation=grant,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from migctl.cli.gpus import picture
 from migctl.cli.output.terminal import cut, text_of
 from migctl.cli.views import fleet
 from migctl.cli.views.gpu_blocks import blocks, free
-from migctl.objects import Claim, GpuRequest
+from migctl.objects import Claim, GpuRequest, NodeSpec
 from solver.model.cluster import Instance, InstanceState, SharedPart
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
@@ -164,3 +165,29 @@ def test_blocks_fill_a_mig_gpu_and_lines_stay_in_the_width(starts: set[int], wid
 @given(text=st.text(max_size=30), width=st.integers(0, 40))
 def test_cut_text_is_never_too_wide(text: str, width: int) -> None:
     assert cell_len(cut(text, width)) <= width
+
+
+@pytest.mark.parametrize(
+    ("ready", "cordoned", "fenced", "said"),
+    [
+        pytest.param(True, False, "XID 79", "fenced: XID 79", id="fenced"),
+        pytest.param(False, False, "", "node not ready", id="not ready"),
+        pytest.param(True, True, "", "node cordoned", id="cordoned"),
+    ],
+)
+def test_a5_what_may_not_be_used_is_nowhere_called_free(
+    cli: Cli, ready: bool, cordoned: bool, fenced: str, said: str
+) -> None:
+    gpus = (scenes.gpu("node-a", 0, V100, fenced=fenced), scenes.gpu("node-a", 1, A100, fenced=fenced))
+    node = scenes.node("node-a", *gpus, ready=ready)
+    cli.do(lambda cluster: cluster.create(msgspec.structs.replace(node, spec=NodeSpec(cordoned=cordoned))))
+    shown = cli.ok("gpus").lines
+    assert shown[0] == f"node-a/0  V100  16160 MiB  0.00 used  0.00 free  {said}"
+    assert "16160 MiB closed" in shown[2]
+    assert shown[-1] == "2 GPUs: 0.00 used, 0.00 free"
+    assert not any("free" in line for line in (*shown[1:4], *shown[5:8]))
+    found = json.loads(cli.ok("gpus", "-o", "json").out)["gpus"]
+    assert {block["state"] for gpu in found for block in gpu["blocks"]} == {"closed"}
+    assert [gpu["free"] for gpu in found] == [0.0, 0.0]
+    (line,) = cli.ok("top", "nodes", "--no-headers").lines
+    assert line.split()[1:3] == ["0.00", "0.00"]

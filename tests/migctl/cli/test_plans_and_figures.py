@@ -43,9 +43,10 @@ def planned(team: Cli) -> Cli:
 
 def test_plans_are_listed_newest_first(planned: Cli) -> None:
     lines = planned.ok("plan", "list").lines
-    assert lines[0].split() == ["NAME", "AGE", "METHOD", "PLACED", "WAITING", "EVICTIONS", "OPERATIONS", "GAP", "MS"]
-    assert lines[1].split() == ["plan-2", "7s", "bounded", "1", "1", "1", "2", "25.0%", "2000.0"]
-    assert lines[2].split() == ["plan-1", "12s", "online", "0", "0", "0", "0", "-", "1.2"]
+    headings = "NAME AGE PHASE METHOD PLACED WAITING EVICTIONS OPERATIONS GAP MS"
+    assert lines[0].split() == headings.split()
+    assert lines[1].split() == ["plan-2", "7s", "Decided", "bounded", "1", "1", "1", "2", "25.0%", "2000.0"]
+    assert lines[2].split() == ["plan-1", "12s", "Decided", "online", "0", "0", "0", "0", "-", "1.2"]
     assert planned.ok("plan", "list", "--limit", "1", "-o", "name").lines == ["plan/plan-2"]
 
 

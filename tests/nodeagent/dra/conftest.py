@@ -39,9 +39,10 @@ def new_node(api: ApiServer) -> Iterator[NewNode]:
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    """With one A100; indirect parametrization gives it other GPUs."""
     # Socket paths are short (107 bytes): pytest's own folders, a worker's above all, are too long.
     with tempfile.TemporaryDirectory(prefix="dra-") as directory:
-        node = Node(Path(directory))
+        node = Node(Path(directory), getattr(request, "param", "a100-40gb=1"))
         yield node
         node.stop()

@@ -29,6 +29,7 @@ def run(*words: str) -> tuple[int, str]:
     [
         ([], "this is no pod of a cluster"),
         (["--kubeconfig=absent"], "cannot use the kubeconfig absent"),
+        (["--kubeconfig={tmp}/broken"], "broken: while parsing a flow sequence in"),
         (["--simulate=z100=1"], "no GPU model is called 'z100'"),
         (["--kubelet-root={tmp}/" + "long" * 30], "too long for a Unix socket"),
         (["--cdi-dir=/proc/cdi"], "/proc/cdi"),
@@ -37,13 +38,15 @@ def run(*words: str) -> tuple[int, str]:
 def test_what_keeps_an_agent_from_starting_is_one_line(
     words: list[str], why: str, api: ApiServer, tmp_path: Path
 ) -> None:
+    tmp_path.joinpath("broken").write_text("clusters: [a\nusers: :\n")
     places = [f"--{name}={tmp_path / name}" for name in ("state-dir", "kubelet-root", "cdi-dir")]
     usual = ["--simulate=v100=1", "--host=127.0.0.1", "--port=0", *places]
     if words and not words[0].startswith("--kubeconfig"):
         usual.append(f"--kubeconfig={api.kubeconfig(tmp_path / 'kubeconfig', 'entry')}")
     code, said = run(*usual, *(word.format(tmp=tmp_path) for word in words))
-    (error,) = [line for line in said.splitlines() if line.startswith("error: ")]
-    assert code == 1
+    lines = [line for line in said.splitlines() if not line.startswith("{")]
+    (error,) = lines
+    assert (code, error[:7]) == (1, "error: ")
     assert why in error
 
 

@@ -55,6 +55,21 @@ def watch(node: Node) -> Watch:
     return Watch(node)
 
 
+def test_all_requests_of_a_claim_that_is_no_more_are_taken_back(watch: Watch) -> None:
+    """Each is held as one of its own; one that has a process keeps the claim."""
+    node = watch.node
+    node.allocate_to_containers("b", "uid-b", [("gpu-0", node.share("1g.5gb", 2)), ("gpu-1", node.share("1g.5gb", 3))])
+    assert node.prepare("b", "uid-b").error == ""
+    del node.claims["team-a", "b"]
+    watch.working = {"uid-b.gpu-1"}
+    watch.looks(2 * ABSENT_S)
+    assert "uid-b.gpu-0" in node.agent.held()
+    watch.working = set()
+    watch.looks(ABSENT_S + EVERY_S)
+    assert node.agent.held() == ("uid-a",)
+    assert [event.claim for event in watch.events] == ["uid-b"]
+
+
 def test_a_claim_that_is_no_more_is_taken_back_after_a_while(watch: Watch) -> None:
     watch.node.claims.clear()
     watch.looks(ABSENT_S - EVERY_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from nodeagent.contract.allocation import Unsupported
@@ -18,7 +20,7 @@ class Switch:
         self._outcomes = outcomes
         self.calls: list[bool] = []
 
-    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]:
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         self.calls.append(on)
         if not self._outcomes:
             raise Unsupported("no GPU has MIG")

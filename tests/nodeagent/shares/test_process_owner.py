@@ -68,6 +68,38 @@ def test_descent_counts_before_what_a_program_says(program: subprocess.Popen[str
     assert owners.claim_of(program.pid) == "said"
 
 
+def test_what_is_run_beside_a_claim_s_own_is_the_claim_s_and_its_neighbours_are_not() -> None:
+    """A shell of `exec` that overwrites its variables, what it starts, and what stands in the same pipeline."""
+    code = f"import subprocess, sys; c = subprocess.Popen(['sleep', '1000']); print(c.pid, flush=True)\n{RENAMING}"
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, CLAIM: "said"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        ) as shell,
+        subprocess.Popen(["sleep", "1000"], process_group=shell.pid) as neighbour,
+    ):
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        child = int(shell.stdout.readline())
+        owners = ProcessOwners(launches=True)
+        assert owners.joined("c1", shell.pid)
+        assert shell.stdout.readline() == "ready\n"
+        shell.stdin.write("rename\n")
+        shell.stdin.flush()
+        shell.stdout.readline()
+        assert set(owners.processes_of("c1")) == {shell.pid, child}
+        assert owners.claim_of(neighbour.pid) == NO_CLAIM
+        owners.forget("c1")
+        assert not owners.joined("c1", 0)
+        for pid in (child, shell.pid, neighbour.pid):
+            os.kill(pid, 9)
+    assert not owners.joined("c1", shell.pid)
+
+
 def test_another_process_with_the_number_of_a_launcher_leads_nobody(program: subprocess.Popen[str]) -> None:
     owners = ProcessOwners(launches=True)
     owners.started("ended", os.getpid(), 1)
@@ -117,6 +149,26 @@ def test_a_pod_s_process_is_known_by_its_pod_whatever_it_says(
     program.wait()
 
 
+def test_of_two_requests_of_a_pod_a_process_belongs_to_that_of_its_container(
+    cgroups: Path, program: subprocess.Popen[str]
+) -> None:
+    """Its pod does not tell, and a program that wrote over its environment is still in its container."""
+    container = cgroups / f"pod{POD}" / "container"
+    container.mkdir(parents=True)
+    (container / "cgroup.procs").write_text(str(program.pid))
+    owners = ProcessOwners()
+    for holder in ("said", "other"):
+        owners.runs_in(holder, [POD])
+    with subprocess.Popen(["sleep", "1000"], env={}) as silent:
+        (container / "cgroup.procs").write_text(str(silent.pid))
+        assert owners.claim_of(silent.pid) is None
+        assert owners.claim_of(program.pid) == "said"
+        assert owners.claim_of(silent.pid) == "said"
+        silent.kill()
+    program.kill()
+    program.wait()
+
+
 def test_a_process_outside_of_pods_is_nobodys_on_a_node_of_a_cluster() -> None:
     with subprocess.Popen(["sleep", "1000"]) as host:
         assert ProcessOwners().claim_of(host.pid) == NO_CLAIM
@@ -129,7 +181,8 @@ def test_a_claim_s_cgroup_says_whose_what_runs_in_it_is_and_ends_it(
     made = ClaimCgroups([cgroups])
     own = made.make("c1")
     assert own is not None
-    (own / "cgroup.procs").write_text(str(program.pid))
+    made.join("c1", program.pid)
+    made.join("nobody", program.pid)
     assert ProcessOwners(launches=True).claim_of(program.pid) == "c1"
     made.remove("c1")
     assert own.exists(), "something runs in it"

@@ -187,8 +187,8 @@ def test_metrics_count_what_happens_and_show_what_is(machine: Machine) -> None:
     assert sample(text, "migctl_mig_instance_idle_seconds", gpu=gpu, profile="1g.5gb", start="4") is not None
     assert sample(text, "migctl_mig_instance_idle_seconds", gpu=gpu, profile="2g.10gb") is None
     assert sample(text, "migctl_gpu_memory_used_bytes", gpu=v100) == 500 << 20
-    assert sample(text, "migctl_claim_memory_used_bytes", claim="c4", gpu=v100) == 500 << 20
-    assert sample(text, "migctl_claim_memory_limit_bytes", claim="c4", gpu=v100) == 8080 << 20
+    assert sample(text, "migctl_claim_memory_used_bytes", claim="c4", gpu=v100, request="") == 500 << 20
+    assert sample(text, "migctl_claim_memory_limit_bytes", claim="c4", gpu=v100, request="") == 8080 << 20
     assert sample(text, "migctl_gpu_utilization_ratio", gpu=v100) == 0
     assert sample(text, "migctl_gpu_temperature_celsius", gpu=v100) == 29
 

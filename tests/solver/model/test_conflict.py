@@ -9,7 +9,7 @@ import pytest
 from solver.model.catalog import find
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 from solver.model.demand import DeviceShare
-from solver.model.occupation import conflict, occupied
+from solver.model.occupation import all_occupied, conflict, occupied
 
 A100 = find("a100-40gb")
 OFF = Gpu("G", "n", 0, A100.id, A100.memory_mib)
@@ -52,3 +52,12 @@ def test_idle_instances_give_way_and_foreign_ones_do_not() -> None:
 
 def test_an_instance_of_a_model_that_is_not_known_is_not_given() -> None:
     assert conflict(ON, INSTANCE, None) == "GPU G has no place for a 1g.5gb at 0"
+
+
+def test_two_shares_of_one_claim_stand_beside_each_other() -> None:
+    first, second = replace(SOFTWARE, portion=0.25, memory_mib=10000), SOFTWARE
+    assert [p.portion for p in occupied(OFF, "a", first, second).parts] == [0.25, 0.5]
+    twice = all_occupied(occupied(OFF, "a", first), (("a", first), ("b", second), ("a", first)))
+    assert sorted((p.claim, p.portion) for p in twice.parts) == [("a", 0.25), ("a", 0.25), ("b", 0.5)]
+    ends = INSTANCE, replace(INSTANCE, start=6)
+    assert [(i.start, i.claim) for i in occupied(ON, "a", *ends).instances] == [(0, "a"), (6, "a")]

@@ -7,14 +7,15 @@ from random import Random
 
 import pytest
 
-from solver.model.demand import Fraction, MigProfile, Request
+from migctl.reason_text import sentence
+from solver.model.demand import Fraction, Gang, MigProfile, Request
 from solver.model.plan import Assign, Evict
 from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy, Snapshot
 from tests.depth import THOROUGH
 from tests.solver.brute_force import fewest_moves
 from tests.solver.fleets import random_snapshot
-from tests.solver.scenarios import ROOMY, a100, cluster, decide, gpu, holds, instance, place, request, shares
+from tests.solver.scenarios import ROOMY, a100, cluster, decide, gpu, holds, instance, place, refusal, request, shares
 
 INSTANCES = 10_000 if THOROUGH else 100
 MOST = 3
@@ -28,7 +29,9 @@ def small_case(rng: Random) -> tuple[Snapshot, Request]:
         replace(
             h,
             releasing=False,
-            request=replace(h.request, project="team-a", priority=50, preemptible=rng.random() < 0.85),
+            request=replace(
+                h.request, project="team-a", priority=50, preemptible=rng.random() < 0.9, movable=rng.random() < 0.9
+            ),
         )
         for h in snapshot.held
     )
@@ -45,7 +48,9 @@ def test_the_moves_are_the_fewest(seed: int) -> None:
     rng = Random(seed)
     for _ in range(INSTANCES // 10):
         snapshot, wish = small_case(rng)
-        movable = frozenset(h.request.claim for h in snapshot.held if h.request.preemptible and not h.protected)
+        movable = frozenset(
+            h.request.claim for h in snapshot.held if h.request.preemptible and h.request.movable and not h.protected
+        )
         made = decide(snapshot, Policy(evictions=MOST, tries=100_000))
         evicted = {step.claim for step in made.steps if isinstance(step, Evict)}
         assert evicted <= movable
@@ -76,6 +81,38 @@ def test_the_moved_may_take_what_another_moved_leaves() -> None:
     made = decide(cluster(card, held=held, pending=(request("a", MigProfile("4g.20gb")),)))
     assert place(made, "a").grant.devices[0].start == 0
     assert {s.claim for s in made.steps if isinstance(s, Evict)} == {"x", "y"}
+
+
+def scattered(pinned: bool, waiting: Request) -> Snapshot:
+    """Two GPUs, each with a preemptible job on it; both would fit on one."""
+    cards = [gpu("v100", f"g{i}", "n0", i) for i in range(2)]
+    held = (
+        shares(request("x", Fraction(0.4), movable=not pinned), cards[0], 0.4),
+        shares(request("y", Fraction(0.5), movable=not pinned), cards[1], 0.5),
+    )
+    return cluster(*cards, held=held, pending=(waiting,))
+
+
+def test_what_is_not_to_be_moved_stays_and_is_named() -> None:
+    """Though it may be preempted: a more important job of its project still pushes it aside."""
+    equal = request("a", Fraction(0.9))
+    assert place(decide(scattered(False, equal)), "a").waits_for
+    made = decide(scattered(True, equal))
+    assert sentence(refusal(made, "a")).endswith(
+        "it is not to be moved; project team-a: allocated 0.90, quota unlimited, fair share 1.80"
+    )
+    assert not made.steps
+    evicted = [s for s in decide(scattered(True, replace(equal, priority=75))).steps if isinstance(s, Evict)]
+    assert len(evicted) == 1
+
+
+def test_a_gang_goes_only_where_all_its_members_may_be_moved() -> None:
+    """Moving one member restarts its gang."""
+    snapshot = scattered(False, request("a", Fraction(0.9)))
+    gang = Gang("g", 2)
+    x, y = (replace(h, request=replace(h.request, gang=gang, workload="g")) for h in snapshot.held)
+    y = replace(y, request=replace(y.request, movable=False))
+    assert not decide(replace(snapshot, held=(x, y))).steps
 
 
 def test_no_search_is_endless() -> None:

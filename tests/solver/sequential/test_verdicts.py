@@ -120,6 +120,7 @@ def test_the_verdict_says_where_who_and_what_frees_it() -> None:
         ({"protected": "a budget"}, "x is protected: a budget"),
         ({"since": 90.0}, "x has not run for its minimum time yet"),
         ({}, "x would have to end: no other place is free for it"),
+        ({"request": request("x", MigProfile("7g.40gb"), movable=False)}, "x would have to end: it is not to be moved"),
     ],
 )
 def test_the_verdict_says_why_a_blocker_is_still_there(change: dict[str, object], words: str) -> None:

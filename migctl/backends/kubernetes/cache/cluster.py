@@ -23,6 +23,7 @@ from migctl.backends.kubernetes.client.resources import (
     DEPARTMENTS,
     GPU_NODES,
     NAMESPACES,
+    NODE_POOLS,
     NODES,
     PODS,
     PROJECTS,
@@ -41,7 +42,7 @@ from migctl.backends.kubernetes.meaning.records import (
     ObjectRecord,
 )
 from migctl.backends.protocol import Invalid
-from migctl.objects import Claim, Department, GpuNode, Object, Project, T
+from migctl.objects import Claim, Department, GpuNode, NodePool, Object, Project, T
 
 log = structlog.get_logger()
 
@@ -60,7 +61,7 @@ class ClusterCache:
         self.nodes_changed = 0
         self._news = asyncio.Condition()
         self._waker: asyncio.Task[None] | None = None
-        self._made: dict[type[Any], dict[Key, Any]] = {Project: {}, Department: {}, GpuNode: {}}
+        self._made: dict[type[Any], dict[Key, Any]] = {Project: {}, Department: {}, GpuNode: {}, NodePool: {}}
         self._pod_index = PodIndex()
         self._gpu_holders = GpuHolders()
         self.pods: NewestRecords[Any, PodRecord] = NewestRecords(record_of.pod, self._pod_changed)
@@ -79,6 +80,7 @@ class ClusterCache:
             PROJECTS: self.projects,
             DEPARTMENTS: self._custom(Department, custom.department),
             GPU_NODES: self._custom(GpuNode, custom.node),
+            NODE_POOLS: self._custom(NodePool, custom.node_pool),
             NAMESPACES: self.namespaces,
             TEMPLATES: self.templates,
         }
@@ -138,7 +140,7 @@ class ClusterCache:
         """Nothing to do: the raw answers of our writes were taken in already."""
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
-        """The objects of a kind: Claim, Project, Department or GpuNode; none of others."""
+        """The objects of a kind: Claim, Project, Department, NodePool or GpuNode; none of others."""
         return tuple(cast("Mapping[Key, T]", self._objects(kind)).values())
 
     def get(self, kind: type[T], name: str, project: str = "") -> T | None:

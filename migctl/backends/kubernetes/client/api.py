@@ -56,20 +56,28 @@ class KubernetesApi:
                 return
 
     async def watch(
-        self, resource: Resource[Any], since: str, seconds: float, silence_s: float = SILENCE_S, namespace: str = ""
+        self,
+        resource: Resource[Any],
+        since: str,
+        seconds: float,
+        silence_s: float = SILENCE_S,
+        namespace: str = "",
+        *,
+        query: Query | None = None,
     ) -> AsyncGenerator[list[WatchEvent], None]:
         """Batches of events after `since`, for `seconds` at most. The first is empty: the watch is open.
 
         Raises Expired, and Unavailable after `silence_s` without a byte.
         """
-        query = {
+        parameters = {
+            **(query or {}),
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": since,
             "timeoutSeconds": str(max(1, round(seconds))),
         }
         decode = resource.event.decode
-        async with self.transport.stream(resource.path(namespace), query, silence_s) as pieces:
+        async with self.transport.stream(resource.path(namespace), parameters, silence_s) as pieces:
             yield []
             async with contextlib.aclosing(_lines(pieces)) as batches:
                 async for lines in batches:

@@ -93,6 +93,7 @@ BUDGETS = Resource("policy/v1", "poddisruptionbudgets", kinds.Budget, title="Pod
 PROJECTS = Resource(API_VERSION, "projects", kinds.CustomResource, namespaced=False, title="Project")
 DEPARTMENTS = Resource(API_VERSION, "departments", kinds.CustomResource, namespaced=False, title="Department")
 GPU_NODES = Resource(API_VERSION, "gpunodes", kinds.CustomResource, namespaced=False, title="GpuNode")
+NODE_POOLS = Resource(API_VERSION, "nodepools", kinds.CustomResource, namespaced=False, title="NodePool")
 PLANS = Resource(API_VERSION, "placementplans", kinds.CustomResource, namespaced=False, title="PlacementPlan")
 EVENTS = Resource("v1", "events", kinds.KubernetesEvent, title="Event")
 LEASES = Resource("coordination.k8s.io/v1", "leases", kinds.Lease, title="Lease")

@@ -59,6 +59,7 @@ def claim(pod: GpuPod, record: ClaimRecord) -> Claim:
             index=requests.pod_index(pod.labels) or 0,
             priority=priority,
             preemptible=preemptible,
+            movable=requests.movable(pod.annotations),
             pools=requests.pools(pod.annotations),
         ),
         status=status,

@@ -14,10 +14,13 @@ from migctl.objects import (
     DepartmentSpec,
     GpuNode,
     Meta,
+    NodePool,
+    NodePoolSpec,
     NodeSpec,
     NodeStatus,
     PlacementPlan,
     PlanSpec,
+    PlanStatus,
     Project,
     ProjectSpec,
     ProjectStatus,
@@ -55,6 +58,11 @@ def department(raw: CustomResource) -> Department:
     )
 
 
+def node_pool(raw: CustomResource) -> NodePool:
+    """Raises Invalid where the object is none of this version's."""
+    return NodePool(meta=meta(raw.metadata), spec=_read(raw, "spec", NodePoolSpec))
+
+
 def node(raw: CustomResource) -> GpuNode:
     """Raises Invalid where the report is none of this version's."""
     status = _fields(raw, "status", NodeStatus)
@@ -72,10 +80,12 @@ def node(raw: CustomResource) -> GpuNode:
 
 def plan(raw: CustomResource) -> PlacementPlan:
     """Raises Invalid where the object is none of this version's."""
-    return PlacementPlan(meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec))
+    return PlacementPlan(
+        meta=meta(raw.metadata), spec=_read(raw, "spec", PlanSpec), status=_read(raw, "status", PlanStatus)
+    )
 
 
-def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
+def to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
     """The whole object as the API server takes it."""
     body = {
         "apiVersion": API_VERSION,
@@ -83,11 +93,14 @@ def to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, An
         "metadata": metadata_to_json(obj.meta),
         "spec": to_builtins(obj.spec),
     }
-    return {**body, "status": status_to_json(obj)}
+    status = status_to_json(obj)
+    return {**body, "status": status} if status else body
 
 
-def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[str, Any]:
-    """The status as the API server takes it; a plan's is made of its steps."""
+def status_to_json(obj: Project | Department | NodePool | GpuNode | PlacementPlan) -> dict[str, Any]:
+    """The status as the API server takes it; a plan's is made of its steps, a node pool has none."""
+    if isinstance(obj, NodePool):
+        return {}
     if isinstance(obj, PlacementPlan):
         return _carried_out(obj)
     status: dict[str, Any] = to_builtins(obj.status)
@@ -97,12 +110,13 @@ def status_to_json(obj: Project | Department | GpuNode | PlacementPlan) -> dict[
 
 
 def _carried_out(plan: PlacementPlan) -> dict[str, Any]:
-    """How far a plan was carried out, for `kubectl get`."""
+    """How far a plan was carried out, for `kubectl get`; nothing of a proposal: whoever saves one writes no status."""
+    if plan.spec.proposed:
+        return {}
     counts = Counter(step.state for step in plan.spec.steps)
     accepted = counts[StepState.ACCEPTED] + counts[StepState.DONE]
     rejected, waiting = counts[StepState.REJECTED], counts[StepState.PROPOSED]
-    phase = "Waiting" if waiting else "Applied" if not rejected else "PartlyApplied" if accepted else "Rejected"
-    return {"phase": phase, "accepted": accepted, "rejected": rejected, "waiting": waiting}
+    return {"phase": plan.phase, "accepted": accepted, "rejected": rejected, "waiting": waiting}
 
 
 def metadata_to_json(own: Meta) -> dict[str, Any]:

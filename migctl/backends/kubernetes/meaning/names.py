@@ -8,7 +8,9 @@ GATE = "migctl.dev/placement"
 """Holds a pod back until its claim is allocated."""
 
 CLAIM = "migctl-gpu"
-"""Of the pod's claim, and of the ResourceClaimTemplate in every project."""
+"""Of the pod's claim, and of the ResourceClaimTemplate of pods with one container that uses GPUs."""
+CONTAINERS_TEMPLATE = "migctl-gpu-containers"
+"""The ResourceClaimTemplate of pods with several such containers. A project has both."""
 
 DEVICE_CLASS = DRIVER
 PROTECTION = "resource.kubernetes.io/delete-protection"
@@ -27,12 +29,21 @@ DEVICES = "gpu-fraction-num-devices"
 MEMORY = "gpu-memory"
 CONTAINER = "gpu-fraction-container-name"
 PROFILE = "migctl.dev/mig-profile"
+MODEL = "migctl.dev/gpu-model"
 WHOLE = "migctl.dev/gpu-devices"
 """Whole GPUs, as admission counted them."""
+CONTAINERS = "migctl.dev/gpu-containers"
+"""What each container requests, and by which request of the claim, as admission read it: "gpu-0:a=1 gpu-1:b=0.5".
+
+An init container uses the request of a container that is started after it.
+"""
 RESOURCE = "nvidia.com/gpu"
+OF_A_CONTAINER = (FRACTION, MEMORY, PROFILE)
+"""With a dot and a container's name behind them, these are about that container."""
 
 POOLS = "migctl.dev/node-pools"
 PREEMPTIBLE = "migctl.dev/preemptible"
+MOVABLE = "migctl.dev/movable"
 GANG_SIZE = "migctl.dev/gang-size"
 GANG_DOMAIN = "migctl.dev/gang-topology"
 GANG_MEMBERS = "migctl.dev/gang-members"
@@ -53,7 +64,7 @@ NUDGED = "migctl.dev/nudged"
 PLACED_CONDITION = "migctl.dev/Placed"
 """A pod's condition: whether it has an allocation, and why not."""
 
-REQUEST_ANNOTATIONS = (FRACTION, MEMORY, PROFILE, WHOLE)
+REQUEST_ANNOTATIONS = (FRACTION, MEMORY, PROFILE, WHOLE, CONTAINERS)
 PLACEMENT_ANNOTATIONS = (NOMINATION, EVICTED, EXCLUDED, PLACED, NUDGED)
 KNOWN_ANNOTATIONS = frozenset(
     (
@@ -61,8 +72,10 @@ KNOWN_ANNOTATIONS = frozenset(
         *PLACEMENT_ANNOTATIONS,
         DEVICES,
         CONTAINER,
+        MODEL,
         POOLS,
         PREEMPTIBLE,
+        MOVABLE,
         GANG_SIZE,
         GANG_DOMAIN,
         GANG_MEMBERS,

@@ -14,6 +14,7 @@ from migctl.backends.kubernetes.meaning.records import Constraints, NodeRecord
 
 REPELLING_EFFECTS = ("NoSchedule", "NoExecute")
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
+CORDONED = "it is cordoned"
 
 
 def refusal(node: NodeRecord, constraints: Constraints) -> str:
@@ -26,11 +27,19 @@ def refusal(node: NodeRecord, constraints: Constraints) -> str:
         _term(node, term) for term in constraints.affinity.node_selector_terms
     ):
         return "its labels do not match the node affinity"
-    taints = (*node.taints, UNSCHEDULABLE) if node.unschedulable else node.taints
-    for taint in taints:
-        if taint.effect in REPELLING_EFFECTS and not any(tolerates(t, taint) for t in constraints.tolerations or ()):
+    for taint in node.taints:
+        if taint.effect in REPELLING_EFFECTS and taint.key != UNSCHEDULABLE.key and not _tolerated(taint, constraints):
             return f"its taint {taint.key} is not tolerated"
-    return ""
+    return CORDONED if cordoned(node) and not _tolerated(UNSCHEDULABLE, constraints) else ""
+
+
+def cordoned(node: NodeRecord) -> bool:
+    """Whether an admin keeps new pods away; the taint that Kubernetes sets for it comes and goes a moment later."""
+    return node.unschedulable or any(taint.key == UNSCHEDULABLE.key for taint in node.taints)
+
+
+def _tolerated(taint: Taint, constraints: Constraints) -> bool:
+    return any(tolerates(toleration, taint) for toleration in constraints.tolerations or ())
 
 
 def selected(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

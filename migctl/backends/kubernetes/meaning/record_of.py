@@ -22,12 +22,14 @@ from migctl.backends.kubernetes.meaning.records import (
 )
 from nodeagent.contract.wire import NotOurs, grant_from_json
 
+TEMPLATES = (names.CLAIM, names.CONTAINERS_TEMPLATE)
+
 
 def pod(obj: pod_kinds.Pod) -> GpuPod | NonGpuPod:
     """The record of a pod."""
     meta, spec, status = obj.metadata, obj.spec, obj.status
     taken = (0, 0) if status.phase in TERMINAL else requested(spec)
-    ours = next((c for c in spec.resource_claims or () if c.resource_claim_template_name == names.CLAIM), None)
+    ours = next((c for c in spec.resource_claims or () if c.resource_claim_template_name in TEMPLATES), None)
     if ours is None:
         return NonGpuPod(
             name=meta.name,

@@ -6,13 +6,18 @@ annotation, and stays pending with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from migctl.backends.kubernetes.meaning import names
 from migctl.backends.kubernetes.meaning.records import GpuPod
 from migctl.objects import GangSpec, GpuRequest, WorkloadType
-from migctl.quantities import BadQuantity, annotation_memory, fraction
+from migctl.quantities import BadQuantity, annotation_memory, fraction, fraction_or_gpus
 from solver.model import priorities
+
+_PROFILE = re.compile(r"[1-9][0-9]*g[.]")
 
 BY_TYPE: Mapping[WorkloadType, int] = {
     WorkloadType.TRAINING: priorities.TRAINING,
@@ -38,18 +43,61 @@ BY_OWNER: Mapping[str, WorkloadType] = {
 
 def gpu_request(annotations: Mapping[str, str]) -> GpuRequest:
     """The request in annotations. Raises BadQuantity, with a sentence that names the annotation."""
+    model = annotations.get(names.MODEL)
+    if names.CONTAINERS in annotations:
+        return together(tuple(of_containers(annotations).values()))
     devices = _count(names.DEVICES, annotations.get(names.DEVICES, "1"))
     try:
         if names.FRACTION in annotations:
-            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices)
+            return GpuRequest(fraction=fraction(annotations[names.FRACTION]), devices=devices, model=model)
         if names.MEMORY in annotations:
-            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices)
+            return GpuRequest(memory_mib=annotation_memory(annotations[names.MEMORY]), devices=devices, model=model)
     except BadQuantity as error:
         name = names.FRACTION if names.FRACTION in annotations else names.MEMORY
         raise BadQuantity(f"{name}: {error}", error.hint) from None
     if names.PROFILE in annotations:
-        return GpuRequest(profile=annotations[names.PROFILE], devices=devices)
-    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")))
+        return GpuRequest(profile=annotations[names.PROFILE], devices=devices, model=model)
+    return GpuRequest(devices=_count(names.WHOLE, annotations.get(names.WHOLE, "1")), model=model)
+
+
+def of_containers(annotations: Mapping[str, str]) -> dict[str, GpuRequest]:
+    """What the containers of a pod request, each for itself, by the claim's requests. Raises BadQuantity."""
+    found: dict[str, GpuRequest] = {}
+    for token in annotations[names.CONTAINERS].split():
+        request, _, rest = token.partition(":")
+        container, _, text = rest.partition("=")
+        if not (request and container and text):
+            raise BadQuantity(f"{names.CONTAINERS}: {token!r} cannot be read", "let admission write it")
+        one = msgspec.structs.replace(of_a_container(text), container=container, model=annotations.get(names.MODEL))
+        found.setdefault(request, one)
+    if not found:
+        raise BadQuantity(f"{names.CONTAINERS}: no container is named", "let admission write it")
+    return found
+
+
+def of_a_container(text: str) -> GpuRequest:
+    """A container's request: 2, 0.5, 10G or 2g.10gb. Raises BadQuantity."""
+    if _PROFILE.match(text):
+        return GpuRequest(profile=text)
+    if text[-1:].isalpha():
+        return GpuRequest(memory_mib=annotation_memory(text))
+    count = fraction_or_gpus(text)
+    return GpuRequest(fraction=count) if isinstance(count, float) else GpuRequest(devices=count)
+
+
+def together(requests: Sequence[GpuRequest]) -> GpuRequest:
+    """The request of a pod whose containers request these."""
+    if len(requests) == 1:
+        return msgspec.structs.replace(requests[0], container="")
+    return GpuRequest(devices=sum(one.devices for one in requests), containers=tuple(requests))
+
+
+def of_devices(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The claim's request that each device of a grant is for; () where the claim has one only. Raises BadQuantity."""
+    if names.CONTAINERS not in annotations:
+        return ()
+    parts = of_containers(annotations)
+    return tuple(name for name, part in parts.items() for _ in range(part.devices)) if len(parts) > 1 else ()
 
 
 def _count(name: str, text: str) -> int:
@@ -61,6 +109,11 @@ def _count(name: str, text: str) -> int:
 def pools(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Node pools, in order of preference."""
     return tuple(annotations.get(names.POOLS, "").replace(",", " ").split())
+
+
+def movable(annotations: Mapping[str, str]) -> bool:
+    """Whether the pod may be stopped to start again elsewhere."""
+    return annotations.get(names.MOVABLE) != "false"
 
 
 def gang(annotations: Mapping[str, str]) -> GangSpec | None:

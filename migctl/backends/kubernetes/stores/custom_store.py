@@ -1,4 +1,4 @@
-"""Projects, departments, GPU nodes and plans: custom resources, one to one."""
+"""Projects, departments, node pools, GPU nodes and plans: custom resources, one to one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Generic, TypeVar
 
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.kinds import CustomResource
-from migctl.backends.kubernetes.client.resources import DEPARTMENTS, GPU_NODES, PLANS, PROJECTS, Resource
+from migctl.backends.kubernetes.client.resources import DEPARTMENTS, GPU_NODES, NODE_POOLS, PLANS, PROJECTS, Resource
 from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.merge import check_identity, merged, plain
 from migctl.backends.protocol import AlreadyExists, Change, Conflict, Invalid, Listing, NotFound
-from migctl.objects import Department, GpuNode, NodeStatus, PlacementPlan, Project, ProjectStatus
+from migctl.objects import Department, GpuNode, NodePool, NodeStatus, PlacementPlan, Project, ProjectStatus
 from nodeagent.contract.wire import camel_names
 
-C = TypeVar("C", Project, Department, GpuNode, PlacementPlan)
+C = TypeVar("C", Project, Department, NodePool, GpuNode, PlacementPlan)
 
 NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
@@ -140,6 +140,11 @@ def departments(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None
     return CustomStore(api, DEPARTMENTS, custom.department, taken)
 
 
+def node_pools(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[NodePool]:
+    """The store of node pools."""
+    return CustomStore(api, NODE_POOLS, custom.node_pool, taken)
+
+
 def nodes(api: KubernetesApi, taken: Callable[[Resource[Any], bytes], None]) -> CustomStore[GpuNode]:
     """The store of GPU nodes."""
     return CustomStore(api, GPU_NODES, custom.node, taken)
@@ -173,7 +178,7 @@ def _with_metadata(body: dict[str, Any], fence: Mapping[str, Any]) -> dict[str, 
     return {**body, "metadata": {**body.get("metadata", {}), **fence}}
 
 
-def _status(obj: Project | Department | GpuNode | PlacementPlan, changes: Any) -> dict[str, Any]:
+def _status(obj: Project | Department | NodePool | GpuNode | PlacementPlan, changes: Any) -> dict[str, Any]:
     """A patch of our fields of the status; conditions are others' to write."""
     if changes is None:
         kind = NodeStatus if isinstance(obj, GpuNode) else ProjectStatus

@@ -10,6 +10,7 @@ from typing import Any
 
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import Resource
+from migctl.backends.kubernetes.client.transport import Query
 from migctl.backends.protocol import Change, ChangeType, Expired, Listing
 from migctl.backoff import delay
 
@@ -18,7 +19,13 @@ EARLY_S = 5.0
 
 
 async def follow(
-    api: KubernetesApi, resource: Resource[Any], since: str, make: Callable[[Any], Any], namespace: str = ""
+    api: KubernetesApi,
+    resource: Resource[Any],
+    since: str,
+    make: Callable[[Any], Any],
+    namespace: str = "",
+    *,
+    query: Query | None = None,
 ) -> AsyncGenerator[Change[Any], None]:
     """Every change after `since`, one request after another; a pause after those that bring nothing and end early."""
     if not (since.isascii() and since.isdigit()):
@@ -28,7 +35,7 @@ async def follow(
     version, hasty = since, 0
     while True:
         began, seen = time.monotonic(), version
-        watch = api.watch(resource, version, WATCH_S, namespace=namespace)
+        watch = api.watch(resource, version, WATCH_S, namespace=namespace, query=query)
         async with contextlib.aclosing(watch) as batches:
             async for events in batches:
                 for event in events:

@@ -7,10 +7,10 @@ from typing import Any
 from migctl.backends.kubernetes.client.resources import Resource
 from migctl.backends.kubernetes.control_plane import KubernetesControlPlane
 from migctl.backends.kubernetes.stores import custom_store
-from migctl.backends.kubernetes.stores.absent import AbsentStore
 from migctl.backends.kubernetes.stores.event_recorder import Subject
 from migctl.backends.kubernetes.stores.event_store import EventStore
 from migctl.backends.kubernetes.user.claims import UserClaims
+from migctl.backends.kubernetes.user.nodes import UserNodes
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.objects import Claim, Department, Event, GpuNode, NodePool, PlacementPlan, Project, Workload
@@ -22,12 +22,12 @@ def user_control_plane(api: PermittedApi, workloads: WorkloadStore) -> Kubernete
         {
             Project: custom_store.projects(api, _ignore),
             Department: custom_store.departments(api, _ignore),
-            GpuNode: custom_store.nodes(api, _ignore),
+            NodePool: custom_store.node_pools(api, _ignore),
+            GpuNode: UserNodes(api),
             PlacementPlan: custom_store.plans(api, _ignore),
             Workload: workloads,
             Claim: UserClaims(api),
             Event: EventStore(api, None, Subject),
-            NodePool: AbsentStore("node pool", "kubectl edit gpunode NODE sets a node's pool"),
         }
     )
 

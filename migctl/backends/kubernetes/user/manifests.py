@@ -92,7 +92,7 @@ def _container(spec: WorkloadSpec) -> Json:
         container["command" if spec.entrypoint else "args"] = [literal(part) for part in spec.command]
     if spec.environment:
         container["env"] = [{"name": name, "value": literal(value)} for name, value in spec.environment.items()]
-    if not _in_parts(spec):
+    if not spec.gpu_request.is_part:
         container["resources"] = {"limits": {names.RESOURCE: spec.gpu_request.devices}}
     return container
 
@@ -107,11 +107,6 @@ def as_typed(text: str) -> str:
     return text.replace("$$", "$")
 
 
-def _in_parts(spec: WorkloadSpec) -> bool:
-    gpu_request = spec.gpu_request
-    return gpu_request.fraction is not None or gpu_request.memory_mib is not None or gpu_request.profile is not None
-
-
 def _annotations(spec: WorkloadSpec) -> dict[str, str]:
     gpu_request, found = spec.gpu_request, {}
     if gpu_request.fraction is not None:
@@ -122,10 +117,14 @@ def _annotations(spec: WorkloadSpec) -> dict[str, str]:
         found[names.PROFILE] = gpu_request.profile
     if found and gpu_request.devices > 1:
         found[names.DEVICES] = str(gpu_request.devices)
+    if gpu_request.model is not None:
+        found[names.MODEL] = gpu_request.model
     if spec.pools:
         found[names.POOLS] = ",".join(spec.pools)
     if spec.preemptible != requests.rank({}, "", spec.type)[1]:
         found[names.PREEMPTIBLE] = str(spec.preemptible).lower()
+    if not spec.movable:
+        found[names.MOVABLE] = "false"
     if spec.gang is not None:
         found[names.GANG_SIZE] = str(spec.gang.size)
         if spec.gang.domain is not None:

@@ -46,11 +46,20 @@ class PermittedApi(KubernetesApi):
         return await asyncio.shield(self._listing[key])
 
     async def watch(
-        self, resource: Resource[Any], since: str, seconds: float, silence_s: float = SILENCE_S, namespace: str = ""
+        self,
+        resource: Resource[Any],
+        since: str,
+        seconds: float,
+        silence_s: float = SILENCE_S,
+        namespace: str = "",
+        *,
+        query: Query | None = None,
     ) -> AsyncGenerator[list[WatchEvent], None]:
         """As KubernetesApi's, of the namespaces that a list of all of them has found visible."""
         scopes = (namespace,) if namespace else self._visible.get(resource, EVERYWHERE)
-        watches = [super(PermittedApi, self).watch(resource, since, seconds, silence_s, scope) for scope in scopes]
+        watches = [
+            super(PermittedApi, self).watch(resource, since, seconds, silence_s, scope, query=query) for scope in scopes
+        ]
         if len(watches) == 1:
             async with contextlib.aclosing(watches[0]) as batches:
                 async for batch in batches:

@@ -153,6 +153,7 @@ def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone:
         user=labels.get(names.USER_LABEL, ""),
         priority=priority,
         preemptible=preemptible,
+        movable=requests.movable(annotations),
         pools=requests.pools(annotations),
         gang=requests.gang(annotations),
     )
@@ -160,6 +161,12 @@ def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone:
 
 def gpu_request_of(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> GpuRequest | None:
     """The request of a template's pods; None where that is no GPU. What cannot be read counts as one GPU."""
+    try:
+        own = _of_containers(annotations, spec)
+    except BadQuantity:
+        return GpuRequest()
+    if own:
+        return requests.together(own)
     devices = whole_gpus(spec)
     if devices:
         annotations = {**annotations, names.WHOLE: str(devices)}
@@ -171,10 +178,31 @@ def gpu_request_of(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> Gp
         return GpuRequest()
 
 
+def _of_containers(annotations: Mapping[str, str], spec: SubmittedPodSpec) -> list[GpuRequest]:
+    """What each of the containers that run beside each other requests; [] where only one does, and whole GPUs."""
+    own = [(container, _of_a_container(annotations, container)) for container in _beside(spec)]
+    found = [replace(request, container=container.name) for container, request in own if request is not None]
+    return found if len(found) > 1 or any(request.is_part for request in found) else []
+
+
+def _of_a_container(annotations: Mapping[str, str], container: SubmittedContainer) -> GpuRequest | None:
+    text = next((v for name in names.OF_A_CONTAINER if (v := annotations.get(f"{name}.{container.name}"))), "")
+    if text.isdigit():  # memory in MiB
+        text += "Mi"
+    text = text or str(_limit(container) or "")
+    return requests.of_a_container(text) if text else None
+
+
+def _beside(spec: SubmittedPodSpec) -> list[SubmittedContainer]:
+    """The containers that run beside each other: sidecars, and those that are started after all init containers."""
+    sidecars = (container for container in spec.init_containers or () if container.restart_policy == "Always")
+    return [*sidecars, *(spec.containers or ())]
+
+
 def whole_gpus(spec: SubmittedPodSpec) -> int:
     """Whole GPUs by the limits, as admission counts them: init containers run before the others, one at a time."""
-    side_by_side = sum(_limit(container) for container in spec.containers or ())
-    return max(side_by_side, *(_limit(container) for container in spec.init_containers or ()), 0)
+    side_by_side = sum(map(_limit, _beside(spec)))
+    return max(side_by_side, *map(_limit, spec.init_containers or ()), 0)
 
 
 def _limit(container: SubmittedContainer) -> int:

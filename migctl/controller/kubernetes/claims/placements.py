@@ -21,7 +21,7 @@ import structlog
 from migctl.backends.kubernetes.cache.cluster import ClusterCache
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.resources import CLAIMS
-from migctl.backends.kubernetes.meaning import names
+from migctl.backends.kubernetes.meaning import names, requests
 from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Conflict, ControlPlaneError, Invalid, NotFound
@@ -81,7 +81,7 @@ class Placements:
         if names.PROTECTION not in record.finalizers:
             protected = {**_fence(record), "finalizers": [*record.finalizers, names.PROTECTION]}
             record = self._taken(await self._write(record, {"metadata": protected}, ""))
-        allocation = allocation_to_json(grant, self._naming(grant), self._clock())
+        allocation = allocation_to_json(grant, self._naming(grant), self._clock(), requests.of_devices(pod.annotations))
         body = {"metadata": _fence(record), "status": {"allocation": allocation}}
         self._taken(await self._write(record, body, "status"))
         self._pods.record_placed(pod, f"on {grant.node}: {_devices(allocation)}" + (f"; {rounded}" if rounded else ""))

@@ -11,12 +11,10 @@ from migctl.backends.kubernetes.client.resources import PODS
 from migctl.backends.kubernetes.client.transport import STRATEGIC_PATCH
 from migctl.backends.kubernetes.meaning import names
 from migctl.backends.kubernetes.meaning.records import GpuPod
+from migctl.backends.kubernetes.stores import eviction
 from migctl.backends.kubernetes.stores.event_recorder import EventRecorder
 from migctl.backends.protocol import Conflict, NotFound
 from migctl.clock import Clock
-
-LONGEST_GRACE_S = 3600
-"""A pod may ask for any time to end in, and would keep its GPU for as long: an eviction grants no more than this."""
 
 LONGEST_MESSAGE = 1000
 """Of a condition. What is longer is cut, and equal to what stands there if it is equal up to here."""
@@ -58,19 +56,7 @@ class PodPatches:
 
     async def evict(self, pod: GpuPod) -> None:
         """Call the Eviction API. Raises BudgetExhausted, NotFound."""
-        options: dict[str, Any] = {"preconditions": {"uid": pod.uid}}
-        if pod.grace_s > LONGEST_GRACE_S:
-            options["gracePeriodSeconds"] = LONGEST_GRACE_S
-        body = {
-            "apiVersion": "policy/v1",
-            "kind": "Eviction",
-            "metadata": {"name": pod.name, "namespace": pod.namespace},
-            "deleteOptions": options,
-        }
-        try:
-            await self._api.create(PODS, body, pod.namespace, name=pod.name, subresource="eviction")
-        except Conflict as error:
-            raise NotFound(str(error)) from None
+        await eviction.evict(self._api, pod)
 
     async def refresh(self, pod: GpuPod) -> None:
         """Read a pod that turned out to be different from what was seen."""

@@ -40,7 +40,7 @@ def completed(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: str) -> set[str]:
     [
         ("migctl su", {"submit", "suspend"}),
         ("migctl project s", {"set"}),
-        ("migctl submit --gpu-m", {"--gpu-memory"}),
+        ("migctl submit --gpu-m", {"--gpu-memory", "--gpu-model"}),
         ("migctl describe f", {"frac05", "frac03"}),
         ("migctl delete frac05 ", {"frac05", "frac03"}),
         ("migctl logs -p team-b ", {"other"}),
@@ -54,6 +54,7 @@ def completed(cli: Cli, monkeypatch: pytest.MonkeyPatch, line: str) -> set[str]:
         ("migctl gpus node", {"node-a", "node-a/0"}),
         ("migctl plan show p", {"plan-1a"}),
         ("migctl submit --mig-profile 3", {"3g.20gb"}),
+        ("migctl submit --gpu-model ", {"A100-40GB"}),
         ("migctl describe nothing-like-it", set()),
     ],
 )

@@ -110,7 +110,7 @@ def test_help_imports_nothing_that_is_slow(words: list[str]) -> None:
 def test_commands_never_import_the_solver() -> None:
     modules = imported(
         "from migctl.cli import events; from migctl.cli.machine import daemon;"
-        "from migctl.cli.nodes import command, top;"
+        "from migctl.cli.nodes import listing, top;"
         "from migctl.cli.plans import history; from migctl.cli.workloads import why, submit"
     )
     assert modules.isdisjoint({"ortools", "numpy", "solver.planner", "fastapi", "rich.console", "httpx", "psutil"})

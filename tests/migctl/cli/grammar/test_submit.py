@@ -53,6 +53,7 @@ def test_priority_follows_from_the_kind(
         (["-g", "0.5"], {"fraction": 0.5}),
         (["-g", "0.5", "--gpu-devices", "2"], {"fraction": 0.5, "devices": 2}),
         (["-g", "2"], {"devices": 2}),
+        (["-g", "2", "--gpu-model", "V100"], {"devices": 2, "model": "V100"}),
         (["--gpu-memory", "5G"], {"memoryMib": 4769}),
         (["--gpu-memory", "5G", "--gpu-devices", "2"], {"memoryMib": 4769, "devices": 2}),
         (["--mig-profile", "2g.10gb"], {"profile": "2g.10gb"}),

@@ -43,7 +43,6 @@ class Person:
         mine = replace(
             system.real(clusters_only=True),
             environ=self.environ,
-            user=self.name,
             execute=lambda *call: self.executed.append(call),
         )
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,20 @@ def container(obj: Json | None) -> Json:
     assert obj is not None
     made: Json = obj["spec"]["template"]["spec"]["containers"][0]
     return made
+
+
+async def test_a_workload_is_whose_the_cluster_says_not_the_operating_system(
+    cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """USER named the login of the machine where it was typed, though `whoami` knew the cluster's user."""
+    monkeypatch.setenv("LOGNAME", "root")
+    for name, shown in (("ana", "ana"), ("ben@example.com", "ben-example.com")):
+        someone = person(cluster, tmp_path, name)
+        assert (await someone.ok("whoami", "-o", "name")).out == f"{name}\n"
+        await someone.ok("submit", f"of-{name[:3]}", "-g", "0.5", *SLEEP)
+        listed = (await someone.ok("list")).out
+        assert row(listed, f"of-{name[:3]}")[-3] == shown
+        assert f"User:        {shown}" in (await someone.ok("describe", f"of-{name[:3]}")).out
 
 
 async def test_two_fractions_share_a_gpu_and_a_third_waits_until_one_is_deleted(
@@ -284,8 +298,7 @@ async def test_people_read_what_they_lack_and_admins_do_it(cluster: FakeCluster,
     assert "team-a/new-1   -     waits" in session.out
     assert "starts on new-node-1/0" in (await ana.ok("plan", "what-if", "--add", "1", "--add-node", "v100=1")).out
     assert (await ana.ok("whoami")).out.splitlines()[0] == "User:    ana (groups: system:authenticated)"
-    moves = await admin("plan", "defrag", "--apply", "--yes")
-    assert (moves.code, "only the controller reserves" in moves.err) == (1, True)
+    assert "No move would open a slot" in (await admin.ok("plan", "defrag", "--apply", "--yes")).out
     stranger = person(cluster, tmp_path, "eve", "team-c")
     nothing = await stranger("list", "-A")
     assert (nothing.code, "of the whole cluster\nhint: name a project" in nothing.err) == (6, True)
@@ -350,7 +363,7 @@ class Modes:
     def __init__(self) -> None:
         self.busy = True
 
-    def set_dynamic_mig(self, on: bool) -> tuple[ModeChange, ...]:
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         if self.busy:
             return (ModeChange("GPU-node-a-0", 0, on, Outcome.REFUSED, "it is in use by team-a/train"),)
         return (ModeChange("GPU-node-a-0", 0, on, Outcome.DONE),)
@@ -381,3 +394,60 @@ async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
     keeping.cancel()
     await asyncio.gather(keeping, return_exceptions=True)
     agent.close()
+
+
+async def test_what_is_not_to_be_moved_says_so_on_its_pods(cluster: FakeCluster, ana: Person) -> None:
+    await ana.ok("submit", "stays", "-g", "0.5", "--no-move", *SLEEP)
+    await cluster.until(lambda: running(cluster, "stays"))
+    assert container(cluster.get("jobs", "stays", "team-a"))
+    (pod,) = cluster.pods("team-a")
+    assert pod["metadata"]["annotations"]["migctl.dev/movable"] == "false"
+    assert "preemptible, never moved" in (await ana.ok("describe", "stays")).out
+
+
+async def test_a_gpu_model_is_kept_to_and_named(cluster: FakeCluster, ana: Person) -> None:
+    await cluster.node("node-b", "l4")
+    await cluster.until(lambda: "L4" in str(cluster.get("configmaps", "migctl-catalog", "migctl-system")))
+    await ana.ok("submit", "one", "-g", "0.6", "--gpu-model", "l4", *SLEEP)
+    await cluster.until(lambda: running(cluster, "one"))
+    assert row((await ana.ok("list")).out, "one")[3] == "node-b"
+    assert "0.60 GPU of model l4" in (await ana.ok("describe", "one")).out
+    await ana.ok("submit", "two", "-g", "0.6", "--gpu-model", "L4", *SLEEP)
+    await cluster.until(lambda: waits(cluster, "two"))
+    assert "no GPU has 0.6 GPU of model L4 free" in (await ana.ok("why", "two")).out
+    refused = await ana("submit", "three", "-g", "0.6", "--gpu-model", "h100", *SLEEP)
+    assert (refused.code, "there are L4, V100" in refused.err) == (2, True), refused
+
+
+async def test_plans_are_kept_applied_and_undone_on_a_cluster(cluster: FakeCluster, tmp_path: Path) -> None:
+    """The controller carries them out; whoever may not change plans is refused."""
+    await cluster.node("node-b", "v100")
+    boss, ana = person(cluster, tmp_path, "admin"), person(cluster, tmp_path)
+    await ana.ok("submit", "one", "-g", "0.6", *SLEEP)
+    await cluster.until(lambda: running(cluster, "one"))
+    await ana.ok("submit", "two", "-g", "0.3", *SLEEP)
+    await cluster.until(lambda: running(cluster, "two"))
+    await ana.ok("submit", "three", "-g", "0.5", *SLEEP)
+    await cluster.until(lambda: running(cluster, "three"))
+    await ana.ok("delete", "one")
+
+    def nodes() -> dict[str, str]:
+        pods = (pod for pod in cluster.pods("team-a") if pod["status"].get("phase") == "Running")
+        return {pod["metadata"]["labels"]["app"]: pod["spec"]["nodeName"] for pod in pods}
+
+    await cluster.until(lambda: set(nodes()) == {"two", "three"})
+    before = nodes()
+    assert before["two"] != before["three"]
+    refused = await ana("plan", "defrag", "--for", "1", "--apply", "--yes")
+    assert (refused.code, "may not create" in refused.err) == (6, True), refused
+    said = await boss.ok("plan", "defrag", "--for", "1", "--save")
+    plan = re.findall(r"kept as (plan-\w+)", said.err)[0]
+    assert nodes() == before
+    assert "it can be applied" in (await ana.ok("plan", "diff", plan)).err
+    refused = await ana("plan", "apply", plan, "--yes")
+    assert (refused.code, "may not patch" in refused.err) == (6, True), refused
+    assert "applied: 1 workload moving" in (await boss.ok("plan", "apply", plan, "-y")).out
+    await cluster.until(lambda: set(nodes()) == {"two", "three"} and len(set(nodes().values())) == 1)
+    assert "No difference" in (await ana.ok("plan", "diff", plan)).out
+    assert "applied: 1 workload moving" in (await boss.ok("plan", "undo", plan, "-y")).out
+    await cluster.until(lambda: nodes() == before)

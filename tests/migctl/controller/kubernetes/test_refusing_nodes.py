@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from migctl.clock import system_clock
 from migctl.controller.kubernetes.claims.pod_patches import LONGEST_MESSAGE
 from tests.fakes import manifests
+from tests.fakes.kubernetes_api.kinds import BY_PLURAL
+from tests.fakes.kubernetes_api.storage import Json
+from tests.fakes.kubernetes_api.users import ADMIN
 from tests.fakes.kubernetes_cluster.cluster import FakeCluster
-from tests.fakes.kubernetes_cluster.standin import condition
+from tests.fakes.kubernetes_cluster.standin import MERGE, condition
 from tests.migctl.controller.kubernetes.test_cluster_day import IMPATIENT
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +44,40 @@ async def test_what_keeps_a_pod_off_a_node_is_named(fields: dict[str, Any], tain
         await cluster.project("team-a")
         cluster.create("pods", manifests.pod("p", gpus=1, **fields), "team-a")
         await cluster.until(lambda: words in said(cluster))
+
+
+async def test_a_cordoned_node_says_so_and_takes_only_what_tolerates_it() -> None:
+    """As kubectl cordon does it; Kubernetes adds the taint, and both are the same reason."""
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        await cluster.node("node-a", "v100")
+        await cluster.project("team-a")
+        closed = {"spec": {"unschedulable": True, "taints": [taint]}}
+        cluster.operations.patch(ADMIN, BY_PLURAL["nodes"], "", "node-a", closed, MERGE)
+        await cluster.until(lambda: any(node.cordoned for node in controller.observe(system_clock()).nodes))
+        cluster.create("pods", manifests.pod("p", gpus=1), "team-a")
+        await cluster.until(lambda: said(cluster) == "no node may run it: node-a is cordoned")
+        tolerating = manifests.pod("q", {"gpu-fraction": "0.5"}, tolerations=[{**taint, "operator": "Exists"}])
+        cluster.create("pods", tolerating, "team-a")
+        await cluster.until(lambda: cluster.phases("team-a") == {"p": "Pending", "q": "Running"})
+        assert "cordoned" in said(cluster)
+        cluster.delete("pods", "q", "team-a")
+        opened: Json = {"spec": {"unschedulable": None, "taints": []}}
+        cluster.operations.patch(ADMIN, BY_PLURAL["nodes"], "", "node-a", opened, MERGE)
+        await cluster.until(lambda: cluster.phases("team-a") == {"p": "Running"})
+
+
+async def test_nothing_is_moved_to_a_node_that_would_refuse_it() -> None:
+    async with FakeCluster().running() as cluster, cluster.controller() as controller:
+        await cluster.node("node-a", "v100", labels={"disk": "ssd"})
+        await cluster.node("node-b", "v100")
+        await cluster.project("team-a")
+        cluster.create("pods", manifests.pod("here", gpus=1, nodeSelector={"disk": "ssd"}), "team-a")
+        await cluster.until(lambda: cluster.phases("team-a") == {"here": "Running"})
+        cluster.create("pods", manifests.pod("p", gpus=2), "team-a")
+        await cluster.until(lambda: "on one node" in said(cluster))
+        (held,) = controller.observe(system_clock()).held
+        assert held.request.excluded == {"node-b"}
 
 
 async def test_what_kube_scheduler_said_is_said_on() -> None:

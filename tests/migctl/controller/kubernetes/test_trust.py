@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migctl.controller.kubernetes.claims.pod_patches import LONGEST_GRACE_S
+from migctl.backends.kubernetes.stores.eviction import LONGEST_GRACE_S
 from migctl.objects import Claim
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.kinds import BY_PLURAL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from tests.nodeagent.machines import NODE, Machine, mig
 class Node:
     """A machine with its driver on sockets, and the claims that the API server has."""
 
-    def __init__(self, directory: Path) -> None:
-        self.machine = Machine(directory, "a100-40gb=1")
+    def __init__(self, directory: Path, gpus: str = "a100-40gb=1") -> None:
+        self.machine = Machine(directory, gpus)
         self.root = directory / "k"
         self.cdi = directory / "cdi"
         self.claims: dict[tuple[str, str], dict[str, Any]] = {}
@@ -60,6 +61,16 @@ class Node:
 
     def allocate(self, name: str, uid: str, share: DeviceShare, node: str = NODE) -> None:
         allocation = allocation_to_json(Grant(node, (share,)), lambda s: device_name(0, s), datetime.now(UTC))
+        metadata = {"name": name, "namespace": "team-a", "uid": uid}
+        self.claims["team-a", name] = {"metadata": metadata, "status": {"allocation": allocation}}
+
+    def allocate_to_containers(self, name: str, uid: str, shares: Sequence[tuple[str, DeviceShare]]) -> None:
+        """A claim with a request for each container: every share with the request that it is for."""
+        grant = Grant(NODE, tuple(share for _, share in shares))
+        indexes = {gpu["uuid"]: index for index, gpu in enumerate(self.machine.gpus())}
+        allocation = allocation_to_json(
+            grant, lambda s: device_name(indexes[s.gpu], s), datetime.now(UTC), [request for request, _ in shares]
+        )
         metadata = {"name": name, "namespace": "team-a", "uid": uid}
         self.claims["team-a", name] = {"metadata": metadata, "status": {"allocation": allocation}}
 

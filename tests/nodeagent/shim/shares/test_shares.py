@@ -118,7 +118,7 @@ def test_what_the_books_do_not_explain_is_published(node: Node) -> None:
         Upkeep(node.agent).step()
         metrics = Metrics()
         metrics.attach(node.agent)
-        line = f'migctl_claim_memory_drift_bytes{{claim="claim",gpu="{node.gpu}"}} 9.437184e+06'
+        line = f'migctl_claim_memory_drift_bytes{{claim="claim",gpu="{node.gpu}",request=""}} 9.437184e+06'
         assert line in metrics.text().decode()
 
 
@@ -138,6 +138,26 @@ def test_a_program_that_says_nothing_is_known_by_the_accounts_it_has_mapped(node
         assert owners.claim_of(program.process.pid) == "claim"
         assert owners.processes_of("claim") == [program.process.pid]
         assert owners.claim_of(stranger.process.pid) == NO_CLAIM
+
+
+def test_two_containers_of_a_pod_have_accounts_and_limits_of_their_own(node: Node) -> None:
+    """One greedy container takes nothing of what the other was given, and is counted for itself."""
+    big, small = node.prepare("uid.gpu-0"), node.prepare("uid.gpu-1", HALF // 2)
+    assert placing.accounts(big.folder) != placing.accounts(small.folder)
+    owners = ProcessOwners(node.simulated.agent_dir / "shares")
+    with big.cuda() as greedy, small.cuda() as other:
+        assert [calls.free_and_total(program)[1] for program in (greedy, other)] == [HALF * MIB, HALF // 2 * MIB]
+        greedy.ok("cuMemAlloc_v2", "out", HALF * MIB - FIRST_CONTEXT)
+        assert greedy.call("cuMemAlloc_v2", "out", MIB) == OUT_OF_MEMORY
+        other.ok("cuMemAlloc_v2", "out", HALF // 2 * MIB - FIRST_CONTEXT)
+        assert owners.claim_of(greedy.process.pid) == "uid.gpu-0"
+        assert owners.claim_of(other.process.pid) == "uid.gpu-1"
+        for program, share, mib in ((greedy, "uid.gpu-0", CONTEXT // MIB), (other, "uid.gpu-1", CONTEXT // MIB + 9)):
+            node.simulated.occupy(node.gpu, mib, program.process.pid, claim=share)
+        metrics = Metrics()
+        metrics.attach(node.agent)
+        used = f'migctl_claim_memory_used_bytes{{claim="uid",gpu="{node.gpu}",request="gpu-1"}} 3.24009984e+08'
+        assert used in metrics.text().decode()
 
 
 def test_what_a_claim_has_survives_the_agent_and_goes_with_the_claim(node: Node) -> None:

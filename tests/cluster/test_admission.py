@@ -1,0 +1,42 @@
+"""The rules of admission, evaluated by a real API server: every test of tests/deploy/admission is asked here too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from tests.cluster.acting import ActingApi
+from tests.cluster.settings import Place
+from tests.deploy.admission import test_names, test_protection, test_requests
+from tests.fakes import manifests
+from tests.fakes.kubernetes_api.users import KUBERNETES
+
+MODULES: tuple[ModuleType, ...] = (test_names, test_protection, test_requests)
+pod = test_protection.pod
+SURELY_REFUSED = ({"gpu-fraction": "2"}, {"gpu_fraction": "0.5"}, {"migctl.dev/placed": "x"})
+"""One for each policy about pods."""
+
+
+@pytest.fixture(scope="module")
+def _permitted(where: Place) -> Iterator[None]:
+    """The users of the tests are stopped by no role."""
+    users = (test_protection.ANA, test_protection.CONTROLLER, test_protection.KUBELET, KUBERNETES)
+    acting = ActingApi(where)
+    acting.permit(*users)
+    with acting:
+        for annotations in SURELY_REFUSED:
+            acting.until_refused(test_protection.ANA, "pods", manifests.pod("probe", annotations))
+    yield
+    acting.forbid()
+
+
+@pytest.fixture
+def api(where: Place, _permitted: None) -> Iterator[ActingApi]:
+    """In place of the fake of tests/deploy/admission."""
+    with ActingApi(where) as acting:
+        yield acting
+
+
+globals().update({name: test for module in MODULES for name, test in vars(module).items() if name.startswith("test_")})

@@ -1,0 +1,1 @@
+"""What admins do with nodes: MIG mode, cordon, drain, pools."""
