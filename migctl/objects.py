@@ -65,12 +65,12 @@ class GpuRequest(Record, frozen=True):
     def to_one_demand(self) -> OneDemand:
         """The demand of one container."""
         if self.fraction is not None:
-            return Fraction(self.fraction, self.devices)
+            return Fraction(self.fraction, self.devices, self.model)
         if self.memory_mib is not None:
-            return Memory(self.memory_mib, self.devices)
+            return Memory(self.memory_mib, self.devices, self.model)
         if self.profile is not None:
-            return MigProfile(self.profile, self.devices)
-        return WholeGpus(self.devices)
+            return MigProfile(self.profile, self.devices, self.model)
+        return WholeGpus(self.devices, self.model)
 
 
 class QueueQuota(Record, frozen=True):

@@ -9,11 +9,11 @@ import pytest
 
 from tests.cluster.acting import ActingApi
 from tests.cluster.settings import Place
-from tests.deploy.admission import test_names, test_protection, test_requests
+from tests.deploy.admission import test_containers, test_names, test_protection, test_requests
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.users import KUBERNETES
 
-MODULES: tuple[ModuleType, ...] = (test_names, test_protection, test_requests)
+MODULES: tuple[ModuleType, ...] = (test_names, test_protection, test_requests, test_containers)
 pod = test_protection.pod
 SURELY_REFUSED = ({"gpu-fraction": "2"}, {"gpu_fraction": "0.5"}, {"migctl.dev/placed": "x"})
 """One for each policy about pods."""

@@ -126,6 +126,17 @@ def test_what_is_others_is_none_of_our_business(api: Operations, keys: dict[str,
     create(api, "pods", labelled(pod, **dict.fromkeys(keys, "x")))
 
 
+def test_hundreds_of_names_are_no_obstacle(api: Operations) -> None:
+    """What evaluating a policy may cost is bounded: a Job with 800 annotations was refused for that."""
+    many = {f"team{i}.example.com/a-rather-long-name-of-an-annotation-{i}": "x" for i in range(400)}
+    job = manifests.job("j", {**HALF, **many})
+    job["metadata"]["annotations"] = many
+    create(api, "jobs", job)
+    job["metadata"] |= {"name": "wrong", "annotations": {**many, "gpu_fraction": "0.7"}}
+    with pytest.raises(Refused, match="itself gpu_fraction: write it"):
+        create(api, "jobs", job)
+
+
 def test_a_workload_from_before_goes_on_being_updated_and_making_pods(api: Operations) -> None:
     """Its names were accepted once: its controller must be able to write it, and to make its pods."""
     old = manifests.deployment("old")

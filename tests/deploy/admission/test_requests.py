@@ -33,6 +33,10 @@ def create(api: Operations, plural: str, obj: Json) -> Json:
         ({"gpu-memory": "8 Gi"}, "units are"),
         ({"gpu-memory": "8GiBs"}, "units are"),
         ({"gpu-memory": "lots"}, "units are"),
+        ({"gpu-memory": "9" * 400}, "is not an amount of memory"),
+        ({"gpu-memory": "9" * 400 + "G"}, "is not an amount of memory"),
+        ({"gpu-fraction": "9" * 400}, "not a part of a GPU"),
+        ({"gpu-fraction": "0." + "5" * 400}, None),
         ({"gpu-memory": "4k"}, "at least 100 MB"),
         ({"gpu-memory": "99"}, None),
         ({"gpu-memory": "95"}, "at least 100 MB"),
@@ -73,6 +77,18 @@ def test_a_value_is_read_or_refused_in_words(api: Operations, annotations: dict[
         create(api, "jobs", manifests.job("j", annotations))
     with pytest.raises(Refused, match=said):
         create(api, "pods", manifests.pod("p", annotations))
+
+
+@pytest.mark.parametrize("amount", ["1.5", "500m", "1.0", "2k", 1])
+def test_whole_gpus_are_counted_in_whole_numbers(api: Operations, amount: str | int) -> None:
+    """Half a GPU as a limit was refused with the text of our expression, in place of Kubernetes' own words."""
+    pod = manifests.pod("p", gpus=amount)
+    if amount in ("1.5", "500m"):
+        with pytest.raises(Refused, match="must be an integer"):
+            create(api, "pods", pod)
+        return
+    asked = create(api, "pods", pod)["metadata"]["annotations"]["migctl.dev/gpu-devices"]
+    assert asked == ("2000" if amount == "2k" else "1")
 
 
 def test_a_type_that_is_none(api: Operations) -> None:

@@ -108,6 +108,9 @@ def _lie(claim: Claim, waiting: list[Claim], look: Look) -> str:
             return "" if any(gpu.fenced for gpu in _gpus(look)) else "no GPU is fenced"
         case Code.NO_FREE_GPU | Code.BLOCKED_BY_OTHERS | Code.TOO_BIG | Code.WRONG_MIG_MODE | Code.NO_SUCH_PROFILE:
             return f"there is room on {free}" if (free := _free_node(claim, look)) else ""
+        case Code.NO_MATCHING_NODE:
+            shut = any(node.spec.cordoned or not node.status.ready for node in look.nodes)
+            return "" if shut else "every node is open"
         case _:
             return "that is no reason to wait for at rest"
 

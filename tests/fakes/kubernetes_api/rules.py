@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import re
 
+from migctl.backends.kubernetes.meaning.quantities import number
 from tests.fakes.kubernetes_api import errors
 from tests.fakes.kubernetes_api.storage import Json
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def check_new(plural: str, obj: Json) -> None:
+    """Raises Refused where an object that is to be created breaks a rule."""
+    if plural != "pods":
+        return
+    for container in [*obj["spec"].get("containers", []), *obj["spec"].get("initContainers", [])]:
+        for resource, amount in container.get("resources", {}).get("limits", {}).items():
+            if "/" in resource and number(str(amount)) % 1:
+                field = f"spec.containers.resources.limits[{resource}]"
+                raise errors.invalid("Pod", obj["metadata"]["name"], field, "Invalid value: must be an integer")
 
 
 def check_change(plural: str, before: Json, after: Json, subresource: str) -> None:

@@ -55,7 +55,8 @@ def _environment() -> cel.Env:
         functions=[
             _function("quantity", cel.Type.DOUBLE, [cel.Type.STRING], lambda text: float(number(text))),
             _method("isGreaterThan", cel.Type.BOOL, [cel.Type.DOUBLE, cel.Type.DOUBLE], lambda one, other: one > other),
-            _method("asInteger", cel.Type.INT, [cel.Type.DOUBLE], int),
+            _method("asInteger", cel.Type.INT, [cel.Type.DOUBLE], _integer),
+            _method("isInteger", cel.Type.BOOL, [cel.Type.DOUBLE], float.is_integer),
             _method("find", cel.Type.STRING, [cel.Type.STRING, cel.Type.STRING], _find),
             _method("sum", DYN, [cel.Type.List(DYN)], lambda many: sum(_plain(many))),
             _method("min", DYN, [cel.Type.List(DYN)], lambda many: min(_plain(many))),
@@ -76,6 +77,12 @@ def _method(name: str, result: cel.Type, takes: list[cel.Type], does: Callable[.
 
 def _plain(many: Any) -> list[Any]:
     return [one.plain_value() if isinstance(one, cel.Value) else one for one in many]
+
+
+def _integer(amount: float) -> int:
+    if not amount.is_integer():
+        raise ValueError("cannot convert value to integer")
+    return int(amount)
 
 
 def _find(text: str, pattern: str) -> str:
