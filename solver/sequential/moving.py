@@ -16,7 +16,7 @@ from itertools import islice
 from operator import or_
 
 from solver.disruption.openings import Opening, every
-from solver.model.demand import Grant, Holding, Request
+from solver.model.demand import Grant, Holding, Request, parts_of
 from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.sequential.workspace import Move, Workspace
 from solver.working_copy.copy import Mark
@@ -83,9 +83,9 @@ class Moving:
         return max(found, key=lambda f: f[:2])[2] if found else None
 
     def _rank(self, request: Request, opening: Opening) -> int:
-        """How far its profile is from the preferred one, which a free place would have."""
+        """How far its first share's profile is from the preferred one, which a free place would have."""
         share, gpu = opening.candidates[0].share, opening.candidates[0].gpu
-        options = gpu_options(gpu, request.demand, self._work.policy)
+        options = gpu_options(gpu, parts_of(request.demand)[0], self._work.policy)
         return next(rank for rank, o in options if (o.profile.name if o.profile else None) == share.profile)
 
     def relocations(self, request: Request, opening: Opening) -> list[Move] | None:

@@ -8,7 +8,7 @@ import pytest
 
 from migctl.reason_text import sentence
 from solver.model.cluster import Backing
-from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Fraction, Memory, MigProfile, WholeGpus
 from solver.model.plan import Create, Destroy, Placed
 from solver.model.reasons import Code
 from solver.model.snapshot import MemoryRule, Policy
@@ -95,6 +95,9 @@ def test_a_memory_request_that_waits_for_room_gets_the_profile_that_a_free_place
     made = decide(cluster(card, held=(*held[:2], replace(held[2], releasing=True)), pending=waiting))
     assert place(made, "w").waits_for == ("c",)
     assert starts(made, "w") == [("2g.10gb", 4)]
+    each = ContainerDemands((Memory(9537), MigProfile("1g.5gb")))
+    made = decide(cluster(card, held=(*held[:2], replace(held[2], releasing=True)), pending=(request("w", each),)))
+    assert place(made, "w").waits_for == ("c",)
 
 
 def test_an_allocation_not_yet_prepared_occupies_its_place() -> None:
