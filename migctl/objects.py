@@ -30,7 +30,7 @@ from nodeagent.contract.allocation import NodeReport
 from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
 from solver.model.cluster import DEFAULT_POOL
-from solver.model.demand import Grant
+from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
 from solver.model.snapshot import UNLIMITED, Spreading
 
 
@@ -55,6 +55,22 @@ class GpuRequest(Record, frozen=True):
     def is_part(self) -> bool:
         """Whether it is for parts of GPUs."""
         return self.fraction is not None or self.memory_mib is not None or self.profile is not None
+
+    def to_demand(self) -> Demand:
+        """The demand of a pod: each of its containers may have one of its own."""
+        if self.containers:
+            return ContainerDemands(tuple(part.to_one_demand() for part in self.containers))
+        return self.to_one_demand()
+
+    def to_one_demand(self) -> OneDemand:
+        """The demand of one container."""
+        if self.fraction is not None:
+            return Fraction(self.fraction, self.devices, self.model)
+        if self.memory_mib is not None:
+            return Memory(self.memory_mib, self.devices, self.model)
+        if self.profile is not None:
+            return MigProfile(self.profile, self.devices, self.model)
+        return WholeGpus(self.devices, self.model)
 
 
 class QueueQuota(Record, frozen=True):
@@ -302,15 +318,20 @@ class Claim(Record, frozen=True, tag_field="kind", tag="Claim"):
 
 
 class NodeSpec(Record, frozen=True):
-    """What an admin decides about a node. dynamic_mig: MIG mode of its GPUs; None: as it was found."""
+    """What an admin decides about a node.
+
+    dynamic_mig      MIG mode of its GPUs; None: as it was found
+    gpu_dynamic_mig  by UUID, of GPUs that have a mode of their own and do not follow the node's
+    """
 
     pool: str = DEFAULT_POOL
     cordoned: bool = False
     dynamic_mig: bool | None = None
+    gpu_dynamic_mig: dict[str, bool] = {}
 
 
 class DynamicMig(Record, frozen=True):
-    """The result of the desired MIG mode.
+    """The result of a desired MIG mode.
 
     outcome  done, pending (waits for a GPU reset) or refused (nothing was changed)
     message  why it is pending or refused, and what to do
@@ -322,13 +343,14 @@ class DynamicMig(Record, frozen=True):
 
 
 class NodeStatus(Record, frozen=True):
-    """The agent's newest report and when it was made."""
+    """The agent's newest report and when it was made; what became of the desired MIG modes, by UUID of GPUs' own."""
 
     report: NodeReport | None = None
     reported: datetime | None = None
     ready: bool = False
     message: str = ""
     dynamic_mig: DynamicMig | None = None
+    gpu_dynamic_mig: dict[str, DynamicMig] = {}
 
 
 class GpuNode(Record, frozen=True, tag_field="kind", tag="GpuNode"):

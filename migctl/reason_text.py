@@ -18,6 +18,7 @@ from solver.model.reasons import (
     Facts,
     FreeForOthers,
     GangIncomplete,
+    GpusDiffer,
     GpusFenced,
     LargerThanGpus,
     MigModeDiffers,
@@ -116,11 +117,11 @@ def _facts(facts: Facts) -> str:
             return f"{demand_text(facts.demand)} is blocked by what migctl may not touch: {others}"
         case RoomHeld():
             return _held(facts)
-        case TooFewGpus() | LargerThanGpus() | MigModeDiffers() | GpusFenced():
+        case TooFewGpus() | LargerThanGpus() | MigModeDiffers() | GpusDiffer() | GpusFenced():
             return _unable(facts)
 
 
-def _unable(facts: TooFewGpus | LargerThanGpus | MigModeDiffers | GpusFenced) -> str:
+def _unable(facts: TooFewGpus | LargerThanGpus | MigModeDiffers | GpusDiffer | GpusFenced) -> str:
     match facts:
         case GpusFenced():
             return f"every GPU that could serve it is fenced: {listed(f'{gpu}: {why}' for gpu, why in facts.gpus)}"
@@ -129,6 +130,9 @@ def _unable(facts: TooFewGpus | LargerThanGpus | MigModeDiffers | GpusFenced) ->
             return f"{demand_text(facts.demand)} needs MIG mode, which is off on {listed(facts.gpus)}: {switch}"
         case MigModeDiffers():
             return f"{demand_text(facts.demand)} needs a GPU without MIG mode; it is on on {listed(facts.gpus)}"
+        case GpusDiffer():
+            ways = listed(f"{gpu} {f'by {profile}' if profile else 'without MIG mode'}" for gpu, profile in facts.gpus)
+            return f"{demand_text(facts.demand)} needs GPUs that serve it in one way, and these differ: {ways}"
         case LargerThanGpus():
             return f"{demand_text(facts.demand)} is more than any GPU has: the largest has {facts.largest_mib} MiB"
         case TooFewGpus():

@@ -102,7 +102,7 @@ def _real() -> System:
     return system.real()
 
 
-app = typer.Typer(name="migctl", cls=Commands, **APP_SETTINGS)
+app = typer.Typer(name="migctl", cls=Commands, **{**APP_SETTINGS, "add_completion": True})
 
 
 def _version(wanted: bool) -> None:

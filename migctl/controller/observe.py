@@ -15,7 +15,6 @@ from types import MappingProxyType
 from migctl.backends.mirror import ObjectView
 from migctl.controller import queues
 from migctl.controller.queues import EPOCH
-from migctl.demands import to_demand
 from migctl.node_pools import pool_of
 from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project
 from nodeagent.contract.allocation import NodeReport
@@ -165,7 +164,7 @@ def request(claim: Claim, nomination: Grant | None = None) -> Request:
         claim=claim.meta.uid,
         name=claim.spec.workload,
         project=claim.meta.project,
-        demand=to_demand(claim.spec.gpu_request),
+        demand=claim.spec.gpu_request.to_demand(),
         priority=claim.spec.priority,
         preemptible=claim.spec.preemptible,
         movable=claim.spec.movable,

@@ -27,12 +27,6 @@ NodeOf = Mapping[str, str]
 _GPU = re.compile(r"\bGPU (\d+)\b")
 
 
-class MachineGpus(NodeModeSwitch, Protocol):
-    """The GPUs of the machine."""
-
-    def with_mig(self) -> tuple[str, ...]: ...
-
-
 class MachineAgent(NodeAgent, Protocol):
     """The agent whose GPUs are reported as several nodes'."""
 
@@ -40,7 +34,7 @@ class MachineAgent(NodeAgent, Protocol):
     def node(self) -> str: ...
 
     @property
-    def gpus(self) -> MachineGpus: ...
+    def gpus(self) -> NodeModeSwitch: ...
 
 
 def node_of(simulated: Path) -> NodeOf:
@@ -100,15 +94,21 @@ class OneNode:
             notes=dict(self._notes(whole)),
         )
 
+    def with_mig(self) -> tuple[str, ...]:
+        """UUIDs of its GPUs that have MIG, whatever their mode."""
+        return tuple(uuid for uuid in self.agent.gpus.with_mig() if uuid in self.indices)
+
     def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         """As the machine's GPUs do it, for those of this node."""
-        indices, machine = self.indices, self.agent.gpus
+        indices = self.indices
         if unknown := set(gpus or ()) - indices.keys():
             raise StaleAllocation(f"node {self.node} has no GPU {min(unknown)}")
-        named = [uuid for uuid in machine.with_mig() if uuid in indices] if gpus is None else gpus
+        named = self.with_mig() if gpus is None else gpus
         if not named:
             raise Unsupported(f"no GPU of node {self.node} has MIG")
-        return tuple(replace(change, index=indices[change.gpu]) for change in machine.set_dynamic_mig(on, named))
+        return tuple(
+            replace(change, index=indices[change.gpu]) for change in self.agent.gpus.set_dynamic_mig(on, named)
+        )
 
     def _notes(self, whole: NodeReport) -> Iterator[tuple[str, str]]:
         """Notes on what is here, and those that are about no single node."""

@@ -20,6 +20,7 @@ from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane
 from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.clock import system_clock
+from migctl.controller.claim_metrics import ClaimMetrics
 from migctl.controller.loop import Controller
 from migctl.controller.proposal_reconciler import ProposalReconciler
 from migctl.controller.retention import MAX_PLANS, Retention
@@ -33,7 +34,7 @@ from migctl.embedded.kubelet.workloads import WorkloadController
 from migctl.embedded.node import NodePublisher, Reporter
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, nodes_of
-from migctl.objects import Event, Meta, PlacementPlan, Project, ProjectSpec
+from migctl.objects import Claim, Event, Meta, PlacementPlan, Project, ProjectSpec
 from migctl.solver_process.planning import plan
 from nodeagent.agent import Agent
 from nodeagent.shares.claim_cgroups import ClaimCgroups
@@ -52,7 +53,7 @@ async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Ca
     """Run until SIGTERM or SIGINT, or until the driver changes; why it did, "" after a signal.
 
     ready    is called once the API answers and all parts have seen the store
-    metrics  what /metrics answers
+    metrics  what /metrics answers besides the claims
     """
     control_plane = SqliteControlPlane(home.store)
     try:
@@ -102,7 +103,9 @@ async def _serve(
         "logs": lambda: logs.keep_bounded(home.runs, [home.log]),
         "events": Retention(control_plane, Event, MAX_EVENTS).run,
     }
-    app = create_app(control_plane, EmbeddedRuntime(mirror, runner), ready=lambda: mirror.synced, metrics=metrics)
+    claims = ClaimMetrics(lambda: mirror.all(Claim))
+    runtime = EmbeddedRuntime(mirror, runner)
+    app = create_app(control_plane, runtime, ready=lambda: mirror.synced, metrics=lambda: metrics() + claims.text())
     tasks = [asyncio.create_task(_supervise(name, part)) for name, part in parts.items()]
     try:
         async with serving(app, home.socket):

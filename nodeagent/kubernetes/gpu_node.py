@@ -35,9 +35,9 @@ class GpuNodeWriter:
         """Write that the agent prepares nothing until it reports again."""
         self._write({"ready": False, "message": why})
 
-    def write_dynamic_mig(self, status: Json | None) -> None:
-        """Write what became of the desired MIG mode. From any thread: it does not count as the last write."""
-        self._client.patch(f"{_PATH}/{self._node}/status", {"status": {"dynamicMig": status}})
+    def write_dynamic_mig(self, changes: Json) -> None:
+        """Patch what became of the desired MIG modes. From any thread: it does not count as the last write."""
+        self._client.patch(f"{_PATH}/{self._node}/status", {"status": changes})
 
     def _write(self, fields: Json) -> None:
         try:

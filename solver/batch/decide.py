@@ -137,8 +137,14 @@ class Batch:
         """The first of those left out for whom somebody may have to give way."""
         examples, kind = self._requests.examples, self._requests.kind
         preempts = np.array([self._fairness.may_preempt(request) for request in examples], dtype=bool)
-        owing = self._fairness.reclaimable()
-        reclaims = np.array([bool(owing - {request.project}) for request in examples], dtype=bool)
+        owing, over, inside = (
+            self._fairness.reclaimable(),
+            self._fairness.beyond_quotas(),
+            self._fairness.inside_quotas(),
+        )
+        reclaims = np.array(
+            [bool((owing | over if r.project in inside else owing) - {r.project}) for r in examples], dtype=bool
+        )
         entitled = preempts[kind] | (reclaims[kind] & ~self._fairness.beyond)
         left = ~self._placed & (self._fairness.tier != REFUSED) & entitled
         order = self._requests.order[left[self._requests.order]]

@@ -65,6 +65,15 @@ class Fairness:
         """Projects that hold more than is theirs in some pool."""
         return {name for (name, _), account in self.ledger.accounts.items() if account.excess > EPSILON}
 
+    def beyond_quotas(self) -> set[str]:
+        """Projects that hold more than their quota somewhere: what others' quotas may take, if nothing else serves."""
+        return {name for (name, _), account in self.ledger.accounts.items() if account.beyond_quota > EPSILON}
+
+    def inside_quotas(self) -> set[str]:
+        """Projects that hold less than their quota somewhere."""
+        accounts = self.ledger.accounts.items()
+        return {name for (name, _), a in accounts if not 0 <= a.quota.quota <= a.allocated + EPSILON}
+
     def _barred(self, request: Request, snapshot: Snapshot) -> bool:
         """Whether it may not start now whatever room there is."""
         return backing_off(request, snapshot) or request.project not in self.ledger.projects

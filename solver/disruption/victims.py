@@ -100,6 +100,25 @@ class Victims:
         key = (project, priority if project else 0, tuple(claims.items()))
         return EvictionRights(key, judge.may_go, judge.complete, self._losses)
 
+    def beyond_quotas(self, job: QueuedJob, wants: float) -> EvictionRights | None:
+        """For a job inside its project's quota for which those of `of` open nothing: work beyond the quota of others.
+
+        The fair share counts what cannot serve the job, too: who holds all that can need not be above it.
+        """
+        pools = [name for name in self._ledger.candidates(job.first) if self._inside_quota(job, name, wants)]
+        claims = {name: self._entitlement(job, name, wants) for name in pools}
+        if not any(own.project for own in claims.values()):
+            return None
+        judge = _Judge(self, "", 0, claims, lambda level: level.beyond_quota)
+        key = ("beyond quota", job.first.project, tuple(claims.items()))
+        return EvictionRights(key, judge.may_go, judge.complete, self._losses)
+
+    def _inside_quota(self, job: QueuedJob, pool: str, wants: float) -> bool:
+        account = self._ledger.account(job.first.project, pool)
+        return account is not None and all(
+            level.quota.quota < 0 or level.allocated + wants <= level.quota.quota + EPSILON for level in account.chain
+        )
+
     def entitled(self, job: QueuedJob, wants: float) -> bool:
         """Whether the job stays inside its project's fair share, in some pool."""
         return any(self._entitlement(job, pool, wants).project for pool in self._ledger.candidates(job.first))
@@ -129,14 +148,16 @@ class Victims:
         return [self.held[claim] for claim in self._gangs.get(gang, ())] if gang else []
 
     def fairly(self, request: Request, pool: str, gpus: float, removed: Claims) -> bool:
-        """Whether those of other projects among `removed` go for no more than the request's fair share."""
+        """Whether those of other projects among `removed` go for no more than the request's fair share, or quota."""
         account = self._ledger.account(request.project, pool)
         others = {h.request.project for h in self.new(removed)} - {request.project}
         if account is None or not others:
             return True
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
         levels = [account] if inside else account.chain
-        return all(level.allocated + gpus <= level.fair_share + EPSILON for level in levels)
+        # An instance may count for more than was asked for, and so for more than the share that was divided by that.
+        own = ((level, max(level.fair_share, level.quota.quota)) for level in levels)
+        return all(level.allocated + gpus <= most + EPSILON for level, most in own)
 
     def hold(self, request: Request) -> None:
         """The request joins a gang that runs: from now on its members stay, for they are what it joins."""
@@ -202,10 +223,19 @@ class _Judge:
 
     project   where it has work of lower priority than the job's, else ""
     entitled  what the job may reclaim, by pool
+    excess    GPUs of an account that may be reclaimed
     """
 
-    def __init__(self, victims: Victims, project: str, priority: int, entitled: Mapping[str, _Entitlement]) -> None:
+    def __init__(
+        self,
+        victims: Victims,
+        project: str,
+        priority: int,
+        entitled: Mapping[str, _Entitlement],
+        excess: Callable[[Account], float] = lambda account: account.excess,
+    ) -> None:
         self._victims = victims
+        self._excess = excess
         self._project = project
         self._priority = priority
         self._entitled = entitled
@@ -219,7 +249,7 @@ class _Judge:
         if request.project == self._project:
             return request.priority < self._priority
         levels = self._reclaimed_from(claim)
-        return levels is not None and all(level.excess > EPSILON for level in levels)
+        return levels is not None and all(self._excess(level) > EPSILON for level in levels)
 
     def complete(self, removed: Claims) -> Claims | None:
         everyone = self._victims.closure(removed)
@@ -246,7 +276,8 @@ class _Judge:
                 for level in self._reclaimed_from(request.claim) or ():
                     losses[level][gang_key(request) or request.claim] += granted(holding.grant)
         return all(
-            sum(lost.values()) - max(lost.values()) < account.excess - EPSILON for account, lost in losses.items()
+            sum(lost.values()) - max(lost.values()) < self._excess(account) - EPSILON
+            for account, lost in losses.items()
         )
 
 

@@ -23,6 +23,7 @@ class Code(StrEnum):
     NO_MATCHING_NODE = "no-matching-node"
     TOO_BIG = "too-big"
     WRONG_MIG_MODE = "wrong-mig-mode"
+    GPUS_DIFFER = "gpus-differ"
     GPUS_FENCED = "gpus-fenced"
     NO_FREE_GPU = "no-free-gpu"
     NO_CPU_OR_MEMORY = "no-cpu-or-memory"
@@ -205,6 +206,14 @@ class MigModeDiffers:
 
 
 @dataclass(frozen=True, slots=True)
+class GpusDiffer:
+    """A node has GPUs enough that could serve it, but not all in one way: GPU, and its profile or "" without MIG."""
+
+    demand: Demand
+    gpus: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class GpusFenced:
     """Every GPU that could serve it is fenced: GPU and why."""
 
@@ -291,6 +300,7 @@ Facts = (
     | TooFewGpus
     | LargerThanGpus
     | MigModeDiffers
+    | GpusDiffer
     | GpusFenced
     | RoomReserved
     | OthersInTheWay

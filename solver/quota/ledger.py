@@ -59,6 +59,11 @@ class Account:
         quota = math.inf if self.quota.quota < 0 else self.quota.quota
         return self.standing - max(quota, self.fair_share)
 
+    @property
+    def beyond_quota(self) -> float:
+        """GPUs held above the quota alone: what others' quotas take first. 0 or less: nothing."""
+        return self.standing - (math.inf if self.quota.quota < 0 else self.quota.quota)
+
     def headroom(self, preemptible: bool) -> float:
         """GPUs that limit and, for work that may not be preempted, quota leave."""
         limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated

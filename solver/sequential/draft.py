@@ -71,7 +71,9 @@ class Draft:
         ways = [_Means(), *([_Means(True)] if room else []), _Means(room, rights)]
         parts = domains(self._work.everywhere, job.gang, nodes)
         if not any(self._place_all(job, domain, means) for means in ways for domain in parts):
-            return False
+            last = self._work.victims.beyond_quotas(job, wants)
+            if last is None or not any(self._place_all(job, domain, _Means(room, last)) for domain in parts):
+                return False
         if job.extra:
             self._work.victims.hold(job.first)
         return True

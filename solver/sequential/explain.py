@@ -22,7 +22,7 @@ from solver.sequential.workspace import Workspace
 from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
-from solver.working_copy.scoring import candidates_on, gpu_options
+from solver.working_copy.scoring import able, candidates_on, gpu_options
 from solver.working_copy.shapes import shape
 
 NEAREST = 8
@@ -138,13 +138,12 @@ class Explainer:
             return ()
         nodes = (node for node in self._work.cluster.nodes.values() if node.reported.cordoned)
         policy, demand = self._work.policy, request.demand
-        able = (
+        names = (
             node.reported.name
             for node in nodes
-            if allows(node.reported, request)
-            and sum(bool(gpu_options(gpu, demand, policy)) for gpu in node.gpus) >= demand.devices
+            if allows(node.reported, request) and able(node, demand, policy) >= demand.devices
         )
-        return tuple(islice(able, MOST_NAMED))
+        return tuple(islice(names, MOST_NAMED))
 
     def _nearby(self, request: Request, domain: Domain, nodes: Sequence[WorkingNode]) -> Domain:
         """The part of the domain where a place is likely the cheapest."""
@@ -202,8 +201,8 @@ def _nowhere(
         return Unplaced(Code.NO_MATCHING_NODE, _barred(cluster, request))
     if isinstance(request.demand, ContainerDemands):
         return _no_node_for_containers(snapshot, cluster, request, policy, nodes)
-    able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
-    return None if able >= request.demand.devices else _unable(snapshot, request, nodes, able, policy)
+    most = max(able(node, request.demand, policy) for node in nodes)
+    return None if most >= request.demand.devices else _unable(snapshot, request, nodes, most, policy)
 
 
 def _no_node_for_containers(
@@ -217,8 +216,8 @@ def _no_node_for_containers(
     bare = replace(request, cpu_milli=0, memory_mib=0, anti_affinity=None)
     if any(candidates_on(_emptied(node), bare, policy) for node in nodes):
         return None
-    able = max(sum(bool(gpu_options(gpu, request.demand, policy)) for gpu in node.gpus) for node in nodes)
-    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(request.demand, able))
+    most = max(able(node, request.demand, policy) for node in nodes)
+    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(request.demand, most))
 
 
 def _emptied(node: WorkingNode) -> WorkingNode:
@@ -258,7 +257,7 @@ def _missing_labels(selector: Mapping[str, str], labels: Mapping[str, str]) -> s
     return ", ".join(f"{key}={value}" for key, value in sorted(selector.items()) if labels.get(key) != value)
 
 
-def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], able: int, policy: Policy) -> Unplaced:
+def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], most: int, policy: Policy) -> Unplaced:
     """Why no node has GPUs enough that could serve it: fenced, in the other MIG mode, too few or too small."""
     demand = request.demand
     gpus = [gpu for node in nodes for gpu in node.gpus if takes(demand, gpu.reported.model)]
@@ -270,22 +269,34 @@ def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], 
 
     fenced = [gpu for gpu in gpus if gpu.reported.fenced and serves(gpu.reported, gpu.reported.mig)]
     usable = [gpu for gpu in gpus if not gpu.reported.fenced]
-    if _enough(request, nodes, able, fenced):
+    if _enough(request, nodes, most, fenced):
         named = tuple((gpu_name(gpu.reported), gpu.reported.fenced) for gpu in fenced[:MOST_NAMED])
         return Unplaced(Code.GPUS_FENCED, reasons.GpusFenced(named))
+    if differing := _differing(request, nodes, policy):
+        return Unplaced(Code.GPUS_DIFFER, reasons.GpusDiffer(demand, differing))
     switched = [gpu for gpu in usable if serves(gpu.reported, not gpu.reported.mig)]
-    if _enough(request, nodes, able, switched):
+    if _enough(request, nodes, most, switched):
         names = tuple(gpu_name(gpu.reported) for gpu in switched[:MOST_NAMED])
         return Unplaced(Code.WRONG_MIG_MODE, reasons.MigModeDiffers(demand, switched[0].reported.mig, names))
-    if not able and isinstance(demand, Memory) and usable:
+    if not most and isinstance(demand, Memory) and usable:
         largest = max(gpu.reported.memory_mib for gpu in usable)
         return Unplaced(Code.TOO_BIG, reasons.LargerThanGpus(demand, largest))
-    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(demand, able))
+    return Unplaced(Code.TOO_BIG, reasons.TooFewGpus(demand, most))
 
 
-def _enough(request: Request, nodes: Sequence[WorkingNode], able: int, more: Sequence[WorkingGpu]) -> bool:
+def _differing(request: Request, nodes: Sequence[WorkingNode], policy: Policy) -> tuple[tuple[str, str], ...]:
+    """GPUs of one node that could serve it, each in its best way, where they are enough; () where no node has them."""
+    for node in nodes:
+        ways = ((gpu, gpu_options(gpu, request.demand, policy)) for gpu in node.gpus)
+        found = [(gpu_name(g.reported), o[0][1].profile.name if o[0][1].profile else "") for g, o in ways if o]
+        if len(found) >= request.demand.devices:
+            return tuple(found[:MOST_NAMED])
+    return ()
+
+
+def _enough(request: Request, nodes: Sequence[WorkingNode], most: int, more: Sequence[WorkingGpu]) -> bool:
     """Whether with these GPUs as well some node could serve it."""
-    wanted = request.demand.devices - able
+    wanted = request.demand.devices - most
     return bool(more) and max(sum(gpu.node is node for gpu in more) for node in nodes) >= wanted
 
 

@@ -1,10 +1,11 @@
 """Room by moving work: the fewest claims that, each given a new place at once, open one for a request.
 
 Iterative deepening on the number of moved claims: a place is opened by moving its holders, and who
-has to move may in turn take a place whose holders move. Of places that as few moves open, the one is
-taken after which the most slots are free. On a few GPUs every place is tried, which makes the answer
-exact as long as the policy's `tries` last; on many GPUs the places of the best nodes are (for more than
-one move, or several devices, the best of each), and beyond CHAINS_UP_TO GPUs the moved take free places only.
+has to move may in turn take a place whose holders move. Of places of the preferred profile that as few
+moves open, the one is taken after which the most slots are free. On a few GPUs every place is tried,
+which makes the answer exact as long as the policy's `tries` last; on many GPUs the places of the best
+nodes are (for more than one move, or several devices, the best of each), and beyond CHAINS_UP_TO GPUs
+the moved take free places only.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from itertools import islice
 from operator import or_
 
 from solver.disruption.openings import Opening, every
-from solver.model.demand import Grant, Holding, Request
+from solver.model.demand import Grant, Holding, Request, parts_of
 from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.sequential.workspace import Move, Workspace
 from solver.working_copy.copy import Mark
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingGpu, WorkingNode
+from solver.working_copy.scoring import gpu_options
 
 Relocated = tuple[tuple[GangKey | None, str], ...]
 _Mark = tuple[Mark, frozenset[str], Relocated]
@@ -63,8 +65,8 @@ class Moving:
         return None
 
     def _best(self, request: Request, openings: Iterable[Opening], limit: int) -> Opening | None:
-        """Of the openings that so many moves give, the one that leaves the most slots free; of equals the cheaper."""
-        found: list[tuple[int, Opening]] = []
+        """Of the openings that so many moves give: the preferred profile, the most slots left free, the cheaper."""
+        found: list[tuple[int, int, Opening]] = []
         for opening in openings:
             mark = self._mark()
             if opened := self._try(request, opening, limit):
@@ -75,10 +77,16 @@ class Moving:
                 }
                 after = self._free_slots(gpus)
                 self._undo(mark)
-                found.append((after - self._free_slots(gpus), opening))
+                found.append((-self._rank(request, opening), after - self._free_slots(gpus), opening))
                 if len(found) == OPENED_COMPARED or not any(gpu.table for gpu in gpus):
                     break
-        return max(found, key=lambda f: f[0])[1] if found else None
+        return max(found, key=lambda f: f[:2])[2] if found else None
+
+    def _rank(self, request: Request, opening: Opening) -> int:
+        """How far its first share's profile is from the preferred one, which a free place would have."""
+        share, gpu = opening.candidates[0].share, opening.candidates[0].gpu
+        options = gpu_options(gpu, parts_of(request.demand)[0], self._work.policy)
+        return next(rank for rank, o in options if (o.profile.name if o.profile else None) == share.profile)
 
     def relocations(self, request: Request, opening: Opening) -> list[Move] | None:
         """Where those in an opening could go if just they were moved for the request; None where they cannot."""

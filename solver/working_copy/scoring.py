@@ -7,6 +7,7 @@ destroys and holders count as some), the fullest node and GPU; for spreading the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from solver.gpu_tables.choices import choices
@@ -118,6 +119,17 @@ def _of_any_model(groups: Mapping[GroupKey, list[tuple[Score, Candidate]]]) -> I
 def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The ways a GPU of this kind could serve one device, with their rank (software comes last)."""
     return () if gpu.reported.fenced else options(gpu.reported, gpu.table, demand, policy)
+
+
+def able(node: WorkingNode, demand: Demand, policy: Policy) -> int:
+    """The most GPUs of the node that could serve a device each if they were empty, all with one profile or backing.
+
+    Where containers have demands of their own: the GPUs that could serve any of them.
+    """
+    if isinstance(demand, ContainerDemands):
+        return sum(bool(gpu_options(gpu, demand, policy)) for gpu in node.gpus)
+    ways = Counter((rank, o.profile) for gpu in node.gpus for rank, o in gpu_options(gpu, demand, policy))
+    return max(ways.values(), default=0)
 
 
 def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.embedded import Embedded
+from tests.e2e.embedded import HOLD, Embedded
 
 
 @pytest.fixture(scope="module")
@@ -24,3 +24,15 @@ def embedded() -> Iterator[Callable[[str], Embedded]]:
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture(scope="module")
+def scattered(embedded: Callable[[str], Embedded]) -> Embedded:
+    """Two A100s with one job on each, which would fit on one together."""
+    one = embedded("a100-40gb=2")
+    for name, profile in (("gone-1", "4g.20gb"), ("half", "3g.20gb"), ("gone-2", "4g.20gb"), ("quarter", "2g.10gb")):
+        one.ok("submit", name, "--mig-profile", profile, *HOLD)
+        one.running(name)
+    one.ok("delete", "gone-1", "gone-2")
+    one.until("both are gone", lambda: one.names() == ["half", "quarter"])
+    return one

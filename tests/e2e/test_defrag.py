@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import pytest
-
 from tests.e2e.embedded import HOLD, Embedded, share
-
-
-@pytest.fixture(scope="module")
-def scattered(embedded: Callable[[str], Embedded]) -> Embedded:
-    """Two A100s with one job on each, which would fit on one together."""
-    one = embedded("a100-40gb=2")
-    for name, profile in (("gone-1", "4g.20gb"), ("half", "3g.20gb"), ("gone-2", "4g.20gb"), ("quarter", "2g.10gb")):
-        one.ok("submit", name, "--mig-profile", profile, *HOLD)
-        one.running(name)
-    one.ok("delete", "gone-1", "gone-2")
-    one.until("both are gone", lambda: one.names() == ["half", "quarter"])
-    return one
 
 
 def test_the_preview_shows_moves_layouts_and_what_fits_and_changes_nothing(scattered: Embedded) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from migctl.backends.protocol import Unavailable
 from migctl.embedded.home import Home
@@ -16,16 +17,20 @@ from nodeagent.simulated_nvml.state import StateFile
 from tests.e2e.embedded import HOLD, Embedded
 
 
-def scrape(one: Embedded) -> dict[str, dict[str, float]]:
-    """Values by metric and the claim they are about."""
+def samples(one: Embedded) -> list[Sample]:
+    """All that /metrics has."""
     with httpx.Client(
         transport=httpx.HTTPTransport(uds=str(Home(one.home).socket)), base_url="http://migctl"
     ) as client:
         text = client.get("/metrics").raise_for_status().text
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+
+def scrape(one: Embedded) -> dict[str, dict[str, float]]:
+    """Values by metric and the claim they are about."""
     found: dict[str, dict[str, float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, {})[sample.labels.get("claim", "")] = sample.value
+    for sample in samples(one):
+        found.setdefault(sample.name, {})[sample.labels.get("claim", "")] = sample.value
     return found
 
 
@@ -36,6 +41,18 @@ def test_metrics_show_a_running_share(embedded: Callable[[str], Embedded]) -> No
     used = v100.until("its memory is in use", lambda: scrape(v100).get("migctl_claim_memory_used_bytes", {}).get(claim))
     assert used == 8080 << 20
     assert scrape(v100)["migctl_claim_memory_limit_bytes"] == {claim: 8080 << 20}
+
+
+def test_metrics_say_whose_a_claim_is(embedded: Callable[[str], Embedded]) -> None:
+    """Those of the agent know claims by uid only, which no person knows."""
+    v100 = embedded("v100=1")
+    v100.ok("submit", "half", "-g", "0.5", "-p", "default", *HOLD)
+    claim = v100.running("half")["half"]
+    (said,) = [sample.labels for sample in samples(v100) if sample.name == "migctl_claim_info"]
+    assert (said["claim"], said["project"], said["workload"]) == (claim.meta.uid, "default", "half")
+    assert (said["pod"], said["phase"]) == (claim.meta.name, "Running")
+    assert claim.status.allocation is not None
+    assert said["node"] == claim.status.allocation.node
 
 
 def test_a_share_overstepped_is_told_of_in_the_nodes_report(embedded: Callable[[str], Embedded]) -> None:

@@ -136,6 +136,24 @@ expect b Running; expect 3 evicted; expect team-a uses 0.571
 cycles 20
 expect 3 evicted
 """,
+    "K6: a quota has its instance, though what is left over would be enough in amount": """
+node node-a 1 a100-80gb; project team-a quota 0; project team-b quota 1
+submit a1 team-a --memory 40GB; submit a2 team-a --memory 40GB
+expect a1 a2 Running
+submit b team-b --memory 6GB
+expect b Running; expect 1 evicted; expect team-a uses 0.43
+cycles 20
+expect 1 evicted
+""",
+    "K6: a guaranteed quota has the GPUs that can serve, though others would be free": """
+node node-a 1 a100-80gb; node node-b 2 v100; project team-a quota 0; project team-b quota 3
+submit a1 team-a --memory 30GB; submit a2 team-a --memory 30GB
+expect a1 a2 Running
+submit b team-b --memory 30GB
+expect b Running; expect 1 evicted; expect a2 told: team-b/b
+cycles 20
+expect 1 evicted
+""",
 }
 
 TIMED: dict[str, str] = {

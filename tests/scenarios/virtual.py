@@ -14,7 +14,6 @@ from typing import Self
 
 from migctl.backoff import delay
 from migctl.controller import queues
-from migctl.demands import to_demand
 from migctl.objects import Workload
 from migctl.reason_text import sentence
 from migctl.solver_process.planning import plan
@@ -205,7 +204,7 @@ class VirtualWorld:
             claim=claim,
             name=workload.meta.name,
             project=workload.meta.project,
-            demand=to_demand(spec.gpu_request),
+            demand=spec.gpu_request.to_demand(),
             priority=spec.priority,
             preemptible=spec.preemptible,
             created=created,

@@ -28,6 +28,7 @@ WHERE = {
 }
 
 APP_SETTINGS: dict[str, Any] = {
+    "add_completion": False,  # only the whole of migctl installs it
     "rich_markup_mode": None,
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},
@@ -57,7 +58,7 @@ class Lazy:
         return command
 
     def _alone(self, name: str, function: Callable[..., Any]) -> typer.Typer:
-        app = typer.Typer(add_completion=False, **APP_SETTINGS)
+        app = typer.Typer(**APP_SETTINGS)
         app.command(name, cls=self.made_with)(function)
         return app
 

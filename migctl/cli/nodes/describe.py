@@ -96,6 +96,8 @@ def _facts(row: NodeRow, session: Session) -> Iterator[tuple[str, str]]:
     yield "Driver", row.driver
     yield "MIG mode", row.mig if row.gpus else ""
     yield "Dynamic MIG", _wish(node.spec.dynamic_mig, node.status.dynamic_mig)
+    for name, uuid in sorted((row.fleet.gpu_name(uuid), uuid) for uuid in node.spec.gpu_dynamic_mig):
+        yield f"Dynamic MIG of {name}", _wish(node.spec.gpu_dynamic_mig[uuid], node.status.gpu_dynamic_mig.get(uuid))
     yield "Allocated", f"{quantities.portion_text(row.allocated)} of {len(row.gpus)} GPUs"
     reported = node.status.reported
     yield "Reported", f"{tables.age_of(reported, session.system.now)} ago" if report and reported else ""

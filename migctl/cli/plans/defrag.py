@@ -19,7 +19,6 @@ from migctl.cli.output.tables import Column
 from migctl.cli.plans import carrying_out
 from migctl.cli.plans.what_if import gpu_request_of, layout_text
 from migctl.cli.session import Session
-from migctl.demands import to_demand
 from migctl.objects import API_VERSION, Claim, NodePool, PlacementPlan
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def defrag(
     or is not to be moved, stays where it is.
     """
     session = sessions.of(context)
-    demand = to_demand(gpu_request_of(target)) if target else None
+    demand = gpu_request_of(target).to_demand() if target else None
     if apply:
         carrying_out.need_somebody(yes, "--apply --yes")
     shown = view(session, output)

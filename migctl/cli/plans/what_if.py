@@ -21,7 +21,6 @@ from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.demands import to_demand
 from migctl.objects import GpuRequest, NodePool
 from solver.model import priorities
 
@@ -119,7 +118,7 @@ def _requests(texts: Sequence[str], project: str, interactive: bool, now: dateti
             raise usage(f"--add {text!r} is no request", hint=f"several of them: --add '{what} x{count or 3}'")
         if match is None or int(match["count"] or 1) > MOST:
             raise usage(f"--add {text!r} is no request", hint="--add 0.5, --add '2g.10gb x3', --add 10GB")
-        gpu_request = to_demand(gpu_request_of(match["what"]))
+        gpu_request = gpu_request_of(match["what"]).to_demand()
         for _ in range(int(match["count"] or 1)):
             name = f"new-{len(made) + 1}"
             made.append(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
 import typer
 
-from migctl.backends.protocol import ControlPlaneError
+from migctl.backends.protocol import ControlPlaneError, NotFound
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control, Manifest
 from migctl.cli.failures import ExitCode, Failure, not_found, refusal, usage
@@ -18,6 +19,8 @@ from migctl.cli.workloads.documents import Document
 from migctl.quantities import BadQuantity
 
 R = TypeVar("R")
+
+NAMESPACE_S = 10.0
 
 Read = tuple[Document, Manifest]
 
@@ -40,17 +43,34 @@ def apply(
 
     async def applied(control: Control) -> None:
         read = await _manifests(control, session, project, found)
-        made = {manifest.name for _, manifest in read if manifest.name.startswith("project/")}
+        new = {manifest.name.partition("/")[2] for _, manifest in read if manifest.name.startswith("project/")}
         for document, manifest in read:
-            if not dry_run and f"project/{manifest.project}" in made:
+            if not dry_run and manifest.project in new:
                 continue  # what is said about it now would be said about a project that is not there yet
             done = await _about(document, manifest.apply(dry_run=True))
             if dry_run:
                 print(f"{manifest.name} {done} (dry run)")
-        for document, manifest in () if dry_run else read:
-            print(f"{manifest.name} {await _about(document, manifest.apply(dry_run=False))}", flush=True)
+        for number, (document, manifest) in enumerate(() if dry_run else read):
+            try:
+                done = await _about(document, _carried_out(manifest, manifest.project in new))
+            except Failure:
+                sessions.note(f"note: {number} of {len(read)} objects were applied before this error")
+                raise
+            print(f"{manifest.name} {done}", flush=True)
 
     session.run(applied)
+
+
+async def _carried_out(manifest: Manifest, in_new_project: bool) -> str:
+    """Apply it; on a cluster a project's namespace is there a moment after the project."""
+    deadline = asyncio.get_running_loop().time() + NAMESPACE_S
+    while True:
+        try:
+            return await manifest.apply(dry_run=False)
+        except NotFound:
+            if not in_new_project or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
 
 
 def delete(session: Session, files: list[str], project: str | None) -> None:

@@ -14,8 +14,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from migctl.controller.claim_metrics import ClaimMetrics
 from migctl.controller.kubernetes.process import KubernetesController
-from migctl.objects import Claim, Phase
+from migctl.objects import Claim
 
 
 class ControllerMetrics(Collector):
@@ -25,7 +26,7 @@ class ControllerMetrics(Collector):
         self._controller = controller
 
     def collect(self) -> Iterator[Metric]:
-        """Leading, synced, cache age in seconds by kind, claims by phase, and whose each claim is."""
+        """Leading, synced, and cache age in seconds by kind."""
         cluster = self._controller.cluster
         yield GaugeMetricFamily(
             "migctl_controller_leading", "1 while this controller decides.", float(self._controller.elector.leading)
@@ -37,24 +38,6 @@ class ControllerMetrics(Collector):
         for reflector in cluster.reflectors:
             age.add_metric([reflector.resource.plural], max(0.0, time.monotonic() - reflector.last_answer))
         yield age
-        claims = GaugeMetricFamily("migctl_claims", "Claims by phase.", labels=["phase"])
-        counts = dict.fromkeys(Phase, 0)
-        whose = GaugeMetricFamily(
-            "migctl_claim_info",
-            "1 for each claim: whose it is and where, to join with what agents measure by claim.",
-            labels=["claim", "project", "workload", "pod", "node", "phase"],
-        )
-        for claim in cluster.all(Claim):
-            counts[claim.status.phase] += 1
-            node = claim.status.allocation.node if claim.status.allocation else ""
-            meta = claim.meta
-            whose.add_metric(
-                [meta.uid, meta.project, claim.spec.workload, meta.name, node, claim.status.phase.value], 1
-            )
-        for phase, count in counts.items():
-            claims.add_metric([phase.value], count)
-        yield claims
-        yield whose
 
 
 @contextlib.asynccontextmanager
@@ -62,6 +45,7 @@ async def serving(controller: KubernetesController, host: str, port: int) -> Asy
     """Serve until the block ends; yields the port. Raises OSError where it is taken."""
     registry = CollectorRegistry()
     registry.register(ControllerMetrics(controller))
+    registry.register(ClaimMetrics(lambda: controller.cluster.all(Claim)))
 
     async def healthy(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -19,7 +19,7 @@ import psutil
 from migctl.backends.protocol import Unavailable
 from migctl.cli.failures import ExitCode
 from migctl.embedded.home import Home
-from migctl.objects import Claim, Phase
+from migctl.objects import Claim, GpuNode, Phase
 from nodeagent.contract import environment
 from nodeagent.simulated_nvml import faults, hardware, processes, smi
 from nodeagent.simulated_nvml.state import StateFile
@@ -78,6 +78,7 @@ class Machine:
         while self._foreign:
             self._foreign_end()
         self._power_cut()
+        self.one.ok("node", "uncordon", *(node.meta.name for node in self.one.look(GpuNode)))
 
     @property
     def _state(self) -> StateFile:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from migctl.demands import of_one
 from migctl.objects import Claim, Event, GpuNode, Phase, Project, Workload
 from solver.model.cluster import Gpu, InstanceState
 from solver.model.demand import Fraction, Memory, MigProfile, OneDemand, WholeGpus
@@ -92,7 +91,7 @@ def _lie(claim: Claim, waiting: list[Claim], look: Look) -> str:
     """Why the reason of a claim that waits cannot be true; "" where it can."""
     status = claim.status
     project = look.projects[claim.meta.project]
-    wants = _dearest(of_one(claim.spec.gpu_request), look)
+    wants = _dearest(claim.spec.gpu_request.to_one_demand(), look)
     if not status.message:
         return "nothing is said"
     match status.reason:
@@ -109,6 +108,9 @@ def _lie(claim: Claim, waiting: list[Claim], look: Look) -> str:
             return "" if any(gpu.fenced for gpu in _gpus(look)) else "no GPU is fenced"
         case Code.NO_FREE_GPU | Code.BLOCKED_BY_OTHERS | Code.TOO_BIG | Code.WRONG_MIG_MODE | Code.NO_SUCH_PROFILE:
             return f"there is room on {free}" if (free := _free_node(claim, look)) else ""
+        case Code.NO_MATCHING_NODE:
+            shut = any(node.spec.cordoned or not node.status.ready for node in look.nodes)
+            return "" if shut else "every node is open"
         case _:
             return "that is no reason to wait for at rest"
 
@@ -144,7 +146,7 @@ def _models(look: Look) -> dict[str, GpuModel]:
 
 def _free_node(claim: Claim, look: Look) -> str:
     """A node on which a single pod has a place that is free now; "" where there is none. Members of gangs: ""."""
-    demand, models = of_one(claim.spec.gpu_request), _models(look)
+    demand, models = claim.spec.gpu_request.to_one_demand(), _models(look)
     for node in look.nodes:
         if claim.spec.gang or node.status.report is None or not node.status.ready or node.spec.cordoned:
             continue

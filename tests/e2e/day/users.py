@@ -116,6 +116,21 @@ MISTAKES: tuple[tuple[str, ...], ...] = (
 )
 """Every one of these is refused, whatever the state of the cluster."""
 
+NODES: tuple[tuple[str, ...], ...] = (
+    ("node", "cordon", "node-a"),
+    ("node", "cordon", "node-c"),
+    ("node", "uncordon", "node-a"),
+    ("node", "uncordon", "node-a"),
+    ("node", "uncordon", "node-c"),
+    ("node", "uncordon", "node-c"),
+    ("node", "drain", "node-b", "--dry-run"),
+    ("node", "drain", "node-c", "--yes", "--timeout", "2s"),
+    ("node", "set", "node-b", "--dynamic-mig", "on"),
+    ("node", "set", "node-b", "--dynamic-mig", "off"),
+    ("node", "describe", "node-b"),
+)
+"""What admins do with nodes."""
+
 QUESTIONS: tuple[tuple[str, ...], ...] = (
     ("list", "-A"),
     ("list", "-A", "-o", "wide"),
@@ -167,6 +182,7 @@ class Users:
             (14, self._asks_about_one),
             (12, self._errs),
             (4, self._changes_a_queue),
+            (3, lambda: Typed(self._random.choice(NODES))),
         ]
         weights, chosen = zip(*kinds, strict=True)
         typed: Typed = self._random.choices(chosen, weights)[0]()

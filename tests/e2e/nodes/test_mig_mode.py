@@ -81,6 +81,48 @@ def test_a5_a_pending_switch_that_is_taken_back_leaves_no_old_answer(embedded: C
     several.until("the mode is off", lambda: modes_of_nodes(several) == {"node-a": [True], "node-b": [False, False]})
 
 
+def test_j12_one_of_two_gpus_is_switched_and_the_other_is_not(embedded: Callable[[str], Embedded]) -> None:
+    two = embedded("h100:nomig=2")
+    (node,) = two.look(GpuNode)
+    first, second = (f"{node.meta.name}/{index}" for index in range(2))
+    on = ("--dynamic-mig", "on")
+    assert two.ok("node", "set", "--gpu", "0", *on) == f"Dynamic MIG of GPU {first} is on\n"
+    assert modes(two) == [True, False]
+    assert two.ok("node", "set", "--dynamic-mig", "off").startswith(f"Dynamic MIG of node {node.meta.name} is off")
+    assert modes(two) == [True, False]
+    (listed,) = two.json("node", "list")["items"]
+    assert (list(listed["spec"]["gpuDynamicMig"].values()), listed["spec"]["dynamicMig"]) == ([True], False)
+    assert [answer["outcome"] for answer in listed["status"]["gpuDynamicMig"].values()] == ["done"]
+    assert f"Dynamic MIG of {first}:" in two.ok("node", "describe", node.meta.name)
+    assert f"not of GPU {first}" in two.run("node", "set", "--dynamic-mig", "off").stderr
+    follows = two.ok("node", "set", "--gpu", "0", "--gpu", first, "--dynamic-mig", "inherit")
+    assert follows == f"GPU {first} follows node {node.meta.name}: dynamic MIG off\n"
+    assert modes(two) == [False, False]
+    (now,) = two.look(GpuNode)
+    assert (now.spec.gpu_dynamic_mig, now.status.gpu_dynamic_mig) == ({}, {})
+    assert f"GPU {second} follows" in two.ok("node", "set", "--gpu", "1", "--dynamic-mig", "inherit")
+
+
+def test_j12_of_two_gpus_only_the_busy_one_is_refused(embedded: Callable[[str], Embedded]) -> None:
+    two = embedded("node-a:h100:nomig=2,node-b:v100=1")
+    two.ok("project", "create", "team-a", "--quota", "2")
+    two.ok("project", "set", "team-a")
+    two.ok("submit", "half", "-g", "0.5", "--gpu-model", "H100-80GB-HBM3", *HOLD)
+    two.running("half")
+    reports = {node.meta.name: node.status.report for node in two.look(GpuNode)}
+    assert reports["node-a"] is not None
+    (used,) = [gpu.index for gpu in reports["node-a"].gpus if gpu.parts]
+    both = ("--gpu", "0", "--gpu", "1", "--dynamic-mig", "on")
+    done = two.run("node", "set", "node-a", *both)
+    assert (done.returncode, done.stdout) == (4, f"Dynamic MIG of GPU node-a/{1 - used} is on\n")
+    assert f"error: dynamic MIG of GPU node-a/{used} was not switched on\n" in done.stderr
+    assert f"GPU {used}: it is used by" in done.stderr
+    (node,) = [node for node in two.look(GpuNode) if node.meta.name == "node-a"]
+    assert list(node.spec.gpu_dynamic_mig.values()) == [True], "what was refused is no wish"
+    assert modes_of_nodes(two)["node-a"][used] is False
+    assert "has no MIG" in two.fails(4, "node", "set", "node-b", "--gpu", "node-b/0", "--dynamic-mig", "on")
+
+
 def test_f1_words_that_cannot_be_meant(embedded: Callable[[str], Embedded]) -> None:
     v100 = embedded("v100=1")
     assert "on, or off" in v100.fails(2, "node", "set", "--dynamic-mig", "maybe")

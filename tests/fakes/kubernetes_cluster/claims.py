@@ -14,9 +14,13 @@ FINALIZER = "resource.kubernetes.io/delete-protection"
 
 
 class ClaimController(StandIn):
-    watches = ("pods", "resourceclaims")
+    watches = ("pods", "resourceclaims", "resourceclaimtemplates")
 
     async def handle(self, plural: str, change: str, obj: Json) -> None:
+        if plural == "resourceclaimtemplates":
+            for pod in self.api.storage.all("pods", obj["metadata"]["namespace"]):
+                self._generate(pod)  # Kubernetes tries again, too, where a template was missing
+            return
         if plural == "pods" and change != "DELETED" and "deletionTimestamp" not in obj["metadata"]:
             self._generate(obj)
         if plural == "pods":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -40,25 +42,43 @@ class Node:
         self.reconciler.step()
         self.reconciler.step()
 
-    def desire(self, on: bool | None) -> None:
-        patch = {"spec": {"dynamicMig": on}}
+    def desire(self, on: bool | None, gpus: Mapping[str, bool | None] = MappingProxyType({})) -> None:
+        patch = {"spec": {"dynamicMig": on, "gpuDynamicMig": dict(gpus)}}
         self._server.call(lambda o: o.patch(ADMIN, BY_PLURAL["gpunodes"], "", NODE, patch, MERGE))
 
     def status(self) -> Any:
         return self.api.get(f"/apis/migctl.dev/v1alpha1/gpunodes/{NODE}")["status"].get("dynamicMig")
 
+    def status_of_gpus(self) -> Any:
+        return self.api.get(f"/apis/migctl.dev/v1alpha1/gpunodes/{NODE}")["status"].get("gpuDynamicMig")
+
     def on(self) -> bool:
         return self.agent.report().gpus[0].mig
+
+    def modes(self) -> list[bool]:
+        return [gpu.mig for gpu in self.agent.report().gpus]
+
+
+@contextmanager
+def published(folder: Path, gpus: str) -> Iterator[Node]:
+    folder.joinpath("machine").mkdir()
+    with ApiServer() as server:
+        node = Node(server, folder, gpus)
+        node.beat()
+        yield node
+        node.api.close()
 
 
 @pytest.fixture
 def h100(tmp_path: Path) -> Iterator[Node]:
-    tmp_path.joinpath("machine").mkdir()
-    with ApiServer() as server:
-        node = Node(server, tmp_path, "h100:nomig")
-        node.beat()
+    with published(tmp_path, "h100:nomig") as node:
         yield node
-        node.api.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Node]:
+    with published(tmp_path, "h100:nomig=2") as node:
+        yield node
 
 
 def test_a_desired_mode_is_set_once_and_reported(h100: Node) -> None:
@@ -94,3 +114,28 @@ def test_without_a_desired_mode_the_mode_stays_and_the_status_is_empty(h100: Nod
     h100.desire(None)
     h100.beat()
     assert (h100.on(), h100.status()) == (True, None)
+
+
+def test_a_gpu_has_a_mode_of_its_own_until_it_follows_the_node_again(two: Node) -> None:
+    second = two.machine.gpu(1)
+    done = {"wanted": True, "outcome": "done", "message": ""}
+    two.desire(None, {second: True})
+    two.beat()
+    assert (two.modes(), two.status(), two.status_of_gpus()) == ([False, True], None, {second: done})
+    two.desire(False)
+    two.beat()
+    assert (two.modes(), two.status()) == ([False, True], {**done, "wanted": False})
+    two.beat()
+    assert two.news == ["changed", "changed"], "what is done is not written again"
+    two.desire(False, {second: None})
+    two.beat()
+    assert (two.modes(), two.status(), two.status_of_gpus()) == ([False, False], {**done, "wanted": False}, {})
+
+
+def test_a_gpu_that_there_is_not_is_refused_and_keeps_nothing_back(two: Node) -> None:
+    two.desire(True, {"GPU-gone": True})
+    two.beat()
+    assert (two.modes(), two.status()["outcome"]) == ([True, True], "done")
+    assert two.status_of_gpus()["GPU-gone"] == {
+        "wanted": True, "outcome": "refused", "message": f"node {NODE} has no GPU GPU-gone"
+    }  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 
 from nodeagent.contract.allocation import Unsupported
 from nodeagent.gpu.mig_mode import ModeChange, Outcome
-from nodeagent.node_status.dynamic_mig import ModeStatus, is_done, reconcile
+from nodeagent.node_status.dynamic_mig import DesiredModes, ModeStatus, ModeStatuses, is_done, reconcile
 
 DONE, PENDING, REFUSED = (Outcome.DONE, Outcome.PENDING, Outcome.REFUSED)
 
@@ -19,6 +19,9 @@ class Switch:
     def __init__(self, *outcomes: Outcome) -> None:
         self._outcomes = outcomes
         self.calls: list[bool] = []
+
+    def with_mig(self) -> tuple[str, ...]:
+        return tuple(f"GPU-{i}" for i in range(len(self._outcomes)))
 
     def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         self.calls.append(on)
@@ -44,5 +47,70 @@ def test_a_step_asks_the_agent_unless_it_is_done(
     desired: bool | None, status: ModeStatus | None, outcomes: tuple[Outcome, ...], expected: ModeStatus | None
 ) -> None:
     switch = Switch(*outcomes)
-    assert reconcile(switch, desired, status) == expected
-    assert switch.calls == ([] if desired is None or is_done(desired, status) else [desired])
+    before = (DesiredModes(desired), ModeStatuses(status))
+    assert reconcile(switch, *before) == ModeStatuses(expected)
+    assert switch.calls == ([] if desired is None or is_done(*before) else [desired])
+
+
+class Gpus:
+    """Has two GPUs with MIG; refuses those that are busy."""
+
+    def __init__(self, *busy: str) -> None:
+        self._busy = busy
+        self.calls: list[tuple[bool, tuple[str, ...]]] = []
+
+    def with_mig(self) -> tuple[str, ...]:
+        return ("A", "B")
+
+    def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
+        named = tuple(self.with_mig() if gpus is None else gpus)
+        self.calls.append((on, named))
+        refused = [ModeChange(gpu, 0, on, REFUSED, "busy") for gpu in named if gpu in self._busy]
+        return tuple(refused or [ModeChange(gpu, 0, on, DONE) for gpu in named])
+
+
+ON, OFF, BUSY = ModeStatus(True, DONE), ModeStatus(False, DONE), ModeStatus(False, REFUSED, "GPU 0: busy")
+ALL_OWN = ModeStatus(True, DONE, "no GPU follows it: each that has MIG has a mode of its own")
+
+
+@pytest.mark.parametrize(
+    ("desired", "status", "busy", "expected", "calls"),
+    [
+        pytest.param(
+            DesiredModes(True, {"A": False}), ModeStatuses(), (), ModeStatuses(ON, {"A": OFF}),
+            [(False, ("A",)), (True, ("B",))], id="the node's is for the others",
+        ),
+        pytest.param(
+            DesiredModes(True, {"A": False}), ModeStatuses(ON), (), ModeStatuses(ON, {"A": OFF}),
+            [(False, ("A",))], id="a new one leaves the others",
+        ),
+        pytest.param(
+            DesiredModes(None, {"A": False, "B": True}), ModeStatuses(), ("A",),
+            ModeStatuses(None, {"A": BUSY, "B": ON}), [(False, ("A",)), (True, ("B",))],
+            id="one in use keeps no other from it",
+        ),
+        pytest.param(
+            DesiredModes(None, {"A": False, "B": True}), ModeStatuses(None, {"A": BUSY, "B": ON}), (),
+            ModeStatuses(None, {"A": OFF, "B": ON}), [(False, ("A",))], id="only what is not done is tried again",
+        ),
+        pytest.param(
+            DesiredModes(True), ModeStatuses(ON, {"A": OFF}), (), ModeStatuses(ON), [(True, ("A", "B"))],
+            id="it follows the node again",
+        ),
+        pytest.param(DesiredModes(), ModeStatuses(None, {"A": OFF}), (), ModeStatuses(), [], id="which sets no mode"),
+        pytest.param(
+            DesiredModes(True, {"A": False, "B": False}), ModeStatuses(None, {"A": OFF, "B": OFF}), (),
+            ModeStatuses(ALL_OWN, {"A": OFF, "B": OFF}), [], id="nobody follows the node",
+        ),
+    ],
+)  # fmt: skip
+def test_a_gpu_with_a_mode_of_its_own_follows_that(
+    desired: DesiredModes,
+    status: ModeStatuses,
+    busy: tuple[str, ...],
+    expected: ModeStatuses,
+    calls: list[tuple[bool, tuple[str, ...]]],
+) -> None:
+    gpus = Gpus(*busy)
+    assert reconcile(gpus, desired, status) == expected
+    assert gpus.calls == calls

@@ -8,11 +8,13 @@ import pytest
 
 from migctl.reason_text import sentence
 from solver.model.cluster import Backing
-from solver.model.demand import Demand, Fraction, Memory, MigProfile, WholeGpus
+from solver.model.demand import ContainerDemands, Demand, Fraction, Memory, MigProfile, WholeGpus
 from solver.model.plan import Create, Destroy, Placed
 from solver.model.reasons import Code
 from solver.model.snapshot import MemoryRule, Policy
 from tests.solver.scenarios import a100, cluster, decide, holds, instance, interactive, place, refusal, request, starts
+
+LEAVING = (("2g.10gb", 0, "a"), ("2g.10gb", 2, "b"), ("3g.20gb", 4, "c"))
 
 TEN_GB = Memory(9537)
 
@@ -83,6 +85,19 @@ def test_foreign_and_quarantined_instances_are_planned_around() -> None:
     made = decide(cluster(card, pending=(request("a", MigProfile("2g.10gb")), request("b", MigProfile("3g.20gb")))))
     assert starts(made, "a") == [("2g.10gb", 2)]
     assert "may not touch" in sentence(refusal(made, "b"))
+
+
+def test_a_memory_request_that_waits_for_room_gets_the_profile_that_a_free_place_would_have() -> None:
+    """E5: it got 1g.10gb of the room that an instance left behind, where 2g.10gb fitted as well."""
+    card = a100("g0", "n0", 0, *(instance(p, s, "busy", c) for p, s, c in LEAVING))
+    held = tuple(holds(interactive(c, MigProfile(p)), card, s) for p, s, c in LEAVING)
+    waiting = (request("w", Memory(9537)),)
+    made = decide(cluster(card, held=(*held[:2], replace(held[2], releasing=True)), pending=waiting))
+    assert place(made, "w").waits_for == ("c",)
+    assert starts(made, "w") == [("2g.10gb", 4)]
+    each = ContainerDemands((Memory(9537), MigProfile("1g.5gb")))
+    made = decide(cluster(card, held=(*held[:2], replace(held[2], releasing=True)), pending=(request("w", each),)))
+    assert place(made, "w").waits_for == ("c",)
 
 
 def test_an_allocation_not_yet_prepared_occupies_its_place() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from migctl.reason_text import sentence
 from solver.model.cluster import Backing, Gpu, Node
-from solver.model.demand import DeviceShare, Fraction, Gang, Grant, Holding, MigProfile, Request, WholeGpus
+from solver.model.demand import DeviceShare, Fraction, Gang, Grant, Holding, Memory, MigProfile, Request, WholeGpus
 from solver.model.plan import Assign, Evict, Plan
 from solver.model.reasons import Code
 from solver.model.snapshot import UNLIMITED, DepartmentQueue, ProjectQueue, Quota
@@ -54,6 +56,27 @@ def moved(plan: Plan) -> dict[str, str]:
     """Node that each moved claim goes to."""
     stopped = {step.claim for step in plan.steps if isinstance(step, Evict)}
     return {s.claim: s.grant.node for s in plan.steps if isinstance(s, Assign) and s.claim in stopped}
+
+
+@pytest.mark.parametrize("behind", [0, 300], ids=["in turn", "together"])
+def test_a_quota_takes_gpus_that_can_serve_from_who_is_beyond_his_own(behind: int) -> None:
+    """K6: team-a is not above its fair share of four GPUs, but holds both that have 40 GB."""
+    large = [replace(gpu("a100-80gb", f"l{i}", "n0", i), mig=False) for i in range(2)]
+    small = [gpu("v100", f"s{i}", "n1", i) for i in range(2)]
+    teams = (ProjectQueue("team-a", Quota(0.0)), ProjectQueue("team-b", Quota(4.0), created=1.0))
+    needs = [request(f"a{i}", Memory(60_000), "team-a") for i in range(2)]
+    held = [
+        replace(shares(need, card, 0.74), since=float(i))
+        for i, (need, card) in enumerate(zip(needs, large, strict=True))
+    ]
+    wish = Request("b", "b", "team-b", Memory(40_000), created=5.0)
+    more = tuple(Request(f"c{i}", f"c{i}", "team-a", Memory(40_000), created=9.0) for i in range(behind))
+    state = cluster(*large, *small, held=held, projects=teams, pending=(wish, *more))
+    plan = decide(state)
+    assert evicted(plan) == ["a1"]
+    assert place(plan, "b").waits_for == ("a1",)
+    within = replace(state, projects=(ProjectQueue("team-a", Quota(2.0)), teams[1]))
+    assert not evicted(decide(within))
 
 
 def test_a_project_under_its_share_takes_from_one_above_and_both_sides_are_told_the_figures() -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from migctl.reason_text import sentence
 from solver.model.cluster import Gpu, Node
-from solver.model.demand import Grant, Holding, Memory, MigProfile, Request, WholeGpus
+from solver.model.demand import Demand, Fraction, Grant, Holding, Memory, MigProfile, Request, WholeGpus
 from solver.model.plan import Placed
 from solver.model.reasons import Code
-from solver.model.snapshot import Policy, Snapshot
+from solver.model.snapshot import Policy, ProjectQueue, Quota, Snapshot
 from solver.planner import plan
 from tests.depth import THOROUGH
 from tests.solver.brute_force import smallest_blocking_set
@@ -34,6 +34,33 @@ from tests.solver.scenarios import (
 )
 
 WISH = MigProfile("1g.5gb")
+TWO_TEAMS = (ProjectQueue("team-a", Quota(1.0)), ProjectQueue("team-b", Quota(1.0)))
+"""team-b holds 0.7 of a GPU that team-a asks for."""
+
+
+@pytest.mark.parametrize(
+    ("demand", "gpus", "code", "said"),
+    [
+        (Memory(8000), [gpu("v100")], "no-free-gpu", "8000 MiB of GPU memory free: GPU n0/0 has 4848 MiB free"),
+        (WholeGpus(2), [gpu("v100"), gpu("v100", "g1", index=1)], "no-free-gpu", "no node has 2 whole GPUs free"),
+        (WholeGpus(), [gpu("v100")], "no-free-gpu", "fair share 1.00; project team-b: allocated 0.70, quota 1.00"),
+        (WholeGpus(), [replace(gpu("v100"), fenced="XID 79")], "gpus-fenced", "is fenced: n0/0: XID 79"),
+        (WISH, [replace(a100(), mig=False)], "wrong-mig-mode", "needs MIG mode, which is off on n0/0"),
+        (WholeGpus(), [replace(gpu("v100"), foreign_mib=9000)], "blocked-by-others", "9000 MiB of other processes"),
+    ],
+)
+def test_a_reason_is_the_true_one_in_the_unit_of_the_request(
+    demand: Demand, gpus: list[Gpu], code: str, said: str
+) -> None:
+    """C2: what is fenced or in the other mode is not too big, memory is not answered in fractions, nor GPUs in GPUs."""
+    holder = shares(request("x", Fraction(0.7), "team-b"), gpus[0], 0.7)
+    held = (holder,) if code == "no-free-gpu" else ()
+    state = cluster(*gpus, held=held, pending=(request("a", demand, "team-a"),), projects=TWO_TEAMS)
+    reason = refusal(decide(state), "a")
+    assert reason.code == code
+    assert said in sentence(reason)
+
+
 INSTANCES = 10_000 if THOROUGH else 400
 
 

@@ -36,6 +36,12 @@ def test_help_lists_every_command(cli: Cli, words: list[str]) -> None:
     assert all(f"  {name} " in out for name in LAZY)
 
 
+@pytest.mark.parametrize("words", [["project"], ["node"], ["node-pool"], ["training"], ["config"]])
+def test_completion_is_offered_for_the_whole_of_migctl_only(cli: Cli, words: list[str]) -> None:
+    assert "--install-completion" in cli.ok("--help").out
+    assert "--install-completion" not in cli.ok(*words, "--help").out
+
+
 @pytest.mark.parametrize("name", LAZY)
 def test_every_command_has_help(cli: Cli, name: str) -> None:
     assert cli.ok(name, "--help").out.startswith(f"Usage: migctl {name}")

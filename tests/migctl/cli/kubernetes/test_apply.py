@@ -18,6 +18,7 @@ from tests.migctl.cli.kubernetes.command_line import Person, person
 pytestmark = pytest.mark.anyio
 
 HALF = {"gpu-fraction": "0.5"}
+PROJECT = {"apiVersion": "migctl.dev/v1alpha1", "kind": "Project", "spec": {"quota": 1}}
 
 
 @pytest.fixture
@@ -131,3 +132,34 @@ async def test_kinds_and_rights_that_are_missing(cluster: FakeCluster, ana: Pers
     assert "a Node is in no namespace" in (await boss("apply", "-f", written(tmp_path, in_a_namespace))).err
     nameless = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}
     assert "an object needs a name" in (await boss("apply", "-f", written(tmp_path, nameless))).err
+
+
+async def test_a_project_and_what_runs_in_it_in_one_file(cluster: FakeCluster, tmp_path: Path) -> None:
+    """The namespace is there when the controller has made it, a moment after the project."""
+    boss = person(cluster, tmp_path, "admin")
+    project = {
+        "apiVersion": "migctl.dev/v1alpha1",
+        "kind": "Project",
+        "metadata": {"name": "new"},
+        "spec": {"quota": 1},
+    }
+    train = job("train", HALF)
+    train["metadata"]["namespace"] = "new"
+    said = await boss.ok("apply", "-f", written(tmp_path, project, train))
+    assert said.out == "project/new created\njob/train created\n"
+    await cluster.until(lambda: "Running" in cluster.phases("new").values())
+
+
+async def test_what_was_applied_before_an_error_is_said(cluster: FakeCluster, tmp_path: Path) -> None:
+    boss = person(cluster, tmp_path, "admin")
+    project = {
+        "apiVersion": "migctl.dev/v1alpha1",
+        "kind": "Project",
+        "metadata": {"name": "new"},
+        "spec": {"quota": 1},
+    }
+    bad = job("bad", {"gpu-fraction": "1.2"})
+    bad["metadata"]["namespace"] = "new"
+    result = await boss("apply", "-f", written(tmp_path, project, bad))
+    assert (result.code, result.out) == (2, "project/new created\n")
+    assert "note: 1 of 2 objects were applied before this error" in result.err

@@ -363,10 +363,21 @@ class Modes:
     def __init__(self) -> None:
         self.busy = True
 
+    def with_mig(self) -> tuple[str, ...]:
+        return ("GPU-node-a-0",)
+
     def set_dynamic_mig(self, on: bool, gpus: Collection[str] | None = None) -> tuple[ModeChange, ...]:
         if self.busy:
             return (ModeChange("GPU-node-a-0", 0, on, Outcome.REFUSED, "it is in use by team-a/train"),)
         return (ModeChange("GPU-node-a-0", 0, on, Outcome.DONE),)
+
+
+def own_modes(cluster: FakeCluster) -> Json:
+    """The MIG modes that are set for single GPUs of node-a."""
+    stored = cluster.get("gpunodes", "node-a")
+    assert stored is not None
+    modes: Json = stored["spec"]["gpuDynamicMig"]
+    return modes
 
 
 async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
@@ -389,6 +400,15 @@ async def test_an_admin_switches_a_nodes_mig_mode_through_the_api_server(
     assert (await admin(*words)).code == 4
     modes.busy = False
     assert (await admin.ok(*words)).out == "Dynamic MIG of node node-a is on\n"
+    one = ("node", "set", "node-a", "--gpu", "0", "--dynamic-mig")
+    assert (await admin.ok(*one, "off")).out == "Dynamic MIG of GPU node-a/0 is off\n"
+    assert own_modes(cluster) == {"GPU-node-a-0": False}
+    assert (await admin.ok(*one, "inherit")).out == "GPU node-a/0 follows node node-a: dynamic MIG on\n"
+    assert own_modes(cluster) == {}
+    modes.busy = True
+    refused = await admin(*one, "off")
+    assert (refused.code, "GPU 0: it is in use by team-a/train" in refused.err) == (4, True)
+    assert own_modes(cluster) == {}
     mine = await ana(*words)
     assert (mine.code, "may not" in mine.err) == (6, True)
     keeping.cancel()

@@ -21,8 +21,10 @@ def busy(team: Cli) -> Cli:
     async def fill(cluster: Cluster) -> None:
         node = scenes.node("node-a", first, fenced, notes={"GPU-node-a-0": "process 7 belongs to no claim"})
         waiting = DynamicMig(wanted=False, outcome="pending", message="GPU 0: waits for a GPU reset")
-        status = msgspec.structs.replace(node.status, dynamic_mig=waiting)
-        await cluster.create(msgspec.structs.replace(node, spec=NodeSpec(dynamic_mig=False), status=status))
+        done = {"GPU-node-a-0": DynamicMig(wanted=True, outcome="done")}
+        status = msgspec.structs.replace(node.status, dynamic_mig=waiting, gpu_dynamic_mig=done)
+        wishes = NodeSpec(dynamic_mig=False, gpu_dynamic_mig={"GPU-node-a-0": True, "GPU-gone": True})
+        await cluster.create(msgspec.structs.replace(node, spec=wishes, status=status))
         await cluster.create(scenes.node("node-b", scenes.gpu("node-b", 0, V100)))
         await scenes.workload(
             cluster, "slice", GpuRequest(), Placed("node-a", (scenes.mig_share(first, "2g.10gb", 0),))
@@ -37,7 +39,9 @@ def busy(team: Cli) -> Cli:
 def test_a_node_its_gpus_its_work_and_its_events(busy: Cli) -> None:
     shown = busy.ok("node", "describe", "node/node-a")
     for said in (
-        "Dynamic MIG:   off, pending: GPU 0: waits for a GPU reset",
+        "Dynamic MIG:               off, pending: GPU 0: waits for a GPU reset",
+        "Dynamic MIG of GPU-gone:   on: the agent has not answered yet",
+        "Dynamic MIG of node-a/0:   on\n",
         "fenced: XID 79: it has fallen off the bus",
         "team-a/slice",
         "mig 2g.10gb at 0",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
+from migctl.objects import GpuRequest
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.scenes import A100, V100
@@ -49,3 +51,14 @@ def test_a_model_that_is_not_there_is_refused(mixed: Cli, model: str, said: str)
 
 def test_a_model_alone_asks_for_no_gpu(mixed: Cli) -> None:
     assert mixed("submit", "one", "--gpu-model", "v100").code == 2
+
+
+@pytest.mark.parametrize(
+    "request_", [GpuRequest(), GpuRequest(fraction=0.5), GpuRequest(memory_mib=5000), GpuRequest(profile="2g.10gb")]
+)
+def test_every_kind_of_request_demands_its_model(request_: GpuRequest) -> None:
+    """A change elsewhere had it forgotten on the way to the planner."""
+    asked = replace(request_, model="V100")
+    assert asked.to_demand().model == "V100"
+    both = GpuRequest(devices=2, containers=(replace(asked, container="a"), replace(asked, container="b")))
+    assert both.to_demand().model == "V100"
