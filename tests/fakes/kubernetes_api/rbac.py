@@ -72,6 +72,12 @@ class Authorizer:
         ]
         self.local_rules[person, namespace] = EDIT + added
 
+    def let_run_gpus(self, person: str) -> None:
+        """Bind the ClusterRole migctl-admin."""
+        documents = [d for path in sorted(MANIFESTS.glob("*.yaml")) for d in yaml.safe_load_all(path.read_text())]
+        (role,) = (d for d in documents if (d["kind"], d["metadata"]["name"]) == ("ClusterRole", "migctl-admin"))
+        self.cluster_rules.setdefault(person, []).extend(role["rules"])
+
     def allows(self, user: str, attempt: Attempt) -> bool:
         """Whether the user may. An admin and Kubernetes' own controllers may everything."""
         if user == "admin" or user.startswith("system:serviceaccount:kube-system:"):

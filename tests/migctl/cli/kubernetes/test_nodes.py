@@ -76,6 +76,27 @@ async def test_who_may_not_change_nodes_is_told_so(
     refused = await ana("node", "cordon", "node-a")
     assert (refused.code, "may not" in refused.err) == (6, True)
     assert unschedulable(cluster) == set()
+    assert "kubectl create clusterrolebinding NAME --clusterrole=migctl-admin --user=ana" in refused.err
+
+
+async def test_the_role_migctl_admin_is_enough_to_run_nodes(
+    cluster: FakeCluster, controller: KubernetesController, tmp_path: Path, ana: Person
+) -> None:
+    """Nothing of any namespace is theirs: events of a node could not be read."""
+    cluster.operations.authorizer.let_run_gpus("gil")
+    gil = person(cluster, tmp_path, "gil", "nowhere")
+    await ana.ok("submit", "train", "-g", "1", *SLEEP)
+    await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+    (pod,) = cluster.pods("team-a")
+    node = pod["spec"]["nodeName"]
+    assert node in (await gil.ok("node", "list")).out
+    assert "Latest events:" in (await gil.ok("node", "describe", node)).out
+    assert "team-a/train" in (await gil.ok("node", "drain", node, "--dry-run")).out
+    assert (await gil.ok("node", "cordon", node)).out == f"node {node} cordoned\n"
+    assert (await gil.ok("node", "uncordon", node)).out == f"node {node} uncordoned\n"
+    await gil.ok("node-pool", "create", "fast", "--label", "disk=ssd")
+    await gil.ok("project", "update", "team-a", "--quota", "1")
+    assert "team-a" in (await gil.ok("project", "list")).out
 
 
 async def test_a_drain_evicts_and_waits_for_a_disruption_budget(
