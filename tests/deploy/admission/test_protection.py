@@ -82,6 +82,16 @@ def test_what_made_a_pod_is_noted_when_it_is_made_and_cannot_be_forged(api: Oper
     assert made["metadata"]["annotations"]["migctl.dev/made-by"] == ""
 
 
+def test_a_pod_that_brings_its_claim_names_no_other_maker(api: Operations) -> None:
+    """The mutating policy leaves such a pod alone, so that it ran as part of whichever workload it named."""
+    bringing = {"resourceClaims": [{"name": "migctl-gpu", "resourceClaimTemplateName": "migctl-gpu"}]}
+    forged = {"migctl.dev/made-by": "Job/other/u", "migctl.dev/gpu-devices": "1"}
+    with pytest.raises(Refused, match=r"migctl.dev/made-by: admission writes what made the pod"):
+        api.create(ANA, BY_PLURAL["pods"], "team-a", manifests.pod("forged", forged, **bringing))
+    api.create(ANA, BY_PLURAL["pods"], "team-a", manifests.pod("plain", **bringing))
+    api.create(ANA, BY_PLURAL["pods"], "team-a", manifests.pod("noted", {"migctl.dev/made-by": ""}, **bringing))
+
+
 def claim(api: Operations, device_class: str = "gpu.migctl.dev", *owners: Json) -> Json:
     request = {"name": "gpu", "exactly": {"deviceClassName": device_class}}
     metadata = {
