@@ -79,6 +79,9 @@ class ActingApi:
     def patch(self, user: User, kind: Kind, namespace: str, name: str, patch: Any, content_type: str) -> Json:
         return self._ask(user, "PATCH", self._path(kind, namespace, name), patch, content_type)
 
+    def change(self, user: User, kind: Kind, before: Json, after: Json) -> Json:
+        return self._ask(user, "PUT", self._path(kind, "team-a", before["metadata"]["name"]), after)
+
     def delete(self, kind: Kind, namespace: str, name: str, *, user: User = ADMIN) -> Json:
         return self._ask(user, "DELETE", self._path(kind, namespace, name))
 

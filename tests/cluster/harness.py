@@ -165,11 +165,11 @@ class Harness:
     async def _runs(self, namespace: str, workload: str) -> bool:
         return await self.phase(namespace, workload) == "Running"
 
-    async def log(self, namespace: str, workload: str) -> str:
+    async def log(self, namespace: str, workload: str, container: str = "main") -> str:
         pod = await self.pod_of(namespace, workload)
         assert pod is not None
         path = _path("pods", namespace, pod["metadata"]["name"]) + "/log"
-        return (await self.api.transport.request("GET", path)).decode()
+        return (await self.api.transport.request("GET", path, {"container": container})).decode()
 
     async def shares(self, namespace: str) -> dict[str, Json]:
         """The first share of each pod that has one, by pod."""

@@ -10,6 +10,7 @@ import pytest
 from tests.cluster.acting import ActingApi
 from tests.cluster.settings import Place
 from tests.deploy.admission import test_containers, test_names, test_protection, test_requests
+from tests.deploy.admission.test_protection import ANA, CONTROLLER, KUBELET, MANAGER
 from tests.fakes import manifests
 from tests.fakes.kubernetes_api.users import KUBERNETES
 
@@ -22,12 +23,11 @@ SURELY_REFUSED = ({"gpu-fraction": "2"}, {"gpu_fraction": "0.5"}, {"migctl.dev/p
 @pytest.fixture(scope="module")
 def _permitted(where: Place) -> Iterator[None]:
     """The users of the tests are stopped by no role."""
-    users = (test_protection.ANA, test_protection.CONTROLLER, test_protection.KUBELET, KUBERNETES)
     acting = ActingApi(where)
-    acting.permit(*users)
+    acting.permit(ANA, CONTROLLER, KUBELET, MANAGER, KUBERNETES)
     with acting:
         for annotations in SURELY_REFUSED:
-            acting.until_refused(test_protection.ANA, "pods", manifests.pod("probe", annotations))
+            acting.until_refused(ANA, "pods", manifests.pod("probe", annotations))
     yield
     acting.forbid()
 

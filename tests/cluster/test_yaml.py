@@ -8,7 +8,7 @@ import pytest
 
 from migctl.backends.protocol import Forbidden, Invalid
 from tests.cluster.harness import Harness
-from tests.cluster.workloads import job, stateful_set
+from tests.cluster.workloads import FOREVER, job, stateful_set
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +134,34 @@ async def test_d8_a_deleted_workload_is_gone_and_its_share_free(cluster: Harness
     await cluster.delete("jobs", project, "a")
     await cluster.running(project, "b")
     print(f"\nkubectl delete -> the next one runs: {time.monotonic() - began:.2f} s")
+
+
+async def test_each_container_sees_the_gpus_it_asked_for_and_no_others(cluster: Harness) -> None:
+    """Two containers and an init container: kubelet hands each the devices of the request that it names."""
+    await cluster.start_agent("v100=2")
+    project = await cluster.project("team-a", quota=2)
+    made = job("two", cluster.place.image)
+    spec = made["spec"]["template"]["spec"]
+    (container,) = spec.pop("containers")
+    show = {"command": ["sh", "-c", SHOW + FOREVER]}
+    spec["containers"] = [
+        {**container, **show, "name": name, "resources": {"limits": {"nvidia.com/gpu": 1}}} for name in ("a", "b")
+    ] + [{**container, **show, "name": "log"}]
+    check = {"command": ["sh", "-c", "env | grep NVIDIA_VISIBLE"], "resources": {"limits": {"nvidia.com/gpu": 1}}}
+    spec["initContainers"] = [{**container, **check, "name": "check"}]
+    await cluster.create("jobs", project, made)
+    await cluster.running(project, "two")
+    gpus = {gpu["uuid"] for gpu in (await cluster.report())["gpus"]}
+    seen = {name: await _visible(cluster, project, "two", name) for name in ("a", "b", "log", "check")}
+    assert seen["log"] == set()
+    assert len(seen["a"]) == len(seen["b"]) == 1
+    assert seen["a"] | seen["b"] == gpus
+    assert seen["check"] in (seen["a"], seen["b"])
+
+
+async def _visible(cluster: Harness, project: str, workload: str, container: str) -> set[str]:
+    lines = (await cluster.log(project, workload, container)).splitlines()
+    return {line.partition("=")[2] for line in lines if "VISIBLE_DEVICES=" in line}
 
 
 async def test_d9_memory_in_mib(cluster: Harness) -> None:

@@ -15,6 +15,8 @@ from tests.fakes.kubernetes_api.users import ADMIN, KUBERNETES, User
 
 ANA = User("ana")
 CONTROLLER = User("system:serviceaccount:migctl-system:migctl-controller")
+MANAGER = User("system:kube-controller-manager")
+"""All of its controllers, on a cluster that gives them no accounts of their own."""
 KUBELET = User("system:node:node-a", groups=("system:nodes", "system:authenticated"))
 MERGE = "application/merge-patch+json"
 HALF = {"gpu-fraction": "0.5"}
@@ -62,7 +64,8 @@ def test_an_annotation_that_counts_cannot_be_changed(api: Operations, pod: Json,
 def test_a_label_that_counts_cannot_be_changed(api: Operations, pod: Json, name: str) -> None:
     with pytest.raises(Refused, match=f"label {name} of a pod with GPUs cannot be changed"):
         patch(api, ANA, "pods", "p", {"labels": {name: "workspace"}})
-    patch(api, KUBERNETES, "pods", "p", {"labels": {name: "workspace"}})
+    for number, controllers in enumerate((KUBERNETES, MANAGER)):
+        patch(api, controllers, "pods", "p", {"labels": {name: f"workspace-{number}"}})
 
 
 def test_other_labels_and_annotations_and_pods_without_gpus_are_free(api: Operations, pod: Json) -> None:
@@ -109,7 +112,7 @@ def test_a_user_takes_nothing_off_a_pods_claim(api: Operations, metadata: Json, 
     patch(api, user, "resourceclaims", "c", {"labels": {"mine": "yes"}})
 
 
-@pytest.mark.parametrize("user", [KUBERNETES, CONTROLLER, KUBELET, ADMIN], ids=lambda user: user.name)
+@pytest.mark.parametrize("user", [KUBERNETES, MANAGER, CONTROLLER, KUBELET, ADMIN], ids=lambda user: user.name)
 def test_kubernetes_and_migctl_may(api: Operations, user: User) -> None:
     claim(api, "gpu.migctl.dev", POD)
     patch(api, user, "resourceclaims", "c", {"finalizers": []})

@@ -61,7 +61,6 @@ class Operations:
             obj["status"] = {"phase": "Pending"} if kind.plural == "pods" else {}
         admitted = self.admission.admit(user, "CREATE", kind, obj, None)
         assert admitted is not None
-        rules.check_new(kind.plural, admitted)
         return admitted if dry_run else self.storage.put(kind.plural, admitted).object
 
     def patch(

@@ -8,18 +8,37 @@ from migctl.backends.kubernetes.meaning.quantities import number
 from tests.fakes.kubernetes_api import errors
 from tests.fakes.kubernetes_api.storage import Json
 
+QUALIFIED = re.compile(r"([a-z0-9.-]+/)?([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def check_new(plural: str, obj: Json) -> None:
-    """Raises Refused where an object that is to be created breaks a rule."""
-    if plural != "pods":
-        return
-    for container in [*obj["spec"].get("containers", []), *obj["spec"].get("initContainers", [])]:
-        for resource, amount in container.get("resources", {}).get("limits", {}).items():
+    """Raises Refused where an object that is to be created, as the mutating policies leave it, breaks a rule."""
+    name = obj["metadata"]["name"]
+    if plural == "pods":
+        _new_pod(name, "", obj)
+    elif "template" in obj.get("spec", {}) and plural != "resourceclaimtemplates":
+        _new_pod(name, "spec.template.", obj["spec"]["template"])
+
+
+def _new_pod(name: str, where: str, pod: Json) -> None:
+    """A pod, or what pods are made from."""
+    for key in pod.get("metadata", {}).get("annotations") or {}:
+        if not QUALIFIED.fullmatch(key):
+            why = f"Invalid value: {key!r}: name part must consist of alphanumeric characters, '-', '_' or '.'"
+            raise errors.invalid("Pod", name, f"{where}metadata.annotations", why)
+    spec = pod["spec"]
+    claims = [claim["name"] for claim in spec.get("resourceClaims", [])]
+    for container in [*spec.get("containers", []), *spec.get("initContainers", [])]:
+        resources = container.get("resources", {})
+        for resource, amount in resources.get("limits", {}).items():
             if "/" in resource and number(str(amount)) % 1:
-                field = f"spec.containers.resources.limits[{resource}]"
-                raise errors.invalid("Pod", obj["metadata"]["name"], field, "Invalid value: must be an integer")
+                why = "Invalid value: must be an integer"
+                raise errors.invalid("Pod", name, f"{where}spec.containers.resources.limits[{resource}]", why)
+        for used in resources.get("claims", []):
+            if used["name"] not in claims:
+                why = f"Not found: {used['name']!r}: must be one of the names in pod.spec.resourceClaims"
+                raise errors.invalid("Pod", name, f"{where}spec.containers.resources.claims", why)
 
 
 def check_change(plural: str, before: Json, after: Json, subresource: str) -> None:

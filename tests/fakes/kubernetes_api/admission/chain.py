@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fakes.kubernetes_api import errors, patches
+from tests.fakes.kubernetes_api import errors, patches, rules
 from tests.fakes.kubernetes_api.admission.expressions import BadExpression, evaluate
 from tests.fakes.kubernetes_api.admission.policies import AdmissionPolicy, AdmissionRequest, deployed
 from tests.fakes.kubernetes_api.kinds import Kind
@@ -29,7 +29,11 @@ class Admission:
         about = AdmissionRequest(_request(user, operation, kind, meta, subresource), obj, before)
         namespace = self._storage.get("namespaces", "", meta.get("namespace", "")) or {"metadata": {}}
         labels = namespace["metadata"].get("labels", {})
+        checked = obj is None or operation != "CREATE"
         for policy in deployed():
+            if not (checked or policy.mutates):
+                rules.check_new(kind.plural, about.object or {})
+                checked = True
             try:
                 if policy.concerns(about, labels):
                     about = self._apply(policy, about) if policy.mutates else self._check(policy, about, kind, meta)
