@@ -54,8 +54,9 @@ def switch(session: Session, name: str | None, mode: str, gpus: Sequence[str]) -
                 sessions.note(answer.message)
     if refused:
         named = " and of ".join(_called(node, subject) for subject in refused)
+        done = "given back to its node" if MODES[mode] is None else f"switched {mode}"
         cause = "; ".join(dict.fromkeys(answer.message for answer in refused.values()))
-        raise Failure(f"dynamic MIG of {named} was not switched {mode}", cause=cause, code=ExitCode.CONFLICT)
+        raise Failure(f"dynamic MIG of {named} was not {done}", cause=cause, code=ExitCode.CONFLICT)
     if not gpus and (own := [uuid for uuid, on in node.spec.gpu_dynamic_mig.items() if on != MODES[mode]]):
         named = ", ".join(sorted(_called(node, uuid) for uuid in own))
         sessions.note(f"not of {named}, which has a mode of its own: --gpu with --dynamic-mig inherit ends that")
