@@ -91,18 +91,22 @@ def _subjects(node: GpuNode, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named[word] for word in words)) or (NODE,)
 
 
+async def targets(control: Control, word: str | None, gpus: Sequence[str]) -> tuple[GpuNode, Sequence[str]]:
+    """The node, and what of it is switched: UUIDs of GPUs, or NODE. A Failure where that cannot be."""
+    node = await found.node(control, word)
+    if not node.status.ready:
+        why = f"{node.status.message or 'its agent does not report'}, and only the agent can switch the mode"
+        hint = "nothing was changed; migctl node list"
+        raise Failure(f"node {node.meta.name} is not ready", cause=why, hint=hint, code=ExitCode.CONFLICT)
+    return node, _subjects(node, gpus)
+
+
 async def _switch(
     control: Control, word: str | None, on: bool | None, gpus: Sequence[str]
 ) -> tuple[GpuNode, Mapping[str, Answer]]:
     """Write the desired modes and wait for the agent's answers; one that was refused or not answered is taken back."""
-    before = await found.node(control, word)
+    before, subjects = await targets(control, word, gpus)
     name = before.meta.name
-    if not before.status.ready:
-        why = f"{before.status.message or 'its agent does not report'}, and only the agent can switch the mode"
-        raise Failure(
-            f"node {name} is not ready", cause=why, hint="nothing was changed; migctl node list", code=ExitCode.CONFLICT
-        )
-    subjects = _subjects(before, gpus)
     answers: dict[str, Answer] = {}
 
     async def answered_before() -> bool:
