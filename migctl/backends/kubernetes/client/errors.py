@@ -132,9 +132,9 @@ def _forbidden(code: int, message: str) -> Forbidden:
             f"{who} may not {verb} {what} in project {namespace}",
             hint=f"an admin of the project can allow it: {grant}",
         )
-    if match["group"] != API_GROUP:
+    if match["group"] != API_GROUP and what != "nodes":
         return Forbidden(f"{who} may not {verb} {what} of the whole cluster", hint="name a project with -p")
-    role = "migctl-overview" if reads else "migctl-admin"
+    role = "migctl-overview" if reads and what != "nodes" else "migctl-admin"
     grant = f"kubectl create clusterrolebinding NAME --clusterrole={role} --user={who}"
     return Forbidden(
         f"{who} may not {verb} {what}, which belong to the whole cluster",

@@ -28,9 +28,28 @@ class PodPatches:
         self._cluster = cluster
         self._recorder = recorder
         self._clock = clock
+        self._opening: set[str] = set()
 
     async def placed(self, pod: GpuPod, rounded: str, *, open_gate: bool) -> None:
-        """Annotate a pod that has an allocation; with open_gate, let kube-scheduler bind it."""
+        """Annotate a pod that has an allocation; with open_gate, let kube-scheduler bind it.
+
+        Whoever allocates opens the gate, and so does the next round that finds an allocation behind it: a gate that
+        is being opened is left to whom opens it.
+        """
+        if not open_gate:
+            await self._note_placed(pod, rounded, open_gate=False)
+        elif pod.uid not in self._opening:
+            self._opening.add(pod.uid)
+            try:
+                await self._note_placed(self._newest(pod), rounded, open_gate=True)
+            finally:
+                self._opening.discard(pod.uid)
+
+    def _newest(self, pod: GpuPod) -> GpuPod:
+        known = self._cluster.pods.get(pod.name, pod.namespace)
+        return known if isinstance(known, GpuPod) and known.uid == pod.uid else pod
+
+    async def _note_placed(self, pod: GpuPod, rounded: str, *, open_gate: bool) -> None:
         changed = {names.NOMINATION: None, names.PLACED: rounded or None}
         notes = {key: value for key, value in changed.items() if value != pod.annotations.get(key)}
         body: dict[str, Any] = {"metadata": {"annotations": notes}} if notes else {}

@@ -17,6 +17,7 @@ PLANS = (
     'placementplans.migctl.dev is forbidden: User "ana" cannot list resource "placementplans" '
     'in API group "migctl.dev" at the cluster scope'
 )
+NODES = 'nodes "n" is forbidden: User "ana" cannot patch resource "nodes" in API group "" at the cluster scope'
 ANONYMOUS = PODS.replace("ana", "system:anonymous")
 POLICY = "ValidatingAdmissionPolicy 'p' with binding 'p' denied request: only migctl's controller writes this"
 QUOTA = 'pods "p" is forbidden: exceeded quota: small, requested: pods=1'
@@ -29,6 +30,13 @@ QUOTA = 'pods "p" is forbidden: exceeded quota: small, requested: pods=1'
         (403, PODS, "ana may not list pods of the whole cluster", "name a project with -p"),
         (403, PLANS, "ana may not list placementplans, which belong", "--clusterrole=migctl-overview --user=ana"),
         (403, PLANS.replace("list", "delete"), "ana may not delete placementplans", "--clusterrole=migctl-admin"),
+        (
+            403,
+            NODES,
+            "ana may not patch nodes, which belong to the whole cluster",
+            "--clusterrole=migctl-admin --user=ana",
+        ),
+        (403, NODES.replace("patch", "list"), "ana may not list nodes, which belong", "--clusterrole=migctl-admin"),
         (403, ANONYMOUS, "the cluster does not know you", "log in to the cluster again"),
         (401, "Unauthorized", "the cluster does not know you", "log in to the cluster again"),
         (403, POLICY, "only migctl's controller writes this", ""),

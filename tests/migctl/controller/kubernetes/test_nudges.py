@@ -1,7 +1,11 @@
-"""A bound pod that is not prepared is annotated so that kubelet tries again: by a back-off, and only what it tried."""
+"""What is written on a pod on its way to where it runs: its gate is opened once, kubelet is seldom told to try again.
+
+A bound pod that is not prepared is annotated so that kubelet tries again: by a back-off, and only what it tried.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -68,3 +72,16 @@ async def test_a_pod_that_kubelet_has_not_come_to_is_left_alone() -> None:
         cluster.create("pods", manifests.pod("other", gpus=1), "team-a")
         await cluster.until(lambda: cluster.phases("team-a").get("other") == "Running")
         assert nudges(cluster) == 0
+
+
+async def test_a_pod_that_finds_a_place_is_written_once() -> None:
+    """Two parts of the controller opened a gate at the same moment: half of all pods were written twice."""
+    names = [f"p{number}" for number in range(20)]
+    async with FakeCluster().running() as cluster, cluster.controller(settings=LATE):
+        await cluster.node("node-a", "v100", "v100")
+        await cluster.project("team-a")
+        for name in names:
+            cluster.create("pods", manifests.pod(name, {"gpu-fraction": "0.1"}), "team-a")
+        await cluster.until(lambda: all(cluster.phases("team-a").get(name) == "Running" for name in names))
+        written = Counter(call.path for call in cluster.server.faults.calls if call.method == "PATCH")
+        assert {name: written[f"/api/v1/namespaces/team-a/pods/{name}"] for name in names} == dict.fromkeys(names, 1)
