@@ -133,6 +133,7 @@ NODE_POOL = Definition(
     short=("gpool",),
     columns=(
         PrinterColumn("Placement", ".spec.placement"),
+        PrinterColumn("Memory Rule", ".spec.memoryRule", priority=1),
         PrinterColumn("Label", ".spec.labelKey"),
         PrinterColumn("Value", ".spec.labelValue"),
         AGE,

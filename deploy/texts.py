@@ -30,6 +30,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "": "Nodes that quotas and requests can name together.",
         "spec": "Which nodes are in it, and how work is spread over them.",
         "spec.placement": "binpack fills one node after another, spread takes the emptiest first.",
+        "spec.memoryRule": "Of two MIG profiles with that memory: the one with compute in proportion, or with least.",
         "spec.labelKey": "Nodes with this label are in the pool; empty: those whose GpuNode names it.",
         "spec.labelValue": "The value that the label has.",
     },

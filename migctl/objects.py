@@ -31,7 +31,7 @@ from nodeagent.contract.wire import API_VERSION as API_VERSION
 from solver.model import priorities
 from solver.model.cluster import DEFAULT_POOL
 from solver.model.demand import ContainerDemands, Demand, Fraction, Grant, Memory, MigProfile, OneDemand, WholeGpus
-from solver.model.snapshot import UNLIMITED, Spreading
+from solver.model.snapshot import UNLIMITED, MemoryRule, Spreading
 
 
 class GpuRequest(Record, frozen=True):
@@ -150,9 +150,14 @@ class Department(Record, frozen=True, tag_field="kind", tag="Department"):
 
 
 class NodePoolSpec(Record, frozen=True):
-    """How work is spread over a pool's nodes (packed without an object), and the label of its nodes, if it has one."""
+    """How a pool's nodes are used (without an object by these defaults), and the label of its nodes, if it has one.
+
+    placement    how work is spread over them
+    memory_rule  which instance serves a request for memory or a fraction
+    """
 
     placement: Spreading = Spreading.BINPACK
+    memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
     label_key: str = ""
     label_value: str = ""
 

@@ -39,9 +39,15 @@ def department(stored: Department) -> model.DepartmentQueue:
 
 
 def policy(base: Policy, pools: Iterable[NodePool]) -> Policy:
-    """The policy with the placement of each node pool."""
-    spreading = {pool.meta.name: pool.spec.placement for pool in pools}
-    return replace(base, spreading=MappingProxyType({**base.spreading, **spreading}))
+    """The policy with the settings of each node pool."""
+    specs = {pool.meta.name: pool.spec for pool in pools}
+    spreading = {name: spec.placement for name, spec in specs.items()}
+    rules = {name: spec.memory_rule for name, spec in specs.items()}
+    return replace(
+        base,
+        spreading=MappingProxyType({**base.spreading, **spreading}),
+        memory_rules=MappingProxyType({**base.memory_rules, **rules}),
+    )
 
 
 def _pools(pools: Mapping[str, PoolQuota]) -> Mapping[str, Quota]:

@@ -166,7 +166,7 @@ class Formulator:
             if not allows(site.node, request):
                 continue
             pool = request.pools.index(site.pool) * POOL_RANK if request.pools else 0
-            for rank, option in _site_options(site.kind, request, self._policy):
+            for rank, option in _site_options(site, request, self._policy):
                 item = _item(site, option)
                 caps = self._cap_rows(request, site.pool) if capped else ()
                 weight = _weight(site.kind, option) if rank in FIRST_RANKS else np.inf
@@ -217,9 +217,10 @@ def _plain(kind: GpuKind, used: Ints, memory_mib: Ints, count: Ints) -> PlainGro
     return PlainGroup((), np.maximum(MILLIONTHS - used, 0), np.maximum(kind.memory_mib - memory_mib, 0), count)
 
 
-def _site_options(kind: GpuKind, request: Request, policy: Policy) -> Iterable[tuple[int, ShareOption]]:
+def _site_options(site: Site, request: Request, policy: Policy) -> Iterable[tuple[int, ShareOption]]:
+    kind, rule = site.kind, policy.memory_rule(site.pool)
     known = table(kind.model) if kind.mig and kind.model else None
-    return choices(kind.name, kind.mig, kind.memory_mib, known, request.demand, policy)
+    return choices(kind.name, kind.mig, kind.memory_mib, known, request.demand, rule)
 
 
 def _item(site: Site, option: ShareOption) -> int:

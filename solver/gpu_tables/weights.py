@@ -5,20 +5,22 @@ from __future__ import annotations
 from solver.gpu_tables.tables import plain_option, table
 from solver.model.cluster import Gpu
 from solver.model.demand import OneDemand, Request, parts_of
-from solver.model.snapshot import Policy, Snapshot
+from solver.model.snapshot import MemoryRule, Policy, Snapshot
 
 
 def weight(snapshot: Snapshot, request: Request, policy: Policy) -> float:
     """Parts of SMs and memory, averaged; over all kinds of GPU here the smallest. 0 where none can serve it."""
-    kinds = {(gpu.model, gpu.mig, gpu.memory_mib): gpu for gpu in snapshot.gpus}
+    rules = {node.name: policy.memory_rule(node.pool) for node in snapshot.nodes}
+    kinds = {(gpu.model, gpu.mig, gpu.memory_mib, rules[gpu.node]): gpu for gpu in snapshot.gpus}
 
     def least(demand: OneDemand) -> float:
-        return min((part for gpu in kinds.values() for part in _parts(snapshot, gpu, demand, policy)), default=0.0)
+        parts = (part for key, gpu in kinds.items() for part in _parts(snapshot, gpu, demand, key[-1]))
+        return min(parts, default=0.0)
 
     return sum(demand.devices * least(demand) for demand in parts_of(request.demand))
 
 
-def _parts(snapshot: Snapshot, gpu: Gpu, demand: OneDemand, policy: Policy) -> list[float]:
+def _parts(snapshot: Snapshot, gpu: Gpu, demand: OneDemand, rule: MemoryRule) -> list[float]:
     model = snapshot.models.get(gpu.model)
     if not gpu.mig:
         option = plain_option(demand, gpu.memory_mib)
@@ -26,4 +28,4 @@ def _parts(snapshot: Snapshot, gpu: Gpu, demand: OneDemand, policy: Policy) -> l
     if model is None:
         return []
     rows = table(model)
-    return [rows.weight(o.profile) for o in rows.mig_options(demand, policy.memory_rule)[:1] if o.profile]
+    return [rows.weight(o.profile) for o in rows.mig_options(demand, rule)[:1] if o.profile]

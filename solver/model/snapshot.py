@@ -61,7 +61,7 @@ class Spreading(StrEnum):
 
 
 class MemoryRule(StrEnum):
-    """Which profile serves a memory request when two of the same memory fit.
+    """Which profile serves a request for memory or a fraction when two of the same memory fit.
 
     proportional   compute in proportion to the memory (2g.10gb before 1g.10gb)
     least-compute  as little compute as possible
@@ -78,6 +78,7 @@ class Policy:
     evictions    at most this many evictions in one plan
     patience_s   a job that has waited so long has room reserved for it, which smaller ones behind it may not take
     tries        arrangements looked at before moving work for one request is given up
+    memory_rules per node pool; in a pool left out instances have compute in proportion to their memory
     spreading    per node pool; a pool left out is packed (binpack)
     wall_clock_s hard limit of one exact solve; past it the greedy plan stands
     improve_s    how long an exact solve looks for something better than it has
@@ -86,10 +87,14 @@ class Policy:
     evictions: int = 64
     reserve_after_s: float = 600.0
     tries: int = 200
-    memory_rule: MemoryRule = MemoryRule.PROPORTIONAL
+    memory_rules: Mapping[str, MemoryRule] = field(default_factory=lambda: MappingProxyType({}))
     spreading: Mapping[str, Spreading] = field(default_factory=lambda: MappingProxyType({}))
     wall_clock_s: float = 2.0
     improve_s: float = 0.25
+
+    def memory_rule(self, pool: str) -> MemoryRule:
+        """Which profile serves a request for memory or a fraction in a node pool."""
+        return self.memory_rules.get(pool, MemoryRule.PROPORTIONAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Draft:
         self._moving = Moving(workspace)
         self._hopeless: dict[Hashable, None] = {}
         usable = (gpu for gpu in workspace.cluster.gpus.values() if not gpu.reported.fenced)
-        self._kinds = tuple({(b.reported.model, b.reported.mig): b for b in usable}.values())
+        self._kinds = tuple({(b.reported.model, b.reported.mig, b.node.reported.pool): b for b in usable}.values())
 
     def redeem(self, job: QueuedJob) -> bool:
         """Give a job the room that was nominated for it, unless any of it is lost."""

@@ -15,7 +15,7 @@ from solver.model import reasons
 from solver.model.cluster import Gpu
 from solver.model.demand import ContainerDemands, Memory, MigProfile, Request, parts_of, takes
 from solver.model.reasons import Bar, BlockingClaim, Code, Facts, GangShort, QueueFigures, Unplaced
-from solver.model.snapshot import Policy, Snapshot
+from solver.model.snapshot import MemoryRule, Policy, Snapshot
 from solver.quota.pools import allows
 from solver.sequential.blocking import BlockingReport, blockers, gpu_name
 from solver.sequential.workspace import Workspace
@@ -265,7 +265,7 @@ def _unable(snapshot: Snapshot, request: Request, nodes: Sequence[WorkingNode], 
     def serves(gpu: Gpu, mig: bool) -> bool:
         model = snapshot.models.get(gpu.model)
         known = table(model) if mig and model and model.profiles else None
-        return bool(choices(gpu.model, mig, gpu.memory_mib, known, demand, policy))
+        return bool(choices(gpu.model, mig, gpu.memory_mib, known, demand, MemoryRule.PROPORTIONAL))  # any: see whether
 
     fenced = [gpu for gpu in gpus if gpu.reported.fenced and serves(gpu.reported, gpu.reported.mig)]
     usable = [gpu for gpu in gpus if not gpu.reported.fenced]

@@ -248,7 +248,8 @@ class GpuIndex:
             for same_model in self._by_model.values():
                 if request.pools and same_model.pool not in request.pools:
                     continue
-                for rank, option in options(same_model.gpu, same_model.table, request.demand, self._policy):
+                rule = self._policy.memory_rule(same_model.pool)
+                for rank, option in options(same_model.gpu, same_model.table, request.demand, rule):
                     head = (preference(request, same_model.pool), rank, part(request.demand, option))
                     tiers.setdefault(head, []).append((same_model, option, head))
             self._tiers[key] = [tiers[head] for head in sorted(tiers)]

@@ -16,7 +16,7 @@ from solver.gpu_tables.tables import ShareOption, Table
 from solver.model.cluster import Gpu
 from solver.model.demand import ContainerDemands, Demand, Request, WholeGpus
 from solver.model.occupation import MILLIONTHS, millionths
-from solver.model.snapshot import Policy, Spreading
+from solver.model.snapshot import MemoryRule, Policy, Spreading
 from solver.working_copy.containers import ContainerPlace, ContainerPlaces
 from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu, WorkingNode
 
@@ -118,7 +118,8 @@ def _of_any_model(groups: Mapping[GroupKey, list[tuple[Score, Candidate]]]) -> I
 
 def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
     """The ways a GPU of this kind could serve one device, with their rank (software comes last)."""
-    return () if gpu.reported.fenced else options(gpu.reported, gpu.table, demand, policy)
+    rule = policy.memory_rule(gpu.node.reported.pool)
+    return () if gpu.reported.fenced else options(gpu.reported, gpu.table, demand, rule)
 
 
 def able(node: WorkingNode, demand: Demand, policy: Policy) -> int:
@@ -132,9 +133,9 @@ def able(node: WorkingNode, demand: Demand, policy: Policy) -> int:
     return max(ways.values(), default=0)
 
 
-def options(gpu: Gpu, table: Table | None, demand: Demand, policy: Policy) -> tuple[tuple[int, ShareOption], ...]:
+def options(gpu: Gpu, table: Table | None, demand: Demand, rule: MemoryRule) -> tuple[tuple[int, ShareOption], ...]:
     """The same for any GPU like this one."""
-    return choices(gpu.model, gpu.mig, gpu.memory_mib, table, demand, policy)
+    return choices(gpu.model, gpu.mig, gpu.memory_mib, table, demand, rule)
 
 
 def fits_plain(used: int, memory_mib: int, option: ShareOption, gpu: WorkingGpu) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from solver.model.demand import MigProfile, Request
 from solver.model.plan import Create, Destroy
-from solver.model.snapshot import Policy, Spreading
+from solver.model.snapshot import MemoryRule, Policy, Spreading
 from solver.online import Online, StaleDecision
 from solver.working_copy.occupancy import Candidate
 from solver.working_copy.scoring import best_candidates
@@ -39,7 +39,7 @@ def told(candidates: Sequence[Candidate]) -> list[object]:
 def test_the_index_finds_what_a_look_at_every_gpu_finds(
     rng: Random, gpus: int, spreading: dict[str, Spreading]
 ) -> None:
-    policy = Policy(spreading=spreading)
+    policy = Policy(spreading=spreading, memory_rules={"default": rng.choice(list(MemoryRule))})
     day = Online(random_snapshot(rng, gpus, 0), policy)
     for wish in wishes(rng, gpus, 25):
         decision = day.decide(wish)

@@ -54,8 +54,9 @@ def switch(session: Session, name: str | None, mode: str, gpus: Sequence[str]) -
                 sessions.note(answer.message)
     if refused:
         named = " and of ".join(_called(node, subject) for subject in refused)
+        done = "given back to its node" if MODES[mode] is None else f"switched {mode}"
         cause = "; ".join(dict.fromkeys(answer.message for answer in refused.values()))
-        raise Failure(f"dynamic MIG of {named} was not switched {mode}", cause=cause, code=ExitCode.CONFLICT)
+        raise Failure(f"dynamic MIG of {named} was not {done}", cause=cause, code=ExitCode.CONFLICT)
     if not gpus and (own := [uuid for uuid, on in node.spec.gpu_dynamic_mig.items() if on != MODES[mode]]):
         named = ", ".join(sorted(_called(node, uuid) for uuid in own))
         sessions.note(f"not of {named}, which has a mode of its own: --gpu with --dynamic-mig inherit ends that")
@@ -90,18 +91,22 @@ def _subjects(node: GpuNode, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named[word] for word in words)) or (NODE,)
 
 
+async def targets(control: Control, word: str | None, gpus: Sequence[str]) -> tuple[GpuNode, Sequence[str]]:
+    """The node, and what of it is switched: UUIDs of GPUs, or NODE. A Failure where that cannot be."""
+    node = await found.node(control, word)
+    if not node.status.ready:
+        why = f"{node.status.message or 'its agent does not report'}, and only the agent can switch the mode"
+        hint = "nothing was changed; migctl node list"
+        raise Failure(f"node {node.meta.name} is not ready", cause=why, hint=hint, code=ExitCode.CONFLICT)
+    return node, _subjects(node, gpus)
+
+
 async def _switch(
     control: Control, word: str | None, on: bool | None, gpus: Sequence[str]
 ) -> tuple[GpuNode, Mapping[str, Answer]]:
     """Write the desired modes and wait for the agent's answers; one that was refused or not answered is taken back."""
-    before = await found.node(control, word)
+    before, subjects = await targets(control, word, gpus)
     name = before.meta.name
-    if not before.status.ready:
-        why = f"{before.status.message or 'its agent does not report'}, and only the agent can switch the mode"
-        raise Failure(
-            f"node {name} is not ready", cause=why, hint="nothing was changed; migctl node list", code=ExitCode.CONFLICT
-        )
-    subjects = _subjects(before, gpus)
     answers: dict[str, Answer] = {}
 
     async def answered_before() -> bool:

@@ -24,8 +24,9 @@ from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import SeenGpu
 from migctl.objects import Claim, GpuNode, Meta, NodePool, NodePoolSpec
+from nodeagent.contract.wire import camel_case
 from solver.model.cluster import DEFAULT_POOL
-from solver.model.snapshot import Spreading
+from solver.model.snapshot import MemoryRule, Spreading
 
 Label = Annotated[
     str | None, typer.Option("--label", metavar="KEY=VALUE", help="Nodes with this label are in the pool.")
@@ -33,6 +34,15 @@ Label = Annotated[
 Placement = Annotated[
     Spreading | None,
     typer.Option("--placement", help="Fill one node after another, or the emptiest first.", case_sensitive=False),
+]
+InstanceRule = Annotated[
+    MemoryRule | None,
+    typer.Option(
+        "--memory-rule",
+        help="Which MIG instance serves a request for memory or a fraction where two have that memory: with compute in "
+        "proportion (2g.10gb), or with as little as possible (1g.10gb).",
+        case_sensitive=False,
+    ),
 ]
 PoolName = Annotated[str, typer.Argument(metavar="NAME", show_default=False, autocompletion=completion.node_pools)]
 LABEL_HINT = "--label gpu=a100"
@@ -66,6 +76,7 @@ def table(session: Session) -> TableKind[PoolRow]:
             Column("NAME", lambda row: row.pool.meta.name),
             Column("LABEL", lambda row: row.label, drop=2),
             Column("PLACEMENT", lambda row: row.pool.spec.placement.value),
+            Column("MEMORY RULE", lambda row: row.pool.spec.memory_rule.value, drop=1),
             Column("NODES", lambda row: str(len(row.nodes)), key=lambda row: len(row.nodes)),
             Column("GPUs", lambda row: str(len(row.gpus)), key=lambda row: len(row.gpus)),
             Column("ALLOCATED", lambda row: quantities.portion_text(row.allocated), key=lambda row: row.allocated),
@@ -116,6 +127,7 @@ def create(
     name: options.NewName,
     label: Label = None,
     placement: Placement = None,
+    memory_rule: InstanceRule = None,
     output: options.Output = None,
 ) -> None:
     """Create a node pool.
@@ -123,7 +135,7 @@ def create(
     With a label its nodes are those that have it; without, those that name it: migctl node set NODE --node-pool NAME.
     """
     session = sessions.of(context)
-    spec = NodePoolSpec(placement=placement or Spreading.BINPACK, **_label(label))
+    spec = NodePoolSpec(**_label(label), **_rules(placement, memory_rule))
 
     async def created(control: Control) -> NodePool:
         try:
@@ -145,26 +157,27 @@ def set_pool(
     label: Label = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="Its nodes are those that name it.")] = False,
     placement: Placement = None,
+    memory_rule: InstanceRule = None,
     output: options.Output = None,
 ) -> None:
-    """Change a node pool's label or placement.
+    """Change a node pool's label, placement or memory rule.
 
     What runs stays where it is; the next decision goes by the new rule.
     """
     if label and no_label:
         raise usage("--label and --no-label exclude each other", hint=LABEL_HINT)
-    if not (label or no_label or placement):
-        raise usage("nothing to set", hint="--placement spread, --label KEY=VALUE or --no-label")
+    if not (label or no_label or placement or memory_rule):
+        hint = "--placement spread, --memory-rule least-compute, --label KEY=VALUE or --no-label"
+        raise usage("nothing to set", hint=hint)
     session = sessions.of(context)
     labels = {"label_key": "", "label_value": ""} if no_label else _label(label)
-    wanted: dict[str, Any] = {**labels, **({"placement": placement} if placement else {})}
+    wanted: dict[str, Any] = {**labels, **_rules(placement, memory_rule)}
 
     async def changed(control: Control) -> NodePool:
         pool = await _pool(control, name)
         if not pool.meta.uid:
             return await control.create(NodePool(meta=Meta(name=pool.meta.name), spec=NodePoolSpec(**wanted)))
-        keys = {"label_key": "labelKey", "label_value": "labelValue", "placement": "placement"}
-        return await control.patch(pool, {"spec": {keys[field]: value for field, value in wanted.items()}})
+        return await control.patch(pool, {"spec": {camel_case(field): value for field, value in wanted.items()}})
 
     made = session.run(changed)
     write_one(made, view(session, output), lambda: print(f"Updated node pool {made.meta.name}"))
@@ -194,7 +207,13 @@ async def _pool(control: Control, word: str) -> NodePool:
     return there[name]
 
 
-def _label(text: str | None) -> dict[str, str]:
+def _rules(placement: Spreading | None, memory_rule: MemoryRule | None) -> dict[str, Any]:
+    """The fields of the rules that are given."""
+    given = {"placement": placement, "memory_rule": memory_rule}
+    return {field: rule for field, rule in given.items() if rule}
+
+
+def _label(text: str | None) -> dict[str, Any]:
     """The fields of a label KEY=VALUE; none of no label."""
     if text is None:
         return {}

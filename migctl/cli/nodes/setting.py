@@ -63,6 +63,8 @@ def set_node(
         hint = "migctl node set NODE --dynamic-mig on, or off; --node-pool POOL; --label KEY=VALUE"
         raise usage("say what to set", hint=hint)
     session = sessions.of(context)
+    if dynamic_mig:
+        session.run(lambda control: mig_mode.targets(control, name, gpus or ()))
     if node_pool or labels:
         changes = _changes(node_pool, labels or (), session)
         print(f"Updated node {session.run(lambda control: _change(control, name, changes))}")

@@ -123,6 +123,25 @@ def test_j12_of_two_gpus_only_the_busy_one_is_refused(embedded: Callable[[str], 
     assert "has no MIG" in two.fails(4, "node", "set", "node-b", "--gpu", "node-b/0", "--dynamic-mig", "on")
 
 
+def test_j12_a_busy_gpu_keeps_its_own_mode(embedded: Callable[[str], Embedded]) -> None:
+    one = embedded("h100:nomig=1")
+    one.ok("node", "set", "--dynamic-mig", "off")
+    one.ok("node", "set", "--gpu", "0", "--dynamic-mig", "on")
+    one.ok("submit", "slice", "-p", "default", "--mig-profile", "1g.10gb", *HOLD)
+    one.running("slice")
+    said = one.fails(4, "node", "set", "--gpu", "0", "--dynamic-mig", "inherit")
+    assert "was not given back to its node" in said
+    assert "GPU 0: it is used by" in said
+
+    def settled() -> bool:
+        (node,) = one.look(GpuNode)
+        answers = [*node.status.gpu_dynamic_mig.values(), node.status.dynamic_mig]
+        return [answer and (answer.wanted, answer.outcome) for answer in answers] == [(True, "done"), (False, "done")]
+
+    one.until("its own mode stands", settled)
+    assert modes(one) == [True]
+
+
 def test_f1_words_that_cannot_be_meant(embedded: Callable[[str], Embedded]) -> None:
     v100 = embedded("v100=1")
     assert "on, or off" in v100.fails(2, "node", "set", "--dynamic-mig", "maybe")

@@ -74,3 +74,21 @@ def test_a_pool_is_packed_or_spread_and_has_its_labelled_nodes(embedded: Callabl
     three.kill()
     three.ok("up", "--detach")
     assert three.json("node-pool", "list")["items"][-1]["figures"]["nodes"] == ["node-a", "node-b"]
+
+
+def test_a_pool_says_which_instance_serves_memory(embedded: Callable[[str], Embedded]) -> None:
+    a100 = embedded("a100-40gb=1")
+
+    def profile(name: str) -> str | None:
+        allocation = a100.running(name)[name].status.allocation
+        assert allocation is not None
+        return allocation.devices[0].profile
+
+    a100.ok("submit", "even", "-p", "default", "--gpu-memory", "10GB", *HOLD)
+    assert profile("even") == "2g.10gb"
+    a100.ok("node-pool", "set", "default", "--memory-rule", "least-compute")
+    assert "1g.10gb" in a100.ok("plan", "what-if", "-p", "default", "--add", "10GB")
+    a100.ok("submit", "small", "-p", "default", "--gpu-memory", "10GB", *HOLD)
+    assert (profile("small"), profile("even")) == ("1g.10gb", "2g.10gb")
+    a100.ok("node-pool", "set", "default", "--memory-rule", "proportional")
+    assert "2g.10gb" in a100.ok("plan", "what-if", "-p", "default", "--add", "10GB")

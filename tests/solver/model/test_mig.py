@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from migctl.reason_text import sentence
-from solver.model.cluster import Backing
+from solver import planner
+from solver.model.cluster import Backing, Node
 from solver.model.demand import ContainerDemands, Demand, Fraction, Memory, MigProfile, WholeGpus
 from solver.model.plan import Create, Destroy, Placed
 from solver.model.reasons import Code
@@ -38,9 +39,22 @@ def test_wishes_become_the_smallest_profile(demand: Demand, profile: str, text: 
     assert place(made, "a").rounded == text
 
 
-def test_least_compute_prefers_the_smaller_of_equal_memory() -> None:
-    made = decide(cluster(a100(), pending=(request("a", TEN_GB),)), Policy(memory_rule=MemoryRule.LEAST_COMPUTE))
+@pytest.mark.parametrize("demand", [TEN_GB, Fraction(0.25)])
+def test_least_compute_prefers_the_smaller_of_equal_memory(demand: Demand) -> None:
+    policy = Policy(memory_rules={"default": MemoryRule.LEAST_COMPUTE})
+    made = decide(cluster(a100(), pending=(request("a", demand),)), policy)
     assert place(made, "a").grant.devices[0].profile == "1g.10gb"
+
+
+@pytest.mark.parametrize("many", [256, 1])
+def test_each_pool_has_its_own_memory_rule(monkeypatch: pytest.MonkeyPatch, many: int) -> None:
+    monkeypatch.setattr(planner, "MANY", many)
+    policy = Policy(memory_rules={"thrifty": MemoryRule.LEAST_COMPUTE})
+    pending = tuple(request(f"{pool}-{i}", TEN_GB, pools=(pool,)) for pool in ("fair", "thrifty") for i in range(2))
+    gpus = (a100("g0", "n0"), a100("g1", "n1"))
+    made = decide(cluster(*gpus, nodes=(Node("n0", "fair"), Node("n1", "thrifty")), pending=pending), policy)
+    profiles = {claim: place(made, claim).grant.devices[0].profile for claim in made.outcomes}
+    assert profiles == {"fair-0": "2g.10gb", "fair-1": "2g.10gb", "thrifty-0": "1g.10gb", "thrifty-1": "1g.10gb"}
 
 
 def test_a_memory_request_and_two_profiles_fill_the_three_starts() -> None:

@@ -138,6 +138,19 @@ async def test_a_pool_of_labelled_nodes_takes_what_names_it(
     assert (forbidden.code, "migctl-admin" in forbidden.err) == (6, True)
 
 
+async def test_the_memory_rule_is_the_node_pools(
+    cluster: FakeCluster, controller: KubernetesController, admin: Person, ana: Person
+) -> None:
+    await cluster.node("node-c", "a100-40gb")
+    await admin.ok("node-pool", "set", "default", "--memory-rule", "least-compute")
+    await cluster.until(lambda: controller.cluster.all(NodePool) != ())
+    await cluster.until(lambda: "node-c" in {node.name for node in controller.observe(system_clock()).nodes})
+    assert "least-compute" in (await admin.ok("node-pool", "list")).out
+    await ana.ok("submit", "train", "--gpu-memory", "10GB", "--gpu-model", "A100-40GB", *SLEEP)
+    await cluster.until(lambda: "Running" in cluster.phases("team-a").values())
+    assert "1g.10gb" in (await ana.ok("describe", "train")).out
+
+
 async def test_spread_is_per_node_pool(
     cluster: FakeCluster, controller: KubernetesController, admin: Person, ana: Person
 ) -> None:

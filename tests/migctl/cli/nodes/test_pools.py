@@ -7,7 +7,7 @@ import json
 import pytest
 
 from migctl.objects import GpuNode, NodePool
-from solver.model.snapshot import Spreading
+from solver.model.snapshot import MemoryRule, Spreading
 from tests.migctl.cli import scenes
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.scenes import V100
@@ -52,6 +52,25 @@ def test_the_placement_of_every_pool_can_be_set_and_is_shown(two: Cli) -> None:
     assert two.do(lambda cluster: cluster.get(NodePool, "default")).spec.label_key == ""
 
 
+def test_the_memory_rule_of_every_pool_can_be_set_and_is_shown(two: Cli) -> None:
+    def shown(pool: str) -> str:
+        (row,) = [row for row in two.ok("node-pool", "list", "--no-headers").out.splitlines() if row.startswith(pool)]
+        return row.split()[2]
+
+    assert shown("default") == "proportional"
+    two.ok("node-pool", "set", "default", "--memory-rule", "least-compute")
+    assert two.do(lambda cluster: cluster.get(NodePool, "default")).spec.memory_rule is MemoryRule.LEAST_COMPUTE
+    assert shown("default") == "least-compute"
+    two.ok("node-pool", "create", "thrifty", "--memory-rule", "least-compute")
+    two.ok("node-pool", "set", "thrifty", "--placement", "spread")
+    assert shown("thrifty") == "least-compute"
+    two.ok("node-pool", "set", "thrifty", "--memory-rule", "proportional")
+    items = json.loads(two.ok("node-pool", "list", "-o", "json").out)["items"]
+    rules = {item["meta"]["name"]: item["spec"].get("memoryRule") for item in items}
+    assert rules == {"default": "least-compute", "thrifty": None}, "a default is left out"
+    assert shown("thrifty") == "proportional"
+
+
 @pytest.mark.parametrize(
     ("code", "words", "said"),
     [
@@ -64,6 +83,7 @@ def test_the_placement_of_every_pool_can_be_set_and_is_shown(two: Cli) -> None:
         (2, "node-pool create big --label a/b/c=d", "is no label's name"),
         (2, "node-pool set default", "nothing to set"),
         (2, "node-pool set default --placement best", "binpack"),
+        (2, "node-pool set default --memory-rule most", "least-compute"),
         (2, "node set node-a --label gpu", "--label 'gpu' is no label"),
         (2, "node set node-a --label a/b/c=d", "is no label's name"),
         (4, "node-pool create taken", "there is a node pool 'taken' already"),

@@ -50,3 +50,15 @@ def test_a_gpu_that_cannot_be_meant_is_told(cli: Cli, words: tuple[str, ...], sa
     error, told = result.err.splitlines()
     assert (result.code, said in error, hint in told) == (2, True, True), result
     assert cli.do(lambda cluster: cluster.get(GpuNode, "node-a")).spec == NodeSpec()
+
+
+@pytest.mark.parametrize(
+    ("ready", "gpu", "code"), [(True, ("--gpu", "9"), 2), (False, (), 4)], ids=["no such GPU", "not ready"]
+)
+def test_nothing_is_set_where_a_part_of_what_is_asked_cannot_be(
+    cli: Cli, ready: bool, gpu: tuple[str, ...], code: int
+) -> None:
+    cli.do(lambda cluster: cluster.create(scenes.node("node-a", scenes.gpu("node-a", 0, A100), ready=ready)))
+    result = cli("node", "set", "--label", "gpu=a100", *gpu, "--dynamic-mig", "on")
+    assert (result.code, result.out) == (code, "")
+    assert cli.do(lambda cluster: cluster.get(GpuNode, "node-a")).meta.labels == {}
