@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.protocol import ControlPlaneError, NotFound
+from tests.limits import WAIT_S
 
 MANIFESTS = Path(__file__).parents[2] / "deploy" / "manifests"
 PLURALS = {
@@ -50,6 +53,7 @@ def path(document: Json) -> str:
 
 
 async def install(api: KubernetesApi) -> None:
+    await _until_removed(api)
     for document in documents():
         await api.transport.request(
             "PATCH",
@@ -58,6 +62,20 @@ async def install(api: KubernetesApi) -> None:
             json.dumps(document).encode(),
             "application/apply-patch+yaml",
         )
+
+
+async def _until_removed(api: KubernetesApi) -> None:
+    """Wait for what an earlier run has removed to be gone: nothing is made in a namespace that ends."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            namespace = json.loads(await api.transport.request("GET", "/api/v1/namespaces/migctl-system"))
+        except NotFound:
+            return
+        if "deletionTimestamp" not in namespace["metadata"]:
+            return
+        await asyncio.sleep(0.2)
+    raise TimeoutError("the namespace migctl-system of an earlier run does not end: kubectl get namespace says why")
 
 
 async def runs_already(api: KubernetesApi) -> bool:
