@@ -84,7 +84,7 @@ def test_what_made_a_pod_is_noted_when_it_is_made_and_cannot_be_forged(api: Oper
 
 def test_a_pod_that_brings_its_claim_names_no_other_maker(api: Operations) -> None:
     """The mutating policy leaves such a pod alone, so that it ran as part of whichever workload it named."""
-    bringing = {"resourceClaims": [{"name": "migctl-gpu", "resourceClaimTemplateName": "migctl-gpu"}]}
+    bringing: Json = {"resourceClaims": [{"name": "migctl-gpu", "resourceClaimTemplateName": "migctl-gpu"}]}
     forged = {"migctl.dev/made-by": "Job/other/u", "migctl.dev/gpu-devices": "1"}
     with pytest.raises(Refused, match=r"migctl.dev/made-by: admission writes what made the pod"):
         api.create(ANA, BY_PLURAL["pods"], "team-a", manifests.pod("forged", forged, **bringing))
