@@ -73,10 +73,14 @@ class Machine:
             up = self.one.run("up", "--detach")
             assert up.returncode in (0, ExitCode.CONFLICT), f"migctl up: {up.stderr}"
 
-    def heal(self) -> None:
-        """An admin ends foreign processes and boots the machine: no GPU has a reason left to be fenced."""
+    def close(self) -> None:
+        """End the foreign processes."""
         while self._foreign:
             self._foreign_end()
+
+    def heal(self) -> None:
+        """An admin ends foreign processes and boots the machine: no GPU has a reason left to be fenced."""
+        self.close()
         self._power_cut()
         self.one.ok("node", "uncordon", *(node.meta.name for node in self.one.look(GpuNode)))
 

@@ -115,13 +115,13 @@ def day(embedded: Callable[[str], Embedded]) -> Iterator[Day]:
     terminals = [Terminal(one.environment) for _ in range(MOST_AT_ONCE)]
     day = Day(one, terminals, SEED)
     yield day
-    day.machine.heal()
+    day.machine.close()
     for terminal in terminals:
         terminal.close()
 
 
 @pytest.mark.timeout(7200)
-def test_a_day_of_random_users(day: Day, embedded: Callable[[str], Embedded]) -> None:
+def test_a_day_of_random_users(day: Day) -> None:
     day.pass_by(ACTIONS)
     day.machine.heal()
     day.rest()
