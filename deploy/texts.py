@@ -46,7 +46,7 @@ _TEXTS: Mapping[str, Mapping[str, str]] = {
         "status.gpuDynamicMig": "What became of spec.gpuDynamicMig, by UUID.",
         "status.report": "GPUs, their layouts and who holds what.",
         "status.report.generation": "Grows with every change of layout or holders.",
-        "status.report.held": "ResourceClaims (uids) that are prepared and not yet unprepared.",
+        "status.report.allocations": "What is prepared and not yet unprepared, by claim (uid) and pod.",
         "status.report.models": "Profile tables as the live driver gives them, by model.",
         "status.report.gpus[].fenced": "Why nothing new may be placed on this GPU; empty where it may.",
         "status.report.gpus[].foreignMib": "MiB that processes of no claim hold; it is planned around.",

@@ -253,7 +253,7 @@ class Agent:
             generation=(self._starts << 20) + state.changes,
             gpus=tuple(s.gpu for s in state.gpus.values()),
             models={g.model.id: g.model for g in self.gpus},
-            held=self.held(),
+            allocations=self._claims.allocations(),
             driver=self._driver,
             simulated=environment.SIMULATED in self._settings,
             processes=tuple(p for s in state.gpus.values() for p in s.processes),

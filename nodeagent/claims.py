@@ -44,6 +44,14 @@ class Claims:
                 held.setdefault(hold.claim, []).append(hold)
         return held
 
+    def allocations(self) -> tuple[Allocation, ...]:
+        """What each claim holds, as it was allocated, by uid in order."""
+        held = self.held()
+        return tuple(
+            Allocation(claim, holds[0].name, holds[0].project, self._node, tuple(hold.share for hold in holds))
+            for claim, holds in sorted(held.items())
+        )
+
     def gpus_of(self, allocation: Allocation) -> list[ManagedGpu]:
         """The GPU of each device. Raises StaleAllocation where the allocation is not for this node as it is."""
         if allocation.node != self._node:
@@ -67,18 +75,17 @@ class Claims:
             raise Fenced(f"GPU {gpu.uuid} is fenced: {gpu.fault}")
         if hold is None and gpu.reserved:
             raise Busy(f"the MIG mode of GPU {gpu.uuid} is being switched: try again")
-        claim, name, count = allocation.claim, allocation.name, len(allocation.devices)
         try:
             if gpu.needs_recovery:
                 recover(self._nvml, gpu)
             mig_instances.refuse_mode(self._nvml, gpu, mig=share.backing is Backing.MIG)
             if share.backing is Backing.MIG:
-                mig_instances.prepare(self._nvml, gpu, claim, name, share, count)
+                mig_instances.prepare(self._nvml, gpu, allocation, share)
             elif hold is None:
                 limitable = self._limits.is_supported(gpu.uuid) if share.backing is not Backing.WHOLE else False
                 if share.backing is Backing.DRIVER_LIMIT and not limitable:
                     raise Unsupported(f"the driver of GPU {gpu.uuid} cannot limit memory: R615 can, with MIG off")
-                shared_gpu.prepare(gpu, claim, name, share, count)
+                shared_gpu.prepare(gpu, allocation, share)
         except NvmlError as e:
             self._nvml.forget(gpu.uuid)
             recover_if_needed(self._nvml, gpu)

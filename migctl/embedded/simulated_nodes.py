@@ -89,7 +89,7 @@ class OneNode:
             node=self.node,
             gpus=tuple(replace(gpu, node=self.node, index=indices[gpu.uuid]) for gpu in mine),
             models={gpu.model: whole.models[gpu.model] for gpu in mine},
-            held=tuple(claim for claim in whole.held if claim in holders),
+            allocations=tuple(replace(one, node=self.node) for one in whole.allocations if one.claim in holders),
             processes=tuple(process for process in whole.processes if process.gpu in indices),
             notes=dict(self._notes(whole)),
         )

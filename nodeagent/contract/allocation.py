@@ -73,7 +73,7 @@ class NodeReport:
 
     generation  grows with every change of layout or holders
     models      the profile tables as the driver gives them, by model id
-    held        uids of claims that are prepared and not yet unprepared
+    allocations what is prepared and not yet unprepared
     notes       remarks for people, by GPU, claim or process
     """
 
@@ -82,11 +82,16 @@ class NodeReport:
     generation: int
     gpus: tuple[Gpu, ...]
     models: Mapping[str, GpuModel]
-    held: tuple[str, ...] = ()
+    allocations: tuple[Allocation, ...] = ()
     driver: str = ""
     simulated: bool = False
     processes: tuple[GpuProcess, ...] = field(default=())
     notes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The claims of the allocations, by uid."""
+        return tuple(allocation.claim for allocation in self.allocations)
 
 
 class Advice(StrEnum):

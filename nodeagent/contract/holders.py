@@ -7,10 +7,10 @@ names the claim. A uid has no dot.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from nodeagent.contract.allocation import NodeReport
+from nodeagent.contract.allocation import Allocation, NodeReport
 from solver.model.cluster import Gpu
 
 _BETWEEN = "."
@@ -36,10 +36,19 @@ def by_claims(report: NodeReport) -> NodeReport:
     return replace(
         report,
         gpus=tuple(map(_by_claims, report.gpus)),
-        held=tuple(dict.fromkeys(map(claim_of, report.held))),
+        allocations=_allocations(report.allocations),
         processes=tuple(replace(p, claim=claim_of(p.claim)) if p.claim else p for p in report.processes),
         notes=_notes(report.notes),
     )
+
+
+def _allocations(allocations: Iterable[Allocation]) -> tuple[Allocation, ...]:
+    found: dict[str, Allocation] = {}
+    for one in allocations:
+        claim = claim_of(one.claim)
+        before = found[claim].devices if claim in found else ()
+        found[claim] = replace(one, claim=claim, devices=before + one.devices)
+    return tuple(found.values())
 
 
 def _by_claims(gpu: Gpu) -> Gpu:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nodeagent.contract.allocation import Busy, StaleAllocation, Unsupported
+from nodeagent.contract.allocation import Allocation, Busy, StaleAllocation, Unsupported
 from nodeagent.gpu.events import EventKind
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
@@ -22,15 +22,16 @@ from solver.model.geometry import Placement, Profile, legal, unit_mask
 STUCK = "the driver says in use and no process is found"
 
 
-def prepare(nvml: Nvml, gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices: int) -> str:
+def prepare(nvml: Nvml, gpu: ManagedGpu, allocation: Allocation, share: DeviceShare) -> str:
     """Hold an instance for a share: the equal idle one, or a new one. Returns the MIG UUID."""
+    claim = allocation.claim
     profile = _profile(gpu, share)
     placement = Placement(profile.name, share.start or 0)
     known = gpu.record.owned.get(placement)
     if known is not None and _alive(nvml, known):
         _refuse_unless_free(nvml, gpu, known, claim)
         if claim not in gpu.record.holds:
-            gpu.journal.append(records.hold(Hold(claim, name, share, known.uuid, devices)))
+            gpu.journal.append(records.hold(Hold.of(allocation, share, known.uuid)))
             gpu.idle_since.pop(placement, None)
             gpu.notify(EventKind.REUSED, claim=claim, detail=_label(placement))
         return known.uuid
@@ -44,7 +45,7 @@ def prepare(nvml: Nvml, gpu: ManagedGpu, claim: str, name: str, share: DeviceSha
     gpu.journal.append(
         *(records.removed(v.placement) for v in victims),
         records.created(instance),
-        records.hold(Hold(claim, name, share, instance.uuid, devices)),
+        records.hold(Hold.of(allocation, share, instance.uuid)),
         records.ended(),
     )
     gpu.needs_recovery = False

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nodeagent.contract import limits_file
-from nodeagent.contract.allocation import Busy
+from nodeagent.contract.allocation import Allocation, Busy
 from nodeagent.gpu.managed_gpu import ManagedGpu
 from nodeagent.journal import records
 from nodeagent.journal.durable import replace
@@ -23,9 +23,9 @@ SHARED = (Backing.SOFTWARE, Backing.DRIVER_LIMIT)
 """Backings of shares that stand beside others on one GPU."""
 
 
-def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices: int) -> str:
+def prepare(gpu: ManagedGpu, allocation: Allocation, share: DeviceShare) -> str:
     """Hold a whole GPU or a part of it. Returns the GPU's UUID. Raises Busy where it is taken."""
-    others = [h for h in gpu.record.holds.values() if h.claim != claim]
+    others = [h for h in gpu.record.holds.values() if h.claim != allocation.claim]
     for other in others:
         if Backing.WHOLE in (share.backing, other.share.backing):
             raise Busy(f"GPU {gpu.uuid} is still held by {other.name}: try again when it has stopped")
@@ -35,7 +35,7 @@ def prepare(gpu: ManagedGpu, claim: str, name: str, share: DeviceShare, devices:
             f"GPU {gpu.uuid} has {gpu.info.memory_mib - taken} MiB free of {gpu.info.memory_mib}, "
             f"{share.memory_mib} MiB are needed: try again when {others[0].name if others else 'another'} has stopped"
         )
-    gpu.journal.append(records.hold(Hold(claim, name, share, gpu.uuid, devices)))
+    gpu.journal.append(records.hold(Hold.of(allocation, share, gpu.uuid)))
     return gpu.uuid
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nodeagent.contract.allocation import Allocation
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare
 from solver.model.geometry import Placement
@@ -37,6 +38,7 @@ class Hold:
     """A claim's share of this GPU.
 
     name     what people call the claim's pod
+    project  the namespace of both; "" where the journal is of a version that did not write it
     uuid     of the MIG instance, or of the GPU
     devices  how many shares the whole claim has
     """
@@ -46,6 +48,12 @@ class Hold:
     share: DeviceShare
     uuid: str
     devices: int
+    project: str = ""
+
+    @classmethod
+    def of(cls, allocation: Allocation, share: DeviceShare, uuid: str) -> Hold:
+        """One share of an allocation, on the device `uuid`."""
+        return cls(allocation.claim, allocation.name, share, uuid, len(allocation.devices), project=allocation.project)
 
     @property
     def placement(self) -> Placement | None:
@@ -132,7 +140,9 @@ class GpuRecord:
 def _hold(entry: Entry) -> Hold:
     share = dict(entry["share"])
     share["backing"] = Backing(share["backing"])
-    return Hold(entry["claim"], entry["name"], DeviceShare(**share), entry["uuid"], entry["devices"])
+    return Hold(
+        entry["claim"], entry["name"], DeviceShare(**share), entry["uuid"], entry["devices"], entry.get("project", "")
+    )
 
 
 def _pair(placement: Placement) -> tuple[str, int]:
@@ -178,6 +188,7 @@ def hold(hold: Hold) -> Entry:
         "share": asdict(hold.share),
         "uuid": hold.uuid,
         "devices": hold.devices,
+        "project": hold.project,
     }
 
 

@@ -87,7 +87,7 @@ async def test_f1_an_admin_switches_mig_mode_and_a_gpu_in_use_refuses_with_the_r
     await cluster.delete("jobs", project, "train")
 
     async def free() -> bool:
-        return not (await cluster.report())["held"]
+        return not (await cluster.report())["allocations"]
 
     await cluster.until(free)
     code, said = await typed("node", "set", cluster.node, "--dynamic-mig", "on")

@@ -129,7 +129,7 @@ async def test_f9_agent_and_controller_killed_in_between_lose_nothing(cluster: H
         assert await _identity(cluster, project, name) == before[name]
 
     async def settled() -> bool:
-        held = set((await cluster.report())["held"])
+        held = {one["claim"] for one in (await cluster.report())["allocations"]}
         claims = {c["metadata"]["uid"] for c in await cluster.all("resourceclaims", project)}
         return held == claims and len(held) == 3
 

@@ -32,7 +32,7 @@ async def test_d1_a_job_with_a_whole_gpu_runs_and_completes(cluster: Harness) ->
 
 
 async def _nothing_held(cluster: Harness) -> bool:
-    return not (await cluster.report())["held"]
+    return not (await cluster.report())["allocations"]
 
 
 async def test_d2_a_failing_job_is_retried_then_failed_and_its_gpu_is_free(cluster: Harness) -> None:

@@ -111,7 +111,9 @@ class FakeAgent:
         held = [(uid, share) for uid, allocation in self.held.items() for share in allocation.devices]
         gpus = [all_occupied(gpu, ((uid, share) for uid, share in held if share.gpu == gpu.uuid)) for gpu in self.gpus]
         models = {gpu.model: find(gpu.model) for gpu in self.gpus}
-        return NodeReport(self.node, "boot", self._generation, tuple(gpus), models, held=tuple(self.held))
+        return NodeReport(
+            self.node, "boot", self._generation, tuple(gpus), models, allocations=tuple(self.held.values())
+        )
 
     async def _publish(self) -> None:
         status = {"report": report_to_json(self.report()), "reported": self.reported.isoformat(), "ready": True}

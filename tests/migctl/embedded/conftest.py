@@ -57,7 +57,7 @@ class NotingAgent:
         self.held.pop(claim, None)
 
     def report(self) -> NodeReport:
-        return NodeReport("node-a", "boot", len(self.calls), (), {}, tuple(self.held))
+        return NodeReport("node-a", "boot", len(self.calls), (), {}, tuple(self.held.values()))
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.contract.allocation import GpuProcess, NodeReport
+from nodeagent.contract.allocation import Allocation, GpuProcess, NodeReport
 from nodeagent.contract.merge_patch import difference
 from nodeagent.contract.wire import report_from_json
 from nodeagent.gpu.events import AgentEvent, EventKind
@@ -81,7 +81,7 @@ def test_a_node_is_made_and_says_what_the_report_says(
 def test_changes_follow_and_what_went_away_goes(server: ApiServer, api: KubernetesClient, report: NodeReport) -> None:
     node = GpuNodeWriter(api, NODE)
     node.publish(replace(report, notes={"GPU 3": "does not answer", "a": "oversteps"}), NOW)
-    fewer = replace(report, gpus=report.gpus[:1], notes={"a": "oversteps"}, held=())
+    fewer = replace(report, gpus=report.gpus[:1], notes={"a": "oversteps"}, allocations=())
     node.publish(fewer, LATER)
     assert report_from_json(status(server)["report"]) == fewer
     assert status(server)["reported"] == "2030-01-02T03:05:00.000000Z"
@@ -97,7 +97,9 @@ def test_a_node_that_somebody_deleted_or_changed_is_made_right_again(
     node.publish(report, LATER)
     assert report_from_json(status(server)["report"]) == report
     assert node.uid != before
-    GpuNodeWriter(api, NODE).publish(replace(report, held=("somebody-elses",)), NOW)
+    GpuNodeWriter(api, NODE).publish(
+        replace(report, allocations=(Allocation("somebody-elses", "pod", "team-a", NODE, ()),)), NOW
+    )
     node.publish(report, LATER)  # hears what is stored
     node.publish(report, LATER)
     assert report_from_json(status(server)["report"]) == report
@@ -227,14 +229,14 @@ def test_what_changed_is_told_at_once_and_the_rest_is_a_heartbeat(
     it.now += 5
     it.publisher.step(replace(report, processes=(GpuProcess(report.gpus[0].uuid, 1, 10),)))
     assert it.at() == 1000
-    it.publisher.step(replace(report, held=(), generation=report.generation + 1))
+    it.publisher.step(replace(report, allocations=(), generation=report.generation + 1))
     assert it.at() == 1005
     it.now += HEARTBEAT_S
-    it.publisher.step(replace(report, held=(), generation=report.generation + 1))
+    it.publisher.step(replace(report, allocations=(), generation=report.generation + 1))
     assert it.at() == 1025
     it.publisher.soon()
     it.now += 1
-    it.publisher.step(replace(report, held=(), generation=report.generation + 1))
+    it.publisher.step(replace(report, allocations=(), generation=report.generation + 1))
     assert it.at() == 1026
     assert len(it.seen) == 5
 
@@ -243,10 +245,10 @@ def test_an_older_report_never_takes_a_newer_ones_place(
     server: ApiServer, api: KubernetesClient, report: NodeReport
 ) -> None:
     it = Published(server, api)
-    it.publisher.step(replace(report, generation=7, held=()))
+    it.publisher.step(replace(report, generation=7, allocations=()))
     it.now += 2 * HEARTBEAT_S
     it.publisher.step(replace(report, generation=6))
-    assert (it.at(), status(server)["report"]["held"]) == (1000, [])
+    assert (it.at(), status(server)["report"]["allocations"]) == (1000, [])
 
 
 def test_what_could_not_be_published_is_published_with_the_next_look(

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from nodeagent.contract.allocation import GpuProcess, NodeReport
+from nodeagent.contract.allocation import Allocation, GpuProcess, NodeReport
 from nodeagent.node_status.publication import Publication
 
 REPORT = NodeReport(node="n", boot_id="b", generation=1, gpus=(), models={})
 OTHER_PROCESSES = replace(REPORT, processes=(GpuProcess("GPU-1", 1, 10),))
-OTHER_HOLDERS = replace(REPORT, held=("a",))
+OTHER_HOLDERS = replace(REPORT, allocations=(Allocation("a", "pod", "team-a", "n", ()),))
 
 
 @pytest.mark.parametrize(

@@ -11,26 +11,28 @@ from migctl.backends.kubernetes.cache.newest import Key, NewestRecords
 from migctl.backends.kubernetes.meaning import claims
 from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.objects import Claim, Phase
+from nodeagent.contract.allocation import Allocation
 
 
 class ClaimCache:
     """Claims by namespace and name of the ResourceClaim.
 
     update() only marks what changed. The claim is remade by the next read, so that a burst of changes costs one.
+    A claim stays after it was deleted while its node's agent reports its devices as held.
 
     pod_named  the pod of a name and namespace
-    held       whether a node's agent holds the devices of a claim, by node and uid: then it stays after it was deleted
     """
 
     def __init__(
         self,
         records: NewestRecords[Any, ClaimRecord],
         pod_named: Callable[[str, str], PodRecord | None],
-        held: Callable[[str, str], bool],
     ) -> None:
         self._records = records
         self._pod_named = pod_named
-        self._held = held
+        self._uids: set[str] = set()
+        self._reported: dict[str, tuple[Allocation, ...]] = {}
+        self._newly_reported: set[str] = set()
         self._gone: dict[Key, Claim] = {}
         self._claims: dict[Key, Claim] = {}
         self._of_workload: defaultdict[Key, set[Key]] = defaultdict(set)
@@ -46,14 +48,27 @@ class ClaimCache:
 
     def claim_changed(self, before: ClaimRecord | None, after: ClaimRecord | None) -> None:
         """Mark a claim whose record changed."""
-        self._stale.update((record.namespace, record.name) for record in (before, after) if record is not None)
+        for record in (before, after):
+            if record is not None:
+                self._stale.add((record.namespace, record.name))
+        if before is not None:
+            self._uids.discard(before.uid)
+        if after is not None:
+            self._uids.add(after.uid)
+
+    def reported(self, node: str, allocations: tuple[Allocation, ...]) -> None:
+        """Take in what a node's agent holds."""
+        if allocations != self._reported.get(node, ()):
+            self._reported[node] = allocations
+            self._newly_reported.add(node)
 
     def all(self) -> Mapping[Key, Claim]:
         """The claims as they are now."""
-        self._stale.update(key for key, claim in self._gone.items() if not self._is_held(claim))
+        self._stale.update(key for key, claim in self._gone.items() if not self._outlives(claim))
         for key in self._stale:
             self._remake(key)
         self._stale.clear()
+        self._add_deleted_before()
         return self._claims
 
     @property
@@ -66,8 +81,29 @@ class ClaimCache:
         pod = self._pod_named(claim.pod, claim.namespace)
         return pod if isinstance(pod, GpuPod) and pod.uid == claim.pod_uid else None
 
-    def _is_held(self, claim: Claim) -> bool:
-        return claim.status.allocation is not None and self._held(claim.status.allocation.node, claim.meta.uid)
+    def _outlives(self, claim: Claim) -> bool:
+        """Whether a claim's devices are still held though it was deleted."""
+        grant = claim.status.allocation
+        held = () if grant is None else self._reported.get(grant.node, ())
+        return claim.meta.uid not in self._uids and any(claim.meta.uid == allocation.claim for allocation in held)
+
+    def _add_deleted_before(self) -> None:
+        """Add claims that were deleted before this cache was there, as the agents that hold their devices know them."""
+        known = {claim.meta.uid for claim in self._gone.values()} if self._newly_reported else ()
+        for node in self._newly_reported:
+            for held in self._reported[node]:
+                if held.project and held.claim not in self._uids and held.claim not in known:
+                    self._add_deleted(held)
+        self._newly_reported.clear()
+
+    def _add_deleted(self, held: Allocation) -> None:
+        pod = self._pod_named(held.name, held.project)
+        pod = pod if isinstance(pod, GpuPod) and self._records.get(pod.claim, held.project) is None else None
+        record = claims.record_of(held, pod)
+        made = claims.orphan(record, None) if pod is None else claims.gone(claims.claim(pod, record), pod)
+        key = (held.project, record.name)
+        self._claims[key] = self._gone[key] = made
+        self._of_workload[made.meta.project, made.spec.workload].add(key)
 
     def pod_of_workload(self, name: str, project: str) -> GpuPod | None:
         """A pod of a workload, while it has one."""
@@ -103,7 +139,7 @@ class ClaimCache:
             if not self._of_workload[last.meta.project, last.spec.workload]:
                 del self._of_workload[last.meta.project, last.spec.workload]
         self._gone.pop(key, None)
-        if record is None and last is not None and self._is_held(last):
+        if record is None and last is not None and self._outlives(last):
             user = self._pod_named(last.meta.name, last.meta.project)
             user = user if isinstance(user, GpuPod) and user.claim == key[1] else None
             self._claims[key] = made = self._gone[key] = claims.gone(last, user)

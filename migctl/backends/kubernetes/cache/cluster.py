@@ -71,7 +71,7 @@ class ClusterCache:
         self.namespaces: NewestRecords[Any, MetadataRecord] = NewestRecords(record_of.bare, _ignore)
         self.templates: NewestRecords[Any, MetadataRecord] = NewestRecords(record_of.bare, _ignore)
         self.projects = self._custom(Project, custom.project)
-        self._claims = ClaimCache(self.claims, self.pods.get, self._holds)
+        self._claims = ClaimCache(self.claims, self.pods.get)
         self._sinks: dict[Resource[Any], NewestRecords[Any, Any]] = {
             PODS: self.pods,
             CLAIMS: self.claims,
@@ -79,7 +79,7 @@ class ClusterCache:
             BUDGETS: self.budgets,
             PROJECTS: self.projects,
             DEPARTMENTS: self._custom(Department, custom.department),
-            GPU_NODES: self._custom(GpuNode, custom.node),
+            GPU_NODES: self._custom(GpuNode, custom.node, self._gpu_node_changed),
             NODE_POOLS: self._custom(NodePool, custom.node_pool),
             NAMESPACES: self.namespaces,
             TEMPLATES: self.templates,
@@ -162,10 +162,6 @@ class ClusterCache:
         """The uids of claims that were deleted and whose devices an agent still holds."""
         return self._claims.gone
 
-    def _holds(self, node: str, claim: str) -> bool:
-        known = self.get(GpuNode, node)
-        return known is not None and known.status.report is not None and claim in known.status.report.held
-
     def holders(self, gpu: str) -> tuple[ClaimRecord, ...]:
         """The claims that hold a part of a GPU."""
         keys = self._gpu_holders.claims(gpu)
@@ -207,7 +203,13 @@ class ClusterCache:
     def _node_changed(self, before: NodeRecord | None, after: NodeRecord | None) -> None:
         self.nodes_changed += 1
 
-    def _custom(self, kind: type[Any], make: Callable[[Any], Any]) -> NewestRecords[Any, CustomRecord]:
+    def _gpu_node_changed(self, name: str, node: GpuNode | None) -> None:
+        report = node.status.report if node is not None else None
+        self._claims.reported(name, report.allocations if report is not None else ())
+
+    def _custom(
+        self, kind: type[Any], make: Callable[[Any], Any], hear: Callable[[str, Any], None] = lambda name, made: None
+    ) -> NewestRecords[Any, CustomRecord]:
         """Records of a custom resource, and the objects made of them; one that cannot be read stays as it was."""
         made = self._made[kind]
 
@@ -215,11 +217,14 @@ class ClusterCache:
             if after is None:
                 assert before is not None
                 made.pop((before.namespace, before.name), None)
+                hear(before.name, None)
                 return
             try:
                 made["", after.name] = make(after.raw)
             except Invalid as error:
                 log.error("cannot read", object=after.name, error=str(error))
+                return
+            hear(after.name, made["", after.name])
 
         return NewestRecords(record_of.custom, changed)
 

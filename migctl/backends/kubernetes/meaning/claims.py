@@ -21,6 +21,7 @@ from migctl.backends.kubernetes.meaning import names, requests
 from migctl.backends.kubernetes.meaning.records import ClaimRecord, GpuPod
 from migctl.objects import Claim, ClaimSpec, ClaimStatus, GpuRequest, Meta, Phase
 from migctl.quantities import BadQuantity
+from nodeagent.contract.allocation import Allocation
 from solver.model.demand import Grant
 
 OTHER_GATES = "other-gates"
@@ -85,6 +86,28 @@ def orphan(record: ClaimRecord, last: Claim | None) -> Claim:
         ),
         spec=ClaimSpec(workload=record.pod, workload_uid=record.pod_uid, gpu_request=_held(record.grant)),
         status=ClaimStatus(phase=Phase.TERMINATING, allocation=record.grant, allocated=record.allocated),
+    )
+
+
+def record_of(held: Allocation, pod: GpuPod | None) -> ClaimRecord:
+    """What is left of a deleted ResourceClaim: its allocation, as the agent that holds its devices reports it.
+
+    pod  the pod that it was made for, while it exists
+    """
+    return ClaimRecord(
+        namespace=held.project,
+        name=pod.claim if pod is not None and pod.claim else held.claim,
+        uid=held.claim,
+        version=0,
+        pod=held.name,
+        pod_uid=pod.uid if pod is not None else "",
+        created=pod.created if pod is not None else None,
+        deleting=None,
+        finalizers=(),
+        grant=Grant(held.node, held.devices),
+        broken="",
+        allocated=pod.started if pod is not None else None,
+        reserved=True,
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodeagent.contract import wire
-from nodeagent.contract.allocation import GpuProcess, NodeReport
+from nodeagent.contract.allocation import Allocation, GpuProcess, NodeReport
 from solver.model import catalog
 from solver.model.cluster import Backing, Gpu, Instance, InstanceState, SharedPart
 from solver.model.demand import DeviceShare, Grant
@@ -75,7 +75,12 @@ def test_a_report_reads_back_whole() -> None:
             Gpu("GPU-6b", "node-a", 1, "V100", 16160, parts=(SharedPart("c-2", 0.5, 8080),), link_group=3),
         ),
         models=MappingProxyType({model.id: model, "V100": catalog.find("V100")}),
-        held=("c-1", "c-2"),
+        allocations=(
+            Allocation(
+                "c-1", "pod-1", "team-a", "node-a", (DeviceShare("GPU-5aF", Backing.MIG, 2 / 7, 9856, "2g.10gb", 4, 2),)
+            ),
+            Allocation("c-2", "pod-2", "team-a", "node-a", (DeviceShare("GPU-6b", Backing.SOFTWARE, 0.5, 8080),)),
+        ),
         driver="580.1",
         processes=(GpuProcess("GPU-5aF", 42, 100, "c-1", "MIG-1"),),
         notes=MappingProxyType({"GPU-5aF": "reset needed"}),

@@ -74,6 +74,43 @@ async def test_a_claim_that_is_deleted_under_its_pod_counts_until_the_agent_lets
         assert controller.cluster.gone == frozenset()
 
 
+@pytest.mark.parametrize("pod", [True, False], ids=["its pod goes on", "its pod is gone, too"])
+async def test_a_claim_that_was_deleted_while_no_controller_ran_counts_until_the_agent_lets_go(pod: bool) -> None:
+    """The claim was nobody's after the controller's next start: an agent's report named no project."""
+    async with FakeCluster().running() as cluster:
+        agent = await cluster.node("node-a", "v100")
+        kubelet = cluster.kubelets["node-a"]
+        async with cluster.controller():
+            await cluster.project("team-a", quota=1)
+            cluster.create("pods", manifests.pod("thief", gpus=1), "team-a")
+            await cluster.until(lambda: phase(cluster, "thief") == "Running")
+            await cluster.until(
+                lambda: bool((cluster.get("gpunodes", "node-a") or {})["status"]["report"]["allocations"])
+            )
+        (claim,) = cluster.operations.storage.all("resourceclaims")
+        name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
+        kubelet.alive = pod
+        if not pod:
+            cluster.delete("pods", "thief", "team-a", gracePeriodSeconds=0)
+        cluster.delete("resourceclaims", name, "team-a")
+        patch = {"metadata": {"finalizers": None}}
+        cluster.operations.patch(ADMIN, BY_PLURAL["resourceclaims"], "team-a", name, patch, MERGE)
+        async with cluster.controller() as controller:
+            cluster.create("pods", manifests.pod("other", gpus=1), "team-a")
+            await cluster.until(lambda: waits(cluster, "other"))
+            (held,) = (c for c in controller.cluster.all(Claim) if c.status.allocation is not None)
+            assert (held.meta.uid, held.spec.workload) == (uid, "thief")
+            assert (cluster.get("projects", "team-a") or {})["status"]["allocated"] == 1
+            assert set(agent.held) == {uid}
+            kubelet.alive = True
+            if pod:
+                cluster.delete("pods", "thief", "team-a")
+            else:
+                await kubelet.look_again()
+            await cluster.until(lambda: phase(cluster, "other") == "Running")
+            assert controller.cluster.gone == frozenset()
+
+
 @pytest.mark.parametrize(("asked", "granted"), [(60, 60), (10**8, LONGEST_GRACE_S)], ids=["minute", "three years"])
 async def test_a_preempted_pod_ends_within_an_hour_whatever_time_it_asks_for(asked: int, granted: int) -> None:
     """TerminationGracePeriodSeconds is the user's: with three years of it a GPU could not be reclaimed."""

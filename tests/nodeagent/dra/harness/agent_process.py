@@ -115,4 +115,4 @@ class AgentProcess:
 
     def held(self) -> list[str]:
         """The claims held, as reported."""
-        return list(self.report().get("held", ()))
+        return [one["claim"] for one in self.report().get("allocations", ())]
