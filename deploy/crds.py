@@ -309,7 +309,7 @@ def _kind(kind: type[Object]) -> str:
     return tag
 
 
-HEADER = "# Written by `make manifests` from migctl/objects.py: change that and write again.\n"
+HEADER = "# Written by `make manifests` from migctl/objects: change that and write again.\n"
 
 
 def files() -> dict[Path, str]:

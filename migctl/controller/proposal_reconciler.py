@@ -18,8 +18,7 @@ from migctl.controller.apply import Verdict
 from migctl.controller.loop import Controller
 from migctl.controller.names import Names
 from migctl.controller.proposals import Obstacle, check, requested
-from migctl.objects import Claim, PlacementPlan, StepState
-from migctl.plan_objects import APPLIED, PARTLY_APPLIED, REJECTED
+from migctl.objects import APPLIED, PARTLY_APPLIED, REJECTED, Claim, PlacementPlan, StepState
 
 log = structlog.get_logger()
 

@@ -13,8 +13,7 @@ from msgspec.structs import replace
 
 from migctl.controller import publish
 from migctl.controller.names import Names
-from migctl.objects import Claim, Meta, PlacementPlan, PlanMove, PlanPlace, StepState
-from migctl.plan_objects import APPLY_LABEL, REQUESTED
+from migctl.objects import APPLY_LABEL, REQUESTED, Claim, Meta, PlacementPlan, PlanMove, PlanPlace, StepState
 from solver.model.demand import Grant
 from solver.model.plan import Assign, Evict, Plan
 from solver.model.snapshot import Snapshot

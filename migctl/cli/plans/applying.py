@@ -13,8 +13,7 @@ from migctl.cli.grammar import completion, options
 from migctl.cli.plans import carrying_out, finding
 from migctl.cli.plans.carrying_out import Row
 from migctl.cli.session import Session
-from migctl.objects import Claim, PlacementPlan
-from migctl.plan_objects import PROPOSED
+from migctl.objects import PROPOSED, Claim, PlacementPlan
 
 if TYPE_CHECKING:
     from migctl.controller.proposals import Obstacle

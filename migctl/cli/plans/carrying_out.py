@@ -13,8 +13,7 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output import tables, watching
 from migctl.cli.output.tables import Column
-from migctl.objects import PlacementPlan
-from migctl.plan_objects import APPLIED, APPLY_LABEL, PARTLY_APPLIED, REQUESTED
+from migctl.objects import APPLIED, APPLY_LABEL, PARTLY_APPLIED, REQUESTED, PlacementPlan
 
 if TYPE_CHECKING:
     from migctl.objects import Claim

@@ -16,8 +16,7 @@ from migctl.cli.output.listings import view
 from migctl.cli.plans import carrying_out, finding
 from migctl.cli.plans.carrying_out import Row
 from migctl.cli.session import Session
-from migctl.objects import API_VERSION, Claim, PlacementPlan, PlanMove, PlanPlace
-from migctl.plan_objects import PROPOSED
+from migctl.objects import API_VERSION, PROPOSED, Claim, PlacementPlan, PlanMove, PlanPlace
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names

@@ -16,8 +16,7 @@ from migctl.backends.kubernetes.meaning import custom
 from migctl.backends.kubernetes.stores.custom_store import CustomStore
 from migctl.backends.kubernetes.stores.watching import follow
 from migctl.backends.protocol import Change, ChangeType, Listing
-from migctl.objects import PlacementPlan
-from migctl.plan_objects import APPLY_LABEL, REQUESTED
+from migctl.objects import APPLY_LABEL, REQUESTED, PlacementPlan
 
 LABELLED = {"labelSelector": f"{APPLY_LABEL}={REQUESTED}"}
 METADATA = Resource(PLANS.api, PLANS.plural, PartialObjectMetadata, namespaced=False)

@@ -16,8 +16,7 @@ from migctl.cli.plans import carrying_out
 from migctl.controller import proposals
 from migctl.controller.proposal_reconciler import ProposalReconciler
 from migctl.controller.proposals import check, proposal, put_back
-from migctl.objects import Claim, Event, PlacementPlan, PlanPlace
-from migctl.plan_objects import APPLY_LABEL, REQUESTED
+from migctl.objects import APPLY_LABEL, REQUESTED, Claim, Event, PlacementPlan, PlanPlace
 from solver.model.demand import Grant
 from solver.relocate import relocate
 from tests.migctl.controller.driven import PROFILE_2G, Cluster, a100

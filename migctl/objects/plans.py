@@ -6,7 +6,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import ClassVar
 
-from migctl.record import Meta, Record
+from migctl.objects.record import Meta, Record
 from solver.model.cluster import Backing
 from solver.model.demand import DeviceShare, Grant
 
