@@ -12,6 +12,7 @@ from pathlib import Path
 import grimp
 import pytest
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from tests.fakes.control_plane import MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
@@ -77,5 +78,5 @@ PATHS = {
 
 
 def test_the_socket_serves_these_paths() -> None:
-    served = create_app(MemoryControlPlane(), FakeRuntime()).openapi()["paths"]
+    served = create_app(AdmittingControlPlane(MemoryControlPlane()), FakeRuntime()).openapi()["paths"]
     assert {path: set(methods) for path, methods in served.items()} == PATHS

@@ -11,23 +11,26 @@ from starlette.exceptions import HTTPException
 
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.objects import object_routes
+from migctl.api.v1.app import PREFIX
 from migctl.api.workloads import workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
-from migctl.backends.protocol import ControlPlane, ControlPlaneError, Invalid, Unavailable
+from migctl.backends.protocol import ControlPlaneError, Invalid, Unavailable
 from migctl.objects import encode
 
 
 def create_app(
-    control_plane: ControlPlane,
+    control_plane: AdmittingControlPlane,
     runtime: WorkloadRuntime,
     *,
+    v1: FastAPI | None = None,
     ready: Callable[[], bool] = lambda: True,
     metrics: Callable[[], bytes] | None = None,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> FastAPI:
-    """The API over a control plane, whose users' writes pass admission.
+    """The API over a control plane, on the socket of the machine's owner.
 
+    v1           the public REST API, served below its prefix; None: not at all
     ready        whether decisions are being made; what /readyz says
     metrics      what /metrics says, in Prometheus's text format; None: there is no such path
     heartbeat_s  longest silence of a watch
@@ -35,13 +38,15 @@ def create_app(
     app = FastAPI(title="migctl", openapi_url=None)
     closing = asyncio.Event()
     app.state.closing = closing
-    admitting = AdmittingControlPlane(control_plane)
     app.include_router(workload_routes(control_plane, runtime, closing))
-    app.include_router(object_routes(admitting, closing, heartbeat_s))
+    app.include_router(object_routes(control_plane, closing, heartbeat_s))
     _add_identity_and_health(app, ready)
     if metrics is not None:
         _add_metrics(app, metrics)
     _add_errors(app)
+    if v1 is not None:
+        v1.state.closing = closing
+        app.mount(PREFIX, v1)
     return app
 
 

@@ -7,11 +7,13 @@ home/migctl.sock    the API (0600)
      agent/         held claims and intents of the node agent
      simulated.json the simulated GPUs, where there are any
      runs/          logs and process files of workloads
+     cluster-id     the UUID by which REST clients know this control plane
 """
 
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +64,15 @@ class Home:
     @property
     def simulated(self) -> Path:
         return self.path / "simulated.json"
+
+    def cluster_id(self) -> str:
+        """The UUID that REST clients know this control plane by, made at the first call. Raises OSError."""
+        file = self.path / "cluster-id"
+        if not file.exists():
+            new = file.with_suffix(".new")
+            new.write_text(str(uuid.uuid4()))
+            new.replace(file)
+        return file.read_text().strip()
 
     @property
     def runs(self) -> Path:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from migctl.api.server import serving
+from migctl.api.v1.app import create_v1
+from migctl.api.v1.authentication import authenticated
+from migctl.api.v1.service import ApiService, ClusterIdentity
 from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane
@@ -105,7 +110,22 @@ async def _serve(
     }
     claims = ClaimMetrics(lambda: mirror.all(Claim))
     runtime = EmbeddedRuntime(mirror, runner)
-    app = create_app(control_plane, runtime, ready=lambda: mirror.synced, metrics=lambda: metrics() + claims.text())
+    admitting = AdmittingControlPlane(control_plane)
+    service = ApiService(
+        control_plane=admitting,
+        view=mirror,
+        runtime=runtime,
+        cluster=ClusterIdentity(home.cluster_id(), socket.gethostname()),
+        authenticate=authenticated,
+        clock=system_clock,
+    )
+    app = create_app(
+        admitting,
+        runtime,
+        v1=create_v1(service),
+        ready=lambda: mirror.synced,
+        metrics=lambda: metrics() + claims.text(),
+    )
     tasks = [asyncio.create_task(_supervise(name, part)) for name, part in parts.items()]
     try:
         async with serving(app, home.socket):

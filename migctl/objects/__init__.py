@@ -4,6 +4,7 @@ They travel as JSON with camelCase keys and RFC 3339 times, under apiVersion mig
 Every object is immutable; a change is a patch through the control plane.
 
 record.py     what all of them have: encoding, identity, lifetime
+access.py     access rules and tokens, of one machine
 queues.py     projects, departments, node pools
 workloads.py  workloads, and the claims of their pods
 nodes.py      nodes with GPUs
@@ -12,6 +13,16 @@ events.py     what happened
 kinds.py      all kinds by name, and their JSON
 """
 
+from migctl.objects.access import (
+    AccessRule,
+    AccessRuleSpec,
+    AccessScope,
+    AccessToken,
+    AccessTokenSpec,
+    AccessTokenStatus,
+    Role,
+    RoleInScope,
+)
 from migctl.objects.events import Event, EventSpec
 from migctl.objects.kinds import KINDS, Object, T, decode, encode, singular, to_builtins
 from migctl.objects.nodes import DynamicMig, GpuNode, NodeSpec, NodeStatus
@@ -69,6 +80,12 @@ __all__ = [
     "PROPOSED",
     "REJECTED",
     "REQUESTED",
+    "AccessRule",
+    "AccessRuleSpec",
+    "AccessScope",
+    "AccessToken",
+    "AccessTokenSpec",
+    "AccessTokenStatus",
     "Claim",
     "ClaimSpec",
     "ClaimStatus",
@@ -103,6 +120,8 @@ __all__ = [
     "ProjectStatus",
     "QueueQuota",
     "Record",
+    "Role",
+    "RoleInScope",
     "StepState",
     "T",
     "Workload",

@@ -8,17 +8,32 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from migctl.objects.access import AccessRule, AccessToken
 from migctl.objects.events import Event
 from migctl.objects.nodes import GpuNode
 from migctl.objects.plans import PlacementPlan
 from migctl.objects.queues import Department, NodePool, Project
 from migctl.objects.workloads import Claim, Workload
 
-Object = Project | Department | NodePool | Workload | Claim | GpuNode | PlacementPlan | Event
-T = TypeVar("T", Project, Department, NodePool, Workload, Claim, GpuNode, PlacementPlan, Event)
+Object = Project | Department | NodePool | Workload | Claim | GpuNode | PlacementPlan | Event | AccessRule | AccessToken
+T = TypeVar("T", Project, Department, NodePool, Workload, Claim, GpuNode, PlacementPlan, Event, AccessRule, AccessToken)
 
 KINDS: Mapping[str, type[Object]] = MappingProxyType(
-    {kind.PLURAL: kind for kind in (Project, Department, NodePool, Workload, Claim, GpuNode, PlacementPlan, Event)}
+    {
+        kind.PLURAL: kind
+        for kind in (
+            Project,
+            Department,
+            NodePool,
+            Workload,
+            Claim,
+            GpuNode,
+            PlacementPlan,
+            Event,
+            AccessRule,
+            AccessToken,
+        )
+    }
 )
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.client import RemoteControlPlane
@@ -73,7 +74,7 @@ async def main() -> None:
         served = SqliteControlPlane(Path(folder) / "served.db")
         await served.create(samples.project("team-a"))
         socket = Path(folder) / "s"
-        async with serving(create_app(served, FakeRuntime()), socket):
+        async with serving(create_app(AdmittingControlPlane(served), FakeRuntime()), socket):
             remote = RemoteControlPlane(socket)
             await measure("socket", remote)
         await served.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.client import RemoteControlPlane
@@ -36,6 +37,6 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await behind.create(samples.project("team-a"))
     http = httpx.AsyncClient(base_url="http://migctl", transport=httpx.AsyncHTTPTransport(uds=str(socket)))
     served = Served(behind, runtime, RemoteControlPlane(socket), http, socket)
-    app = create_app(behind, runtime, ready=lambda: served.ready, heartbeat_s=0.01)
+    app = create_app(AdmittingControlPlane(behind), runtime, ready=lambda: served.ready, heartbeat_s=0.01)
     async with serving(app, socket), http:
         yield served

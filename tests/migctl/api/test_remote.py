@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.client import RemoteControlPlane
@@ -145,7 +146,7 @@ async def test_without_a_server_it_says_how_to_start_one(tmp_path: Path) -> None
 async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found(tmp_path: Path) -> None:
     behind = MemoryControlPlane()
     remote = RemoteControlPlane(tmp_path / "s")
-    async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
+    async with serving(create_app(AdmittingControlPlane(behind), FakeRuntime()), tmp_path / "s"):
         since = (await remote.create(samples.node("n"))).meta.version
         watch = remote.watch(GpuNode, since)
         await remote.create(samples.node("later"))
@@ -155,7 +156,7 @@ async def test_a_server_that_went_is_unavailable_and_one_that_came_back_is_found
         await waiting
     with pytest.raises(Unavailable, match="not running"):
         await remote.list(GpuNode)
-    async with serving(create_app(behind, FakeRuntime()), tmp_path / "s"):
+    async with serving(create_app(AdmittingControlPlane(behind), FakeRuntime()), tmp_path / "s"):
         assert (await remote.get(GpuNode, "n")).meta.version == since
 
 

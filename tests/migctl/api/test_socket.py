@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.unix_socket import listen
@@ -24,14 +25,14 @@ async def test_only_its_owner_may_connect(served: Served) -> None:
 
 
 async def test_it_goes_with_the_server(tmp_path: Path) -> None:
-    async with serving(create_app(MemoryControlPlane(), FakeRuntime()), tmp_path / "s"):
+    async with serving(create_app(AdmittingControlPlane(MemoryControlPlane()), FakeRuntime()), tmp_path / "s"):
         assert (tmp_path / "s").is_socket()
     assert not (tmp_path / "s").exists()
 
 
 async def test_a_socket_in_use_is_refused_and_goes_on_serving(served: Served) -> None:
     with pytest.raises(AlreadyExists, match="running already") as refusal:
-        async with serving(create_app(MemoryControlPlane(), FakeRuntime()), served.socket):
+        async with serving(create_app(AdmittingControlPlane(MemoryControlPlane()), FakeRuntime()), served.socket):
             pytest.fail("a second server opened")
     assert "migctl down" in refusal.value.hint
     assert (await served.remote.whoami()).uid >= 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.app import create_app
 from migctl.api.server import serving
 from migctl.backends.http.client import RemoteControlPlane
@@ -52,7 +53,7 @@ async def remote(folder: Path) -> AsyncIterator[ControlPlane]:
     store = SqliteControlPlane(folder / "state.db", log_length=LOG_LENGTH)
     for name in ("team-a", "team-b"):
         await store.create(samples.project(name))
-    app = create_app(store, FakeRuntime())
+    app = create_app(AdmittingControlPlane(store), FakeRuntime())
     async with serving(app, folder / "s"):
         yield RemoteControlPlane(folder / "s")
     await store.close()

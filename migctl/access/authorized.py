@@ -1,0 +1,148 @@
+"""The control plane as one caller may use it. Every door that is not the machine owner's own socket goes through it.
+
+A denial is Forbidden, in words that do not tell whether the object exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from migctl.access.caller import Place, Rights, can_be_given, place_of, refused
+from migctl.access.rights import Reach, Verb
+from migctl.access.visible import VisibleObjects, shown
+from migctl.backends.merge import merged
+from migctl.backends.mirror import ObjectView
+from migctl.backends.protocol import Change, ControlPlane, Forbidden, Invalid, Listing
+from migctl.objects import AccessRule, AccessToken, Department, Object, Project, Role, T, Workload
+
+
+class AuthorizedControlPlane:
+    """A ControlPlane in front of another one, for one caller.
+
+    view  the cached objects: projects say which department they are in
+    """
+
+    def __init__(self, behind: ControlPlane, view: ObjectView, rights: Rights) -> None:
+        self._behind = behind
+        self._rights = rights
+        self._seen = VisibleObjects(view, rights)
+
+    async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        if project:
+            self._rights.require(Verb.READ, kind.PLURAL, self._project(project))
+        listing = await self._behind.list(kind, project)
+        return Listing(tuple(shown(obj, self._seen) for obj in listing.items if self._sees(obj)), listing.version)
+
+    async def get(self, kind: type[T], name: str, project: str = "") -> T:
+        self._require(Verb.READ, kind, name, project)
+        return shown(await self._behind.get(kind, name, project), self._seen)
+
+    async def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
+        async for change in self._behind.watch(kind, since):
+            if self._sees(change.object):
+                yield Change(change.type, shown(change.object, self._seen))
+
+    async def create(self, obj: T) -> T:
+        self._rights.require(Verb.CREATE, obj.PLURAL, place_of(obj, self._rights.department_of))
+        if isinstance(obj, AccessRule | AccessToken):
+            self._check_given(obj)
+        return await self._behind.create(self._signed(obj))
+
+    async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
+        stored = await self._stored(Verb.UPDATE, obj)
+        if isinstance(stored, AccessRule | AccessToken):
+            raise Invalid("access is not changed", hint="delete it and create another one")
+        if not self._is_admin and (strange := set(changes) - {"spec"}):
+            raise Forbidden(f"you may change the spec, not {', '.join(sorted(strange))}")
+        wanted = merged(stored, changes)
+        if not self._rights.may(Verb.UPDATE, wanted):
+            raise self._refused(Verb.UPDATE, stored)
+        if isinstance(wanted, Workload) and isinstance(stored, Workload) and wanted.spec.user != stored.spec.user:
+            raise Forbidden("a workload stays its user's")
+        if isinstance(wanted, Project) and isinstance(stored, Project):
+            await self._check_quota(stored, wanted)
+        return await self._behind.patch(obj, changes, fenced=fenced)
+
+    async def delete(self, obj: T) -> None:
+        await self._stored(Verb.DELETE, obj)
+        await self._behind.delete(obj)
+
+    @property
+    def _is_admin(self) -> bool:
+        return any(access.role is Role.ADMIN for access in self._rights.caller.access)
+
+    def _sees(self, obj: Object) -> bool:
+        return self._seen.sees(obj)
+
+    def _require(self, verb: Verb, kind: type[T], name: str, project: str) -> None:
+        """For kinds in projects and the queues themselves the name alone tells where they are."""
+        if project or kind in (Project, Department):
+            self._rights.require(verb, kind.PLURAL, self._place(kind, name, project))
+
+    def _place(self, kind: type[T], name: str, project: str) -> Place:
+        if kind is Department:
+            return Place(department=name)
+        return self._project(name if kind is Project else project)
+
+    def _project(self, name: str) -> Place:
+        return Place(name, self._rights.department_of(name))
+
+    async def _stored(self, verb: Verb, obj: T) -> T:
+        """The object as it is stored, where he may do this to it."""
+        self._require(verb, type(obj), obj.meta.name, obj.meta.project)
+        stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
+        if not self._rights.may(verb, stored):
+            raise self._refused(verb, stored)
+        return stored
+
+    def _refused(self, verb: Verb, obj: Object) -> Forbidden:
+        place = place_of(obj, self._rights.department_of)
+        if self._rights.reach(verb, obj.PLURAL, place) is Reach.OWN and isinstance(obj, Workload):
+            return Forbidden(
+                f"you may {verb} your own workloads in project {place.project!r}; "
+                f"{obj.meta.name!r} is {obj.spec.user or 'nobody'}'s",
+                hint="a project-admin may do it",
+            )
+        return refused(verb, obj.PLURAL, place)
+
+    def _signed(self, obj: T) -> T:
+        """A workload is its sender's."""
+        if isinstance(obj, Workload):
+            return replace(obj, spec=replace(obj.spec, user=self._rights.caller.user))
+        return obj
+
+    def _check_given(self, obj: AccessRule | AccessToken) -> None:
+        given = obj.spec.access
+        if not can_be_given(given):
+            raise Invalid(f"a {given.role} is one everywhere, or of one department or project", field="spec.access")
+        if not self._rights.covers_all(given):
+            raise Forbidden("you may give no more than you have", hint="ask an admin")
+
+    async def _check_quota(self, before: Project, after: Project) -> None:
+        """A lead may divide what the department has; without that, an admin decides."""
+        if before.spec == after.spec or self._rights.reach(
+            Verb.CREATE, Project.PLURAL, self._project(before.meta.name)
+        ):
+            return
+        if before.spec.department != after.spec.department or not before.spec.department:
+            raise Forbidden("the quota of a project without a department is changed by an admin")
+        department = await self._behind.get(Department, before.spec.department)
+        if department.spec.quota is None:
+            raise Forbidden(f"department {department.meta.name!r} has no quota: an admin changes its projects' quotas")
+        projects = (await self._behind.list(Project)).items
+        others = sum(
+            other.spec.quota
+            for other in projects
+            if other.spec.department == department.meta.name and other.meta.name != after.meta.name
+        )
+        if after.spec.pools != before.spec.pools or after.spec.priority != before.spec.priority:
+            raise Forbidden("a project-admin may change quota, limit and weight; an admin changes the rest")
+        if after.spec.quota < 0 or others + after.spec.quota > department.spec.quota:
+            raise Forbidden(
+                f"department {department.meta.name!r} has {department.spec.quota:g} GPUs, {others:g} of them are "
+                f"other projects'",
+                hint=f"at most {max(0.0, department.spec.quota - others):g}",
+            )

@@ -1,0 +1,70 @@
+"""The cached objects that a caller may see."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from msgspec.structs import replace
+
+from migctl.access.caller import Rights
+from migctl.access.rights import Verb
+from migctl.backends.mirror import ObjectView
+from migctl.objects import GpuNode, Object, Project, T
+
+
+class VisibleObjects:
+    """A view of the objects that one caller may read. What he may not see is not there."""
+
+    def __init__(self, view: ObjectView, rights: Rights) -> None:
+        self._view = view
+        self._rights = rights
+        self._projects: dict[str, bool] = {}
+
+    @property
+    def synced(self) -> bool:
+        return self._view.synced
+
+    def all(self, kind: type[T]) -> tuple[T, ...]:
+        found = self._view.all(kind)
+        if kind is GpuNode:
+            return tuple(shown(obj, self) for obj in found if self.sees(obj))
+        return tuple(obj for obj in found if self.sees(obj))
+
+    def get(self, kind: type[T], name: str, project: str = "") -> T | None:
+        obj = self._view.get(kind, name, project)
+        return shown(obj, self) if obj is not None and self.sees(obj) else None
+
+    def sees(self, obj: Object) -> bool:
+        """Whether he may read it."""
+        return self.sees_project(obj.meta.project) if obj.meta.project else self._rights.may(Verb.READ, obj)
+
+    def sees_project(self, name: str) -> bool:
+        """Whether he may see a project and what is in it."""
+        if name not in self._projects:
+            project = self._view.get(Project, name)
+            self._projects[name] = project is not None and self._rights.may(Verb.READ, project)
+        return self._projects[name]
+
+
+def shown(obj: T, seen: VisibleObjects) -> T:
+    """An object without what names other projects' work: a node's report says what it holds, and for whom."""
+    if not isinstance(obj, GpuNode) or obj.status.report is None:
+        return obj
+    report = obj.status.report
+    hidden = tuple(one for one in report.allocations if not seen.sees_project(one.project))
+    if not hidden:
+        return obj
+    claims, names = {one.claim for one in hidden}, {one.name for one in hidden}
+    reduced = dataclasses.replace(
+        report,
+        allocations=tuple(
+            dataclasses.replace(one, name="", project="") if one.claim in claims else one for one in report.allocations
+        ),
+        processes=tuple(process for process in report.processes if process.claim not in claims),
+        notes={
+            about: note
+            for about, note in report.notes.items()
+            if about not in claims and not about.startswith("pid ") and not any(name in note for name in names)
+        },
+    )
+    return replace(obj, status=replace(obj.status, report=reduced))

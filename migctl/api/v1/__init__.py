@@ -1,0 +1,11 @@
+"""The public REST API, version 1, at /api/v1.
+
+app.py         the application: routes, errors, who the caller is
+service.py     what the routes stand on
+errors.py      errors as {code, message, details}
+schemas/       what travels, as pydantic models: the one place for them
+routes/        one file per resource
+
+A route translates: schemas to objects, objects to schemas. What may be stored says migctl/admission.py; who may do what
+says migctl/access.
+"""

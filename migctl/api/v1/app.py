@@ -1,0 +1,28 @@
+"""The application at /api/v1."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
+from migctl.api.v1.routes import identity
+from migctl.api.v1.service import ApiService
+
+PREFIX = "/api/v1"
+
+ERRORS: dict[int | str, dict[str, object]] = {
+    400: {"model": RefusalBody, "description": "A value breaks a rule; field and rule are named."},
+    401: {"model": ErrorBody, "description": "No token, or one that is not valid (any more)."},
+    403: {"model": ErrorBody, "description": "The caller may not; it does not tell whether the thing exists."},
+    503: {"model": ErrorBody, "description": "Try again in a moment."},
+}
+
+
+def create_v1(service: ApiService) -> FastAPI:
+    """The application; its paths are below PREFIX."""
+    app = FastAPI(title="migctl", version="1", docs_url=None, redoc_url=None, responses=ERRORS)
+    app.state.service = service
+    for routes in (identity.routes,):
+        app.include_router(routes)
+    add_errors(app)
+    return app

@@ -1,0 +1,1 @@
+"""What travels: pydantic models, with the names that clients know."""
