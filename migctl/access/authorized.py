@@ -15,7 +15,7 @@ from migctl.access.rights import Reach, Verb
 from migctl.access.visible import VisibleObjects, shown
 from migctl.backends.merge import merged
 from migctl.backends.mirror import ObjectView
-from migctl.backends.protocol import Change, ControlPlane, Forbidden, Invalid, Listing
+from migctl.backends.protocol import Change, ControlPlane, Forbidden, Invalid, Listing, NotFound
 from migctl.objects import AccessRule, AccessToken, Department, Object, Project, Role, T, Workload
 
 
@@ -37,8 +37,7 @@ class AuthorizedControlPlane:
         return Listing(tuple(shown(obj, self._seen) for obj in listing.items if self._sees(obj)), listing.version)
 
     async def get(self, kind: type[T], name: str, project: str = "") -> T:
-        self._require(Verb.READ, kind, name, project)
-        return shown(await self._behind.get(kind, name, project), self._seen)
+        return shown(await self._stored(Verb.READ, kind, name, project), self._seen)
 
     async def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
         async for change in self._behind.watch(kind, since):
@@ -52,7 +51,7 @@ class AuthorizedControlPlane:
         return await self._behind.create(self._signed(obj))
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
-        stored = await self._stored(Verb.UPDATE, obj)
+        stored = await self._stored(Verb.UPDATE, type(obj), obj.meta.name, obj.meta.project)
         if isinstance(stored, AccessRule | AccessToken):
             raise Invalid("access is not changed", hint="delete it and create another one")
         if not self._is_admin and (strange := set(changes) - {"spec"}):
@@ -67,7 +66,7 @@ class AuthorizedControlPlane:
         return await self._behind.patch(obj, changes, fenced=fenced)
 
     async def delete(self, obj: T) -> None:
-        await self._stored(Verb.DELETE, obj)
+        await self._stored(Verb.DELETE, type(obj), obj.meta.name, obj.meta.project)
         await self._behind.delete(obj)
 
     @property
@@ -77,23 +76,31 @@ class AuthorizedControlPlane:
     def _sees(self, obj: Object) -> bool:
         return self._seen.sees(obj)
 
-    def _require(self, verb: Verb, kind: type[T], name: str, project: str) -> None:
-        """For kinds in projects and the queues themselves the name alone tells where they are."""
-        if project or kind in (Project, Department):
-            self._rights.require(verb, kind.PLURAL, self._place(kind, name, project))
-
     def _place(self, kind: type[T], name: str, project: str) -> Place:
         if kind is Department:
             return Place(department=name)
-        return self._project(name if kind is Project else project)
+        name = name if kind is Project else project
+        return self._project(name) if name else Place()
 
     def _project(self, name: str) -> Place:
         return Place(name, self._rights.department_of(name))
 
-    async def _stored(self, verb: Verb, obj: T) -> T:
-        """The object as it is stored, where he may do this to it."""
-        self._require(verb, type(obj), obj.meta.name, obj.meta.project)
-        stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
+    async def _stored(self, verb: Verb, kind: type[T], name: str, project: str) -> T:
+        """The object as it is stored, where he may do this to it.
+
+        Where he may not read it, he is told the same whether or not it exists.
+        """
+        place = self._place(kind, name, project)
+        if project or kind in (Project, Department):
+            self._rights.require(verb, kind.PLURAL, place)
+        try:
+            stored = await self._behind.get(kind, name, project)
+        except NotFound:
+            if self._rights.reach(Verb.READ, kind.PLURAL, place) is Reach.NOTHING:
+                raise refused(verb, kind.PLURAL, place) from None
+            raise
+        if not self._sees(stored):
+            raise refused(verb, kind.PLURAL, place)
         if not self._rights.may(verb, stored):
             raise self._refused(verb, stored)
         return stored
