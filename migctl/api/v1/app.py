@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
 from migctl.api.v1.routes import identity
@@ -18,9 +19,20 @@ ERRORS: dict[int | str, dict[str, object]] = {
 }
 
 
+BEARER = HTTPBearer(auto_error=False, description="What POST /api/v1/token answered with.")
+"""For the document alone: who the caller is says service.py."""
+
+
 def create_v1(service: ApiService) -> FastAPI:
     """The application; its paths are below PREFIX."""
-    app = FastAPI(title="migctl", version="1", docs_url=None, redoc_url=None, responses=ERRORS)
+    app = FastAPI(
+        title="migctl",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+        dependencies=[Depends(BEARER)],
+    )
     app.state.service = service
     for routes in (identity.routes,):
         app.include_router(routes)

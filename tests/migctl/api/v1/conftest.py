@@ -69,12 +69,17 @@ class Served:
                 await asyncio.sleep(0.001)
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
-    behind, runtime = MemoryControlPlane(), FakeRuntime()
+async def stored(behind: MemoryControlPlane) -> None:
+    """Create the queues that USERS are about."""
     await behind.create(Department(meta=Meta(name="research"), spec=DepartmentSpec(quota=8.0)))
     await behind.create(Project(meta=Meta(name="team-a"), spec=ProjectSpec(quota=2.0, department="research")))
     await behind.create(Project(meta=Meta(name="team-b"), spec=ProjectSpec(quota=2.0)))
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    behind, runtime = MemoryControlPlane(), FakeRuntime()
+    await stored(behind)
     mirror = Mirror(behind)
     await mirror.read()
     following = asyncio.create_task(mirror.run())
