@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import Claim, Workload
+from migctl.objects import Claim, Workload, WorkloadVerdict
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -99,6 +99,10 @@ class ControlExtras(Protocol):
 
     async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
         """The object that a document describes, in this project where it names none. Raises Invalid."""
+        ...
+
+    async def verdict(self, workload: Workload) -> WorkloadVerdict:
+        """What would become of the workload if it were created now. Raises what creating it would."""
         ...
 
     async def preview(self, workload: Workload) -> None:
