@@ -12,7 +12,6 @@ from migctl import admission, node_pools
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
 from migctl.objects import Department, GpuNode, NodePool, Object, Project, T, Workload
-from solver.model.geometry import GpuModel
 
 
 class AdmittingControlPlane:
@@ -54,7 +53,7 @@ class AdmittingControlPlane:
     async def check(self, workload: Workload) -> None:
         """Raises the admission errors that creating the workload would."""
         projects, nodes = (await self._behind.list(Project)).items, (await self._behind.list(GpuNode)).items
-        admission.check(workload, projects, _models(nodes), await self._pools(nodes))
+        admission.check_submission(workload, projects, nodes, (await self._behind.list(NodePool)).items)
 
     async def delete(self, obj: T) -> None:
         if isinstance(obj, Project):
@@ -121,9 +120,3 @@ class AdmittingControlPlane:
         departments = {department.meta.name for department in (await self._behind.list(Department)).items}
         pools = await self._pools((await self._behind.list(GpuNode)).items)
         admission.check_neighbours(known, after, departments, pools)
-
-
-def _models(nodes: Iterable[GpuNode]) -> tuple[GpuModel, ...]:
-    """The GPU models that nodes have reported."""
-    reports = [node.status.report for node in nodes]
-    return tuple({id: model for report in reports if report for id, model in report.models.items()}.values())

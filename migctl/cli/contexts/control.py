@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import Claim, Workload
+from migctl.objects import Claim, Workload, WorkloadVerdict
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -119,6 +119,10 @@ class ControlExtras(Protocol):
 
         beside  all documents that are read together with it
         """
+        ...
+
+    async def verdict(self, workload: Workload) -> WorkloadVerdict:
+        """What would become of the workload if it were created now. Raises what creating it would."""
         ...
 
     async def preview(self, workload: Workload) -> None:

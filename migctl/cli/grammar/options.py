@@ -42,6 +42,12 @@ Files = Annotated[
     ),
 ]
 Recursive = Annotated[bool, typer.Option("-R", "--recursive", help="Folders with those below them.")]
+Verdict = Annotated[
+    bool,
+    typer.Option(
+        "--verdict", help="Say where it would start now or why it would wait (exit code 5), and create nothing."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be created, and create nothing.")]
 Workloads = Annotated[
     list[str], typer.Argument(metavar="NAME...", show_default=False, autocompletion=completion.workloads)

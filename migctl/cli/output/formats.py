@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from migctl.objects import Object
+    from migctl.objects import Object, WorkloadVerdict
 
 
 class Format(StrEnum):
@@ -26,7 +26,7 @@ class Format(StrEnum):
         return self in (Format.TABLE, Format.WIDE)
 
 
-def document(obj: Object) -> dict[str, Any]:
+def document(obj: Object | WorkloadVerdict) -> dict[str, Any]:
     """An object as it is written, apiVersion and kind first."""
     from migctl.objects import API_VERSION, to_builtins
 

@@ -35,7 +35,6 @@ def on_loopback() -> Iterator[str]:
         app.state.closing = ending = asyncio.Event()
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
         listener = socket.create_server(("127.0.0.1", 0))
         ports.append(listener.getsockname()[1])
         following, serving = asyncio.create_task(mirror.run()), asyncio.create_task(server.serve([listener]))
