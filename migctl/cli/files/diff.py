@@ -13,6 +13,7 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, translate, usage
 from migctl.cli.files.understanding import Source, understood
 from migctl.cli.grammar import options
+from migctl.cli.output import formats
 from migctl.cli.session import Session
 
 WIDTH = 68
@@ -71,6 +72,4 @@ def _lines(name: str, before: Any, after: Any) -> Iterator[str]:
 def _yaml(body: Any) -> list[str]:
     if body is None:
         return []
-    import yaml
-
-    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=WIDTH).splitlines()
+    return formats.yaml_text(body, WIDTH).splitlines()
