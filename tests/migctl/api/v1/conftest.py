@@ -56,6 +56,7 @@ class Served:
     behind: MemoryControlPlane
     mirror: Mirror
     runtime: FakeRuntime
+    service: ApiService
     clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
 
     def __getitem__(self, user: str) -> httpx.AsyncClient:
@@ -86,7 +87,7 @@ async def served() -> AsyncIterator[Served]:
     service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, ManualClock())
     app = create_v1(service)
     app.state.closing = asyncio.Event()
-    served = Served(behind, mirror, runtime)
+    served = Served(behind, mirror, runtime, service)
     async with contextlib.AsyncExitStack() as stack:
         for user in (*USERS, "unknown"):
             client = httpx.AsyncClient(
