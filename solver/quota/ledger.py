@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from solver.model.demand import Grant, Holding, Request
@@ -64,9 +64,12 @@ class Account:
         """GPUs held above the quota alone: what others' quotas take first. 0 or less: nothing."""
         return self.standing - (math.inf if self.quota.quota < 0 else self.quota.quota)
 
-    def headroom(self, preemptible: bool) -> float:
-        """GPUs that limit and, for work that may not be preempted, quota leave."""
-        limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated
+    def headroom(self, preemptible: bool, released: float = 0.0) -> float:
+        """GPUs that limit and, for work that may not be preempted, quota leave.
+
+        released: GPUs of preemptible work that goes; the limit counts them no more.
+        """
+        limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated + released
         firm = math.inf if preemptible or self.quota.quota < 0 else self.quota.quota - self.non_preemptible
         return min(limit, firm)
 
@@ -88,6 +91,15 @@ class Account:
         """The figures for people."""
         quota = "unlimited" if self.quota.quota < 0 else f"{self.quota.quota:.2f}"
         return f"allocated {self.allocated:.2f}, quota {quota}, fair share {self.fair_share:.2f}"
+
+
+Released = Callable[[Account], float]
+"""GPUs of an account whose holders go."""
+
+
+def nothing(_account: Account) -> float:
+    """Nobody goes."""
+    return 0.0
 
 
 class Ledger:
@@ -150,10 +162,12 @@ class Ledger:
             account, *figures = self._journal.pop()
             account.allocated, account.non_preemptible, account.standing = figures
 
-    def headroom(self, request: Request, pool: str) -> float:
+    def headroom(self, request: Request, pool: str, released: Released = nothing) -> float:
         """GPUs the request may be given in the pool: up to every limit, and if it may not be preempted, quota."""
         account = self.accounts.get((request.project, pool))
-        return min(a.headroom(request.preemptible) for a in account.chain) + EPSILON if account else 0.0
+        if account is None:
+            return 0.0
+        return min(level.headroom(request.preemptible, released(level)) for level in account.chain) + EPSILON
 
     def free(self, request: Request) -> float:
         """GPUs that nobody was given in the pools the request may use, in however small pieces."""
