@@ -20,7 +20,7 @@ from solver.disruption.cover import fewest
 from solver.model.demand import Holding, Request
 from solver.model.occupation import millionths
 from solver.model.snapshot import Snapshot
-from solver.quota.accounting import granted
+from solver.quota.accounting import asked, granted
 from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.working_copy.copy import WorkingCopy
@@ -52,6 +52,7 @@ class Victims:
         ledger = copy.ledger
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self._ledger = ledger
+        self._models = snapshot.models
         self._cluster = copy.cluster
         self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
         for holding in snapshot.held:
@@ -68,8 +69,8 @@ class Victims:
         self._fixed = {claim for claim, holding in self.held.items() if not _movable(holding, snapshot, ledger)}
         self._yielding: defaultdict[Account, list[tuple[str, Holding]]] = defaultdict(list)
         for claim, holding in self.held.items():
-            if claim not in self._fixed and (account := self._accounts[claim]):
-                self._yielding[account].append((claim, holding))
+            if claim not in self._fixed and (booked := self._accounts[claim]):
+                self._yielding[booked].append((claim, holding))
         self._lowest: dict[str, int] = {}
         for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
             self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
@@ -160,10 +161,13 @@ class Victims:
         if account is None or not others:
             return True
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
-        levels = [account] if inside else account.chain
-        # An instance may count for more than was asked for, and so for more than the share that was divided by that.
-        own = ((level, max(level.fair_share, level.quota.quota)) for level in levels)
-        return all(level.allocated + gpus <= most + EPSILON for level, most in own)
+        levels = [account] if inside else [*account.chain]
+        if all(level.allocated + gpus <= max(level.fair_share, level.quota.quota) + EPSILON for level in levels):
+            return True
+        # An instance may count for more than was asked for, and that bounds the share: divide by what is taken.
+        more = gpus - asked(request.demand, self._models)
+        shares = self._ledger.share_if(account, more) if more > EPSILON else {}
+        return bool(shares) and all(level.allocated + gpus <= shares[level] + EPSILON for level in levels)
 
     def yields(self, request: Request, level: Account) -> float:
         """GPUs of an account that may have to be given back to a request: at most, for rights look closer.

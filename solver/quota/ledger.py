@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from solver.model.demand import Grant, Holding, Request
@@ -241,12 +241,21 @@ class Ledger:
         for pool in self.pools.values():
             self._divide(pool)
 
-    def _divide(self, pool: Pool) -> None:
+    def share_if(self, account: Account, more: float) -> dict[Account, float]:
+        """What would be the fair share of the account and of those above it, if so many GPUs more were wanted."""
+        upper, lower = self._shares(self.pools[account.pool], {account: more})
+        return {level: (lower if level is account else upper)[level.name] for level in account.chain}
+
+    def _shares(self, pool: Pool, more: Mapping[Account, float]) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """The fair shares of departments and of projects in a pool, by name."""
         tops = [a for (_, name), a in self.accounts.items() if name == pool.name and a.parent is None]
         above = [a for (_, name), a in self.departments.items() if name == pool.name]
-        groups = [Group(a.name, a.quota, tuple(map(_queue, a.members)), a.created) for a in above]
-        upper, lower = divide_top_down(pool.gpus, groups, [_queue(a) for a in tops], pool.grain)
-        for account in above:
+        groups = [Group(a.name, a.quota, tuple(_queue(m, more) for m in a.members), a.created) for a in above]
+        return divide_top_down(pool.gpus, groups, [_queue(a, more) for a in tops], pool.grain)
+
+    def _divide(self, pool: Pool) -> None:
+        upper, lower = self._shares(pool, {})
+        for account in (a for (_, name), a in self.departments.items() if name == pool.name):
             account.fair_share = upper[account.name]
             account.wanted = sum(member.wanted for member in account.members)
         for name, share in lower.items():
@@ -296,8 +305,8 @@ def _whole(room: float, gpus: float, most: int) -> int:
     return max(0, int((room + EPSILON) / gpus))
 
 
-def _queue(account: Account) -> Queue:
-    return Queue(account.name, account.wanted, account.quota, account.created)
+def _queue(account: Account, more: Mapping[Account, float]) -> Queue:
+    return Queue(account.name, account.wanted + more.get(account, 0.0), account.quota, account.created)
 
 
 def _within(quota: Quota) -> Quota:
