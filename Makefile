@@ -138,8 +138,8 @@ openb: $(READY)  ## replay the openb trace and draw the charts of docs/simulatio
 	$(OPENB) traces/openb/openb_pod_list_gpushare100.csv.gz --fill 1.3 --chart docs/images/openb-fractions.svg
 
 .PHONY: soak-verdicts
-soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged; 6 minutes
-	MIGCTL_DEPTH=all $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py
+soak-verdicts: $(READY)  ## blocking sets, moves, evictions against brute force: 10,000 small clusters each; batches judged; verdicts before sending, replayed; 9 minutes
+	MIGCTL_DEPTH=all $(PYTEST) -n 2 tests/solver/sequential/test_verdicts.py tests/solver/sequential/test_moving.py tests/solver/disruption/test_preemption.py tests/solver/batch/test_batch.py tests/migctl/verdicts/test_truth.py
 
 .PHONY: soak-planners
 soak-planners: $(READY)  ## one by one against in batch on 1,000 random clusters: shares, what is admitted; half a minute

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 import msgspec
 from msgspec.structs import replace
 
+from migctl import node_pools as pools_of_nodes
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.objects import (
     Department,
@@ -62,6 +63,15 @@ def check(
     _known_pools("spec.pools", workload.spec.pools, pools)
     _pods(workload.spec)
     _process(workload.spec)
+
+
+def check_submission(
+    workload: Workload, projects: Collection[Project], nodes: Collection[GpuNode], node_pools: Iterable[NodePool]
+) -> None:
+    """`check` against what is stored."""
+    reports = [node.status.report for node in nodes]
+    models = {id: model for report in reports if report for id, model in report.models.items()}
+    check(workload, projects, tuple(models.values()), pools_of_nodes.names(nodes, node_pools) if nodes else ())
 
 
 def check_change(before: Workload, after: Workload) -> None:

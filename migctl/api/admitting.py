@@ -12,7 +12,6 @@ from migctl import admission, node_pools
 from migctl.backends.merge import merged
 from migctl.backends.protocol import Change, Conflict, ControlPlane, Listing
 from migctl.objects import Department, GpuNode, NodePool, Object, Project, T, Workload
-from solver.model.geometry import GpuModel
 
 
 class AdmittingControlPlane:
@@ -35,7 +34,7 @@ class AdmittingControlPlane:
     async def create(self, obj: T) -> T:
         if isinstance(obj, Workload):
             return await self._submit(obj)
-        await self._check_change(None, obj)
+        await self.check_write(None, obj)
         return await self._behind.create(obj)
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
@@ -43,7 +42,7 @@ class AdmittingControlPlane:
             return await self._behind.patch(obj, changes, fenced=fenced)
         while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
-            await self._check_change(stored, merged(stored, changes))
+            await self.check_write(stored, merged(stored, changes))
             checked = obj if fenced or stored.meta.uid != obj.meta.uid else stored
             try:
                 return await self._behind.patch(checked, changes, fenced=True)
@@ -54,7 +53,7 @@ class AdmittingControlPlane:
     async def check(self, workload: Workload) -> None:
         """Raises the admission errors that creating the workload would."""
         projects, nodes = (await self._behind.list(Project)).items, (await self._behind.list(GpuNode)).items
-        admission.check(workload, projects, _models(nodes), await self._pools(nodes))
+        admission.check_submission(workload, projects, nodes, (await self._behind.list(NodePool)).items)
 
     async def delete(self, obj: T) -> None:
         if isinstance(obj, Project):
@@ -96,7 +95,8 @@ class AdmittingControlPlane:
         known = tuple(nodes)
         return node_pools.names(known, (await self._behind.list(NodePool)).items) if known else set()
 
-    async def _check_change(self, before: Object | None, after: Object) -> None:
+    async def check_write(self, before: Object | None, after: Object) -> None:
+        """Raises the admission errors that changing an object would, or creating one that is no workload."""
         if isinstance(after, NodePool):
             admission.check_node_pool(after)
         if isinstance(before, GpuNode) and isinstance(after, GpuNode) and before.spec.pool != after.spec.pool:
@@ -120,9 +120,3 @@ class AdmittingControlPlane:
         departments = {department.meta.name for department in (await self._behind.list(Department)).items}
         pools = await self._pools((await self._behind.list(GpuNode)).items)
         admission.check_neighbours(known, after, departments, pools)
-
-
-def _models(nodes: Iterable[GpuNode]) -> tuple[GpuModel, ...]:
-    """The GPU models that nodes have reported."""
-    reports = [node.status.report for node in nodes]
-    return tuple({id: model for report in reports if report for id, model in report.models.items()}.values())

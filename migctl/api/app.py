@@ -13,7 +13,7 @@ from migctl.api import docs_page
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.objects import object_routes
 from migctl.api.v1.app import PREFIX
-from migctl.api.workloads import workload_routes
+from migctl.api.workloads import Judge, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
 from migctl.backends.protocol import ControlPlaneError, Invalid, Unavailable
@@ -25,6 +25,7 @@ def create_app(
     runtime: WorkloadRuntime,
     *,
     v1: FastAPI | None = None,
+    verdict: Judge | None = None,
     ready: Callable[[], bool] = lambda: True,
     metrics: Callable[[], bytes] | None = None,
     heartbeat_s: float = HEARTBEAT_S,
@@ -32,6 +33,7 @@ def create_app(
     """The API over a control plane, on the socket of the machine's owner.
 
     v1           the public REST API, served below its prefix; None: not at all
+    verdict      says what would become of a workload; None: nobody does here
     ready        whether decisions are being made; what /readyz says
     metrics      what /metrics says, in Prometheus's text format; None: there is no such path
     heartbeat_s  longest silence of a watch
@@ -40,6 +42,8 @@ def create_app(
     closing = asyncio.Event()
     app.state.closing = closing
     app.include_router(workload_routes(control_plane, runtime, closing))
+    if verdict is not None:
+        app.include_router(verdict_route(verdict))
     app.include_router(object_routes(control_plane, closing, heartbeat_s))
     _add_identity_and_health(app, ready)
     if metrics is not None:

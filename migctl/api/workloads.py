@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -10,8 +11,12 @@ from fastapi.responses import StreamingResponse
 from migctl.api.streams import streamed
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import JSON, OBJECTS
+from migctl.backends.merge import decoded
 from migctl.backends.protocol import ControlPlane
-from migctl.objects import Workload, encode
+from migctl.objects import Workload, WorkloadVerdict, encode
+
+Judge = Callable[[Workload], Awaitable[WorkloadVerdict]]
+"""What would become of a workload if it were sent now. Raises what admission refuses it for."""
 
 
 def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closing: asyncio.Event) -> APIRouter:
@@ -30,5 +35,17 @@ def workload_routes(control_plane: ControlPlane, runtime: WorkloadRuntime, closi
         workload = await control_plane.get(Workload, name, project)
         beside = await runtime.exec_environment(workload, request.state.peer.pid)
         return Response(encode(beside), media_type=JSON)
+
+    return routes
+
+
+def verdict_route(verdict: Judge) -> APIRouter:
+    """The verdict on a workload that is not created."""
+    routes = APIRouter(prefix=f"{OBJECTS}/workloads")
+
+    @routes.post("/verdict")
+    async def judged(request: Request) -> Response:
+        workload = decoded(await request.body(), Workload)
+        return Response(encode(await verdict(workload)), media_type=JSON)
 
     return routes

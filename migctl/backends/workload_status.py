@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from migctl.objects import Claim, ClaimStatus, Phase, Workload, WorkloadStatus, WorkloadType
+from migctl.objects import Claim, ClaimSpec, ClaimStatus, Meta, Phase, Workload, WorkloadStatus, WorkloadType
 
 SHELL_CODES = {126: "its command cannot be executed", 127: "its command was not found"}
 """What shells, and who starts containers, mean by an exit code."""
@@ -29,6 +30,33 @@ def ending(code: int) -> str:
 def index_count(workload: Workload) -> int:
     """How many pod numbers the workload has."""
     return workload.spec.completions or workload.spec.parallelism
+
+
+def first_indexes(workload: Workload) -> range:
+    """The numbers of the pods that come first: so many run side by side."""
+    return range(min(workload.spec.parallelism, index_count(workload)))
+
+
+def first_claims(workload: Workload, now: datetime) -> tuple[Claim, ...]:
+    """The claims of the pods that come first if the workload is submitted now; their uids are made up."""
+    submitted = replace(workload, meta=replace(workload.meta, created=now))
+    return tuple(
+        Claim(
+            meta=Meta(
+                name=f"{workload.meta.name}-{index}-0",
+                project=workload.meta.project,
+                uid=imagined_uid(index),
+                created=now,
+            ),
+            spec=ClaimSpec.of(submitted, index),
+        )
+        for index in first_indexes(workload)
+    )
+
+
+def imagined_uid(index: int) -> str:
+    """The uid of the claim of a pod that does not exist."""
+    return f"imagined-{index:05}"
 
 
 def summary(workload: Workload, claims: list[Claim]) -> WorkloadStatus:

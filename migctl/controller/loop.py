@@ -24,7 +24,7 @@ from migctl.controller.apply import Applier, Verdict
 from migctl.controller.names import Names
 from migctl.controller.proposals import moves_of
 from migctl.garbage_collection import uncollected
-from migctl.objects import Claim, NodePool, StepState
+from migctl.objects import Claim, NodePool, StepState, Workload
 from solver.model.demand import Grant
 from solver.model.plan import Assign, Evict, Placed, Plan
 from solver.model.snapshot import Policy, Snapshot
@@ -43,6 +43,10 @@ class Observing(Protocol[C]):
     def capture(self) -> C: ...
 
     def snapshot(self, seen: C, now: datetime) -> Snapshot: ...
+
+    def imagined(self, seen: C, workload: Workload, now: datetime) -> C:
+        """What was captured, with the first pods of a workload that is not there."""
+        ...
 
     def stopped(self, claim: Claim, place: Grant) -> None:
         """A claim was stopped to be moved there."""

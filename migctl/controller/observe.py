@@ -13,10 +13,11 @@ from functools import cached_property
 from types import MappingProxyType
 
 from migctl.backends.mirror import ObjectView
+from migctl.backends.workload_status import first_claims
 from migctl.controller import queues
 from migctl.controller.queues import EPOCH
 from migctl.node_pools import pool_of
-from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project
+from migctl.objects import Claim, Department, GpuNode, NodePool, Phase, Project, Workload
 from nodeagent.contract.allocation import NodeReport
 from solver.model import cluster
 from solver.model.cluster import Gpu
@@ -85,6 +86,10 @@ class Observer:
             departments=tuple(queues.department(stored) for stored in seen.departments),
             now=now.timestamp(),
         )
+
+    def imagined(self, seen: Captured, workload: Workload, now: datetime) -> Captured:
+        """The same with the claims of a workload's first pods (workload_status.first_claims)."""
+        return replace(seen, claims=(*seen.claims, *first_claims(workload, now)))
 
     def stopped(self, claim: Claim, place: Grant) -> None:
         """A claim was stopped to be moved there: the claim that follows it has the place as its nomination."""

@@ -105,7 +105,7 @@ def spec_of(names: Names, plan: decided.Plan, verdicts: Mapping[int, Verdict], m
     left = plan.steps[MOST_STEPS:]
     return PlanSpec(
         steps=tuple(
-            _step(names, step, plan.after.get(i, ()), verdicts.get(i, (StepState.ACCEPTED, "")))
+            step_of(names, step, plan.after.get(i, ()), verdicts.get(i, (StepState.ACCEPTED, "")))
             for i, step in enumerate(plan.steps[:MOST_STEPS])
         ),
         outcomes=tuple(_outcome(names, uid, plan.outcomes[uid]) for uid in listed),
@@ -188,7 +188,8 @@ def _claim_of(step: decided.Step) -> str:
     return step.claim if isinstance(step, decided.Evict | decided.Assign) else ""
 
 
-def _step(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Verdict) -> PlanStep:
+def step_of(names: Names, step: decided.Step, after: tuple[int, ...], verdict: Verdict) -> PlanStep:
+    """A step as it is stored or shown."""
     state, reason = verdict
     return PlanStep(
         action=type(step).__name__.lower(),

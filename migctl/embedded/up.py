@@ -27,6 +27,7 @@ from migctl.backends.sqlite.store import SqliteControlPlane
 from migctl.clock import system_clock
 from migctl.controller.claim_metrics import ClaimMetrics
 from migctl.controller.loop import Controller
+from migctl.controller.observe import Observer
 from migctl.controller.proposal_reconciler import ProposalReconciler
 from migctl.controller.retention import MAX_PLANS, Retention
 from migctl.embedded.dynamic_mig import DynamicMigSwitch, NodeModeSwitch
@@ -41,6 +42,7 @@ from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, nodes_of
 from migctl.objects import Claim, Event, Meta, PlacementPlan, Project, ProjectSpec
 from migctl.solver_process.planning import plan
+from migctl.verdicts.live import Verdicts
 from nodeagent.agent import Agent
 from nodeagent.shares.claim_cgroups import ClaimCgroups
 from solver.model.snapshot import UNLIMITED
@@ -123,6 +125,7 @@ async def _serve(
         admitting,
         runtime,
         v1=create_v1(service),
+        verdict=Verdicts(mirror, system_clock, plan, Observer(mirror)),
         ready=lambda: mirror.synced,
         metrics=lambda: metrics() + claims.text(),
     )

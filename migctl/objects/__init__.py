@@ -9,6 +9,7 @@ queues.py     projects, departments, node pools
 workloads.py  workloads, and the claims of their pods
 nodes.py      nodes with GPUs
 plans.py      decisions and proposals
+verdicts.py   what would become of a workload that is not sent yet
 events.py     what happened
 kinds.py      all kinds by name, and their JSON
 """
@@ -57,6 +58,16 @@ from migctl.objects.queues import (
     QueueQuota,
 )
 from migctl.objects.record import Meta, Record
+from migctl.objects.verdicts import (
+    Prospect,
+    VerdictBlocker,
+    VerdictEviction,
+    VerdictPlace,
+    VerdictQueue,
+    VerdictReason,
+    VerdictShare,
+    WorkloadVerdict,
+)
 from migctl.objects.workloads import (
     Claim,
     ClaimSpec,
@@ -118,16 +129,24 @@ __all__ = [
     "Project",
     "ProjectSpec",
     "ProjectStatus",
+    "Prospect",
     "QueueQuota",
     "Record",
     "Role",
     "RoleInScope",
     "StepState",
     "T",
+    "VerdictBlocker",
+    "VerdictEviction",
+    "VerdictPlace",
+    "VerdictQueue",
+    "VerdictReason",
+    "VerdictShare",
     "Workload",
     "WorkloadSpec",
     "WorkloadStatus",
     "WorkloadType",
+    "WorkloadVerdict",
     "decode",
     "encode",
     "singular",

@@ -162,6 +162,24 @@ class ClaimSpec(Record, frozen=True):
     gang: GangSpec | None = None
     submitted: datetime | None = None
 
+    @classmethod
+    def of(cls, workload: Workload, index: int, attempt: int = 0) -> ClaimSpec:
+        """What a pod of the workload requests."""
+        spec = workload.spec
+        return cls(
+            workload=workload.meta.name,
+            workload_uid=workload.meta.uid,
+            gpu_request=spec.gpu_request,
+            index=index,
+            attempt=attempt,
+            priority=spec.priority,
+            preemptible=spec.preemptible,
+            movable=spec.movable,
+            pools=spec.pools,
+            gang=spec.gang,
+            submitted=workload.meta.created,
+        )
+
 
 class ClaimStatus(Record, frozen=True):
     """What a claim holds and how it runs. `allocation` alone decides what it holds.

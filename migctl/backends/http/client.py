@@ -16,7 +16,7 @@ from migctl.backends.http.unix_socket import check_path
 from migctl.backends.http.wire import HEARTBEAT_S, OBJECTS, ChangeLine, Error, List, Peer, to_exception
 from migctl.backends.merge import plain
 from migctl.backends.protocol import Change, ChangeType, Forbidden, Invalid, Listing, Unavailable
-from migctl.objects import T, Workload, decode, encode
+from migctl.objects import T, Workload, WorkloadVerdict, decode, encode
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,6 +69,11 @@ class RemoteControlPlane:
 
     async def delete(self, obj: T) -> None:
         await self._call("DELETE", _url(type(obj), obj.meta.name), _identity(obj))
+
+    async def verdict(self, workload: Workload) -> WorkloadVerdict:
+        """What would become of the workload if it were created now. Raises what create would."""
+        answer = await self._call("POST", f"{_url(Workload)}/verdict", {}, _body(workload))
+        return _parsed(answer, WorkloadVerdict)
 
     async def logs(
         self, project: str, workload: str, follow: bool = False, tail: int | None = None

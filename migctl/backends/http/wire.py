@@ -8,6 +8,7 @@
     DELETE /apis/migctl.dev/v1alpha1/{plural}/{name}?project=&uid=       -> 204
     GET    /apis/migctl.dev/v1alpha1/workloads/{name}/log?project=&follow=&tail=        its output
     GET    /apis/migctl.dev/v1alpha1/workloads/{name}/exec-environment?project=         ExecEnvironment
+    POST   /apis/migctl.dev/v1alpha1/workloads/verdict                   a Workload, not created -> WorkloadVerdict
     GET    /whoami   /healthz   /readyz
 
 `version` fences the patch. An error is its HTTP status and an Error.

@@ -30,7 +30,8 @@ from migctl.backends.protocol import Invalid, NotFound
 from migctl.cli.contexts.context import Context
 from migctl.cli.contexts.control import Default, Execution, Identity, Manifest
 from migctl.cli.failures import Failure
-from migctl.objects import Claim, Workload
+from migctl.clock import system_clock
+from migctl.objects import Claim, Workload, WorkloadVerdict
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -96,6 +97,13 @@ class ClusterControl(AdmittingControlPlane):
 
         return await cluster_snapshot.snapshot(self._api, now)
 
+    async def verdict(self, workload: Workload) -> WorkloadVerdict:
+        """Decided here, on what the user may see of the cluster; the API server's admission counts, too."""
+        from migctl.cli.contexts import cluster_snapshot
+
+        await self.preview(workload)
+        return await cluster_snapshot.verdict(self._api, workload, system_clock())
+
     async def evict(self, claim: Claim, why: str) -> None:
         found = record_of.pod(PODS.one.decode(await self._api.get(PODS, claim.meta.name, claim.meta.project)))
         if not isinstance(found, GpuPod):
@@ -104,7 +112,9 @@ class ClusterControl(AdmittingControlPlane):
             raise Invalid(f"pod {found.name} is a DaemonSet's, which would make it again on its node")
         await eviction.evict(self._api, found)
 
-    async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
+    async def manifest(
+        self, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> Manifest:
         from migctl.cli.contexts import cluster_manifests
 
         return await cluster_manifests.understood(self._api, body, project)

@@ -75,4 +75,5 @@ class SubmitOptions:
     pools: options.Pools = None
     command: options.Command = False
     dry_run: options.DryRun = False
+    verdict: options.Verdict = False
     output: options.Output = None

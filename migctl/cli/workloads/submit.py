@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,8 +17,10 @@ from migctl.cli.grammar.submit_options import GpuFlags, GrammarOptions, SubmitOp
 from migctl.cli.output.listings import view, write_one
 from migctl.cli.session import Session
 from migctl.cli.views.workloads import request_text
-from migctl.objects import GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType
+from migctl.cli.workloads import verdict
+from migctl.objects import GpuRequest, Meta, Workload, WorkloadSpec, WorkloadType, WorkloadVerdict
 
+R = TypeVar("R")
 NAMES_TO_TRY = 10
 
 IMAGE_NOTICE = (
@@ -111,35 +113,50 @@ def pairs(texts: Sequence[str], flag: str, purpose: str) -> dict[str, str]:
 
 
 def submit(session: Session, own: GrammarOptions, given: SubmitOptions, command: tuple[str, ...]) -> None:
-    """Create the workload, and say what was created and what to type next."""
+    """Create the workload, and say what was created and what to type next; or say what would become of it."""
+    if given.verdict and given.dry_run:
+        raise usage("--verdict and --dry-run exclude each other", hint="both create nothing: keep one")
 
-    async def created(control: Control) -> Workload:
+    async def created(control: Control) -> tuple[Workload, WorkloadVerdict | None]:
         project = await session.choose_project(control, given.project)
         names = [given.name] if given.name else [session.system.random_name() for _ in range(NAMES_TO_TRY)]
         user = (await control.identity()).user
         wanted = workload(session, own, given, command, project, user)
-        return await _create(control, wanted, names, given.dry_run)
+        if given.verdict:
+            return await _under_a_free_name(wanted, names, lambda named: _judge(control, named))
+        return await _under_a_free_name(wanted, names, lambda named: _create(control, named, given.dry_run)), None
 
+    shown = view(session, given.output)
     try:
-        made = session.run(created)
+        made, judged = session.run(created)
     except (Invalid, NotFound) as error:
         raise refusal(error, own.flags.by_field) from error
-    shown = view(session, given.output)
+    if judged is not None:
+        verdict.show(made, judged, shown)
+        return
     write_one(made, shown, lambda: print(_summary(made, given.dry_run)))
     if shown.format.human_readable:
         _advise(session, made, given.project, given.dry_run)
 
 
-async def _create(control: Control, wanted: Workload, names: Iterable[str], dry_run: bool) -> Workload:
-    """Create it under the first of these names that is free."""
+async def _create(control: Control, named: Workload, dry_run: bool) -> Workload:
+    if not dry_run:
+        return await control.create(named)
+    await control.preview(named)
+    return named
+
+
+async def _judge(control: Control, named: Workload) -> tuple[Workload, WorkloadVerdict]:
+    return named, await control.verdict(named)
+
+
+async def _under_a_free_name(wanted: Workload, names: Iterable[str], use: Callable[[Workload], Awaitable[R]]) -> R:
+    """What `use` makes of the workload under the first of these names that is free."""
     project = wanted.meta.project
     for name in names:
         named = msgspec.structs.replace(wanted, meta=msgspec.structs.replace(wanted.meta, name=name))
         try:
-            if not dry_run:
-                return await control.create(named)
-            await control.preview(named)
-            return named
+            return await use(named)
         except AlreadyExists:
             continue
     raise Failure(

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 
 import msgspec
 
 from migctl.backends.kubernetes.cache.cluster import ClusterCache
-from migctl.backends.kubernetes.meaning import exclusions, names, node_affinity, requests
+from migctl.backends.kubernetes.meaning import claims, exclusions, names, node_affinity, requests
 from migctl.backends.kubernetes.meaning.quantities import NodeResources
 from migctl.backends.kubernetes.meaning.records import BudgetRecord, ClaimRecord, Constraints, GpuPod, NodeRecord
 from migctl.controller import observe
+from migctl.controller.kubernetes import imagined as imagined_pods
 from migctl.controller.kubernetes.agent_liveness import Heartbeats
 from migctl.controller.kubernetes.successors import Successors
 from migctl.node_pools import pool_of
-from migctl.objects import Claim
+from migctl.objects import Claim, Workload
 from solver.model import cluster as model
 from solver.model.demand import Gang, Grant, Holding, Request
 from solver.model.snapshot import Snapshot
@@ -37,6 +38,7 @@ class CapturedCluster:
     unbound  CPU and memory of pods that have an allocation and are not bound to its node yet, by node
     succeeded  how many members of each gang have ended well
     gone     claims that were deleted and whose devices are still held, by uid
+    imagined pods that are not there, by namespace and name
     """
 
     objects: observe.Captured
@@ -46,6 +48,7 @@ class CapturedCluster:
     unbound: Mapping[str, NodeResources]
     succeeded: Mapping[tuple[str, str], int]
     gone: frozenset[str]
+    imagined: Mapping[tuple[str, str], GpuPod] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class KubernetesObserver:
@@ -58,6 +61,7 @@ class KubernetesObserver:
         self._successors = Successors()
         self._refusing: dict[bytes, dict[str, str]] = {}
         self._refusing_of = -1
+        self._imagined: Mapping[tuple[str, str], GpuPod] = {}
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster at `now`."""
@@ -77,6 +81,7 @@ class KubernetesObserver:
 
     def snapshot(self, seen: CapturedCluster, now: datetime) -> Snapshot:
         """What the objects come to at `now`. One call at a time."""
+        self._imagined = seen.imagined
         state = self._successors.applied(self._observe.snapshot(seen.objects, now), seen.objects.claims)
         pods = self._pods(seen.records) if state.pending or seen.strict else {}
         closed = self._closed(state.pending, pods, seen.nodes)
@@ -92,6 +97,18 @@ class KubernetesObserver:
                 self._pending(request, pods.get(request.claim), seen, closed, now) for request in state.pending
             ),
             held=_protected(held, pods, seen) if seen.strict or seen.gone else held,
+        )
+
+    def imagined(self, seen: CapturedCluster, workload: Workload, now: datetime) -> CapturedCluster:
+        """The same with the first pods of a workload, as the API server would have them if it were created now."""
+        pods = imagined_pods.pods(workload, now)
+        records = tuple(imagined_pods.claim_record(pod, index) for index, pod in enumerate(pods))
+        made = (claims.claim(pod, record) for pod, record in zip(pods, records, strict=True))
+        return replace(
+            seen,
+            objects=replace(seen.objects, claims=(*seen.objects.claims, *made)),
+            records=(*seen.records, *records),
+            imagined={(pod.namespace, pod.name): pod for pod in pods},
         )
 
     def stopped(self, claim: Claim, place: Grant) -> None:
@@ -127,8 +144,12 @@ class KubernetesObserver:
 
     def _pods(self, records: Iterable[ClaimRecord]) -> dict[str, GpuPod]:
         """The pods of claims, by the claim's uid."""
-        pods = ((record.uid, self._cluster.pod_of(record)) for record in records)
+        pods = ((record.uid, self._imagined_pod(record) or self._cluster.pod_of(record)) for record in records)
         return {uid: pod for uid, pod in pods if pod is not None}
+
+    def _imagined_pod(self, record: ClaimRecord) -> GpuPod | None:
+        pod = self._imagined.get((record.namespace, record.pod))
+        return pod if pod is not None and pod.uid == record.pod_uid else None
 
     def _node(self, node: model.Node, seen: CapturedCluster, silent: bool) -> model.Node:
         kubernetes_node = self._cluster.nodes.get(node.name)
@@ -157,7 +178,8 @@ class KubernetesObserver:
         return totals
 
     def _with_pod(self, claim: Claim, request: Request) -> Request:
-        pod = self._cluster.pods.get(claim.meta.name, claim.meta.project)
+        imagined = self._imagined.get((claim.meta.project, claim.meta.name))
+        pod = imagined or self._cluster.pods.get(claim.meta.name, claim.meta.project)
         if not isinstance(pod, GpuPod):
             return request
         return replace(request, cpu_milli=pod.requests[0], memory_mib=pod.requests[1], gang=_gang(pod, 0))

@@ -133,26 +133,13 @@ class WorkloadController:
     async def _create(self, workload: Workload, index: int, earlier: list[Claim]) -> None:
         attempt = max((c.spec.attempt + 1 for c in earlier), default=0)
         moving = next((c.status.nomination for c in earlier if c.meta.deleting and c.status.nomination), None)
-        spec = workload.spec
         claim = Claim(
             meta=Meta(
                 name=f"{workload.meta.name}-{index}-{attempt}",
                 project=workload.meta.project,
                 finalizers=(PROCESSES_FINALIZER,),
             ),
-            spec=ClaimSpec(
-                workload=workload.meta.name,
-                workload_uid=workload.meta.uid,
-                gpu_request=spec.gpu_request,
-                index=index,
-                attempt=attempt,
-                priority=spec.priority,
-                preemptible=spec.preemptible,
-                movable=spec.movable,
-                pools=spec.pools,
-                gang=spec.gang,
-                submitted=workload.meta.created,
-            ),
+            spec=ClaimSpec.of(workload, index, attempt),
             status=ClaimStatus(nomination=moving),
         )
         try:

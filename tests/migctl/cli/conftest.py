@@ -14,12 +14,16 @@ import pytest
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
+from migctl.backends.mirror import Mirror
 from migctl.cli.contexts.context import LOCAL, Context
 from migctl.cli.contexts.control import Control
 from migctl.cli.contexts.local import LocalRuntime
 from migctl.cli.main import run
 from migctl.cli.session import System
-from migctl.objects import Meta, Project, ProjectSpec
+from migctl.controller.observe import Observer
+from migctl.objects import Meta, Project, ProjectSpec, Workload, WorkloadVerdict
+from migctl.solver_process.planning import plan
+from migctl.verdicts.live import Verdicts
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.terminal import terminal
 
@@ -31,6 +35,7 @@ class Cluster(LocalRuntime, AdmittingControlPlane):
 
     def __init__(self, clock: ManualClock) -> None:
         super().__init__(MemoryControlPlane(clock))
+        self._clock = clock
         self.written: dict[tuple[str, str], list[bytes]] = {}
         self.environments: dict[tuple[str, str], ExecEnvironment] = {}
 
@@ -43,6 +48,11 @@ class Cluster(LocalRuntime, AdmittingControlPlane):
 
     async def exec_environment(self, project: str, workload: str) -> ExecEnvironment:
         return self.environments[project, workload]
+
+    async def verdict(self, workload: Workload) -> WorkloadVerdict:
+        mirror = Mirror(self)
+        await mirror.read()
+        return await Verdicts(mirror, self._clock, plan, Observer(mirror))(workload)
 
     async def whoami(self) -> Peer:
         return Peer("ada", 1000, 1000, 4711)
