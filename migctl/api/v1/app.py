@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import identity
+from migctl.api.v1.routes import identity, submission, workloads
 from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
@@ -34,7 +34,7 @@ def create_v1(service: RoutesService) -> FastAPI:
         dependencies=[Depends(BEARER)],
     )
     app.state.service = service
-    for routes in (identity.routes,):
+    for routes in (identity.routes, workloads.routes, submission.routes):
         app.include_router(routes)
     add_errors(app)
     return app
