@@ -6,7 +6,7 @@ field that the API server does not know is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,9 @@ class ClusterManifest:
 
     async def exists(self) -> bool:
         return await self._stored() is not None
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        """Kubernetes deletes what an object owns after it."""
 
     async def delete(self) -> None:
         await self.api.delete(self.resource, self.body["metadata"]["name"], self.project)
