@@ -59,13 +59,19 @@ class AdmittingControlPlane:
         if isinstance(obj, Project):
             await self._remove(obj)
             return
+        await self.check_removal(obj)
+        await self._behind.delete(obj)
+
+    async def check_removal(self, obj: Object) -> None:
+        """Raises Conflict where others still need the object."""
+        if isinstance(obj, Project):
+            admission.check_removal(obj, (await self._behind.list(Workload, obj.meta.name)).items)
         if isinstance(obj, Department):
             admission.check_department_removal(obj, (await self._behind.list(Project)).items)
         if isinstance(obj, NodePool):
             queues: list[Project | Department] = [*(await self._behind.list(Project)).items]
             queues += (await self._behind.list(Department)).items
             admission.check_pool_removal(obj, (await self._behind.list(GpuNode)).items, queues)
-        await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
         """Concurrent; `_arriving` and `_leaving` keep workloads out of a project that is being deleted."""
@@ -85,7 +91,7 @@ class AdmittingControlPlane:
             raise Conflict(f"a workload is just being submitted to project {name!r}", hint="try again in a moment")
         self._leaving.add(name)
         try:
-            admission.check_removal(project, (await self._behind.list(Workload, name)).items)
+            await self.check_removal(project)
             await self._behind.delete(project)
         finally:
             self._leaving.discard(name)

@@ -154,7 +154,7 @@ class Draft:
             return True
         if means.move and self._by_moving(request, part):
             return True
-        opening = means.rights and self._work.search.cheapest(request, means.rights, part)
+        opening = means.rights and self._work.cheapest(request, means.rights, domain)
         if (
             not opening
             or len(self._work.victims.new(opening.removed)) > self._work.budget

@@ -10,7 +10,7 @@ import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import ExitCode, Failure, translate, usage
+from migctl.cli.failures import ExitCode, Failure, printable, translate, usage
 from migctl.cli.files.understanding import Source, understood
 from migctl.cli.grammar import options
 from migctl.cli.output import formats
@@ -61,7 +61,7 @@ def _shown(session: Session, source: Source) -> bool:
 
     differences = session.run(compared)
     for line in differences:
-        print(line)
+        print(printable(line))
     return bool(differences)
 
 

@@ -52,7 +52,7 @@ class Compute(Schema):
     extended_resources: Annotated[None, NotHere("only GPUs are shared")] = None
 
 
-class ProgramVariable(Schema):
+class SubmittedVariable(Schema):
     """A variable of the program."""
 
     name: Text
@@ -79,7 +79,7 @@ class CommonSpec(Schema):
     image: Text | None = Field(default=None, description="Needed; without a cluster it is recorded only.")
     command: Words = None
     args: Words = None
-    environment_variables: list[ProgramVariable] | None = Field(default=None, max_length=MAX_ITEMS)
+    environment_variables: list[SubmittedVariable] | None = Field(default=None, max_length=MAX_ITEMS)
     working_dir: Text | None = Field(default=None, description="Where the program starts; an absolute path.")
     labels: list[NamedValue] | None = Field(default=None, max_length=MAX_ITEMS)
     annotations: Annotated[list[NamedValue] | None, WithoutEffect("nothing here reads annotations")] = Field(

@@ -15,7 +15,7 @@ from migctl.api.v1.schemas.workload_specs import (
     GpuRequestType,
     NamedValue,
     Preemptibility,
-    ProgramVariable,
+    SubmittedVariable,
 )
 from migctl.api.v1.service import CallersService
 from migctl.api.v1.workloads.spec_in import OWN_LABELS
@@ -81,7 +81,7 @@ def spec_out(workload: Workload) -> AnyWorkloadSpec:
         image=spec.image or None,
         command=words if spec.entrypoint else None,
         args=None if spec.entrypoint else words,
-        environment_variables=[ProgramVariable(name=k, value=v) for k, v in spec.environment.items()] or None,
+        environment_variables=[SubmittedVariable(name=k, value=v) for k, v in spec.environment.items()] or None,
         working_dir=spec.directory or None,
         labels=[NamedValue(name=k, value=v) for k, v in shown.items()] or None,
         compute=compute_out(spec.gpu_request),

@@ -9,7 +9,7 @@ from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from migctl.access.visible import VisibleObjects
-from migctl.api.v1.service import ApiService
+from migctl.api.v1.service import RoutesService
 from migctl.api.v1.workloads.record import created_at, phase_out, request_type
 from migctl.backends.mirror import ObjectView
 from migctl.backends.workload_status import allocated, holds
@@ -118,7 +118,7 @@ def _same(before: tuple[Claim, ...], now: tuple[Claim, ...]) -> bool:
 _kept: WeakKeyDictionary[ObjectView, WorkloadRows] = WeakKeyDictionary()
 
 
-async def rows_of(service: ApiService) -> WorkloadRows:
+async def rows_of(service: RoutesService) -> WorkloadRows:
     """The rows of a service, as new as its view."""
     rows = _kept.setdefault(service.view, WorkloadRows())
     await rows.follow(service.view)

@@ -56,6 +56,7 @@ class Served:
     behind: MemoryControlPlane
     mirror: Mirror
     runtime: FakeRuntime
+    service: ApiService
     clock: ManualClock
     app: FastAPI
     clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
@@ -89,7 +90,7 @@ async def served() -> AsyncIterator[Served]:
     service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, clock)
     app = create_v1(service)
     app.state.closing = asyncio.Event()
-    served = Served(behind, mirror, runtime, clock, app)
+    served = Served(behind, mirror, runtime, service, clock, app)
     async with contextlib.AsyncExitStack() as stack:
         for user in (*USERS, "unknown"):
             client = httpx.AsyncClient(
