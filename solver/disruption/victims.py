@@ -25,6 +25,8 @@ from solver.working_copy.copy import WorkingCopy
 
 Claims = frozenset[str]
 Cost = tuple[object, ...]
+LEAVING = "leaving"
+"""The key of rights that cover those only who are leaving anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,21 @@ class Victims:
         self._ledger = ledger
         self._cluster = copy.cluster
         self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
+        self._accounts: dict[str, Account | None] = {}
+        self._fixed: set[str] = set()
+        self._lowest: dict[str, int] = {}
         for holding in snapshot.held:
-            if (key := gang_key(holding.request)) and not holding.releasing:
-                self._gangs[key].append(holding.request.claim)
-        self._accounts = {
-            claim: ledger.account(holding.request.project, ledger.pool_of.get(holding.grant.node, ""))
-            for claim, holding in self.held.items()
-        }
+            request = holding.request
+            if request.gang is not None and not holding.releasing and (key := gang_key(request)):
+                self._gangs[key].append(request.claim)
+            if not _movable(holding, snapshot, ledger):
+                self._fixed.add(request.claim)
+            elif self._lowest.get(request.project, request.priority) >= request.priority:
+                self._lowest[request.project] = request.priority
         self._above: defaultdict[str, list[Account]] = defaultdict(list)
         for account in ledger.accounts.values():
             if account.excess > EPSILON:
                 self._above[account.pool].append(account)
-        self._fixed = {claim for claim, holding in self.held.items() if not _movable(holding, snapshot, ledger)}
-        self._lowest: dict[str, int] = {}
-        for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
-            self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
     def anyone(self, but: Claims = frozenset()) -> EvictionRights:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
@@ -95,7 +97,7 @@ class Victims:
             for pool, own in claims.items()
         )
         if not project and not reclaims:
-            return EvictionRights("leaving", self.is_leaving, lambda removed: removed, self._losses)
+            return EvictionRights(LEAVING, self.is_leaving, lambda removed: removed, self._losses)
         judge = _Judge(self, project, priority, claims)
         key = (project, priority if project else 0, tuple(claims.items()))
         return EvictionRights(key, judge.may_go, judge.complete, self._losses)
@@ -136,6 +138,10 @@ class Victims:
 
     def account(self, claim: str) -> Account | None:
         """The account that a claim's share is booked on."""
+        if claim not in self._accounts:
+            holding = self.held[claim]
+            pool = self._ledger.pool_of.get(holding.grant.node, "")
+            self._accounts[claim] = self._ledger.account(holding.request.project, pool)
         return self._accounts[claim]
 
     def new(self, removed: Iterable[str]) -> list[Holding]:
@@ -282,6 +288,7 @@ class _Judge:
 
 
 def _movable(holding: Holding, snapshot: Snapshot, ledger: Ledger) -> bool:
+    if not holding.request.preemptible or holding.protected:
+        return False
     project = ledger.projects.get(holding.request.project)
-    too_new = project is not None and 0 < project.min_runtime_s > snapshot.now - holding.since
-    return holding.request.preemptible and not holding.protected and not too_new
+    return project is None or not 0 < project.min_runtime_s > snapshot.now - holding.since
