@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
+from migctl.backends.workload_status import holds
 from migctl.cli.output import tables
 from migctl.cli.views.fleet import Fleet
-from migctl.cli.views.workloads import WorkloadView, holds
+from migctl.cli.views.workloads import WorkloadView
 from migctl.objects import Claim, GpuNode, Phase
 
 HERE = (

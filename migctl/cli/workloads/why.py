@@ -13,6 +13,7 @@ import typer
 
 from migctl.backends import workload_status
 from migctl.backends.protocol import ControlPlaneError
+from migctl.backends.workload_status import holds
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
@@ -24,7 +25,7 @@ from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.leaving import waiting_for_nodes
-from migctl.cli.views.workloads import WorkloadView, find_jobs, holds, request_text, workload_names
+from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
 
