@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
+from migctl.access.audit.audited import AuditedControlPlane
+from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.authorized import AuthorizedControlPlane
 from migctl.access.caller import Caller, Rights
+from migctl.access.ending import Ended, never_ended
+from migctl.access.identity.sign_in import Issued
 from migctl.access.visible import VisibleObjects
+from migctl.api.doors import request_id
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.mirror import ObjectView
-from migctl.backends.protocol import ControlPlane
+from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
-from migctl.objects import Project
+from migctl.objects import Project, RoleInScope
 
 
 class Authenticator(Protocol):
@@ -33,12 +40,41 @@ class ClusterIdentity:
     name: str
 
 
+class TokenExchange(Protocol):
+    """Gives a short-lived token for a program's secret."""
+
+    async def exchange(self, name: str, secret: str, address: str) -> Issued:
+        """Raises Unauthenticated, RateLimited, Unavailable."""
+        ...
+
+
+async def _never(_: Caller) -> ControlPlaneError:
+    return await never_ended()
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """How callers sign in, and how long they stay.
+
+    exchange   None: no program can sign in here
+    ended      waits until a caller has not what he came with any more
+    link       where a browser signs in, with a link for a user that works once; None: nowhere
+    rotate     signs with a new key from now on; None: there is none
+    """
+
+    exchange: TokenExchange | None = None
+    ended: Callable[[Caller], Awaitable[ControlPlaneError]] = _never
+    link: Callable[[str, tuple[RoleInScope, ...]], str] | None = None
+    rotate: Callable[[], None] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ApiService:
     """One machine's control plane behind the API.
 
     control_plane  with admission in front, for callers who may do everything
     view           all cached objects
+    trail          where writes are told; None: nowhere
     """
 
     control_plane: ControlPlane
@@ -47,12 +83,15 @@ class ApiService:
     cluster: ClusterIdentity
     authenticate: Authenticator
     clock: Clock
+    identity: Identification = Identification()
+    trail: AuditTrail | None = None
 
     def rights(self, caller: Caller) -> Rights:
         """What the caller may do."""
-        return Rights(caller, self._department_of)
+        return Rights(caller, self.department_of)
 
-    def _department_of(self, name: str) -> str:
+    def department_of(self, name: str) -> str:
+        """The department of a project, "" for none."""
         project = self.view.get(Project, name)
         return (project.spec.department or "") if project is not None else ""
 
@@ -63,6 +102,7 @@ class CallersService:
 
     control  raises Forbidden for what he may not do
     seen     the cached objects that he may see
+    ended    what ends his streams: migctl.access.ending.while_allowed(source, door.ended)
     """
 
     service: ApiService
@@ -70,19 +110,44 @@ class CallersService:
     rights: Rights
     control: ControlPlane
     seen: VisibleObjects
+    ended: Ended
+    request_id: str
+
+    def record(self, verb: str, kind: str) -> None:
+        """Tell a change of what is no stored object in the audit trail."""
+        if (trail := self.service.trail) is not None:
+            trail.record(
+                AuditEntry(
+                    time=trail.now(),
+                    user=self.caller.user,
+                    through=self.caller.through,
+                    origin=self.caller.origin,
+                    verb=verb,
+                    kind=kind,
+                    status=200,
+                    request=self.request_id,
+                )
+            )
 
 
 async def _callers_service(request: Request) -> CallersService:
-    service = cast("ApiService", request.app.state.service)
-    caller = await service.authenticate(request)
+    return await callers_service(service_of(request), request)
+
+
+def service_of(request: Request) -> ApiService:
+    """The service behind the application that got a request."""
+    return cast("ApiService", request.app.state.service)
+
+
+async def callers_service(service: ApiService, http: Request) -> CallersService:
+    """The service for who sent a request. Raises Unauthenticated."""
+    caller, request = await service.authenticate(http), request_id(http)
     rights = service.rights(caller)
-    return CallersService(
-        service,
-        caller,
-        rights,
-        AuthorizedControlPlane(service.control_plane, service.view, rights),
-        VisibleObjects(service.view, rights),
-    )
+    ended = functools.partial(service.identity.ended, caller)
+    control: ControlPlane = AuthorizedControlPlane(service.control_plane, service.view, rights, ended)
+    if service.trail is not None:
+        control = AuditedControlPlane(control, service.trail, caller, service.department_of, request)
+    return CallersService(service, caller, rights, control, VisibleObjects(service.view, rights), ended, request)
 
 
 Door = Annotated[CallersService, Depends(_callers_service)]
