@@ -55,7 +55,7 @@ class AdmittingControlPlane:
             return await self._submit(obj)
         if isinstance(obj, AccessRule | AccessToken):
             return await self._give(obj)
-        await self._check_change(None, obj)
+        await self.check_write(None, obj)
         return await self._behind.create(obj)
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
@@ -65,7 +65,7 @@ class AdmittingControlPlane:
             return await self._behind.patch(obj, changes, fenced=fenced)
         while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
-            await self._check_change(stored, merged(stored, changes))
+            await self.check_write(stored, merged(stored, changes))
             checked = obj if fenced or stored.meta.uid != obj.meta.uid else stored
             try:
                 return await self._behind.patch(checked, changes, fenced=True)
@@ -158,7 +158,8 @@ class AdmittingControlPlane:
         known = tuple(nodes)
         return node_pools.names(known, (await self._behind.list(NodePool)).items) if known else set()
 
-    async def _check_change(self, before: Object | None, after: Object) -> None:
+    async def check_write(self, before: Object | None, after: Object) -> None:
+        """Raises the admission errors that changing an object would, or creating one that is no workload."""
         if isinstance(after, NodePool):
             admission.check_node_pool(after)
         if isinstance(before, GpuNode) and isinstance(after, GpuNode) and before.spec.pool != after.spec.pool:

@@ -20,12 +20,14 @@ from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.cli.contexts import own_documents
 from migctl.cli.contexts.control import Default
+from migctl.cli.contexts.own_documents import WRITTEN_BY_KUBERNETES
 from migctl.objects import API_VERSION, Department, NodePool, Project, Workload
 
 APPLY = "application/apply-patch+yaml"
 MANAGER = "migctl"
 COMPARED = ("spec", "data", "stringData", "binaryData", "rules", "subjects", "roleRef")
 """Parts of objects that people write, beside labels and annotations."""
+SECRET, MASK, CHANGED = ("data", "stringData"), "(not shown)", "(not shown, and another one)"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class ClusterManifest:
     resource: Resource[Any]
     body: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    left_out: bool = False
 
     @property
     def name(self) -> str:
@@ -51,9 +54,41 @@ class ClusterManifest:
     async def delete(self) -> None:
         await self.api.delete(self.resource, self.body["metadata"]["name"], self.project)
 
-    async def apply(self, dry_run: bool) -> str:
-        """Raises what the API server refuses it for; Conflict where a field cannot be changed or is another's."""
+    async def check(self, made: frozenset[str]) -> str:
+        """By a dry run of the API server; of a project that is only about to be there it cannot be asked."""
+        try:
+            return await self._sent(dry_run=True)
+        except NotFound:
+            if f"project/{self.project}" not in made:
+                raise
+            return "created"
+
+    async def apply(self) -> str:
+        return await self._sent(dry_run=False)
+
+    async def compared(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+        """After a check: what it does not find is in a project that is about to be there."""
         before = await self._stored()
+        try:
+            after = await self._patched(before, dry_run=True)
+        except NotFound:
+            after = dict(self.body)
+        if self.resource.title == "Secret":
+            before, after = _masked(before), _masked(after, before)
+        return None if before is None else _shown(before), _shown(after)
+
+    async def _sent(self, dry_run: bool) -> str:
+        before = await self._stored()
+        after = await self._patched(before, dry_run)
+        if before is None:
+            return "created"
+        return "unchanged" if _written(before) == _written(after) else "configured"
+
+    async def _patched(self, before: Mapping[str, Any] | None, dry_run: bool) -> dict[str, Any]:
+        """What the API server makes of it.
+
+        Raises what the API server refuses it for; Conflict where a field cannot be changed or is another's.
+        """
         path = self.resource.path(self.project, self.body["metadata"]["name"])
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict", **({"dryRun": "All"} if dry_run else {})}
         try:
@@ -63,9 +98,8 @@ class ClusterManifest:
                 name = self.body["metadata"]["name"]
                 raise Conflict(str(error), f"delete {name} and apply it again") from None
             raise
-        if before is None:
-            return "created"
-        return "unchanged" if _written(before) == _written(msgspec.json.decode(answer)) else "configured"
+        made: dict[str, Any] = msgspec.json.decode(answer)
+        return made
 
     async def _stored(self) -> dict[str, Any] | None:
         try:
@@ -81,6 +115,27 @@ def _written(obj: Mapping[str, Any]) -> dict[str, Any]:
     metadata = obj["metadata"]
     parts = {key: obj[key] for key in COMPARED if key in obj}
     return {"labels": metadata.get("labels"), "annotations": metadata.get("annotations"), **parts}
+
+
+def _shown(obj: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without what the API server writes."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key not in WRITTEN_BY_KUBERNETES}
+    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": metadata}
+
+
+def _masked(obj: dict[str, Any] | None, before: Mapping[str, Any] | None = None) -> Any:
+    """A Secret without its values: only whether one differs from what was there before is seen."""
+    if obj is None:
+        return None
+    old = {part: (before or {}).get(part) or {} for part in SECRET}
+    hidden = {
+        part: {
+            key: MASK if before is None or old[part].get(key) == value else CHANGED for key, value in obj[part].items()
+        }
+        for part in SECRET
+        if obj.get(part)
+    }
+    return {**obj, **hidden}
 
 
 async def understood(api: PermittedApi, body: Mapping[str, Any], project: Default) -> ClusterManifest:
