@@ -48,10 +48,9 @@ def _shown(session: Session, source: Source) -> bool:
     found = source.read()
 
     async def compared(control: Control) -> list[str]:
-        read = await understood(control, session, source, found)
-        made = frozenset(each.manifest.name for each in read)
+        read, together = await understood(control, session, source, found)
         for each in read:
-            await each.about(each.manifest.check(made))
+            await each.about(each.manifest.check(together))
         lines: list[str] = []
         for each in read:
             before, after = await each.about(each.manifest.compared())
@@ -73,4 +72,4 @@ def _yaml(body: Any) -> list[str]:
         return []
     import yaml
 
-    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=WIDTH).splitlines()
+    return yaml.safe_dump(body, allow_unicode=True, width=WIDTH).splitlines()
