@@ -77,11 +77,11 @@ async def understood(
             raise Failure(
                 f"{each.place}: it says project {each.manifest.project}, and -p says {chosen[0]}", code=ExitCode.USAGE
             )
-    _once(read)
+    there = [each for each in read if not each.manifest.left_out]
+    _once(there)
     for each in read:
         for note in each.manifest.notes if notes else ():
             sessions.note(f"note: {each.place}: {note}")
-    there = [each for each in read if not each.manifest.left_out]
     if not there:
         raise usage("nothing of it is made here", hint="the notes above say why")
     together.names = frozenset(each.manifest.name for each in there)

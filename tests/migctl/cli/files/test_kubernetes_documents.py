@@ -322,7 +322,8 @@ def test_an_annotation_says_what_a_claim_of_our_class_is_for(machine: Cli, write
 def test_what_goes_with_a_workload_is_left_out_with_a_note(machine: Cli, write: Any) -> None:
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {}}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}
-    file = write("---\n".join(map(yaml.safe_dump, (namespace, service, POD))))
+    elsewhere = changed(service, "metadata", "namespace", value="other")
+    file = write("---\n".join(map(yaml.safe_dump, (namespace, service, POD, elsewhere))))
     result = machine.ok("apply", "-f", file)
     assert result.out == "workload/p created\n"
     assert list(told(result.err))[:2] == [
