@@ -103,6 +103,7 @@ DISTRIBUTIONS = {
     "google": "protobuf",
     "grpc": "grpcio",
     "prometheus_client": "prometheus-client",
+    "pydantic_core": "pydantic",
     "pynvml": "nvidia-ml-py",
     "yaml": "pyyaml",
 }

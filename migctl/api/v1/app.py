@@ -6,8 +6,8 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import identity
-from migctl.api.v1.service import ApiService
+from migctl.api.v1.routes import identity, submission, workloads
+from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
 
@@ -23,7 +23,7 @@ BEARER = HTTPBearer(auto_error=False, description="What POST /api/v1/token answe
 """For the document alone: who the caller is says service.py."""
 
 
-def create_v1(service: ApiService) -> FastAPI:
+def create_v1(service: RoutesService) -> FastAPI:
     """The application; its paths are below PREFIX."""
     app = FastAPI(
         title="migctl",
@@ -34,7 +34,7 @@ def create_v1(service: ApiService) -> FastAPI:
         dependencies=[Depends(BEARER)],
     )
     app.state.service = service
-    for routes in (identity.routes,):
+    for routes in (identity.routes, workloads.routes, submission.routes):
         app.include_router(routes)
     add_errors(app)
     return app

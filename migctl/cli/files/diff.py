@@ -13,6 +13,7 @@ from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, printable, translate, usage
 from migctl.cli.files.understanding import Source, understood
 from migctl.cli.grammar import options
+from migctl.cli.output import formats
 from migctl.cli.session import Session
 
 WIDTH = 68
@@ -70,6 +71,4 @@ def _lines(name: str, before: Any, after: Any) -> Iterator[str]:
 def _yaml(body: Any) -> list[str]:
     if body is None:
         return []
-    import yaml
-
-    return yaml.safe_dump(body, allow_unicode=True, width=WIDTH).splitlines()
+    return formats.yaml_text(body, WIDTH, sort_keys=True).splitlines()

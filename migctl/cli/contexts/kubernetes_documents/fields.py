@@ -1,6 +1,10 @@
 """Every field of a Pod, Job, StatefulSet and Deployment, and its meaning where pods are processes of one machine.
 
+<<<<<<< HEAD
 READ, TEXT and TEXTS are read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, and an
+=======
+READ, TEXT and TEXTS are read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, an
+>>>>>>> refs/heads/main
 Impossible is refused: without it another thing would run. What is in no table is a mistake, and refused by its path.
 """
 
