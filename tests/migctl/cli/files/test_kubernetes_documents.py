@@ -403,6 +403,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
         f"{yaml.safe_dump(CLAIMING)}---\n" + yaml.safe_dump(TEMPLATE).replace("gpu.migctl.dev", "gpu.nvidia.com"),
         "class gpu.nvidia.com is not of this machine",
     ),
+    "fewer tries than none": (
+        changed(JOB, "spec", "backoffLimit", value=-1),
+        "spec.backoffLimit: -1: must be 0 or more",
+    ),
+    "no pods at all": (changed(JOB, "spec", "parallelism", value=0), "spec.parallelism: 0: must be between 1 and"),
+    "a mode of nobody": (
+        changed(JOB, "spec", "completionMode", value="Some"),
+        "spec.completionMode: it must be one of NonIndexed, Indexed",
+    ),
+    "a policy that is a list": (
+        changed(POD, "spec", "restartPolicy", value=["Never"]),
+        "spec.restartPolicy: it must be one of Always, OnFailure, Never",
+    ),
     "a variable without a name": (container(env=[{"value": "1"}]), "env[0].name: a variable needs a name"),
     "a number as a variable": (
         container(env=[{"name": "A", "value": 1}]),
