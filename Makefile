@@ -67,6 +67,10 @@ soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated 
 soak-day: $(READY)  ## 5,000 actions of random users on three simulated nodes, with kills, boots and faults; 20 minutes
 	MIGCTL_DEPTH=all $(PYTEST) -s tests/e2e/day
 
+.PHONY: soak-api
+soak-api: $(READY)  ## 20,000 calls of the REST API at random, on a running migctl up; 5 minutes
+	MIGCTL_DEPTH=all $(PYTEST) -s tests/e2e/rest
+
 .PHONY: test-gpu
 test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inventory, software fractions
 	$(PYTEST) -rs tests/gpu
