@@ -41,7 +41,7 @@ from migctl.embedded.node import NodePublisher, Reporter
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, nodes_of
 from migctl.objects import Claim, Event, Meta, PlacementPlan, Project, ProjectSpec
-from migctl.solver_process.planning import plan
+from migctl.solver_process.planning import KeptPlanner, plan
 from migctl.verdicts.live import Verdicts
 from nodeagent.agent import Agent
 from nodeagent.shares.claim_cgroups import ClaimCgroups
@@ -125,7 +125,7 @@ async def _serve(
         admitting,
         runtime,
         v1=create_v1(service),
-        verdict=Verdicts(mirror, system_clock, plan, Observer(mirror)),
+        verdict=Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror)),
         ready=lambda: mirror.synced,
         metrics=lambda: metrics() + claims.text(),
     )
