@@ -62,13 +62,13 @@ def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
 
 def _served(snapshot: Snapshot, workspace: Workspace) -> Plan:
     draft = Draft(snapshot, workspace)
-    line = Line(snapshot, workspace.ledger)
+    line = Line(snapshot, workspace.ledger, workspace.victims.yields)
     for job in line.nominated():
         if draft.redeem(job):
             line.leave(job)
     left: dict[str, QueuedJob] = {}
     for job in line:
-        if not draft.serve(job):
+        if not draft.serve(job) and not line.bars(job):
             draft.note_unplaced(job)
             left |= dict.fromkeys((request.claim for request in job.requests), job)
     draft.reserve_for_waiting()

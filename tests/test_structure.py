@@ -99,9 +99,11 @@ def test_a_package_says_what_it_is_for(package: str) -> None:
 # Dependencies. A part is what somebody installs: an extra of pyproject.toml, made for what these modules import.
 
 DISTRIBUTIONS = {
+    "fastapi_offline": "fastapi-offline",
     "google": "protobuf",
     "grpc": "grpcio",
     "prometheus_client": "prometheus-client",
+    "pydantic_core": "pydantic",
     "pynvml": "nvidia-ml-py",
     "yaml": "pyyaml",
 }

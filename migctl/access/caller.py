@@ -82,6 +82,10 @@ class Rights:
             default=Reach.NOTHING,
         )
 
+    async def allows(self, verb: Verb, resource: str, place: Place) -> bool:
+        """Whether he may do this to any object of a kind at a place. Others than these may have to ask for it."""
+        return self.reach(verb, resource, place) is not Reach.NOTHING
+
     def may(self, verb: Verb, obj: Object) -> bool:
         """Whether he may do this to this object."""
         reach = self.reach(verb, obj.PLURAL, place_of(obj, self.department_of))

@@ -34,7 +34,7 @@ class AdmittingControlPlane:
     async def create(self, obj: T) -> T:
         if isinstance(obj, Workload):
             return await self._submit(obj)
-        await self._check_change(None, obj)
+        await self.check_write(None, obj)
         return await self._behind.create(obj)
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
@@ -42,7 +42,7 @@ class AdmittingControlPlane:
             return await self._behind.patch(obj, changes, fenced=fenced)
         while True:
             stored = await self._behind.get(type(obj), obj.meta.name, obj.meta.project)
-            await self._check_change(stored, merged(stored, changes))
+            await self.check_write(stored, merged(stored, changes))
             checked = obj if fenced or stored.meta.uid != obj.meta.uid else stored
             try:
                 return await self._behind.patch(checked, changes, fenced=True)
@@ -59,13 +59,19 @@ class AdmittingControlPlane:
         if isinstance(obj, Project):
             await self._remove(obj)
             return
+        await self.check_removal(obj)
+        await self._behind.delete(obj)
+
+    async def check_removal(self, obj: Object) -> None:
+        """Raises Conflict where others still need the object."""
+        if isinstance(obj, Project):
+            admission.check_removal(obj, (await self._behind.list(Workload, obj.meta.name)).items)
         if isinstance(obj, Department):
             admission.check_department_removal(obj, (await self._behind.list(Project)).items)
         if isinstance(obj, NodePool):
             queues: list[Project | Department] = [*(await self._behind.list(Project)).items]
             queues += (await self._behind.list(Department)).items
             admission.check_pool_removal(obj, (await self._behind.list(GpuNode)).items, queues)
-        await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
         """Concurrent; `_arriving` and `_leaving` keep workloads out of a project that is being deleted."""
@@ -85,7 +91,7 @@ class AdmittingControlPlane:
             raise Conflict(f"a workload is just being submitted to project {name!r}", hint="try again in a moment")
         self._leaving.add(name)
         try:
-            admission.check_removal(project, (await self._behind.list(Workload, name)).items)
+            await self.check_removal(project)
             await self._behind.delete(project)
         finally:
             self._leaving.discard(name)
@@ -95,7 +101,8 @@ class AdmittingControlPlane:
         known = tuple(nodes)
         return node_pools.names(known, (await self._behind.list(NodePool)).items) if known else set()
 
-    async def _check_change(self, before: Object | None, after: Object) -> None:
+    async def check_write(self, before: Object | None, after: Object) -> None:
+        """Raises the admission errors that changing an object would, or creating one that is no workload."""
         if isinstance(after, NodePool):
             admission.check_node_pool(after)
         if isinstance(before, GpuNode) and isinstance(after, GpuNode) and before.spec.pool != after.spec.pool:

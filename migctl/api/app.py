@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from migctl.api import docs_page
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.objects import object_routes
 from migctl.api.v1.app import PREFIX
@@ -51,6 +52,7 @@ def create_app(
     if v1 is not None:
         v1.state.closing = closing
         app.mount(PREFIX, v1)
+        app.include_router(docs_page.routes)
     return app
 
 

@@ -25,7 +25,7 @@ from migctl.cli.grammar.lazy_groups import (
     WordsCommand,
     refuse_empty_words,
 )
-from migctl.cli.grammar.verbs import VERBS
+from migctl.cli.grammar.verbs import FILES, VERBS
 
 if TYPE_CHECKING:
     from migctl.cli.session import System
@@ -37,9 +37,7 @@ class Commands(LazyGroup):
     table: ClassVar[dict[str, dict[str, Lazy]]] = {
         "Workloads": {
             "submit": Lazy("migctl.cli.verb_first:submit", "Submit a job, or an interactive one.", WordsCommand),
-            "apply": Lazy(
-                "migctl.cli.workloads.apply:apply", "Create what files describe, or change what is there to match."
-            ),
+            **FILES,
             "list": Lazy("migctl.cli.verb_first:list_", "List jobs, nodes or projects."),
             **VERBS,
         },

@@ -12,7 +12,7 @@ from migctl.cli.failures import usage
 from migctl.cli.grammar import options
 from migctl.cli.grammar.lazy_groups import APP_SETTINGS, Lazy, LazyGroup, WordsCommand
 from migctl.cli.grammar.submit_options import GpuFlags, GrammarOptions
-from migctl.cli.grammar.verbs import VERBS
+from migctl.cli.grammar.verbs import FILES, VERBS
 from migctl.cli.session import Session
 from migctl.cli.submit_command import submit_command
 
@@ -86,6 +86,12 @@ class Verbs(LazyGroup):
     table: ClassVar[dict[str, dict[str, Lazy]]] = {"Commands": {"list": LIST, **VERBS}}
 
 
+class AnyWorkloadVerbs(Verbs):
+    """What the noun of all workloads can do: files may describe any of them."""
+
+    table: ClassVar[dict[str, dict[str, Lazy]]] = {"Commands": {"list": LIST, **FILES, **VERBS}}
+
+
 class SubmittedVerbs(Verbs):
     """What a noun that can be submitted can do."""
 
@@ -95,7 +101,7 @@ class SubmittedVerbs(Verbs):
 
 
 def _noun(name: str | None, help: str) -> typer.Typer:
-    app = typer.Typer(cls=Verbs if name is None else SubmittedVerbs, help=help, **APP_SETTINGS)
+    app = typer.Typer(cls=AnyWorkloadVerbs if name is None else SubmittedVerbs, help=help, **APP_SETTINGS)
 
     def before_command(context: typer.Context) -> None:
         if name is not None:

@@ -154,7 +154,7 @@ class Draft:
             return True
         if means.move and self._by_moving(request, part):
             return True
-        opening = means.rights and self._opening(request, means.rights, part)
+        opening = means.rights and self._opening(request, means.rights, domain)
         if (
             not opening
             or len(self._work.victims.new(opening.removed)) > self._work.budget
@@ -167,7 +167,7 @@ class Draft:
     def _opening(self, request: Request, rights: EvictionRights, domain: Domain) -> Opening | None:
         if rights.key == LEAVING and not self._work.cluster.leaving and not self._work.is_free(request, domain):
             return None  # nobody goes, and nothing is free
-        return self._work.search.cheapest(request, rights, domain)
+        return self._work.cheapest(request, rights, domain)
 
     def _by_moving(self, request: Request, domain: Domain) -> bool:
         """Open an opening whose holders all get a new place at once."""

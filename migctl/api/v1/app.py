@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import identity
-from migctl.api.v1.service import ApiService
+from migctl.api.v1.routes import identity, submission, workloads
+from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
 
@@ -18,11 +19,22 @@ ERRORS: dict[int | str, dict[str, object]] = {
 }
 
 
-def create_v1(service: ApiService) -> FastAPI:
+BEARER = HTTPBearer(auto_error=False, description="What POST /api/v1/token answered with.")
+"""For the document alone: who the caller is says service.py."""
+
+
+def create_v1(service: RoutesService) -> FastAPI:
     """The application; its paths are below PREFIX."""
-    app = FastAPI(title="migctl", version="1", docs_url=None, redoc_url=None, responses=ERRORS)
+    app = FastAPI(
+        title="migctl",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        responses=ERRORS,
+        dependencies=[Depends(BEARER)],
+    )
     app.state.service = service
-    for routes in (identity.routes,):
+    for routes in (identity.routes, workloads.routes, submission.routes):
         app.include_router(routes)
     add_errors(app)
     return app

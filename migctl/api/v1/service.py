@@ -8,7 +8,8 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, Request
 
 from migctl.access.authorized import AuthorizedControlPlane
-from migctl.access.caller import Caller, Rights
+from migctl.access.caller import Caller, Place, Rights
+from migctl.access.rights import Verb
 from migctl.access.visible import VisibleObjects
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.mirror import ObjectView
@@ -33,6 +34,28 @@ class ClusterIdentity:
     name: str
 
 
+class RoutesService(Protocol):
+    """What stands behind the routes: one machine (ApiService), or a cluster (migctl/cluster_api)."""
+
+    @property
+    def view(self) -> ObjectView:
+        """All cached objects. What a caller sees of them is his door's `seen`."""
+        ...
+
+    @property
+    def runtime(self) -> WorkloadRuntime: ...
+
+    @property
+    def cluster(self) -> ClusterIdentity: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    async def door(self, request: Request) -> CallersService:
+        """The service for the caller of a request. Raises Unauthenticated, and Unavailable where nobody can tell."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiService:
     """One machine's control plane behind the API.
@@ -48,9 +71,12 @@ class ApiService:
     authenticate: Authenticator
     clock: Clock
 
-    def rights(self, caller: Caller) -> Rights:
-        """What the caller may do."""
-        return Rights(caller, self._department_of)
+    async def door(self, request: Request) -> CallersService:
+        """The service for the caller of a request. Raises Unauthenticated."""
+        caller = await self.authenticate(request)
+        rights = Rights(caller, self._department_of)
+        control = AuthorizedControlPlane(self.control_plane, self.view, rights)
+        return CallersService(self, caller, rights, control, VisibleObjects(self.view, rights))
 
     def _department_of(self, name: str) -> str:
         project = self.view.get(Project, name)
@@ -61,28 +87,28 @@ class ApiService:
 class CallersService:
     """The service as the caller of one request may use it.
 
+    rights   what is known of them without asking anybody; `may` asks
     control  raises Forbidden for what he may not do
     seen     the cached objects that he may see
     """
 
-    service: ApiService
+    service: RoutesService
     caller: Caller
     rights: Rights
     control: ControlPlane
     seen: VisibleObjects
 
+    async def may(self, verb: Verb, resource: str, project: str = "") -> bool:
+        """Whether he may do this to objects of a kind (its plural name), to his own ones at least.
+
+        On a cluster its API server is asked. Raises Unavailable where that does not answer.
+        """
+        place = Place(project, self.rights.department_of(project) if project else "")
+        return await self.rights.allows(verb, resource, place)
+
 
 async def _callers_service(request: Request) -> CallersService:
-    service = cast("ApiService", request.app.state.service)
-    caller = await service.authenticate(request)
-    rights = service.rights(caller)
-    return CallersService(
-        service,
-        caller,
-        rights,
-        AuthorizedControlPlane(service.control_plane, service.view, rights),
-        VisibleObjects(service.view, rights),
-    )
+    return await cast("RoutesService", request.app.state.service).door(request)
 
 
 Door = Annotated[CallersService, Depends(_callers_service)]

@@ -112,7 +112,9 @@ class ClusterControl(AdmittingControlPlane):
             raise Invalid(f"pod {found.name} is a DaemonSet's, which would make it again on its node")
         await eviction.evict(self._api, found)
 
-    async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
+    async def manifest(
+        self, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> Manifest:
         from migctl.cli.contexts import cluster_manifests
 
         return await cluster_manifests.understood(self._api, body, project)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -40,8 +40,9 @@ class Identity:
 class Manifest(Protocol):
     """An object as a document describes it.
 
-    name     as it is typed: "workload/train"; project "": it is in none
-    notes    what of it has no effect here
+    name      as it is typed: "workload/train"; project "": it is in none
+    notes     what of it has no effect here
+    left_out  nothing is made of it here, and the notes say why
     """
 
     @property
@@ -53,12 +54,33 @@ class Manifest(Protocol):
     @property
     def notes(self) -> tuple[str, ...]: ...
 
+    @property
+    def left_out(self) -> bool: ...
+
     async def exists(self) -> bool:
         """Whether there is such an object."""
         ...
 
-    async def apply(self, dry_run: bool) -> str:
+    async def check(self, made: frozenset[str]) -> str:
+        """What apply would do. Raises what the control plane would refuse it for.
+
+        made  names of the objects that are applied together with it
+        """
+        ...
+
+    async def apply(self) -> str:
         """Make it so: created, configured or unchanged. Raises what the control plane refuses it for."""
+        ...
+
+    async def compared(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+        """What people write of the object: now (None: it is not there), and when it is applied."""
+        ...
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        """Raises Conflict where others still need the object.
+
+        going  project and name of the objects that are deleted together with it
+        """
         ...
 
     async def delete(self) -> None:
@@ -97,8 +119,13 @@ class ControlExtras(Protocol):
         """
         ...
 
-    async def manifest(self, body: Mapping[str, Any], project: Default) -> Manifest:
-        """The object that a document describes, in this project where it names none. Raises Invalid."""
+    async def manifest(
+        self, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> Manifest:
+        """The object that a document describes, in this project where it names none. Raises Invalid.
+
+        beside  all documents that are read together with it
+        """
         ...
 
     async def verdict(self, workload: Workload) -> WorkloadVerdict:

@@ -58,10 +58,12 @@ class LocalRuntime:
         told = {"evicted": why, "reason": DRAINED, "message": why, "nomination": None}
         await self.delete(await self.patch(claim, {"status": told}, fenced=True))
 
-    async def manifest(self: Control, body: Mapping[str, Any], project: Default) -> Manifest:
+    async def manifest(
+        self: Control, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
+    ) -> Manifest:
         from migctl.cli.contexts import local_manifests
 
-        return await local_manifests.understood(self, body, project)
+        return await local_manifests.understood(self, body, project, beside)
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
         from migctl.api.admitting import AdmittingControlPlane

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from migctl import admission
+from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends import merge
-from migctl.backends.protocol import Conflict, Invalid, NotFound
-from migctl.cli.contexts import kubernetes_workloads, own_documents
+from migctl.backends.protocol import Conflict, Invalid, Listing, NotFound
+from migctl.cli.contexts import own_documents
 from migctl.cli.contexts.control import Control, Default
+from migctl.cli.contexts.kubernetes_documents import companions, fields, workload
 from migctl.cli.contexts.own_documents import Described
-from migctl.objects import API_VERSION, Department, Project, Workload, singular
+from migctl.objects import API_VERSION, Department, Meta, NodePool, Project, T, Workload, singular
 
 NOT_WRITTEN = ("GpuNode", "Claim", "PlacementPlan", "Event")
+RUNAI = "runai-"
+ON_ITS_WAY: Mapping[str, type[Any]] = {"project": Project, "department": Department, "nodepool": NodePool}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class LocalManifest:
     object: Any
     said: frozenset[str]
     notes: tuple[str, ...] = ()
+    left_out: bool = False
 
     @property
     def name(self) -> str:
@@ -40,26 +44,50 @@ class LocalManifest:
     async def exists(self) -> bool:
         return await self._stored() is not None
 
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        stored = await self._stored()
+        if stored is not None:
+            await AdmittingControlPlane(_Left(self.control, going)).check_removal(stored)
+
     async def delete(self) -> None:
         stored = await self._stored()
         if stored is not None:
             await self.control.delete(stored)
 
-    async def apply(self, dry_run: bool) -> str:
+    async def check(self, made: frozenset[str]) -> str:
         """Raises Conflict for a field that cannot be changed, and what creating or changing it raises."""
+        stored, admitting = await self._stored(), AdmittingControlPlane(_Together(self.control, made))
+        if stored is None:
+            if isinstance(self.object, Workload):
+                await admitting.check(self.object)
+            else:
+                await admitting.check_write(None, self.object)
+            return "created"
+        wanted = self._over(stored)
+        try:
+            await admitting.check_write(stored, wanted)
+        except Invalid as error:
+            if isinstance(stored, Workload):
+                raise Conflict(str(error), error.hint) from None
+            raise
+        return "unchanged" if wanted == stored else "configured"
+
+    async def apply(self) -> str:
         stored = await self._stored()
         if stored is None:
-            await self._create(dry_run)
+            await self.control.create(self.object)
             return "created"
-        if stored.meta.deleting is not None:
-            raise Conflict(f"{self.name} is being deleted", hint="apply it again when it is gone")
         wanted = self._over(stored)
         if wanted == stored:
             return "unchanged"
-        _check_change(stored, wanted)
-        if not dry_run:
-            await self.control.patch(stored, merge.difference(stored, wanted))
+        await self.control.patch(stored, merge.difference(stored, wanted))
         return "configured"
+
+    async def compared(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+        stored = await self._stored()
+        if stored is None:
+            return None, own_documents.written(self.object)
+        return own_documents.written(stored), own_documents.written(self._over(stored))
 
     async def _stored(self) -> Any:
         try:
@@ -67,16 +95,10 @@ class LocalManifest:
         except NotFound:
             return None
 
-    async def _create(self, dry_run: bool) -> None:
-        if not dry_run:
-            await self.control.create(self.object)
-        elif isinstance(self.object, Workload):
-            await self.control.preview(self.object)
-        else:
-            _check_queue(self.object)
-
     def _over(self, stored: Any) -> Any:
         """What is stored, with what the document says."""
+        if stored.meta.deleting is not None:
+            raise Conflict(f"{self.name} is being deleted", hint="apply it again when it is gone")
         changed = {
             field.name: getattr(self.object.spec, field.name)
             for field in msgspec.structs.fields(type(stored.spec))
@@ -87,46 +109,118 @@ class LocalManifest:
         return replace(stored, meta=replace(stored.meta, labels=labels), spec=spec)
 
 
-def _check_change(stored: Described, wanted: Described) -> None:
-    if not isinstance(stored, Workload) or not isinstance(wanted, Workload):
-        _check_queue(wanted)
-        return
-    try:
-        admission.check_change(stored, wanted)
-    except Invalid as error:
-        raise Conflict(str(error), error.hint) from None
+class _Together(AdmittingControlPlane):
+    """The control plane as it is when the queues and pools that are applied together with an object are there."""
+
+    def __init__(self, control: Control, made: frozenset[str]) -> None:
+        super().__init__(control)
+        self._made = made
+
+    async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        there: Any = await super().list(kind, project)
+        known = {obj.meta.name for obj in there.items}
+        coming = {
+            name for word, _, name in (made.partition("/") for made in self._made) if ON_ITS_WAY.get(word) is kind
+        }
+        new: list[Any] = [ON_ITS_WAY[singular(kind)](meta=Meta(name=name)) for name in sorted(coming - known)]
+        return Listing((*there.items, *new), there.version)
 
 
-def _check_queue(wanted: Described) -> None:
-    if isinstance(wanted, Project):
-        admission.check_project(wanted)
-    elif isinstance(wanted, Department):
-        admission.check_department(wanted)
+class _Left(AdmittingControlPlane):
+    """The control plane as it is when the objects that are deleted together with one are gone."""
+
+    def __init__(self, control: Control, going: Collection[tuple[str, str]]) -> None:
+        super().__init__(control)
+        self._going = going
+
+    async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        there: Any = await super().list(kind, project)
+        word = singular(kind)
+        left = (obj for obj in there.items if (obj.meta.project, f"{word}/{obj.meta.name}") not in self._going)
+        return Listing(tuple(obj for obj in left if obj.meta.deleting is None), there.version)
 
 
-async def understood(control: Control, body: Mapping[str, Any], project: Default) -> LocalManifest:
-    """The object that a document describes. Raises Invalid, naming the field, for what has no meaning here."""
+@dataclass(frozen=True)
+class LeftOut:
+    """An object of Kubernetes that goes with a workload, and that one machine has nothing of."""
+
+    name: str
+    notes: tuple[str, ...]
+    project: str = ""
+    left_out: bool = True
+
+    async def exists(self) -> bool:
+        return True
+
+    async def check(self, made: frozenset[str]) -> str:
+        return "left out"
+
+    async def apply(self) -> str:
+        return "left out"
+
+    async def compared(self) -> tuple[None, Mapping[str, Any]]:
+        return None, {}
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        """Nothing needs it."""
+
+    async def delete(self) -> None:
+        """There is nothing to delete."""
+
+
+async def understood(
+    control: Control, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
+) -> LocalManifest | LeftOut:
+    """The object that a document describes. Raises Invalid, naming the field, for what has no meaning here.
+
+    beside  all documents that are read together with it
+    """
     version, kind = str(body.get("apiVersion", "")), str(body["kind"])
     notes: tuple[str, ...] = ()
     made: Described
     if version == API_VERSION and kind in own_documents.KINDS:
         made, said = own_documents.read(body)
-    elif (version, kind) in kubernetes_workloads.KINDS:
-        made, said, notes = kubernetes_workloads.workload(body)
+    elif (version, kind) in fields.KINDS:
+        found = workload.read(body, _templates(beside))
+        made, said, notes = found.workload, found.said, found.notes
+        made = own_documents.placed(made, await _project(control, made.meta.project))
+    elif why := companions.why_left_out(version, kind):
+        return LeftOut(f"{kind.lower()}/{_name(body)}", (f"it is left out: {why}",))
     else:
         raise _unknown(version, kind)
     if isinstance(made, Workload):
-        made = own_documents.placed(made, "" if made.meta.project else await project())
+        made = own_documents.placed(made, made.meta.project or await project())
         made = own_documents.ranked(made, said)
+        if not made.spec.user:
+            made = replace(made, spec=replace(made.spec, user=(await control.identity()).user))
+            said -= {"user"}
     elif made.meta.project:
         raise Invalid(f"a {kind} belongs to no project", field="meta.project")
     return LocalManifest(control, made, said, notes)
 
 
+def _templates(beside: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {_name(body): body for body in beside if body.get("kind") == "ResourceClaimTemplate"}
+
+
+def _name(body: Mapping[str, Any]) -> str:
+    metadata = body.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+
+
+async def _project(control: Control, namespace: str) -> str:
+    """The project of a namespace, which may be called after it: runai-team-a is team-a's."""
+    called = namespace.removeprefix(RUNAI)
+    if called == namespace or not called:
+        return namespace
+    there = {project.meta.name for project in (await control.list(Project)).items}
+    return called if called in there and namespace not in there else namespace
+
+
 def _unknown(version: str, kind: str) -> Invalid:
     if version == API_VERSION and kind in NOT_WRITTEN:
         return Invalid(f"a {kind} is made by migctl itself, and cannot be applied")
-    theirs = ", ".join(sorted(known for _, known in kubernetes_workloads.KINDS))
+    theirs = ", ".join(sorted(known for _, known in fields.KINDS))
     return Invalid(
         f"there is no {kind} of {version or 'no apiVersion'} on one machine",
         hint=f"{API_VERSION} has {', '.join(own_documents.KINDS)}; of Kubernetes there are {theirs}",

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from migctl import admission
 from migctl.backends import merge
 from migctl.backends.protocol import Invalid
-from migctl.objects import Department, NodePool, Project, Workload
+from migctl.objects import API_VERSION, Department, NodePool, Project, Workload, to_builtins
 
 Described = Workload | Project | Department | NodePool
 
@@ -47,9 +47,16 @@ def read(body: Mapping[str, Any]) -> tuple[Described, frozenset[str]]:
     return made, frozenset(map(str, spec or ()))
 
 
+def written(obj: Described) -> dict[str, Any]:
+    """What people write of an object, as -o yaml prints it."""
+    body = to_builtins(msgspec.convert(to_builtins(obj), type(obj)))  # 60 seconds are 60.0, whoever wrote them
+    meta = {key: value for key, value in body["meta"].items() if key not in WRITTEN_BY_THE_CONTROL_PLANE}
+    return {"apiVersion": API_VERSION, "kind": body["kind"], "meta": meta, "spec": body.get("spec", {})}
+
+
 def placed(workload: Workload, project: str) -> Workload:
-    """The workload in its project, or else in this one."""
-    return workload if workload.meta.project else replace(workload, meta=replace(workload.meta, project=project))
+    """The workload in this project."""
+    return replace(workload, meta=replace(workload.meta, project=project))
 
 
 def ranked(workload: Workload, said: frozenset[str]) -> Workload:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from migctl.cli.contexts.control import Control
 
 PATIENCE_S = 2.0
+ENDINGS = (".yaml", ".yml", ".json")
+"""Of files that hold documents."""
 
 Names = Callable[[Context, str], list[str]]
 
@@ -119,6 +121,23 @@ async def _gpus(control: Control, _: Session) -> Iterable[str]:
     nodes = (await control.list(GpuNode)).items
     there = [gpu for node in nodes if node.status.report for gpu in node.status.report.gpus]
     return [*(node.meta.name for node in nodes), *(f"{gpu.node}/{gpu.index}" for gpu in there)]
+
+
+def files(context: Context, incomplete: str) -> list[str]:
+    """Documents and folders below what is typed."""
+    from pathlib import Path
+
+    typed = incomplete.rpartition("/")
+    folder = Path("".join(typed[:2]) or ".")
+    found = []
+    try:
+        for path in folder.iterdir():
+            if path.name.startswith(typed[2]) and (typed[2] or not path.name.startswith(".")):
+                name = f"{''.join(typed[:2])}{path.name}"
+                found += [f"{name}/"] if path.is_dir() else [name] if path.suffix in ENDINGS else []
+    except OSError:  # a line that is being typed is no place for errors
+        return []
+    return sorted(found)
 
 
 workloads = _completing(_workloads)

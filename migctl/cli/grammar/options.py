@@ -33,8 +33,15 @@ Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing change
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Files = Annotated[
     list[str] | None,
-    typer.Option("-f", "--filename", metavar="FILE", help="YAML: a file, a folder, or - for stdin; repeatable."),
+    typer.Option(
+        "-f",
+        "--filename",
+        metavar="FILE",
+        help="YAML or JSON: a file, a folder, or - for stdin; repeatable.",
+        autocompletion=completion.files,
+    ),
 ]
+Recursive = Annotated[bool, typer.Option("-R", "--recursive", help="Folders with those below them.")]
 Verdict = Annotated[
     bool,
     typer.Option(

@@ -1,4 +1,4 @@
-"""The commands about a workload that exists: the verbs of both grammars, each with where its command is."""
+"""The verbs of both grammars, about workloads that exist and about files, each with where its command is."""
 
 from __future__ import annotations
 
@@ -18,5 +18,12 @@ VERBS: Mapping[str, Lazy] = MappingProxyType(
         "suspend": Lazy("migctl.cli.workloads.lifecycle:suspend", "Stop workloads and free their GPUs."),
         "resume": Lazy("migctl.cli.workloads.lifecycle:resume", "Start suspended workloads again."),
         "delete": Lazy("migctl.cli.workloads.lifecycle:delete", "Delete workloads, or what files describe."),
+    }
+)
+
+FILES: Mapping[str, Lazy] = MappingProxyType(
+    {
+        "apply": Lazy("migctl.cli.files.apply:apply", "Create what files describe, or change what is there to match."),
+        "diff": Lazy("migctl.cli.files.diff:diff", "Show what applying files would change; nothing is written."),
     }
 )

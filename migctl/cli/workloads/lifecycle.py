@@ -26,6 +26,10 @@ def delete(
     names: Names = None,
     all_of_them: All = False,
     files: options.Files = None,
+    recursive: options.Recursive = False,
+    missing_is_fine: Annotated[
+        bool, typer.Option("--ignore-not-found", help="With -f: pass over what is not there.")
+    ] = False,
     project: options.Project = None,
 ) -> None:
     """Delete workloads, or what files describe.
@@ -33,12 +37,15 @@ def delete(
     Their shares are free for others as soon as their processes have ended.
     """
     if files:
-        from migctl.cli.workloads import apply
+        from migctl.cli.files import apply
+        from migctl.cli.files.understanding import Source
 
         if names or all_of_them:
             raise usage("-f says what to delete: names and --all do too", hint=f"{context.command_path} -f FILE")
-        apply.delete(sessions.of(context), files, project)
+        apply.delete(sessions.of(context), Source(files, recursive, project), missing_is_fine)
         return
+    if recursive or missing_is_fine:
+        raise usage("-R and --ignore-not-found are about files", hint=f"{context.command_path} -f FILE")
 
     async def deleted(control: Control, workload: Workload) -> str:
         await control.delete(workload)
