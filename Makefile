@@ -120,6 +120,10 @@ bench: $(READY)  ## latency of a submission and of the command line
 bench-cli: $(READY)  ## how long help, completion, list, describe and gpus take, beside python that does nothing
 	$(BIN)/python -m tests.bench.cli
 
+.PHONY: bench-api
+bench-api: $(READY)  ## what the API's answers cost on large clusters: a verdict before sending on 10,000 GPUs; 4 minutes
+	$(BIN)/python -m tests.bench.verdict_api
+
 .PHONY: bench-controller
 bench-controller: $(READY)  ## what the controller costs while thousands wait: reasons, stalls of its loop, writes
 	$(BIN)/python -m tests.bench.controller

@@ -34,7 +34,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 @pytest.mark.skipif(not THOROUGH, reason="takes minutes: make soak-api")
 def test_any_calls_leave_the_daemon_as_it_was(machine: Embedded) -> None:
-    url = f"{(machine.home / 'listening').read_text().split()[0]}/api/v1"
+    url = f"{(machine.home / 'listening').read_text().split()[-1]}/api/v1"
     callers = [_bearer(machine, url, role) for role in ("admin", "project-admin", "researcher", "viewer")]
     process = psutil.Process(machine.pid())
     memory = []
