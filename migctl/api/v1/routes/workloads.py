@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from migctl.access.ending import while_allowed
 from migctl.api.streams import streamed
 from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.submissions import BatchOutcome, WorkloadBatch
@@ -140,6 +141,7 @@ async def list_history(door: Door, workload_id: str, offset: Offset = 0, limit: 
 
 
 @routes.get("/workloads/{workload_id}/metrics", responses=NOT_FOUND)
+@routes.get("/workloads/inferences/{workload_id}/metrics", responses=NOT_FOUND, operation_id="get_inference_metrics")
 async def get_metrics(
     door: Door,
     workload_id: str,
@@ -174,7 +176,7 @@ async def get_logs(
 ) -> StreamingResponse:
     """What its pods wrote: the last `tail` lines, or all; with follow, on until it ends."""
     workload = await workload_of(door, workload_id)
-    output = await door.service.runtime.logs(workload, follow, tail)
+    output = while_allowed(await door.service.runtime.logs(workload, follow, tail), door.ended)
     return streamed(output, request.app.state.closing, "text/plain; charset=utf-8")
 
 
