@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from migctl.api.v1.schemas.schema import Schema
 from migctl.backends.http.wire import error_status
-from migctl.backends.protocol import ControlPlaneError, Invalid, Unavailable
+from migctl.backends.protocol import ControlPlaneError, Invalid, RateLimited, Unauthenticated, Unavailable
 
 log = structlog.get_logger()
 
@@ -42,10 +42,6 @@ class RefusalBody(ErrorBody):
     compliance_issues: tuple[ComplianceIssue, ...] = ()
 
 
-class Unauthenticated(ControlPlaneError):
-    """Nobody vouches for the caller."""
-
-
 def add_errors(app: FastAPI) -> None:
     """Answer every error of the application in this form."""
 
@@ -62,12 +58,17 @@ def add_errors(app: FastAPI) -> None:
                 RefusalBody(code=400, message=str(error), details=error.hint, compliance_issues=tuple(issues))
             )
         headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else {}
+        if isinstance(error, RateLimited):
+            headers = {"Retry-After": str(error.retry_after_s)}
         return _answer(ErrorBody(code=error_status(error), message=str(error), details=error.hint), headers)
 
     @app.exception_handler(RequestValidationError)
     async def misused(_: Request, error: RequestValidationError) -> JSONResponse:
         issues = [
-            ComplianceIssue(field=".".join(str(part) for part in found["loc"][1:]), details=found["msg"])
+            ComplianceIssue(
+                field=".".join(str(part) for part in found["loc"][1:]),
+                details=found["msg"].removeprefix("Value error, "),
+            )
             for found in error.errors()
         ]
         told = "; ".join(f"{issue.field}: {issue.details}" if issue.field else issue.details for issue in issues[:4])
@@ -84,6 +85,11 @@ def add_errors(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> JSONResponse:
         log.error("a request failed", method=request.method, path=request.url.path, exc_info=error)
         return _answer(ErrorBody(code=500, message="this is a bug of migctl", details="its log tells more"))
+
+
+def _rule(message: str) -> str:
+    """What a validator of ours says, without pydantic's word for that."""
+    return message.removeprefix("Value error, ")
 
 
 def _answer(body: ErrorBody, headers: dict[str, str] | None = None) -> JSONResponse:
