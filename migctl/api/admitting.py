@@ -132,12 +132,12 @@ class AdmittingControlPlane:
                 admission.check_removal(queue, (await self._behind.list(Workload, queue.meta.name)).items)
             else:
                 admission.check_department_removal(queue, (await self._behind.list(Project)).items)
-            await self._take_back(queue)
+            await self.take_back(queue)
             await self._behind.delete(queue)
         finally:
             self._leaving.discard(key)
 
-    async def _take_back(self, queue: Project | Department) -> None:
+    async def take_back(self, queue: Project | Department) -> None:
         """Delete the roles and tokens in a queue before the queue: they must not count in a later one of its name."""
         rules, tokens = await self._behind.list(AccessRule), await self._behind.list(AccessToken)
         every: list[AccessRule | AccessToken] = [*rules.items, *tokens.items]

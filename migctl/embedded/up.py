@@ -151,11 +151,12 @@ async def _serve(
     def all_metrics() -> bytes:
         return metrics() + claims.text()
 
+    verdicts = Verdicts(mirror, system_clock, plan, Observer(mirror))
     app = create_app(
         admitting,
         runtime,
         v1=v1,
-        verdict=Verdicts(mirror, system_clock, plan, Observer(mirror)),
+        verdict=verdicts,
         ready=lambda: mirror.synced,
         metrics=all_metrics,
         trail=trail,
@@ -174,6 +175,7 @@ async def _serve(
                     v1=v1,
                     ready=lambda: mirror.synced,
                     metrics=all_metrics,
+                    verdict=verdicts,
                 )
                 await doors.enter_async_context(serving_tcp(tcp, listener, app.state.closing))
                 home.listening.write_text(listener.told)

@@ -27,6 +27,7 @@ from migctl.api.v1.authentication import authenticated
 from migctl.api.v1.service import ApiService, Identification
 from migctl.backends.mirror import DECIDED_BY, Mirror
 from migctl.clock import system_clock
+from migctl.controller.observe import Observer
 from migctl.objects import (
     AccessRule,
     AccessRuleSpec,
@@ -41,6 +42,8 @@ from migctl.objects import (
     Role,
     RoleInScope,
 )
+from migctl.solver_process.planning import plan
+from migctl.verdicts.live import Verdicts
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
 from tests.migctl.api.v1.conftest import CLUSTER
@@ -139,6 +142,7 @@ async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[T
         v1=create_v1(service),
         ready=lambda: True,
         metrics=lambda: b"figures 1\n",
+        verdict=Verdicts(mirror, clock, plan, Observer(mirror)),
         heartbeat_s=0.05,
     )
     following = [asyncio.create_task(mirror.run()), asyncio.create_task(sign_in.accounts.run())]
