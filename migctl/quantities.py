@@ -47,11 +47,20 @@ def annotation_memory(text: str) -> int:
     return _mib(text, QUANTITY_UNITS, "a number of MiB, or a number and a unit")
 
 
+def memory_bytes(text: str) -> int:
+    """A machine's memory as Kubernetes takes it, `1500`, `20M` or `4Gi`, in bytes."""
+    return _bytes(text, QUANTITY_UNITS, "a number of bytes, or a number and a unit")
+
+
 def _mib(text: str, units: dict[str, int], form: str) -> int:
+    return _large_enough(text, _bytes(text, units, form))
+
+
+def _bytes(text: str, units: dict[str, int], form: str) -> int:
     match = _NUMBER_AND_UNIT.fullmatch(text)
     if match is None or match[2] not in units:
-        raise BadQuantity(f"{text!r} is not an amount of memory: give {form}", "for example 5G or 512Mi")
-    return _large_enough(text, math.ceil(Decimal(match[1]) * units[match[2]]))
+        raise BadQuantity(f"{text[:40]!r} is not an amount of memory: give {form}", "for example 5G or 512Mi")
+    return math.ceil(Decimal(match[1]) * units[match[2]])
 
 
 def _large_enough(text: str, size: int) -> int:

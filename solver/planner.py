@@ -49,13 +49,13 @@ def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
     """One job after another, in the order of the queues."""
     workspace = Workspace(snapshot, policy, WorkingCopy(snapshot))
     draft = Draft(snapshot, workspace)
-    line = Line(snapshot, workspace.ledger)
+    line = Line(snapshot, workspace.ledger, workspace.victims.yields)
     for job in line.nominated():
         if draft.redeem(job):
             line.leave(job)
     left: dict[str, QueuedJob] = {}
     for job in line:
-        if not draft.serve(job):
+        if not draft.serve(job) and not line.bars(job):
             draft.note_unplaced(job)
             left |= dict.fromkeys((request.claim for request in job.requests), job)
     draft.reserve_for_waiting()

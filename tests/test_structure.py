@@ -104,6 +104,7 @@ DISTRIBUTIONS = {
     "grpc": "grpcio",
     "jwt": "pyjwt",
     "prometheus_client": "prometheus-client",
+    "pydantic_core": "pydantic",
     "pynvml": "nvidia-ml-py",
     "yaml": "pyyaml",
 }

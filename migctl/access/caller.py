@@ -90,6 +90,10 @@ class Rights:
             default=Reach.NOTHING,
         )
 
+    async def allows(self, verb: Verb, resource: str, place: Place) -> bool:
+        """Whether he may do this to any object of a kind at a place. Others than these may have to ask for it."""
+        return self.reach(verb, resource, place) is not Reach.NOTHING
+
     def anywhere(self, verb: Verb, resource: str) -> bool:
         """Whether he may do it to something of a kind, somewhere."""
         return any(

@@ -82,15 +82,23 @@ class AdmittingControlPlane:
         if isinstance(obj, Project | Department):
             await self._remove(obj)
             return
+        await self.check_removal(obj)
         if isinstance(obj, AccessToken):
             for rule in (await self._behind.list(AccessRule)).items:
                 if rule.spec.user == APP + obj.meta.name:
                     await self._discard(rule)
+        await self._behind.delete(obj)
+
+    async def check_removal(self, obj: Object) -> None:
+        """Raises Conflict where others still need the object."""
+        if isinstance(obj, Project):
+            admission.check_removal(obj, (await self._behind.list(Workload, obj.meta.name)).items)
+        if isinstance(obj, Department):
+            admission.check_department_removal(obj, (await self._behind.list(Project)).items)
         if isinstance(obj, NodePool):
             queues: list[Project | Department] = [*(await self._behind.list(Project)).items]
             queues += (await self._behind.list(Department)).items
             admission.check_pool_removal(obj, (await self._behind.list(GpuNode)).items, queues)
-        await self._behind.delete(obj)
 
     async def _submit(self, workload: Workload) -> Workload:
         with self._entering(Project, workload.meta.project):
@@ -128,10 +136,7 @@ class AdmittingControlPlane:
             )
         self._leaving.add(key)
         try:
-            if isinstance(queue, Project):
-                admission.check_removal(queue, (await self._behind.list(Workload, queue.meta.name)).items)
-            else:
-                admission.check_department_removal(queue, (await self._behind.list(Project)).items)
+            await self.check_removal(queue)
             await self.take_back(queue)
             await self._behind.delete(queue)
         finally:

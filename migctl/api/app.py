@@ -27,7 +27,7 @@ from migctl.api.requests import NumberedRequests
 from migctl.api.tcp.guard import Guard
 from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
-from migctl.api.v1.service import ApiService, callers_service
+from migctl.api.v1.service import ApiService
 from migctl.api.workloads import Judge, JudgeFor, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
@@ -93,17 +93,17 @@ def create_tcp_app(
     """
 
     async def door(request: Request) -> ControlPlane:
-        return (await callers_service(service, request)).control
+        return (await service.door(request)).control
 
     async def ending(request: Request) -> Ended:
-        return (await callers_service(service, request)).ended
+        return (await service.door(request)).ended
 
     async def admins(request: Request) -> None:
         if not set(OWNER) <= set((await service.authenticate(request)).access):
             raise Forbidden("metrics are an admin's: they name all projects")
 
     async def judged(request: Request, workload: Workload) -> WorkloadVerdict:
-        callers = await callers_service(service, request)
+        callers = await service.door(request)
         callers.rights.require(Verb.CREATE, Workload.PLURAL, place_of(workload, service.department_of))
         return await verdict(workload, callers.seen.sees_project)
 

@@ -92,6 +92,18 @@ def shown_phase(workload: Workload) -> Phase:
     return Phase.TERMINATING if workload.meta.deleting else workload.status.phase
 
 
+def holds(pod: Claim) -> bool:
+    """Whether a pod has its share now."""
+    return pod.status.allocation is not None and not pod.status.phase.finished
+
+
+def allocated(pod: Claim) -> float:
+    """What a pod holds, in GPUs of the quota currency."""
+    if pod.status.allocation is None or not holds(pod):
+        return 0.0
+    return sum(share.portion for share in pod.status.allocation.devices)
+
+
 def explanation(status: WorkloadStatus | ClaimStatus) -> str:
     """Why a workload or a pod is in its phase: a sentence where there is one, otherwise the reason's word."""
     return _message(status) or status.reason

@@ -41,7 +41,14 @@ class Failure(Exception):
     def lines(self) -> str:
         """The failure as it is written on stderr."""
         parts = (("error", self.message), ("cause", self.cause), ("hint", self.hint))
-        return "".join(f"{name}: {text}\n" for name, text in parts if text)
+        return "".join(f"{name}: {printable(text)}\n" for name, text in parts if text)
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what would steer a terminal, which names in other people's objects may hold."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 def usage(message: str, hint: str = "") -> Failure:

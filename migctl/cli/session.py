@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from migctl.cli import names
-from migctl.cli.failures import Failure, not_found, usage
+from migctl.cli.failures import Failure, not_found, printable, usage
 
 if TYPE_CHECKING:
     import asyncio
@@ -209,7 +209,7 @@ async def require_project(control: ControlPlane, name: str) -> Project:
 
 def note(text: str) -> None:
     """Print on stderr what is not the command's data."""
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def note_once(session: Session, key: str, text: str) -> None:

@@ -15,16 +15,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
+from solver.disruption.cover import fewest
 from solver.model.demand import Holding, Request
+from solver.model.occupation import millionths
 from solver.model.snapshot import Snapshot
-from solver.quota.accounting import granted
+from solver.quota.accounting import asked, granted
 from solver.quota.jobs import GangKey, QueuedJob, gang_key
 from solver.quota.ledger import EPSILON, Account, Ledger
 from solver.working_copy.copy import WorkingCopy
 
 Claims = frozenset[str]
 Cost = tuple[object, ...]
+LEAVING = "leaving"
+"""The key of rights that cover those only who are leaving anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +55,24 @@ class Victims:
         ledger = copy.ledger
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self._ledger = ledger
+        self._models = snapshot.models
         self._cluster = copy.cluster
         self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
+        self._accounts: dict[str, Account | None] = {}
+        self._fixed: set[str] = set()
+        self._lowest: dict[str, int] = {}
         for holding in snapshot.held:
-            if (key := gang_key(holding.request)) and not holding.releasing:
-                self._gangs[key].append(holding.request.claim)
-        self._accounts = {
-            claim: ledger.account(holding.request.project, ledger.pool_of.get(holding.grant.node, ""))
-            for claim, holding in self.held.items()
-        }
+            request = holding.request
+            if request.gang is not None and not holding.releasing and (key := gang_key(request)):
+                self._gangs[key].append(request.claim)
+            if not _movable(holding, snapshot, ledger):
+                self._fixed.add(request.claim)
+            elif self._lowest.get(request.project, request.priority) >= request.priority:
+                self._lowest[request.project] = request.priority
         self._above: defaultdict[str, list[Account]] = defaultdict(list)
         for account in ledger.accounts.values():
             if account.excess > EPSILON:
                 self._above[account.pool].append(account)
-        self._fixed = {claim for claim, holding in self.held.items() if not _movable(holding, snapshot, ledger)}
-        self._lowest: dict[str, int] = {}
-        for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
-            self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
     def anyone(self, but: Claims = frozenset()) -> EvictionRights:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
@@ -95,7 +101,7 @@ class Victims:
             for pool, own in claims.items()
         )
         if not project and not reclaims:
-            return EvictionRights("leaving", self.is_leaving, lambda removed: removed, self._losses)
+            return EvictionRights(LEAVING, self.is_leaving, lambda removed: removed, self._losses)
         judge = _Judge(self, project, priority, claims)
         key = (project, priority if project else 0, tuple(claims.items()))
         return EvictionRights(key, judge.may_go, judge.complete, self._losses)
@@ -136,6 +142,10 @@ class Victims:
 
     def account(self, claim: str) -> Account | None:
         """The account that a claim's share is booked on."""
+        if claim not in self._accounts:
+            holding = self.held[claim]
+            pool = self._ledger.pool_of.get(holding.grant.node, "")
+            self._accounts[claim] = self._ledger.account(holding.request.project, pool)
         return self._accounts[claim]
 
     def new(self, removed: Iterable[str]) -> list[Holding]:
@@ -154,10 +164,76 @@ class Victims:
         if account is None or not others:
             return True
         inside = account.parent is not None and others <= {member.name for member in account.parent.members}
-        levels = [account] if inside else account.chain
-        # An instance may count for more than was asked for, and so for more than the share that was divided by that.
-        own = ((level, max(level.fair_share, level.quota.quota)) for level in levels)
-        return all(level.allocated + gpus <= most + EPSILON for level, most in own)
+        levels = [account] if inside else [*account.chain]
+        if all(level.allocated + gpus <= max(level.fair_share, level.quota.quota) + EPSILON for level in levels):
+            return True
+        # An instance may count for more than was asked for, and that bounds the share: divide by what is taken.
+        more = gpus - asked(request.demand, self._models)
+        shares = self._ledger.share_if(account, more) if more > EPSILON else {}
+        return bool(shares) and all(level.allocated + gpus <= shares[level] + EPSILON for level in levels)
+
+    def yields(self, request: Request, level: Account) -> float:
+        """GPUs of an account that may have to be given back to a request: at most, for rights look closer.
+
+        They are those of less important work of its project and, in its department, of projects above their share.
+        """
+        out = self._cluster.leaving
+        return sum(
+            granted(holding.grant)
+            for account in (level.members or (level,))
+            for claim, holding in self._yielding.get(account, ())
+            if claim not in out
+            and (
+                holding.request.priority < request.priority
+                if holding.request.project == request.project
+                else account.excess > EPSILON
+            )
+        )
+
+    def released(self, removed: Claims, level: Account) -> float:
+        """GPUs of an account that are given back when these go."""
+        return sum(granted(h.grant) for h in self.new(removed) if self._counts_in(h.request.claim, level))
+
+    def within_limit(
+        self, request: Request, pool: str, gpus: float, removed: Claims, rights: EvictionRights
+    ) -> Claims | None:
+        """`removed`, and the fewest more that must go before every limit leaves room for so many GPUs.
+
+        None where none suffice.
+        """
+        account = self._ledger.account(request.project, pool)
+        levels = [*account.chain] if account else []
+        lack = [max(0.0, gpus - level.headroom(True, self.released(removed, level))) for level in levels]
+        if all(missing <= EPSILON for missing in lack):
+            return removed
+        out = self._cluster.leaving
+        inside = (
+            claim
+            for claim in self.held
+            if claim not in removed and claim not in out and self._counts_in(claim, levels[-1]) and rights.may_go(claim)
+        )
+        together = {self.closure(frozenset((claim,))) for claim in inside}
+        groups = sorted((group for group in together if all(map(rights.may_go, group))), key=rights.cost)
+        chosen = fewest(
+            tuple(map(millionths, lack)),
+            [tuple(millionths(self.released(group - removed, level)) for level in levels) for group in groups],
+        )
+        if chosen is None:
+            return None
+        return rights.complete(removed.union(*(groups[position] for position in chosen)))
+
+    def _counts_in(self, claim: str, level: Account) -> bool:
+        account = self.account(claim)
+        return account is not None and level in account.chain
+
+    @cached_property
+    def _yielding(self) -> Mapping[Account, list[tuple[str, Holding]]]:
+        """What may be told to go, by the account that it is booked on."""
+        found: defaultdict[Account, list[tuple[str, Holding]]] = defaultdict(list)
+        for claim, holding in self.held.items():
+            if claim not in self._fixed and (booked := self.account(claim)):
+                found[booked].append((claim, holding))
+        return found
 
     def hold(self, request: Request) -> None:
         """The request joins a gang that runs: from now on its members stay, for they are what it joins."""
@@ -282,6 +358,7 @@ class _Judge:
 
 
 def _movable(holding: Holding, snapshot: Snapshot, ledger: Ledger) -> bool:
+    if not holding.request.preemptible or holding.protected:
+        return False
     project = ledger.projects.get(holding.request.project)
-    too_new = project is not None and 0 < project.min_runtime_s > snapshot.now - holding.since
-    return holding.request.preemptible and not holding.protected and not too_new
+    return project is None or not 0 < project.min_runtime_s > snapshot.now - holding.since

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from solver.model.demand import Grant, Holding, Request
@@ -64,9 +64,12 @@ class Account:
         """GPUs held above the quota alone: what others' quotas take first. 0 or less: nothing."""
         return self.standing - (math.inf if self.quota.quota < 0 else self.quota.quota)
 
-    def headroom(self, preemptible: bool) -> float:
-        """GPUs that limit and, for work that may not be preempted, quota leave."""
-        limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated
+    def headroom(self, preemptible: bool, released: float = 0.0) -> float:
+        """GPUs that limit and, for work that may not be preempted, quota leave.
+
+        released: GPUs of preemptible work that goes; the limit counts them no more.
+        """
+        limit = math.inf if self.quota.limit < 0 else self.quota.limit - self.allocated + released
         firm = math.inf if preemptible or self.quota.quota < 0 else self.quota.quota - self.non_preemptible
         return min(limit, firm)
 
@@ -90,6 +93,15 @@ class Account:
         return f"allocated {self.allocated:.2f}, quota {quota}, fair share {self.fair_share:.2f}"
 
 
+Released = Callable[[Account], float]
+"""GPUs of an account whose holders go."""
+
+
+def nothing(_account: Account) -> float:
+    """Nobody goes."""
+    return 0.0
+
+
 class Ledger:
     """Accounts of all projects in all pools, and of departments. Charges can be taken back (`undo`).
 
@@ -106,14 +118,30 @@ class Ledger:
         self._totals = {name: Account("", name, Quota()) for name in self.pools}
         self._journal: list[tuple[Account, float, float, float]] = []
         self._open(snapshot)
-        for holding in snapshot.held:
-            if not holding.releasing:
-                gpus = granted(holding.grant)
-                self._book(holding.request, holding.grant, gpus, gpus)
+        self._count_held(snapshot.held)
         if counted is None:
             self._count_pending(snapshot)
             self.divide()
         self._journal.clear()
+
+    def _count_held(self, held: Iterable[Holding]) -> None:
+        """Count what claims hold, but for those told to stop."""
+        given: defaultdict[tuple[str, str], float] = defaultdict(float)
+        firm: defaultdict[tuple[str, str], float] = defaultdict(float)
+        for holding in held:
+            if not holding.releasing:
+                request, grant = holding.request, holding.grant
+                key = (request.project, self.pool_of.get(grant.node, ""))
+                gpus = grant.devices[0].portion if len(grant.devices) == 1 else granted(grant)
+                given[key] += gpus
+                if not request.preemptible:
+                    firm[key] += gpus
+        for key, gpus in given.items():
+            account = self.accounts.get(key)
+            for level in (*account.chain, self._totals[account.pool]) if account else ():
+                level.allocated += gpus
+                level.non_preemptible += firm[key]
+                level.standing += gpus
 
     def account(self, project: str, pool: str) -> Account | None:
         return self.accounts.get((project, pool))
@@ -150,10 +178,12 @@ class Ledger:
             account, *figures = self._journal.pop()
             account.allocated, account.non_preemptible, account.standing = figures
 
-    def headroom(self, request: Request, pool: str) -> float:
+    def headroom(self, request: Request, pool: str, released: Released = nothing) -> float:
         """GPUs the request may be given in the pool: up to every limit, and if it may not be preempted, quota."""
         account = self.accounts.get((request.project, pool))
-        return min(a.headroom(request.preemptible) for a in account.chain) + EPSILON if account else 0.0
+        if account is None:
+            return 0.0
+        return min(level.headroom(request.preemptible, released(level)) for level in account.chain) + EPSILON
 
     def free(self, request: Request) -> float:
         """GPUs that nobody was given in the pools the request may use, in however small pieces."""
@@ -227,12 +257,21 @@ class Ledger:
         for pool in self.pools.values():
             self._divide(pool)
 
-    def _divide(self, pool: Pool) -> None:
+    def share_if(self, account: Account, more: float) -> dict[Account, float]:
+        """What would be the fair share of the account and of those above it, if so many GPUs more were wanted."""
+        upper, lower = self._shares(self.pools[account.pool], {account: more})
+        return {level: (lower if level is account else upper)[level.name] for level in account.chain}
+
+    def _shares(self, pool: Pool, more: Mapping[Account, float]) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """The fair shares of departments and of projects in a pool, by name."""
         tops = [a for (_, name), a in self.accounts.items() if name == pool.name and a.parent is None]
         above = [a for (_, name), a in self.departments.items() if name == pool.name]
-        groups = [Group(a.name, a.quota, tuple(map(_queue, a.members)), a.created) for a in above]
-        upper, lower = divide_top_down(pool.gpus, groups, [_queue(a) for a in tops], pool.grain)
-        for account in above:
+        groups = [Group(a.name, a.quota, tuple(_queue(m, more) for m in a.members), a.created) for a in above]
+        return divide_top_down(pool.gpus, groups, [_queue(a, more) for a in tops], pool.grain)
+
+    def _divide(self, pool: Pool) -> None:
+        upper, lower = self._shares(pool, {})
+        for account in (a for (_, name), a in self.departments.items() if name == pool.name):
             account.fair_share = upper[account.name]
             account.wanted = sum(member.wanted for member in account.members)
         for name, share in lower.items():
@@ -282,8 +321,8 @@ def _whole(room: float, gpus: float, most: int) -> int:
     return max(0, int((room + EPSILON) / gpus))
 
 
-def _queue(account: Account) -> Queue:
-    return Queue(account.name, account.wanted, account.quota, account.created)
+def _queue(account: Account, more: Mapping[Account, float]) -> Queue:
+    return Queue(account.name, account.wanted + more.get(account, 0.0), account.quota, account.created)
 
 
 def _within(quota: Quota) -> Quota:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
+from solver.model.demand import Request
 from solver.model.reasons import Code, GangIncomplete, ProjectUnknown, QueueFull, StartsFailed, Unplaced
 from solver.model.snapshot import Snapshot
 from solver.quota.accounting import asked
@@ -18,15 +20,23 @@ from solver.quota.jobs import QueuedJob, jobs
 from solver.quota.ledger import EPSILON, Account, Ledger
 
 Rank = tuple[object, ...]
+Yields = Callable[[Request, Account], float]
+"""GPUs of an account that others may have to give back to a request."""
+
+
+def nobody_yields(_request: Request, _account: Account) -> float:
+    """Nobody has to give way."""
+    return 0.0
 
 
 class Line:
     """Jobs in the order of their turns. `refused`: why the others get none, by claim."""
 
-    def __init__(self, snapshot: Snapshot, ledger: Ledger) -> None:
+    def __init__(self, snapshot: Snapshot, ledger: Ledger, yields: Yields = nobody_yields) -> None:
         self.refused: dict[str, Unplaced] = {}
         self._snapshot = snapshot
         self._ledger = ledger
+        self._yields = yields
         self._queues: dict[str, deque[QueuedJob]] = {}
         self._wants: dict[str, float] = {}
         self._served: set[str] = set()
@@ -45,7 +55,7 @@ class Line:
             job = self._queues[project].popleft()
             if job.first.claim in self._served:
                 pass
-            elif not self._refuse(job, refusal(job, self._ledger, self._gpus(job))):
+            elif not self._refuse(job, refusal(job, self._ledger, self._gpus(job), self._yields)):
                 yield job
             if self._queues[project]:
                 heapq.heapreplace(heap, (self._rank(project), project))
@@ -56,6 +66,10 @@ class Line:
         """Jobs for which room is being freed, and that may still have it."""
         waiting = [job for queue in self._queues.values() for job in queue if job.first.nominated]
         return [job for job in waiting if not refusal(job, self._ledger, self._gpus(job))]
+
+    def bars(self, job: QueuedJob) -> bool:
+        """Whether a quota or limit keeps out a job for which nobody could make room; it is refused then."""
+        return self._refuse(job, refusal(job, self._ledger, self._gpus(job)))
 
     def leave(self, job: QueuedJob) -> None:
         """The job has been served out of turn."""
@@ -114,16 +128,16 @@ def _unready(job: QueuedJob, snapshot: Snapshot, ledger: Ledger) -> Unplaced | N
     return None
 
 
-def refusal(job: QueuedJob, ledger: Ledger, wants: float) -> Unplaced | None:
-    """Why a job may not have `wants` GPUs in any pool it may use; None where it may."""
+def refusal(job: QueuedJob, ledger: Ledger, wants: float, yields: Yields = nobody_yields) -> Unplaced | None:
+    """Why a job may not have `wants` GPUs in any pool it may use; None where it may when those that yield have gone."""
     request = job.first
     names = ledger.candidates(request)
-    if not names or any(wants <= ledger.headroom(request, name) for name in names):
+    if not names or any(wants <= ledger.headroom(request, name, partial(yields, request)) for name in names):
         return None
     account = ledger.account_for(request)
     assert account is not None
-    barred = next(a for a in account.chain if wants > a.headroom(request.preemptible) + EPSILON)
+    barred = next(a for a in account.chain if wants > a.headroom(request.preemptible, yields(request, a)) + EPSILON)
     gang = job.gang.name if job.gang and len(job.requests) > 1 else None
-    limit = wants > barred.headroom(True) + EPSILON
+    limit = wants > barred.headroom(True, yields(request, barred)) + EPSILON
     code = Code.OVER_LIMIT if limit else Code.NON_PREEMPTIBLE_OVER_QUOTA
     return Unplaced(code, QueueFull(barred.figures(len(ledger.pools) > 1), wants, limit, gang))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from solver.disruption.openings import NOBODY, Opening
 from solver.disruption.search import Search
-from solver.disruption.victims import Victims
+from solver.disruption.victims import EvictionRights, Victims
 from solver.model.demand import Grant, Request
 from solver.model.snapshot import Policy, Snapshot
 from solver.quota.accounting import asked
 from solver.quota.jobs import QueuedJob, gang_key
+from solver.quota.ledger import Released, nothing
 from solver.working_copy.copy import WorkingCopy
 from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain
@@ -79,11 +81,11 @@ class Workspace:
         running = [h.grant.node for h in self.victims.members(key) if h.request.claim not in self.cluster.leaving]
         return running + [found.grant.node for found in self.planned.values() if gang_key(found.request) == key]
 
-    def affordable(self, request: Request, domain: Domain) -> Domain:
+    def affordable(self, request: Request, domain: Domain, released: Released = nothing) -> Domain:
         """The nodes of the domain in pools where quota and limit leave room for the demand."""
         names = self.ledger.candidates(request)
         least = asked(request.demand, self._models)
-        paid = tuple(name for name in names if least <= self.ledger.headroom(request, name))
+        paid = tuple(name for name in names if least <= self.ledger.headroom(request, name, released))
         if len(paid) == len(names):
             return domain
         key = (domain.name, paid)
@@ -96,11 +98,27 @@ class Workspace:
         candidates = self._places.best(request, domain)
         return candidates if candidates and self.may_have(request, candidates) else []
 
+    def is_free(self, request: Request, domain: Domain) -> bool:
+        """Whether any place is free, whatever quota and limit say."""
+        return bool(self._places.best(request, domain))
+
     def may_have(self, request: Request, candidates: Sequence[Candidate], opening: Opening | None = None) -> bool:
         """Whether quota and limit, and for reclaimed room the fair share, cover what the candidates count for."""
         gpus = sum(candidate.share.portion for candidate in candidates)
         pool = candidates[0].gpu.node.reported.pool
-        if gpus > self.ledger.headroom(request, pool):
+        released = partial(self.victims.released, opening.removed) if opening else nothing
+        if gpus > self.ledger.headroom(request, pool, released):
             self.beyond_quota[request.claim] = gpus
             return False
         return opening is None or self.victims.fairly(request, pool, gpus, opening.removed)
+
+    def cheapest(self, request: Request, rights: EvictionRights, domain: Domain) -> Opening | None:
+        """The cheapest opening that those open who may go, with the fewest more whose going a limit asks for."""
+        may_yield = partial(self.victims.yields, request)
+        opening = self.search.cheapest(request, rights, self.affordable(request, domain, may_yield))
+        if opening is None:
+            return None
+        pool = opening.candidates[0].gpu.node.reported.pool
+        gpus = sum(candidate.share.portion for candidate in opening.candidates)
+        removed = self.victims.within_limit(request, pool, gpus, opening.removed, rights)
+        return None if removed is None else replace(opening, removed=removed)

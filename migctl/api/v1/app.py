@@ -6,8 +6,8 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import access, audit, identity, token
-from migctl.api.v1.service import ApiService
+from migctl.api.v1.routes import access, audit, identity, submission, token, workloads
+from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
 
@@ -24,7 +24,7 @@ BEARER = HTTPBearer(auto_error=False, description="What POST /api/v1/token answe
 """For the document alone: who the caller is says service.py."""
 
 
-def create_v1(service: ApiService) -> FastAPI:
+def create_v1(service: RoutesService) -> FastAPI:
     """The application; its paths are below PREFIX."""
     app = FastAPI(
         title="migctl",
@@ -35,7 +35,14 @@ def create_v1(service: ApiService) -> FastAPI:
         dependencies=[Depends(BEARER)],
     )
     app.state.service = service
-    for routes in (identity.routes, token.routes, access.routes, audit.routes):
+    for routes in (
+        identity.routes,
+        token.routes,
+        access.routes,
+        audit.routes,
+        workloads.routes,
+        submission.routes,
+    ):
         app.include_router(routes)
     add_errors(app)
     return app

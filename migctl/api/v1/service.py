@@ -12,9 +12,10 @@ from fastapi import Depends, Request
 from migctl.access.audit.audited import AuditedControlPlane
 from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.authorized import AuthorizedControlPlane
-from migctl.access.caller import Caller, Rights
+from migctl.access.caller import Caller, Place, Rights
 from migctl.access.ending import Ended, never_ended
 from migctl.access.identity.sign_in import Issued
+from migctl.access.rights import Verb
 from migctl.access.visible import VisibleObjects
 from migctl.api.doors import request_id
 from migctl.backends.http.runtime import WorkloadRuntime
@@ -68,6 +69,34 @@ class Identification:
     rotate: Callable[[], None] | None = None
 
 
+class RoutesService(Protocol):
+    """What stands behind the routes: one machine (ApiService), or a cluster (migctl/cluster_api)."""
+
+    @property
+    def view(self) -> ObjectView:
+        """All cached objects. What a caller sees of them is his door's `seen`."""
+        ...
+
+    @property
+    def runtime(self) -> WorkloadRuntime: ...
+
+    @property
+    def cluster(self) -> ClusterIdentity: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def identity(self) -> Identification: ...
+
+    @property
+    def trail(self) -> AuditTrail | None: ...
+
+    async def door(self, request: Request) -> CallersService:
+        """The service for the caller of a request. Raises Unauthenticated, and Unavailable where nobody can tell."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ApiService:
     """One machine's control plane behind the API.
@@ -86,9 +115,16 @@ class ApiService:
     identity: Identification = Identification()
     trail: AuditTrail | None = None
 
-    def rights(self, caller: Caller) -> Rights:
-        """What the caller may do."""
-        return Rights(caller, self.department_of)
+    async def door(self, request: Request) -> CallersService:
+        """The service for the caller of a request. Raises Unauthenticated."""
+        caller, request_name = await self.authenticate(request), request_id(request)
+        rights = Rights(caller, self.department_of)
+        ended = functools.partial(self.identity.ended, caller)
+        control: ControlPlane = AuthorizedControlPlane(self.control_plane, self.view, rights, ended)
+        if self.trail is not None:
+            control = AuditedControlPlane(control, self.trail, caller, self.department_of, request_name)
+        seen = VisibleObjects(self.view, rights)
+        return CallersService(self, caller, rights, control, seen, ended, request_name)
 
     def department_of(self, name: str) -> str:
         """The department of a project, "" for none."""
@@ -100,12 +136,13 @@ class ApiService:
 class CallersService:
     """The service as the caller of one request may use it.
 
+    rights   what is known of them without asking anybody; `may` asks
     control  raises Forbidden for what he may not do
     seen     the cached objects that he may see
     ended    what ends his streams: migctl.access.ending.while_allowed(source, door.ended)
     """
 
-    service: ApiService
+    service: RoutesService
     caller: Caller
     rights: Rights
     control: ControlPlane
@@ -129,25 +166,22 @@ class CallersService:
                 )
             )
 
+    async def may(self, verb: Verb, resource: str, project: str = "") -> bool:
+        """Whether he may do this to objects of a kind (its plural name), to his own ones at least.
+
+        On a cluster its API server is asked. Raises Unavailable where that does not answer.
+        """
+        place = Place(project, self.rights.department_of(project) if project else "")
+        return await self.rights.allows(verb, resource, place)
+
 
 async def _callers_service(request: Request) -> CallersService:
-    return await callers_service(service_of(request), request)
+    return await service_of(request).door(request)
 
 
-def service_of(request: Request) -> ApiService:
+def service_of(request: Request) -> RoutesService:
     """The service behind the application that got a request."""
-    return cast("ApiService", request.app.state.service)
-
-
-async def callers_service(service: ApiService, http: Request) -> CallersService:
-    """The service for who sent a request. Raises Unauthenticated."""
-    caller, request = await service.authenticate(http), request_id(http)
-    rights = service.rights(caller)
-    ended = functools.partial(service.identity.ended, caller)
-    control: ControlPlane = AuthorizedControlPlane(service.control_plane, service.view, rights, ended)
-    if service.trail is not None:
-        control = AuditedControlPlane(control, service.trail, caller, service.department_of, request)
-    return CallersService(service, caller, rights, control, VisibleObjects(service.view, rights), ended, request)
+    return cast("RoutesService", request.app.state.service)
 
 
 Door = Annotated[CallersService, Depends(_callers_service)]

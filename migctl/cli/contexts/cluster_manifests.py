@@ -6,7 +6,7 @@ field that the API server does not know is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ APPLY = "application/apply-patch+yaml"
 MANAGER = "migctl"
 COMPARED = ("spec", "data", "stringData", "binaryData", "rules", "subjects", "roleRef")
 """Parts of objects that people write, beside labels and annotations."""
+EXPORTED = (*(name for name in WRITTEN_BY_KUBERNETES if name != "finalizers"), "selfLink")
 SECRET, MASK, CHANGED = ("data", "stringData"), "(not shown)", "(not shown, and another one)"
 
 
@@ -50,6 +51,9 @@ class ClusterManifest:
 
     async def exists(self) -> bool:
         return await self._stored() is not None
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        """Kubernetes deletes what an object owns after it."""
 
     async def delete(self) -> None:
         await self.api.delete(self.resource, self.body["metadata"]["name"], self.project)
@@ -152,9 +156,13 @@ async def understood(api: PermittedApi, body: Mapping[str, Any], project: Defaul
         body = {**body, "metadata": {**metadata, "namespace": await project()}}
     elif not resource.namespaced and metadata.get("namespace"):
         raise Invalid(f"metadata.namespace: a {kind} is in no namespace", field="metadata.namespace")
-    if "status" in body:
-        body = {key: value for key, value in body.items() if key != "status"}
-    return ClusterManifest(api, resource, body)
+    return ClusterManifest(api, resource, _as_written(body))
+
+
+def _as_written(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The object without what the API server refuses to be told, or would take for a condition: exports have it."""
+    metadata = {key: value for key, value in body["metadata"].items() if key not in EXPORTED}
+    return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
 
 
 async def _translated(body: Mapping[str, Any], project: Default) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,6 +81,13 @@ class Manifest(Protocol):
 
     async def compared(self) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
         """What people write of the object: now (None: it is not there), and when it is applied."""
+        ...
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        """Raises Conflict where others still need the object.
+
+        going  project and name of the objects that are deleted together with it
+        """
         ...
 
     async def delete(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,11 @@ class LocalManifest:
 
     async def exists(self) -> bool:
         return await self._stored() is not None
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        stored = await self._stored()
+        if stored is not None:
+            await AdmittingControlPlane(_Left(self.control, going)).check_removal(stored)
 
     async def delete(self) -> None:
         stored = await self._stored()
@@ -121,6 +126,20 @@ class _Together(AdmittingControlPlane):
         return Listing((*there.items, *new), there.version)
 
 
+class _Left(AdmittingControlPlane):
+    """The control plane as it is when the objects that are deleted together with one are gone."""
+
+    def __init__(self, control: Control, going: Collection[tuple[str, str]]) -> None:
+        super().__init__(control)
+        self._going = going
+
+    async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        there: Any = await super().list(kind, project)
+        word = singular(kind)
+        left = (obj for obj in there.items if (obj.meta.project, f"{word}/{obj.meta.name}") not in self._going)
+        return Listing(tuple(obj for obj in left if obj.meta.deleting is None), there.version)
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """An object of Kubernetes that goes with a workload, and that one machine has nothing of."""
@@ -141,6 +160,9 @@ class LeftOut:
 
     async def compared(self) -> tuple[None, Mapping[str, Any]]:
         return None, {}
+
+    async def check_removal(self, going: Collection[tuple[str, str]]) -> None:
+        """Nothing needs it."""
 
     async def delete(self) -> None:
         """There is nothing to delete."""

@@ -76,6 +76,9 @@ def delete(session: Session, source: Source, missing_is_fine: bool) -> None:
                 raise not_found(
                     f"{each.place}: there is no {each.manifest.name}", hint="--ignore-not-found deletes the others"
                 )
+        going = {(each.manifest.project, each.manifest.name) for each in there}
+        for each in there:
+            await each.about(each.manifest.check_removal(going))
         with _said_how_far("deleted", there[::-1]) as following:
             for each in following:
                 await each.about(_settled(each.manifest.delete, Conflict if len(there) > 1 else None))

@@ -10,9 +10,10 @@ import typer
 
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import ExitCode, Failure, translate, usage
+from migctl.cli.failures import ExitCode, Failure, printable, translate, usage
 from migctl.cli.files.understanding import Source, understood
 from migctl.cli.grammar import options
+from migctl.cli.output import formats
 from migctl.cli.session import Session
 
 WIDTH = 68
@@ -60,7 +61,7 @@ def _shown(session: Session, source: Source) -> bool:
 
     differences = session.run(compared)
     for line in differences:
-        print(line)
+        print(printable(line))
     return bool(differences)
 
 
@@ -71,6 +72,4 @@ def _lines(name: str, before: Any, after: Any) -> Iterator[str]:
 def _yaml(body: Any) -> list[str]:
     if body is None:
         return []
-    import yaml
-
-    return yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=WIDTH).splitlines()
+    return formats.yaml_text(body, WIDTH).splitlines()

@@ -17,6 +17,7 @@ from migctl.cli.files import yaml_text
 from migctl.cli.grammar.completion import ENDINGS
 
 STANDARD_INPUT = "-"
+LONGEST_TITLE = 100
 DESCRIPTION = "Description"
 """Of what `describe -o yaml` prints: the object, and what is known about it."""
 MAX_BYTES = 8 << 20
@@ -35,7 +36,8 @@ class Document:
         """Kind and name, as far as they are there: "Job train"."""
         meta = self.body.get("metadata", self.body.get("meta"))
         name = meta.get("name") if isinstance(meta, Mapping) else None
-        return f"{self.body.get('kind')} {name}" if name else str(self.body.get("kind"))
+        title = f"{self.body.get('kind')} {name}" if name else str(self.body.get("kind"))
+        return " ".join(title.split())[:LONGEST_TITLE]
 
 
 def read(paths: Sequence[str], recursive: bool = False) -> list[Document]:

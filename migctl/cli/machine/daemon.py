@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from migctl import quantities
+from migctl.backends.workload_status import holds
 from migctl.cli import session as sessions
 from migctl.cli.contexts.context import LOCAL
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output import watching
 from migctl.cli.session import Session
-from migctl.cli.views.workloads import holds
 from migctl.embedded.home import Home
 from migctl.objects import Claim, Workload
 

@@ -13,6 +13,7 @@ import typer
 
 from migctl import quantities
 from migctl.backends.protocol import Conflict, Invalid, NotFound, Unavailable
+from migctl.backends.workload_status import holds
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.failures import ExitCode, Failure, usage
@@ -22,7 +23,6 @@ from migctl.cli.nodes.cordon import set_cordoned
 from migctl.cli.output import tables, watching
 from migctl.cli.output.tables import Column
 from migctl.cli.plans.what_if import fate_text
-from migctl.cli.views.workloads import holds
 from migctl.objects import Claim, GpuNode, NodePool
 
 RETRY_S = 5.0

@@ -48,12 +48,28 @@ def name(obj: Object) -> str:
     return f"{singular(type(obj))}/{obj.meta.name}"
 
 
+NEXT_LINE = "\x85"
+"""The one character that PyYAML writes as it is and reads as a space."""
+
+
+def yaml_text(body: Any, width: int | None = None) -> str:
+    """A YAML document that reads back as it was. width: where long texts are broken, in columns."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def text(dumper: yaml.SafeDumper, said: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", said, style='"' if NEXT_LINE in said else None)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump(body, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=width)
+
+
 def write(body: Mapping[str, Any], format: Format) -> None:
     """One JSON or YAML document on stdout."""
     if format is Format.YAML:
-        import yaml
-
-        yaml.safe_dump(body, sys.stdout, sort_keys=False, allow_unicode=True, explicit_start=False)
+        sys.stdout.write(yaml_text(body))
         return
     import json
 

@@ -134,7 +134,8 @@ def _write(plan: PlacementPlan, session: Session) -> None:
         ("Note", spec.note),
     )
     tables.section("Steps", enumerate(spec.steps), _step_columns())
-    tables.section("Outcomes", spec.outcomes, _outcome_columns())
+    if not spec.proposed:  # a proposal moves what runs
+        tables.section("Outcomes", spec.outcomes, _outcome_columns())
     more = spec.left_out
     if more.steps or more.placed or more.waiting:
         print(f"and {more.steps} more steps, {more.placed} more placed, {more.waiting} more waiting")

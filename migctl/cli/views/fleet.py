@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from migctl import node_pools
 from migctl.backends.protocol import ControlPlane
-from migctl.cli.views.workloads import holds
+from migctl.backends.workload_status import holds
 from migctl.objects import Claim, GpuNode, NodePool
 from solver.model.cluster import Backing, Gpu
 from solver.model.demand import DeviceShare

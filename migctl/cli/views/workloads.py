@@ -12,6 +12,7 @@ import msgspec
 from migctl import quantities
 from migctl.backends import workload_status
 from migctl.backends.protocol import ControlPlane, NotFound
+from migctl.backends.workload_status import allocated, holds
 from migctl.cli import names
 from migctl.cli.failures import not_found, usage
 from migctl.objects import Claim, GpuRequest, Phase, Workload, WorkloadType
@@ -73,18 +74,6 @@ class WorkloadView:
     def reason(self) -> str:
         """Why it is in its phase, as a sentence or at least a word."""
         return workload_status.explanation(self.workload.status)
-
-
-def holds(pod: Claim) -> bool:
-    """Whether a pod has its share now."""
-    return pod.status.allocation is not None and not pod.status.phase.finished
-
-
-def allocated(pod: Claim) -> float:
-    """What a pod holds, in GPUs of the quota currency."""
-    if pod.status.allocation is None or not holds(pod):
-        return 0.0
-    return sum(share.portion for share in pod.status.allocation.devices)
 
 
 def gpu_request_text(request: GpuRequest, pods: int = 1) -> str:

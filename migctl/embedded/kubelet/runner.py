@@ -15,6 +15,7 @@ import contextlib
 import os
 import shutil
 import sys
+import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ from migctl.backoff import delay
 from migctl.clock import Clock
 from migctl.embedded.kubelet.processes import START_FAILED, ClaimProcess, Processes
 from migctl.embedded.kubelet.workloads import PROCESSES_FINALIZER
-from migctl.objects import Claim, Phase, Workload, to_builtins
+from migctl.objects import Claim, Phase, Workload, WorkloadType, to_builtins
 from nodeagent.contract.allocation import Advice, AgentError, Allocation, NodeReport, Prepared
 from nodeagent.contract.environment import PATH_PREFIX
 
@@ -41,6 +42,7 @@ log = structlog.get_logger()
 
 QUICKSTART = (sys.executable, "-m", "nodeagent.quickstart")
 RETRY_S = 1.0
+FIRST_MASTER_PORT, MASTER_PORTS = 20_000, 10_000
 
 
 class NodeAgent(Protocol):
@@ -168,7 +170,15 @@ class Runner:
         with contextlib.suppress(ControlPlaneError):  # what is not told must not keep it from running
             events, about = EventLog(self.control_plane, self.clock), f"Workload/{spec.workload}"
             text = f"pod {spec.workload}-{spec.index}: {why}"
-            await events.record(about, claim.meta.project, "NodeRebooted", text, uid=spec.workload_uid, warning=True)
+            await events.record(
+                about,
+                claim.meta.project,
+                "NodeRebooted",
+                text,
+                uid=spec.workload_uid,
+                warning=True,
+                happening=claim.meta.uid,
+            )
         await self.control_plane.delete(claim)
 
     async def _sweep(self, claim: Claim, left: Sequence[int]) -> None:
@@ -329,7 +339,20 @@ def environment(workload: Workload, claim: Claim, prepared: Prepared) -> dict[st
     )
     for variable in {"LD_LIBRARY_PATH"} & devices.keys() & workload.spec.environment.keys():
         devices[variable] += os.pathsep + workload.spec.environment[variable]
-    return {**os.environ, **workload.spec.environment, **devices, **own, "PATH": path}
+    told = _of_each_other(workload, claim) if workload.spec.type is WorkloadType.DISTRIBUTED else {}
+    return {**os.environ, **told, **workload.spec.environment, **devices, **own, "PATH": path}
+
+
+def _of_each_other(workload: Workload, claim: Claim) -> dict[str, str]:
+    """How the pods of a distributed training find each other, as torch.distributed reads it: all are on this host."""
+    port = FIRST_MASTER_PORT + zlib.crc32(workload.meta.uid.encode()) % MASTER_PORTS
+    return {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "RANK": str(claim.spec.index),
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": str(workload.spec.parallelism),
+    }
 
 
 async def _to_the_end(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

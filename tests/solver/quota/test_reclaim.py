@@ -317,3 +317,30 @@ class TestUnlimitedQuota:
         account = Ledger(state).account("open", "default")
         assert account is not None
         assert account.quota.quota == 2.0
+
+
+def sevenths(quota_a: float, quota_b: float, wish: Request, behind: int = 0) -> Plan:
+    """Seven trainings of team-a fill an A100, and a request of team-b comes."""
+    card = a100("g0", "n0", 0, *(instance("1g.5gb", s, "busy", f"t{s}") for s in range(7)))
+    held = tuple(holds(request(f"t{s}", MigProfile("1g.5gb"), "team-a"), card, s, since=float(s)) for s in range(7))
+    teams = (ProjectQueue("team-a", Quota(quota_a)), ProjectQueue("team-b", Quota(quota_b), created=1.0))
+    more = tuple(request(f"z{i}", MigProfile("1g.5gb"), "team-a", created=9.0) for i in range(behind))
+    return decide(cluster(card, held=held, projects=teams, pending=(wish, *more)))
+
+
+@pytest.mark.parametrize("behind", [0, 300], ids=["in turn", "together"])
+@pytest.mark.parametrize(
+    ("demand", "gone"), [(Memory(2_000), 1), (Memory(12_000), 3), (Fraction(0.05), 1), (Fraction(0.3), 3)], ids=str
+)
+def test_what_an_instance_counts_for_and_not_what_was_asked_for_bounds_the_share(
+    demand: Memory | Fraction, gone: int, behind: int
+) -> None:
+    """12,000 MiB count 0.29 and are served by 3g.20gb, 0.43: half of the GPU is team-b's."""
+    assert len(evicted(sevenths(0.0, 0.0, request("b", demand, "team-b"), behind))) == gone
+
+
+def test_an_instance_larger_than_what_a_project_may_ever_have_of_the_pool_is_not_reclaimed() -> None:
+    """7g.40gb serves 22,000 MiB: team-b's share is half a GPU even if it asked for all of it."""
+    assert not evicted(sevenths(0.0, 0.0, request("b", Memory(22_000), "team-b")))
+    for theirs, own in ((0.714, 0.29), (0.6, 0.4)):
+        assert not evicted(sevenths(theirs, own, request("b", Memory(12_000), "team-b")))

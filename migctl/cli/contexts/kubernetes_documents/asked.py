@@ -199,8 +199,6 @@ def check_names(body: Mapping[str, Any], template: Mapping[str, Any], where: str
     right |= {OF_A_CONTAINER.format(named, part) for part in ("request", "limit")}
     for name, value in annotations_of(template, where).items():
         path = f"{where}metadata.annotations.{name}"
-        if not isinstance(value, str):
-            raise Invalid(f"{path}: an annotation is text: write it in quotes", field=path)
         if name in NOT_READ:
             raise Invalid(f"{path}: it is written by migctl on a cluster", hint="leave it out", field=path)
         if name not in right and OUR_WORDS.search(name.lower()):

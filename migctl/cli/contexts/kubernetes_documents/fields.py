@@ -1,7 +1,7 @@
 """Every field of a Pod, Job, StatefulSet and Deployment, and its meaning where workloads are processes of one machine.
 
-READ is read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, an Impossible is refused:
-without it another thing would run. What is in no table is a mistake, and refused by its path.
+READ, TEXT and TEXTS are read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, an
+Impossible is refused: without it another thing would run. What is in no table is a mistake, and refused by its path.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Impossible(str):
     """Why a field cannot be done without, and what to do."""
 
 
-READ, WRITTEN = "read", "written by the API server"
+READ, TEXT, TEXTS, WRITTEN = "read", "read, as text", "read, as texts by name", "written by the API server"
 
 IMAGE = Idle("recorded only: the command runs with this machine's programs")
 ONE_NODE = Idle("there is one node here")
@@ -41,10 +41,10 @@ NO_EFFECT = Idle("it changes nothing on one machine")
 FAILURES = Idle("backoffLimit alone counts failures here")
 
 METADATA: Fields = {
-    "name": READ,
-    "namespace": READ,
-    "labels": READ,
-    "annotations": READ,
+    "name": TEXT,
+    "namespace": TEXT,
+    "labels": TEXTS,
+    "annotations": TEXTS,
     "generateName": WRITTEN,
     "finalizers": NO_EFFECT,
     "ownerReferences": NO_EFFECT,
@@ -63,14 +63,18 @@ METADATA: Fields = {
     ),
 }
 DOCUMENT: Fields = {"apiVersion": READ, "kind": READ, "metadata": METADATA, "status": WRITTEN}
-RESOURCES: Fields = {"limits": READ, "requests": READ, "claims": [{"name": READ, "request": READ}]}
+RESOURCES: Fields = {"limits": READ, "requests": READ, "claims": [{"name": TEXT, "request": TEXT}]}
+SOURCES: Fields = {
+    "fieldRef": {"fieldPath": TEXT, "apiVersion": TEXT},
+    **dict.fromkeys(("configMapKeyRef", "secretKeyRef", "fileKeyRef", "resourceFieldRef"), READ),
+}
 CONTAINER: Fields = {
-    "name": READ,
+    "name": TEXT,
     "image": IMAGE,
     "command": READ,
     "args": READ,
-    "workingDir": READ,
-    "env": [{"name": READ, "value": READ, "valueFrom": READ}],
+    "workingDir": TEXT,
+    "env": [{"name": TEXT, "value": TEXT, "valueFrom": SOURCES}],
     "resources": RESOURCES,
     "envFrom": VARIABLES,
     "ports": PORTS,
@@ -85,10 +89,10 @@ POD: Fields = {
     "containers": [CONTAINER],
     "initContainers": Impossible("nothing runs before the command here: make it a part of the command"),
     "ephemeralContainers": NO_EFFECT,
-    "restartPolicy": READ,
-    "priorityClassName": READ,
+    "restartPolicy": TEXT,
+    "priorityClassName": TEXT,
     "schedulerName": READ,
-    "resourceClaims": [{"name": READ, "resourceClaimTemplateName": READ, "resourceClaimName": READ}],
+    "resourceClaims": [{"name": TEXT, "resourceClaimTemplateName": TEXT, "resourceClaimName": TEXT}],
     "activeDeadlineSeconds": DEADLINE,
     "volumes": FILES,
     "resources": COUNTED,
@@ -160,6 +164,11 @@ def _checked(value: Any, fields: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _checked(part, fields[key], here)
     elif value in (None, "", [], {}):
         return  # nothing is said
+    elif fields is TEXT:
+        a_text(value, path)
+    elif fields is TEXTS:
+        for name, text in an_object(value, path).items():
+            a_text(text, f"{path}.{name}")
     elif isinstance(fields, Impossible):
         raise Invalid(f"{path}: {fields}", field=path)
     elif isinstance(fields, Idle):
@@ -170,6 +179,14 @@ def an_object(value: Any, path: str) -> Mapping[str, Any]:
     """The value, which must be an object. Raises Invalid."""
     if not isinstance(value, Mapping):
         raise Invalid(f"{path}: {'it is missing' if value is None else 'this is no object'}", field=path)
+    return value
+
+
+def a_text(value: Any, path: str) -> str:
+    """The value, which must be text. Raises Invalid."""
+    if not isinstance(value, str):
+        hint = "write it in quotes" if isinstance(value, int | float) else ""
+        raise Invalid(f"{path}: this is no text", hint=hint, field=path)
     return value
 
 

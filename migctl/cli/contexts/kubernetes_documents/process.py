@@ -91,10 +91,12 @@ def _variables(
             yield name, value
 
 
-def _from_elsewhere(name: str, source: Any, pod: Mapping[str, Any], path: str, notes: list[Note]) -> str | None:
+def _from_elsewhere(
+    name: str, source: Mapping[str, Any], pod: Mapping[str, Any], path: str, notes: list[Note]
+) -> str | None:
     """The value, where the document itself has it."""
-    field = (source.get("fieldRef") or {}).get("fieldPath", "") if isinstance(source, Mapping) else ""
-    found = _OF_THE_POD.fullmatch(str(field))
+    field = (source.get("fieldRef") or {}).get("fieldPath") or ""
+    found = _OF_THE_POD.fullmatch(field)
     value = (pod.get(found[1]) or {}).get(found[2]) if found else None
     if field in ("metadata.name", "metadata.namespace"):
         value = pod.get(field.removeprefix("metadata."))
@@ -104,7 +106,7 @@ def _from_elsewhere(name: str, source: Any, pod: Mapping[str, Any], path: str, n
         if name != given:
             notes.append((path, f"{name} is not set: the process finds it in {given}"))
         return None
-    why = next((text for key, text in SOURCES.items() if isinstance(source, Mapping) and key in source), "")
+    why = next((text for key, text in SOURCES.items() if key in source), "")
     notes.append((path, f"{name} is not set: {why or 'one machine has no such field'}"))
     return None
 

@@ -43,6 +43,7 @@ def read(body: Mapping[str, Any], templates: Mapping[str, Any]) -> ReadWorkload:
     templates  the ResourceClaimTemplates that are read together with it, by name
     """
     kind, notes = body["kind"], list(fields.idle(body))
+    an_object(body.get("metadata"), "metadata")
     template = (
         body if kind == "Pod" else an_object(an_object(body.get("spec"), "spec").get("template"), "spec.template")
     )
@@ -112,7 +113,11 @@ def _simple(body: Mapping[str, Any], container: Mapping[str, Any], annotations: 
 
 def _written(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata that people write."""
-    return {key: value for key, value in metadata.items() if fields.METADATA[key] is fields.READ and value is not None}
+    return {
+        key: value
+        for key, value in metadata.items()
+        if fields.METADATA[key] in (fields.TEXT, fields.TEXTS) and value is not None
+    }
 
 
 def _workload(simple: Mapping[str, Any], kind: str) -> Workload:

@@ -46,6 +46,7 @@ from migctl.solver_process.planning import plan
 from migctl.verdicts.live import Verdicts
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
+from tests.limits import WAIT_S
 from tests.migctl.api.v1.conftest import CLUSTER
 
 OBJECTS = "/apis/migctl.dev/v1alpha1"
@@ -146,7 +147,7 @@ async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[T
         heartbeat_s=0.05,
     )
     following = [asyncio.create_task(mirror.run()), asyncio.create_task(sign_in.accounts.run())]
-    http = httpx.AsyncClient(base_url=listener.url, verify=False)
+    http = httpx.AsyncClient(base_url=listener.url, verify=False, timeout=WAIT_S)
     async with serving_tcp(app, listener, closing), http:
         tcp = Tcp(behind, admitting, mirror, runtime, clock, sign_in, trail, listener, http)
         await tcp.settled()

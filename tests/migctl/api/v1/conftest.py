@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 
 from migctl.access.caller import OWNER, Caller
 from migctl.api.admitting import AdmittingControlPlane
@@ -56,6 +56,9 @@ class Served:
     behind: MemoryControlPlane
     mirror: Mirror
     runtime: FakeRuntime
+    service: ApiService
+    clock: ManualClock
+    app: FastAPI
     clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
 
     def __getitem__(self, user: str) -> httpx.AsyncClient:
@@ -78,15 +81,16 @@ async def stored(behind: MemoryControlPlane) -> None:
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
-    behind, runtime = MemoryControlPlane(), FakeRuntime()
+    clock = ManualClock()
+    behind, runtime = MemoryControlPlane(clock), FakeRuntime()
     await stored(behind)
     mirror = Mirror(behind)
     await mirror.read()
     following = asyncio.create_task(mirror.run())
-    service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, ManualClock())
+    service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, clock)
     app = create_v1(service)
     app.state.closing = asyncio.Event()
-    served = Served(behind, mirror, runtime)
+    served = Served(behind, mirror, runtime, service, clock, app)
     async with contextlib.AsyncExitStack() as stack:
         for user in (*USERS, "unknown"):
             client = httpx.AsyncClient(

@@ -9,10 +9,13 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from migctl.backends.protocol import Unavailable
 from migctl.objects import Project, Workload
 from tests.migctl.cli.conftest import Cli, Cluster
 from tests.migctl.cli.files.written import CONTAINER, HALF, JOB, POD, changed, stored, typed
 
+VERSION = "migctl.dev/v1alpha1"
+TEAM_C: dict[str, Any] = {"apiVersion": VERSION, "kind": "Project", "meta": {"name": "team-c"}, "spec": {"quota": 2}}
 SUBMITS = {
     "a fraction": ("submit", "one", "-g", "0.5"),
     "fractions of several": ("submit", "one", "-g", "0.25", "--gpu-devices", "2"),
@@ -120,6 +123,82 @@ def test_a_project_and_its_workloads_in_one_file_and_deleted_again(machine: Cli,
     assert machine.ok("delete", "-f", file).out == "workload/train deleted\nproject/team-c deleted\n"
     assert machine("delete", "-f", file).code == 3
     assert machine("delete", "-f", file, "one").code == 2
+
+
+def test_a_project_that_others_still_need_keeps_what_is_deleted_with_it(machine: Cli, write: Any) -> None:
+    file = write(yaml.safe_dump_all([TEAM_C, changed(JOB, "metadata", "namespace", value="team-c")]))
+    machine.ok("apply", "-f", file)
+    machine.ok("submit", "other", "-g", "0.5", "-p", "team-c")
+    refused = machine("delete", "-f", file)
+    assert (refused.code, refused.out) == (4, "")
+    assert "(Project team-c): project 'team-c' still has 1 workload(s): other" in refused.err
+    assert stored(machine, "train", "team-c")
+
+
+def test_what_is_not_there_can_be_passed_over(machine: Cli, write: Any) -> None:
+    two = yaml.safe_dump_all([JOB, changed(JOB, "metadata", "name", value="other")])
+    machine.ok("apply", "-f", write(JOB))
+    refused = machine("delete", "-f", write(two))
+    assert (refused.code, refused.out) == (3, "")
+    assert "hint: --ignore-not-found deletes the others" in refused.err
+    assert machine.ok("delete", "--ignore-not-found", "-f", write(two)).out == "workload/train deleted\n"
+    assert machine.ok("delete", "--ignore-not-found", "-f", write(two)).out == ""
+    assert machine("delete", "--ignore-not-found", "train").code == 2
+
+
+def test_what_others_name_comes_first_and_goes_last(machine: Cli, write: Any) -> None:
+    pool = {"apiVersion": VERSION, "kind": "NodePool", "meta": {"name": "big"}, "spec": {"labelKey": "gpu"}}
+    department = {"apiVersion": VERSION, "kind": "Department", "meta": {"name": "ml"}, "spec": {"quota": 4}}
+    project = {**TEAM_C, "spec": {"quota": 2, "department": "ml", "pools": {"big": {"quota": 1}}}}
+    job = changed(JOB, "metadata", "namespace", value="team-c")
+    file = write(yaml.safe_dump_all([job, project, pool, department]))
+    in_order = ["department/ml", "nodepool/big", "project/team-c", "workload/train"]
+    assert machine.ok("apply", "--dry-run", "-f", file).lines == [f"{name} created (dry run)" for name in in_order]
+    assert machine.ok("apply", "-f", file).lines == [f"{name} created" for name in in_order]
+    assert machine.ok("delete", "-f", file).lines == [f"{name} deleted" for name in reversed(in_order)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"department": "nobody"}, "spec.department: no department is called 'nobody'"),
+        ({"pools": {"nowhere": {"quota": 1}}}, "spec.pools: no node pool is called 'nowhere'"),
+        ({"quota": -2}, "spec.quota: -2 GPUs: must be between 0 and"),
+    ],
+)
+def test_a_queue_is_admitted_before_anything_is_written(
+    machine: Cli, write: Any, changes: dict[str, Any], said: str
+) -> None:
+    refused = machine("apply", "-f", write(yaml.safe_dump_all([JOB, {**TEAM_C, "spec": changes}])))
+    assert (refused.code in (2, 3), said in refused.err, refused.out) == (True, True, ""), refused
+
+
+def test_what_runs_in_a_project_of_the_same_files_is_admitted_too(machine: Cli, write: Any) -> None:
+    bad = changed(JOB, "metadata", "namespace", value="team-c")
+    bad["spec"]["parallelism"] = -1
+    refused = machine("apply", "-f", write(yaml.safe_dump_all([TEAM_C, bad])))
+    assert (refused.code, refused.out) == (2, "")
+    assert "team-c" not in machine.ok("project", "list", "-o", "name").out
+
+
+def test_an_error_on_the_way_says_how_far_it_came(machine: Cli, write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control plane goes away after the first of three."""
+    names = [changed(JOB, "metadata", "name", value=name) for name in ("one", "two", "three")]
+    create = Cluster.create
+
+    async def once(self: Cluster, obj: Any) -> Any:
+        if obj.meta.name != "one":
+            raise Unavailable("the control plane does not answer")
+        return await create(self, obj)
+
+    monkeypatch.setattr(Cluster, "create", once)
+    result = machine("apply", "-f", write(yaml.safe_dump_all(names)))
+    assert (result.code, result.out) == (1, "workload/one created\n")
+    notes = [line for line in result.err.splitlines() if "w.yaml" not in line]
+    assert notes[:2] == [
+        "note: 1 of 3 objects were applied before this error",
+        "note: not applied: workload/two, workload/three",
+    ]
 
 
 def test_a_folder_is_read_in_order_and_other_files_are_left_alone(machine: Cli, write: Any) -> None:

@@ -13,7 +13,7 @@ import yaml
 from migctl.cli.files import yaml_text
 from migctl.cli.files.documents import MAX_BYTES
 from tests.migctl.cli.conftest import Cli
-from tests.migctl.cli.files.written import JOB, changed, stored, typed
+from tests.migctl.cli.files.written import JOB, POD, changed, stored, typed
 
 SECOND = changed(JOB, "metadata", "name", value="other")
 TEXT = yaml.safe_dump(JOB)
@@ -72,6 +72,21 @@ def test_what_was_written_to_do_harm_is_refused_in_a_line(
     assert said in error
     assert len(rest) <= 1, result.err  # a hint
     assert not any(ord(letter) <= 0x1F for letter in error)
+
+
+@pytest.mark.parametrize("text", ['kind: Job\n"\\e[2J\\u202e": 1', 'kind: "\\e[2J"', 'kind: Job\nspec: {"\\e[2J": 1}'])
+def test_names_do_not_steer_the_terminal(machine: Cli, write: Any, text: str) -> None:
+    result = machine("apply", "-f", write(f"apiVersion: batch/v1\n{text}"))
+    assert result.code == 2
+    assert r"\x1b[2J" in result.err
+    assert not {"\x1b", "\u202e"} & set(result.err)
+
+
+def test_values_do_not_steer_the_terminal_of_a_diff(machine: Cli, write: Any) -> None:
+    environment = [{"name": "A", "value": "\x1b[2J\u202e"}]
+    shown = machine("diff", "-f", write(changed(POD, "spec", "containers", 0, "env", value=environment)))
+    assert shown.code == 1
+    assert not {"\x1b", "\u202e"} & set(shown.out)
 
 
 def test_tabs_are_told_of(machine: Cli, write: Any) -> None:

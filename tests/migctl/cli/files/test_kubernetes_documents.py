@@ -403,7 +403,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         "class gpu.nvidia.com is not of this machine",
     ),
     "a variable without a name": (container(env=[{"value": "1"}]), "env[0].name: a variable needs a name"),
-    "a number as a variable": (container(env=[{"name": "A", "value": 1}]), "Expected `str`, got `int`"),
+    "a number as a variable": (
+        container(env=[{"name": "A", "value": 1}]),
+        "value: this is no text\nhint: write it in quotes",
+    ),
     "a number in the command": (container(command=["sleep", 1]), "Expected `str`, got `int`"),
     "metadata of nobody": (changed(POD, "metadata", "anotations", value={}), "metadata.anotations: there is no such"),
     "a made-up name": (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -87,6 +87,13 @@ MADE = st.one_of(
 )
 
 
+A_NEXT_LINE = Workload(
+    meta=Meta(name=NAME, project="team-a"),
+    spec=WorkloadSpec(type=WorkloadType.TRAINING, gpu_request=GpuRequest(), image="a\x85b", user="ada"),
+)
+"""PyYAML wrote it so that it came back with a space."""
+
+
 @pytest.fixture
 def pasted(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda cli, text, *words: typed(cli, monkeypatch, text, *words)
@@ -94,6 +101,7 @@ def pasted(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=MADE, as_json=st.booleans())
+@example(made=A_NEXT_LINE, as_json=False)
 def test_what_is_printed_of_an_object_is_the_object(machine: Cli, pasted: Any, made: Any, as_json: bool) -> None:
     stored = machine.do(lambda cluster: cluster.create(made))
     try:

@@ -109,6 +109,16 @@ async def test_objects_of_kubernetes_go_to_the_api_server(cluster: FakeCluster, 
     assert [item["meta"]["name"] for item in listed["items"]] == ["train"]
 
 
+async def test_an_exported_object_is_taken_as_it_is(cluster: FakeCluster, ana: Person, tmp_path: Path) -> None:
+    await ana.ok("apply", "-f", written(tmp_path, job("train", HALF)))
+    exported = {"apiVersion": "batch/v1", "kind": "Job", **(cluster.get("jobs", "train", "team-a") or {})}
+    assert exported["metadata"]["uid"]
+    exported["metadata"]["managedFields"] = [{"manager": "kubectl", "operation": "Update"}]
+    exported["metadata"]["resourceVersion"] = "1"
+    assert (await ana.ok("apply", "-f", written(tmp_path, exported))).out == "job/train unchanged\n"
+    assert (await ana.ok("diff", "-f", written(tmp_path, exported))).out == ""
+
+
 async def test_what_admission_refuses_stops_all_of_it(cluster: FakeCluster, ana: Person, tmp_path: Path) -> None:
     good, bad = job("good", HALF), job("bad", {"gpu-fraction": "1.2"})
     result = await ana("apply", "-f", written(tmp_path, good, bad))
