@@ -73,6 +73,9 @@ def test_commands_work_from_another_machine_within_the_rights_of_the_token(
     elsewhere.fails(6, "token", "create", "more", "--role", "admin")
     server.ok("submit", "other", "-p", "team-a", "-g", "0.25", *HOLD)
     elsewhere.fails(6, "delete", "other", "-p", "team-a")
+    assert elsewhere.ok("list", "-p", "team-a", "--mine", "-o", "name").split() == ["workload/hello"]
+    assert elsewhere.ok("workload", "list", "-A", "--mine", "-o", "name").split() == ["workload/hello"]
+    elsewhere.fails(2, "list", "nodes", "--mine")
     elsewhere.ok("delete", "hello", "-p", "team-a")
     kept = elsewhere.home / "servers.json"
     assert kept.stat().st_mode & 0o777 == 0o600

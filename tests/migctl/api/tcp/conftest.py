@@ -14,6 +14,7 @@ import pytest
 
 from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.giving import rule_name
+from migctl.access.identity.oidc import OidcSettings
 from migctl.access.identity.secrets import digest
 from migctl.access.identity.sign_in import SignIn, signing_in
 from migctl.api.admitting import AdmittingControlPlane
@@ -110,7 +111,7 @@ class Tcp:
 
 
 @contextlib.asynccontextmanager
-async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[Tcp]:
+async def served_on_tcp(folder: Path, options: ListenOptions, oidc: OidcSettings | None = None) -> AsyncIterator[Tcp]:
     clock = ManualClock()
     behind, runtime = MemoryControlPlane(clock), FakeRuntime()
     await behind.create(Department(meta=Meta(name="research"), spec=DepartmentSpec(quota=8.0)))
@@ -118,7 +119,7 @@ async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[T
     await behind.create(Project(meta=Meta(name="team-b"), spec=ProjectSpec(quota=2.0)))
     mirror = Mirror(behind)
     await mirror.read()
-    sign_in = signing_in(behind, folder / "keys.json", clock)
+    sign_in = signing_in(behind, folder / "keys.json", clock, oidc)
     trail = AuditTrail(folder / "audit", clock)
     listener = bound(options, folder / "tls", system_clock())
     admitting = AdmittingControlPlane(behind, clock)
