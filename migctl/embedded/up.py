@@ -47,7 +47,7 @@ from migctl.embedded.node import NodePublisher, Reporter
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, nodes_of
 from migctl.objects import Claim, Event, Meta, PlacementPlan, Project, ProjectSpec
-from migctl.solver_process.planning import plan
+from migctl.solver_process.planning import KeptPlanner, plan
 from migctl.verdicts.live import Verdicts
 from nodeagent.agent import Agent
 from nodeagent.shares.claim_cgroups import ClaimCgroups
@@ -152,7 +152,7 @@ async def _serve(
     def all_metrics() -> bytes:
         return metrics() + claims.text()
 
-    verdicts = Verdicts(mirror, system_clock, plan, Observer(mirror))
+    verdicts = Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror))
     app = create_app(
         admitting,
         runtime,
