@@ -134,5 +134,10 @@ def _annotations(spec: WorkloadSpec) -> dict[str, str]:
 
 def _user(spec: WorkloadSpec) -> dict[str, str]:
     """The label that says whose it is, as far as a label can."""
-    user = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.user)[:63].strip("-_.")
+    user = user_label(spec.user)
     return {names.USER_LABEL: user} if user else {}
+
+
+def user_label(user: str) -> str:
+    """A user's name as a label's value."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", user)[:63].strip("-_.")
