@@ -54,7 +54,7 @@ def check(
     models    of the cluster's GPUs, empty while no node has reported
     pools     of the cluster's nodes, empty while none is known
     """
-    _name(workload.meta.name)
+    check_name(workload.meta.name)
     check_labels(workload.meta.labels)
     _project(workload.meta.project, projects)
     _gpu_request(workload.spec.gpu_request)
@@ -91,7 +91,7 @@ def check_change(before: Workload, after: Workload) -> None:
 
 def check_project(project: Project) -> None:
     """Raises Invalid unless the project may be stored."""
-    _name(project.meta.name)
+    check_name(project.meta.name)
     spec = project.spec
     _quota("spec", spec)
     _seconds("spec.minRuntimeS", spec.min_runtime_s)
@@ -125,7 +125,7 @@ def check_neighbours(
 
 def check_department(department: Department) -> None:
     """Raises Invalid unless the department may be stored."""
-    _name(department.meta.name)
+    check_name(department.meta.name)
     spec = department.spec
     _quota("spec", spec)
     for pool, quota in spec.pools.items():
@@ -134,7 +134,7 @@ def check_department(department: Department) -> None:
 
 def check_node_pool(pool: NodePool) -> None:
     """Raises Invalid unless the node pool may be stored."""
-    _name(pool.meta.name)
+    check_name(pool.meta.name)
     spec = pool.spec
     if spec.label_value and not spec.label_key:
         raise _invalid("spec.labelKey", "a label's value needs its name", hint="for example gpu=a100")
@@ -226,7 +226,8 @@ def ranked(spec: WorkloadSpec) -> WorkloadSpec:
             return replace(spec, priority=priorities.INFERENCE, preemptible=False)
 
 
-def _name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raises Invalid for what Kubernetes takes for no name."""
     if not NAME.fullmatch(name):
         raise _bad_name("meta.name", name)
 

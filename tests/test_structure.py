@@ -102,6 +102,7 @@ DISTRIBUTIONS = {
     "fastapi_offline": "fastapi-offline",
     "google": "protobuf",
     "grpc": "grpcio",
+    "jwt": "pyjwt",
     "prometheus_client": "prometheus-client",
     "pydantic_core": "pydantic",
     "pynvml": "nvidia-ml-py",

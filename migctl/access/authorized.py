@@ -5,29 +5,39 @@ A denial is Forbidden, in words that do not tell whether the object exists.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from migctl.access.caller import Place, Rights, can_be_given, place_of, refused
+from migctl.access.caller import Place, Rights, place_of, refused
+from migctl.access.ending import never_ended, while_allowed
 from migctl.access.rights import Reach, Verb
 from migctl.access.visible import VisibleObjects, shown
 from migctl.backends.merge import merged
 from migctl.backends.mirror import ObjectView
-from migctl.backends.protocol import Change, ControlPlane, Forbidden, Invalid, Listing, NotFound
-from migctl.objects import AccessRule, AccessToken, Department, Object, Project, Role, T, Workload
+from migctl.backends.protocol import Change, ControlPlane, ControlPlaneError, Forbidden, Listing, NotFound
+from migctl.objects import AccessRule, AccessToken, AccessTokenStatus, Department, Object, Project, Role, T, Workload
 
 
 class AuthorizedControlPlane:
     """A ControlPlane in front of another one, for one caller.
 
-    view  the cached objects: projects say which department they are in
+    view   the cached objects: projects say which department they are in
+    ended  waits until the caller has not what `rights` says any more, and why his streams end
     """
 
-    def __init__(self, behind: ControlPlane, view: ObjectView, rights: Rights) -> None:
+    def __init__(
+        self,
+        behind: ControlPlane,
+        view: ObjectView,
+        rights: Rights,
+        ended: Callable[[], Awaitable[ControlPlaneError]] = never_ended,
+    ) -> None:
         self._behind = behind
+        self._view = view
         self._rights = rights
+        self._ended = ended
         self._seen = VisibleObjects(view, rights)
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
@@ -40,9 +50,10 @@ class AuthorizedControlPlane:
         return shown(await self._stored(Verb.READ, kind, name, project), self._seen)
 
     async def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
-        async for change in self._behind.watch(kind, since):
-            if self._sees(change.object):
-                yield Change(change.type, shown(change.object, self._seen))
+        async for change in while_allowed(self._behind.watch(kind, since), self._ended):
+            seen = VisibleObjects(self._view, self._rights)  # projects come, go, and change departments meanwhile
+            if seen.sees(change.object):
+                yield Change(change.type, shown(change.object, seen))
 
     async def create(self, obj: T) -> T:
         self._rights.require(Verb.CREATE, obj.PLURAL, place_of(obj, self._rights.department_of))
@@ -52,8 +63,6 @@ class AuthorizedControlPlane:
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
         stored = await self._stored(Verb.UPDATE, type(obj), obj.meta.name, obj.meta.project)
-        if isinstance(stored, AccessRule | AccessToken):
-            raise Invalid("access is not changed", hint="delete it and create another one")
         if not self._is_admin and (strange := set(changes) - {"spec"}):
             raise Forbidden(f"you may change the spec, not {', '.join(sorted(strange))}")
         wanted = merged(stored, changes)
@@ -116,16 +125,19 @@ class AuthorizedControlPlane:
         return refused(verb, obj.PLURAL, place)
 
     def _signed(self, obj: T) -> T:
-        """A workload is its sender's."""
-        if isinstance(obj, Workload):
-            return replace(obj, spec=replace(obj.spec, user=self._rights.caller.user))
+        """A workload is its sender's, and who gives access is told by it."""
+        user = self._rights.caller.user
+        match obj:
+            case Workload():
+                return replace(obj, spec=replace(obj.spec, user=user))
+            case AccessRule():
+                return replace(obj, spec=replace(obj.spec, granted_by=user))
+            case AccessToken():
+                return replace(obj, spec=replace(obj.spec, created_by=user), status=AccessTokenStatus())
         return obj
 
     def _check_given(self, obj: AccessRule | AccessToken) -> None:
-        given = obj.spec.access
-        if not can_be_given(given):
-            raise Invalid(f"a {given.role} is one everywhere, or of one department or project", field="spec.access")
-        if not self._rights.covers_all(given):
+        if not self._rights.covers_all(obj.spec.access):
             raise Forbidden("you may give no more than you have", hint="ask an admin")
 
     async def _check_quota(self, before: Project, after: Project) -> None:

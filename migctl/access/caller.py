@@ -20,6 +20,8 @@ from migctl.objects import (
     Workload,
 )
 
+APP = "app:"
+"""What the name of a token begins with where a rule is about what comes with that token."""
 EVERYWHERE = AccessScope()
 DepartmentOf = Callable[[str], str]
 """The department of a project, "" where it is in none or there is no such project."""
@@ -34,6 +36,9 @@ class Caller:
     through  how he signed in, for people: "the socket", "token ci", "login link"
     origin   where the request came from: an address, or "socket"
     expires  when he has to sign in again; None: never
+    token    name and uid of the stored token that he came with, "" for none
+    session  of a browser, "" for none
+    given    roles that are his whatever access rules say; None: his roles are not of access rules
     """
 
     user: str
@@ -41,6 +46,9 @@ class Caller:
     through: str = ""
     origin: str = ""
     expires: datetime | None = None
+    token: str = ""
+    session: str = ""
+    given: tuple[RoleInScope, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,13 @@ class Rights:
     async def allows(self, verb: Verb, resource: str, place: Place) -> bool:
         """Whether he may do this to any object of a kind at a place. Others than these may have to ask for it."""
         return self.reach(verb, resource, place) is not Reach.NOTHING
+
+    def anywhere(self, verb: Verb, resource: str) -> bool:
+        """Whether he may do it to something of a kind, somewhere."""
+        return any(
+            TABLE[access.role].get(resource, {}).get(verb, Reach.NOTHING) is not Reach.NOTHING
+            for access in self.caller.access
+        )
 
     def may(self, verb: Verb, obj: Object) -> bool:
         """Whether he may do this to this object."""

@@ -1,23 +1,40 @@
-"""The HTTP application: objects, workloads' output, identity, health, metrics and errors."""
+"""The HTTP applications: on the socket for the machine's owner, on TCP for everybody who signs in.
+
+Both have objects, workloads' output, health, metrics and the public REST API.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
+from migctl.access.audit.trail import AuditTrail
+from migctl.access.caller import OWNER, DepartmentOf
+from migctl.access.ending import Ended
+from migctl.access.identity.sign_in import SignIn
 from migctl.api import docs_page
 from migctl.api.admitting import AdmittingControlPlane
+from migctl.api.browser import browser_routes
+from migctl.api.doors import Door, Ending, owners_door, owners_streams
 from migctl.api.objects import object_routes
+from migctl.api.requests import NumberedRequests
+from migctl.api.tcp.guard import Guard
+from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
+from migctl.api.v1.service import ApiService
 from migctl.api.workloads import Judge, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
-from migctl.backends.protocol import ControlPlaneError, Invalid, Unavailable
+from migctl.backends.protocol import ControlPlane, ControlPlaneError, Forbidden, Invalid, Unavailable
 from migctl.objects import encode
+
+Metrics = Callable[[], bytes]
+Allowed = Callable[[Request], Awaitable[None]]
 
 
 def create_app(
@@ -27,8 +44,10 @@ def create_app(
     v1: FastAPI | None = None,
     verdict: Judge | None = None,
     ready: Callable[[], bool] = lambda: True,
-    metrics: Callable[[], bytes] | None = None,
+    metrics: Metrics | None = None,
     heartbeat_s: float = HEARTBEAT_S,
+    trail: AuditTrail | None = None,
+    department_of: DepartmentOf = lambda project: "",
 ) -> FastAPI:
     """The API over a control plane, on the socket of the machine's owner.
 
@@ -37,30 +56,81 @@ def create_app(
     ready        whether decisions are being made; what /readyz says
     metrics      what /metrics says, in Prometheus's text format; None: there is no such path
     heartbeat_s  longest silence of a watch
+    trail        where writes are told; None: nowhere
     """
+    door = owners_door(control_plane, trail, department_of)
+    app = _assembled(door, owners_streams, runtime, ready, v1, heartbeat_s, verdict=verdict)
+    _add_peer(app)
+    if metrics is not None:
+        _add_metrics(app, metrics, _everybody)
+    app.add_middleware(NumberedRequests)
+    return app
+
+
+def create_tcp_app(
+    service: ApiService,
+    sign_in: SignIn,
+    listener: Listener,
+    closing: asyncio.Event,
+    *,
+    v1: FastAPI,
+    ready: Callable[[], bool],
+    metrics: Metrics,
+    heartbeat_s: float = HEARTBEAT_S,
+) -> ASGIApp:
+    """The same for those who sign in: each request may do what its caller may.
+
+    closing  ends streams: the socket's, since both close together
+    """
+
+    async def door(request: Request) -> ControlPlane:
+        return (await service.door(request)).control
+
+    async def ending(request: Request) -> Ended:
+        return (await service.door(request)).ended
+
+    async def admins(request: Request) -> None:
+        if not set(OWNER) <= set((await service.authenticate(request)).access):
+            raise Forbidden("metrics are an admin's: they name all projects")
+
+    app = _assembled(door, ending, service.runtime, ready, v1, heartbeat_s, closing)
+    _add_metrics(app, metrics, admins)
+    app.include_router(browser_routes(sign_in, service.trail, secure=listener.tls is not None))
+    return NumberedRequests(Guard(app, sign_in, loopback=listener.loopback))
+
+
+def _assembled(
+    door: Door,
+    ending: Ending,
+    runtime: WorkloadRuntime,
+    ready: Callable[[], bool],
+    v1: FastAPI | None,
+    heartbeat_s: float,
+    closing: asyncio.Event | None = None,
+    verdict: Judge | None = None,
+) -> FastAPI:
     app = FastAPI(title="migctl", openapi_url=None)
-    closing = asyncio.Event()
-    app.state.closing = closing
-    app.include_router(workload_routes(control_plane, runtime, closing))
+    app.state.closing = closing or asyncio.Event()
+    app.include_router(workload_routes(door, runtime, app.state.closing, ending))
     if verdict is not None:
         app.include_router(verdict_route(verdict))
-    app.include_router(object_routes(control_plane, closing, heartbeat_s))
-    _add_identity_and_health(app, ready)
-    if metrics is not None:
-        _add_metrics(app, metrics)
+    app.include_router(object_routes(door, app.state.closing, heartbeat_s))
+    _add_health(app, ready)
     _add_errors(app)
     if v1 is not None:
-        v1.state.closing = closing
+        v1.state.closing = app.state.closing
         app.mount(PREFIX, v1)
         app.include_router(docs_page.routes)
     return app
 
 
-def _add_identity_and_health(app: FastAPI, ready: Callable[[], bool]) -> None:
+def _add_peer(app: FastAPI) -> None:
     @app.get("/whoami")
     async def whoami(request: Request) -> Response:
         return Response(encode(request.state.peer), media_type=JSON)
 
+
+def _add_health(app: FastAPI, ready: Callable[[], bool]) -> None:
     @app.get("/healthz")
     async def healthz() -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
@@ -72,9 +142,14 @@ def _add_identity_and_health(app: FastAPI, ready: Callable[[], bool]) -> None:
         return Response(b'{"status":"ok"}', media_type=JSON)
 
 
-def _add_metrics(app: FastAPI, read: Callable[[], bytes]) -> None:
+async def _everybody(_: Request) -> None:
+    return
+
+
+def _add_metrics(app: FastAPI, read: Metrics, allowed: Allowed) -> None:
     @app.get("/metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        await allowed(request)
         return Response(await asyncio.to_thread(read), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -20,13 +20,25 @@ class EventLog:
     clock: Clock
 
     async def record(
-        self, about: str, project: str, reason: str, message: str, *, uid: str = "", warning: bool = False
+        self,
+        about: str,
+        project: str,
+        reason: str,
+        message: str,
+        *,
+        uid: str = "",
+        warning: bool = False,
+        happening: str = "",
     ) -> None:
         """Store an event, or count it where it is stored. about: "Kind/name" of the object; uid: its uid.
 
+        happening  which one it is, for what may be told again after a restart: the same one counts once
+
         Raises what the control plane raises.
         """
-        spec = EventSpec(about=about, reason=reason, message=message[:LONGEST_MESSAGE], warning=warning, uid=uid)
+        spec = EventSpec(
+            about=about, reason=reason, message=message[:LONGEST_MESSAGE], warning=warning, uid=uid, happening=happening
+        )
         event = Event(meta=Meta(name=_name(spec), project=project), spec=spec)
         try:
             await self.control_plane.create(event)
@@ -36,7 +48,13 @@ class EventLog:
     async def _count(self, event: Event) -> None:
         try:
             stored = await self.control_plane.get(Event, event.meta.name, event.meta.project)
-            again = {"count": stored.spec.count + 1, "last": to_builtins(self.clock())}
+            if event.spec.happening and event.spec.happening == stored.spec.happening:
+                return
+            again = {
+                "happening": event.spec.happening,
+                "count": stored.spec.count + 1,
+                "last": to_builtins(self.clock()),
+            }
             await self.control_plane.patch(stored, {"spec": again})
         except NotFound:
             return  # it is old, and was just removed

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic, Protocol
 
-from migctl.objects import T
+from migctl.objects import Object, T, singular
 
 
 class ControlPlaneError(Exception):
@@ -52,6 +52,18 @@ class Invalid(ControlPlaneError):
 
 class Forbidden(ControlPlaneError):
     """The user may not do this."""
+
+
+class Unauthenticated(ControlPlaneError):
+    """Nobody vouches for the caller."""
+
+
+class RateLimited(ControlPlaneError):
+    """The caller asks too often. retry_after_s: when he may ask again."""
+
+    def __init__(self, message: str, hint: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(message, hint)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(ControlPlaneError):
@@ -107,3 +119,9 @@ class ControlPlane(Protocol):
     async def delete(self, obj: T) -> None:
         """Request obj's deletion (by name and uid). Raises NotFound."""
         ...
+
+
+def missing(kind: type[Object], name: str, project: str) -> NotFound:
+    """The error for an object that does not exist."""
+    where = f" in project {project!r}" if project else ""
+    return NotFound(f"there is no {singular(kind)} {name!r}{where}")

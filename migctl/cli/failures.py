@@ -98,6 +98,10 @@ FLAGS = {
     "spec.limit": "--limit",
     "spec.overQuotaWeight": "--over-quota-weight",
     "spec.minRuntimeS": "--min-runtime",
+    "spec.user": "--user",
+    "spec.access.role": "--role",
+    "spec.access.scope": "--project, --department",
+    "spec.expires": "--ttl",
 }
 """What people give where a field of an object is set; the longest beginning of a field counts."""
 _FIELD = re.compile(r"((?:meta|spec)(?:\.[A-Za-z]+)+)\S*: (.*)", re.DOTALL)
@@ -118,6 +122,7 @@ def refusal(error: Exception, flags: Mapping[str, str] | None) -> Failure:
         protocol.Expired: ExitCode.CONFLICT,
         protocol.Invalid: ExitCode.USAGE,
         protocol.Forbidden: ExitCode.FORBIDDEN,
+        protocol.Unauthenticated: ExitCode.FORBIDDEN,
         protocol.ControlPlaneError: ExitCode.FAILED,
         BadQuantity: ExitCode.USAGE,
     }

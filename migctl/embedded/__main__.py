@@ -10,6 +10,7 @@ import sys
 
 import structlog
 
+from migctl.api.tcp.options import ListenOptions
 from migctl.backends.http.wire import error_body
 from migctl.backends.protocol import ControlPlaneError
 from migctl.embedded import daemon
@@ -17,7 +18,7 @@ from migctl.embedded.home import Home
 from migctl.objects import encode
 
 
-def main(answer: int | None, simulate: str | None) -> int:
+def main(answer: int | None, simulate: str | None, listen: ListenOptions | None = None) -> int:
     if answer is not None:
         os.set_inheritable(answer, False)  # a workload that is started before `ready` must not keep the caller waiting
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
@@ -28,7 +29,7 @@ def main(answer: int | None, simulate: str | None) -> int:
             os.close(answer)
 
     try:
-        daemon.run_here(Home.default(), simulate, ready)
+        daemon.run_here(Home.default(), simulate, listen, ready)
     except ControlPlaneError as error:
         if answer is None:
             sys.stderr.write(f"{error}\n{error.hint}\n")
@@ -39,6 +40,7 @@ def main(answer: int | None, simulate: str | None) -> int:
 
 
 if __name__ == "__main__":
-    code = main(None if sys.argv[1] == "-" else int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None)
+    pipe, simulated, *told = sys.argv[1:]
+    code = main(None if pipe == "-" else int(pipe), simulated or None, ListenOptions(*told) if told else None)
     sys.stderr.flush()
     os._exit(code)  # all is closed: `migctl down` need not wait until the planner's libraries are taken apart

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import msgspec
 import psutil
 
+from migctl.api.tcp.options import ListenOptions
 from migctl.backends.http.wire import Error, to_exception
 from migctl.backends.protocol import Conflict, ControlPlaneError
 from migctl.embedded.home import HOME_VARIABLE, Home
@@ -65,7 +66,7 @@ class Up:
         new.replace(home.up)
 
 
-def start(home: Home, simulate: str | None = None, detach: bool = False) -> int:
+def start(home: Home, simulate: str | None = None, detach: bool = False, listen: ListenOptions | None = None) -> int:
     """Serve this home; the pid that does. Returns when it is ready (detached) or has ended.
 
     Raises AlreadyUp, CouldNotStart, NoGpus, and what the store and the socket raise.
@@ -74,15 +75,28 @@ def start(home: Home, simulate: str | None = None, detach: bool = False) -> int:
     if running is not None:
         raise AlreadyUp(f"migctl is up already (pid {running.pid}, {home.path})", "migctl down stops it")
     home.make()
+    home.listening.unlink(missing_ok=True)  # of one that was killed
     if detach:
-        return _start_detached(home, simulate)
-    run_here(home, simulate, lambda: print(f"migctl is up: {home.path}", file=sys.stderr, flush=True))
+        return _start_detached(home, simulate, listen)
+    run_here(home, simulate, listen, lambda: print(_told(home), file=sys.stderr, flush=True))
     return os.getpid()
 
 
-def _start_detached(home: Home, simulate: str | None) -> int:
+def _told(home: Home) -> str:
+    return "; ".join((f"migctl is up: {home.path}", *filter(None, (listening(home),))))
+
+
+def listening(home: Home) -> str:
+    """Where the running `migctl up` listens on TCP, in words; "" where it does not."""
+    try:
+        return home.listening.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _start_detached(home: Home, simulate: str | None, listen: ListenOptions | None) -> int:
     reading, writing = os.pipe()
-    arguments = [sys.executable, "-m", "migctl.embedded", str(writing), *([simulate] if simulate else [])]
+    arguments = [sys.executable, "-m", "migctl.embedded", str(writing), *_arguments(simulate, listen)]
     with home.log.open("ab") as log, os.fdopen(reading, "rb") as answer:
         process = subprocess.Popen(
             arguments,
@@ -103,15 +117,21 @@ def _start_detached(home: Home, simulate: str | None) -> int:
     raise CouldNotStart(f"migctl up ended with code {process.returncode}", f"its log: {home.log}")
 
 
-def run_here(home: Home, simulate: str | None, ready: Callable[[], None]) -> None:
+def run_here(home: Home, simulate: str | None, listen: ListenOptions | None, ready: Callable[[], None]) -> None:
     """Serve in this process until SIGTERM or SIGINT. When the driver changes, this process begins anew with that."""
-    change = _serve(home, simulate, ready)
+    change = _serve(home, simulate, listen, ready)
     if change:
         print(f"migctl: {change}; starting anew, workloads go on", file=sys.stderr, flush=True)
-        os.execv(sys.executable, [sys.executable, "-m", "migctl.embedded", "-"])
+        os.execv(sys.executable, [sys.executable, "-m", "migctl.embedded", "-", *_arguments(None, listen)])
 
 
-def _serve(home: Home, simulate: str | None, ready: Callable[[], None]) -> str:
+def _arguments(simulate: str | None, listen: ListenOptions | None) -> list[str]:
+    """What a process of its own is told: `migctl.embedded.__main__` reads it."""
+    told = [] if listen is None else [listen.listen, listen.tls_cert, listen.tls_key]
+    return [simulate or "", *told]
+
+
+def _serve(home: Home, simulate: str | None, listen: ListenOptions | None, ready: Callable[[], None]) -> str:
     """Serve until a signal (""), or until the driver changes (why)."""
     from migctl.embedded import hardware, up
     from nodeagent.upkeep import logs
@@ -124,7 +144,7 @@ def _serve(home: Home, simulate: str | None, ready: Callable[[], None]) -> str:
         Up.here().write(home)
         try:
             collect_rarely()
-            return asyncio.run(up.serve(home, agent, ready, metrics.text))
+            return asyncio.run(up.serve(home, agent, ready, metrics.text, listen))
         finally:
             home.up.unlink(missing_ok=True)
 

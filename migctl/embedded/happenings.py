@@ -21,7 +21,10 @@ LATELY = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Happening:
-    """One event to be. `name`: of the workload or node that it is about."""
+    """One event to be. `name`: of the workload or node that it is about.
+
+    moment: of what is told again after a restart, as nobody remembers that it was told; "" for all else
+    """
 
     kind: str
     name: str
@@ -30,6 +33,7 @@ class Happening:
     project: str = ""
     uid: str = ""
     warning: bool = False
+    moment: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,15 @@ class Happenings:
             told = happenings(self._lately(after) if before is None else before, after)
             for one in list(told):
                 about = f"{one.kind}/{one.name}"
-                await self._log.record(about, one.project, one.reason, one.message, uid=one.uid, warning=one.warning)
+                await self._log.record(
+                    about,
+                    one.project,
+                    one.reason,
+                    one.message,
+                    uid=one.uid,
+                    warning=one.warning,
+                    happening=one.moment,
+                )
             before = after
 
     def _lately(self, seen: Seen) -> Seen:
@@ -116,8 +128,9 @@ def _of_workload(before: Workload | None, now: Workload) -> Iterator[Happening]:
     old, new = (before.status if before else None), now.status
 
     def happening(reason: str, message: str, warning: bool = False) -> Happening:
-        return Happening("Workload", now.meta.name, reason, message, now.meta.project, now.meta.uid, warning)
+        return Happening("Workload", now.meta.name, reason, message, now.meta.project, now.meta.uid, warning, moment)
 
+    moment = new.finished.isoformat() if new.finished else ""
     if new.phase is Phase.COMPLETED and (old is None or old.phase is not new.phase):
         yield happening("Completed", f"{new.succeeded} of its pods succeeded")
     if new.phase is Phase.FAILED and (old is None or old.phase is not new.phase):

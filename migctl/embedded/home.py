@@ -3,10 +3,14 @@
 home/migctl.sock    the API (0600)
      store.db       objects
      up.json        pid and start of the process that serves them, and what it simulates
+     listening      where it listens on TCP, in words
      up.log         its log, when it runs detached
      agent/         held claims and intents of the node agent
      simulated.json the simulated GPUs, where there are any
      runs/          logs and process files of workloads
+     signing-keys.json  what short-lived tokens are signed with (0600)
+     tls/           a certificate of our own, for TCP
+     audit/         who did what
      cluster-id     the UUID by which REST clients know this control plane
 """
 
@@ -54,6 +58,10 @@ class Home:
         return self.path / "up.json"
 
     @property
+    def listening(self) -> Path:
+        return self.path / "listening"
+
+    @property
     def log(self) -> Path:
         return self.path / "up.log"
 
@@ -73,6 +81,18 @@ class Home:
             new.write_text(str(uuid.uuid4()))
             new.replace(file)
         return file.read_text().strip()
+
+    @property
+    def signing_keys(self) -> Path:
+        return self.path / "signing-keys.json"
+
+    @property
+    def tls(self) -> Path:
+        return self.path / "tls"
+
+    @property
+    def audit(self) -> Path:
+        return self.path / "audit"
 
     @property
     def runs(self) -> Path:

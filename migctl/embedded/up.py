@@ -14,12 +14,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 
+from migctl.access.audit.trail import AuditTrail
+from migctl.access.identity.sign_in import signing_in
+from migctl.api import browser
 from migctl.api.admitting import AdmittingControlPlane
-from migctl.api.app import create_app
-from migctl.api.server import serving
+from migctl.api.app import create_app, create_tcp_app
+from migctl.api.server import serving, serving_tcp
+from migctl.api.tcp.listener import bound
+from migctl.api.tcp.options import ListenOptions
 from migctl.api.v1.app import create_v1
 from migctl.api.v1.authentication import authenticated
-from migctl.api.v1.service import ApiService, ClusterIdentity
+from migctl.api.v1.service import ApiService, ClusterIdentity, Identification
 from migctl.backends.event_log import EventLog
 from migctl.backends.mirror import Mirror
 from migctl.backends.protocol import AlreadyExists, ControlPlane
@@ -56,15 +61,22 @@ DRIVER_CHECK_S = 5.0
 MAX_EVENTS = 1000
 
 
-async def serve(home: Home, agent: Agent, ready: Callable[[], None], metrics: Callable[[], bytes]) -> str:
+async def serve(
+    home: Home,
+    agent: Agent,
+    ready: Callable[[], None],
+    metrics: Callable[[], bytes],
+    listen: ListenOptions | None = None,
+) -> str:
     """Run until SIGTERM or SIGINT, or until the driver changes; why it did, "" after a signal.
 
     ready    is called once the API answers and all parts have seen the store
     metrics  what /metrics answers besides the claims
+    listen   where on TCP; None: on the socket alone
     """
     control_plane = SqliteControlPlane(home.store)
     try:
-        return await _serve(home, control_plane, agent, ready, metrics)
+        return await _serve(home, control_plane, agent, ready, metrics, listen)
     finally:
         await control_plane.close()
 
@@ -75,7 +87,9 @@ async def _serve(
     agent: Agent,
     ready: Callable[[], None],
     metrics: Callable[[], bytes],
+    listen: ListenOptions | None,
 ) -> str:
+    listener = None if listen is None else bound(listen, home.tls, system_clock())
     await _make_default_project(control_plane)
     mirror = Mirror(control_plane)
     nodes = nodes_of(agent, node_of(home.simulated))
@@ -110,6 +124,10 @@ async def _serve(
         "logs": lambda: logs.keep_bounded(home.runs, [home.log]),
         "events": Retention(control_plane, Event, MAX_EVENTS).run,
     }
+    trail = AuditTrail(home.audit, system_clock)
+    sign_in = signing_in(control_plane, home.signing_keys, system_clock)
+    parts["access"] = sign_in.accounts.run
+    parts["expired tokens"] = sign_in.accounts.sweep
     claims = ClaimMetrics(lambda: mirror.all(Claim))
     runtime = EmbeddedRuntime(mirror, runner)
     admitting = AdmittingControlPlane(control_plane)
@@ -120,18 +138,46 @@ async def _serve(
         cluster=ClusterIdentity(home.cluster_id(), socket.gethostname()),
         authenticate=authenticated,
         clock=system_clock,
+        identity=Identification(
+            exchange=sign_in,
+            ended=sign_in.accounts.ended,
+            link=None if listener is None else browser.links_of(sign_in.sessions, listener),
+            rotate=sign_in.keys.rotate,
+        ),
+        trail=trail,
     )
+    v1 = create_v1(service)
+
+    def all_metrics() -> bytes:
+        return metrics() + claims.text()
+
     app = create_app(
         admitting,
         runtime,
-        v1=create_v1(service),
+        v1=v1,
         verdict=Verdicts(mirror, system_clock, plan, Observer(mirror)),
         ready=lambda: mirror.synced,
-        metrics=lambda: metrics() + claims.text(),
+        metrics=all_metrics,
+        trail=trail,
+        department_of=service.department_of,
     )
     tasks = [asyncio.create_task(_supervise(name, part)) for name, part in parts.items()]
     try:
-        async with serving(app, home.socket):
+        async with contextlib.AsyncExitStack() as doors:
+            await doors.enter_async_context(serving(app, home.socket))
+            if listener is not None:
+                tcp = create_tcp_app(
+                    service,
+                    sign_in,
+                    listener,
+                    app.state.closing,
+                    v1=v1,
+                    ready=lambda: mirror.synced,
+                    metrics=all_metrics,
+                )
+                await doors.enter_async_context(serving_tcp(tcp, listener, app.state.closing))
+                home.listening.write_text(listener.told)
+                doors.callback(home.listening.unlink, missing_ok=True)
             await _until_synced(mirror)
             await _until_reported(publishers)
             ready()

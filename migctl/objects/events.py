@@ -13,6 +13,7 @@ class EventSpec(Record, frozen=True):
 
     about  "Kind/name" of the object; uid: its uid, "" where it is not known
     count  how often; last: when for the last time, None: once
+    happening  which one was counted last, so that it is not counted again; "" where it cannot be seen twice
     """
 
     about: str
@@ -22,6 +23,7 @@ class EventSpec(Record, frozen=True):
     uid: str = ""
     count: int = 1
     last: datetime | None = None
+    happening: str = ""
 
 
 class Event(Record, frozen=True, tag_field="kind", tag="Event"):

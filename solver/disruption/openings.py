@@ -22,7 +22,7 @@ from solver.model.occupation import MILLIONTHS, millionths
 from solver.model.snapshot import Policy
 from solver.working_copy.containers import ContainerPlace, ContainerPlaces
 from solver.working_copy.occupancy import Candidate, Occupant, WorkingCluster, WorkingGpu, WorkingNode
-from solver.working_copy.scoring import gpu_options, size
+from solver.working_copy.scoring import size, ways
 
 MayGo = Callable[[str], bool]
 EXACT_SHARERS = 8
@@ -107,8 +107,9 @@ def _options(
 ) -> list[list[list[multi_gpu.PricedCandidate]]]:
     """Candidates that go together (one profile or backing), by GPU, the cheapest first; of one model, then of any."""
     groups: dict[GroupKey, list[list[multi_gpu.PricedCandidate]]] = {}
-    for number, gpu in enumerate(node.gpus if node.allowed(request) else ()):
-        for rank, option in gpu_options(gpu, request.demand, policy):
+    served = ways(node, request.demand, policy) if node.allowed(request) else ()
+    for number, (gpu, options) in enumerate(zip(node.gpus, served, strict=False)):
+        for rank, option in options:
             found = [
                 multi_gpu.PricedCandidate(number, opening.candidates[0], opening.removed, cost)
                 for cost, opening in sorted(_on_gpu(cluster, gpu, option, rights), key=_price)

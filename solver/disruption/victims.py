@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from solver.disruption.cover import fewest
 from solver.model.demand import Holding, Request
@@ -27,6 +28,8 @@ from solver.working_copy.copy import WorkingCopy
 
 Claims = frozenset[str]
 Cost = tuple[object, ...]
+LEAVING = "leaving"
+"""The key of rights that cover those only who are leaving anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +58,21 @@ class Victims:
         self._models = snapshot.models
         self._cluster = copy.cluster
         self._gangs: defaultdict[GangKey, list[str]] = defaultdict(list)
+        self._accounts: dict[str, Account | None] = {}
+        self._fixed: set[str] = set()
+        self._lowest: dict[str, int] = {}
         for holding in snapshot.held:
-            if (key := gang_key(holding.request)) and not holding.releasing:
-                self._gangs[key].append(holding.request.claim)
-        self._accounts = {
-            claim: ledger.account(holding.request.project, ledger.pool_of.get(holding.grant.node, ""))
-            for claim, holding in self.held.items()
-        }
+            request = holding.request
+            if request.gang is not None and not holding.releasing and (key := gang_key(request)):
+                self._gangs[key].append(request.claim)
+            if not _movable(holding, snapshot, ledger):
+                self._fixed.add(request.claim)
+            elif self._lowest.get(request.project, request.priority) >= request.priority:
+                self._lowest[request.project] = request.priority
         self._above: defaultdict[str, list[Account]] = defaultdict(list)
         for account in ledger.accounts.values():
             if account.excess > EPSILON:
                 self._above[account.pool].append(account)
-        self._fixed = {claim for claim, holding in self.held.items() if not _movable(holding, snapshot, ledger)}
-        self._yielding: defaultdict[Account, list[tuple[str, Holding]]] = defaultdict(list)
-        for claim, holding in self.held.items():
-            if claim not in self._fixed and (booked := self._accounts[claim]):
-                self._yielding[booked].append((claim, holding))
-        self._lowest: dict[str, int] = {}
-        for request in (holding.request for claim, holding in self.held.items() if claim not in self._fixed):
-            self._lowest[request.project] = min(request.priority, self._lowest.get(request.project, request.priority))
 
     def anyone(self, but: Claims = frozenset()) -> EvictionRights:
         """For explanations: the fewest whose going would help, whether they may be told to or not."""
@@ -102,7 +101,7 @@ class Victims:
             for pool, own in claims.items()
         )
         if not project and not reclaims:
-            return EvictionRights("leaving", self.is_leaving, lambda removed: removed, self._losses)
+            return EvictionRights(LEAVING, self.is_leaving, lambda removed: removed, self._losses)
         judge = _Judge(self, project, priority, claims)
         key = (project, priority if project else 0, tuple(claims.items()))
         return EvictionRights(key, judge.may_go, judge.complete, self._losses)
@@ -143,6 +142,10 @@ class Victims:
 
     def account(self, claim: str) -> Account | None:
         """The account that a claim's share is booked on."""
+        if claim not in self._accounts:
+            holding = self.held[claim]
+            pool = self._ledger.pool_of.get(holding.grant.node, "")
+            self._accounts[claim] = self._ledger.account(holding.request.project, pool)
         return self._accounts[claim]
 
     def new(self, removed: Iterable[str]) -> list[Holding]:
@@ -178,7 +181,7 @@ class Victims:
         return sum(
             granted(holding.grant)
             for account in (level.members or (level,))
-            for claim, holding in self._yielding[account]
+            for claim, holding in self._yielding.get(account, ())
             if claim not in out
             and (
                 holding.request.priority < request.priority
@@ -220,8 +223,17 @@ class Victims:
         return rights.complete(removed.union(*(groups[position] for position in chosen)))
 
     def _counts_in(self, claim: str, level: Account) -> bool:
-        account = self._accounts[claim]
+        account = self.account(claim)
         return account is not None and level in account.chain
+
+    @cached_property
+    def _yielding(self) -> Mapping[Account, list[tuple[str, Holding]]]:
+        """What may be told to go, by the account that it is booked on."""
+        found: defaultdict[Account, list[tuple[str, Holding]]] = defaultdict(list)
+        for claim, holding in self.held.items():
+            if claim not in self._fixed and (booked := self.account(claim)):
+                found[booked].append((claim, holding))
+        return found
 
     def hold(self, request: Request) -> None:
         """The request joins a gang that runs: from now on its members stay, for they are what it joins."""
@@ -346,6 +358,7 @@ class _Judge:
 
 
 def _movable(holding: Holding, snapshot: Snapshot, ledger: Ledger) -> bool:
+    if not holding.request.preemptible or holding.protected:
+        return False
     project = ledger.projects.get(holding.request.project)
-    too_new = project is not None and 0 < project.min_runtime_s > snapshot.now - holding.since
-    return holding.request.preemptible and not holding.protected and not too_new
+    return project is None or not 0 < project.min_runtime_s > snapshot.now - holding.since

@@ -118,14 +118,30 @@ class Ledger:
         self._totals = {name: Account("", name, Quota()) for name in self.pools}
         self._journal: list[tuple[Account, float, float, float]] = []
         self._open(snapshot)
-        for holding in snapshot.held:
-            if not holding.releasing:
-                gpus = granted(holding.grant)
-                self._book(holding.request, holding.grant, gpus, gpus)
+        self._count_held(snapshot.held)
         if counted is None:
             self._count_pending(snapshot)
             self.divide()
         self._journal.clear()
+
+    def _count_held(self, held: Iterable[Holding]) -> None:
+        """Count what claims hold, but for those told to stop."""
+        given: defaultdict[tuple[str, str], float] = defaultdict(float)
+        firm: defaultdict[tuple[str, str], float] = defaultdict(float)
+        for holding in held:
+            if not holding.releasing:
+                request, grant = holding.request, holding.grant
+                key = (request.project, self.pool_of.get(grant.node, ""))
+                gpus = grant.devices[0].portion if len(grant.devices) == 1 else granted(grant)
+                given[key] += gpus
+                if not request.preemptible:
+                    firm[key] += gpus
+        for key, gpus in given.items():
+            account = self.accounts.get(key)
+            for level in (*account.chain, self._totals[account.pool]) if account else ():
+                level.allocated += gpus
+                level.non_preemptible += firm[key]
+                level.standing += gpus
 
     def account(self, project: str, pool: str) -> Account | None:
         return self.accounts.get((project, pool))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from solver.disruption.openings import NOBODY, Opening, of_grant
 from solver.disruption.reasons import Reasons
-from solver.disruption.victims import EvictionRights
+from solver.disruption.victims import LEAVING, EvictionRights
 from solver.model.demand import OneDemand, Request, parts_of
 from solver.model.snapshot import Snapshot
 from solver.quota.jobs import QueuedJob
@@ -154,7 +154,7 @@ class Draft:
             return True
         if means.move and self._by_moving(request, part):
             return True
-        opening = means.rights and self._work.cheapest(request, means.rights, domain)
+        opening = means.rights and self._opening(request, means.rights, domain)
         if (
             not opening
             or len(self._work.victims.new(opening.removed)) > self._work.budget
@@ -163,6 +163,11 @@ class Draft:
             return False
         self._take(request, opening)
         return True
+
+    def _opening(self, request: Request, rights: EvictionRights, domain: Domain) -> Opening | None:
+        if rights.key == LEAVING and not self._work.cluster.leaving and not self._work.is_free(request, domain):
+            return None  # nobody goes, and nothing is free
+        return self._work.cheapest(request, rights, domain)
 
     def _by_moving(self, request: Request, domain: Domain) -> bool:
         """Open an opening whose holders all get a new place at once."""

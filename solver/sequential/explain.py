@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import islice
 
 from solver.disruption.openings import NOBODY, Opening
@@ -19,10 +18,9 @@ from solver.model.snapshot import MemoryRule, Policy, Snapshot
 from solver.quota.pools import allows
 from solver.sequential.blocking import BlockingReport, blockers, gpu_name
 from solver.sequential.workspace import Workspace
-from solver.working_copy.free_candidates import FreeCandidates
 from solver.working_copy.gangs import Domain, domains
 from solver.working_copy.occupancy import WorkingCluster, WorkingGpu, WorkingNode
-from solver.working_copy.scoring import able, candidates_on, gpu_options
+from solver.working_copy.scoring import able, candidates_on, gpu_options, ways
 from solver.working_copy.shapes import shape
 
 NEAREST = 8
@@ -84,15 +82,9 @@ class Explainer:
         """Whether there was a place for it before the plan."""
         key = shape(request)
         if key not in self._were_free:
-            candidates, everywhere = self._before
-            self._were_free[key] = bool(candidates.best(request, everywhere))
+            with self._work.cluster.rewound():
+                self._were_free[key] = self._work.is_free(request, self._work.everywhere)
         return self._were_free[key]
-
-    @cached_property
-    def _before(self) -> tuple[FreeCandidates, Domain]:
-        """The candidates that were free before the plan."""
-        cluster = WorkingCluster(self._snapshot)
-        return FreeCandidates(cluster, self._work.policy), Domain((), tuple(cluster.nodes.values()))
 
     def _place(self, members: Sequence[Request], domain: Domain) -> tuple[int, Request]:
         """How many members find free places one after the other, and the first that does not (the last, if all do)."""
@@ -151,7 +143,7 @@ class Explainer:
             return domain
         key = (domain.name, shape(request), "nearby")
         if key not in self._near:
-            able = [n for n in nodes if any(gpu_options(gpu, request.demand, self._work.policy) for gpu in n.gpus)]
+            able = [node for node in nodes if ways(node, request.demand, self._work.policy)]
             able.sort(key=lambda node: node.used - len(node.gpus))
             self._near[key] = Domain(key, tuple(able[:NEAREST]))
         return self._near[key]

@@ -98,6 +98,10 @@ class Workspace:
         candidates = self._places.best(request, domain)
         return candidates if candidates and self.may_have(request, candidates) else []
 
+    def is_free(self, request: Request, domain: Domain) -> bool:
+        """Whether any place is free, whatever quota and limit say."""
+        return bool(self._places.best(request, domain))
+
     def may_have(self, request: Request, candidates: Sequence[Candidate], opening: Opening | None = None) -> bool:
         """Whether quota and limit, and for reclaimed room the fair share, cover what the candidates count for."""
         gpus = sum(candidate.share.portion for candidate in candidates)

@@ -6,7 +6,8 @@ its place already.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Set
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,6 +146,7 @@ class WorkingGpu:
 class WorkingNode:
     """One node while a plan is made.
 
+    ways                   how its GPUs could serve demands (scoring.ways): one for all nodes of equal GPUs
     cpu_milli, memory_mib  still free (None: not counted)
     keys                   anti-affinity keys of those that run here
     """
@@ -154,6 +156,7 @@ class WorkingNode:
     cpu_milli: int | None = None
     memory_mib: int | None = None
     keys: tuple[str, ...] = ()
+    ways: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
     def used(self) -> float:
@@ -216,6 +219,9 @@ class WorkingCluster:
             for seen in snapshot.gpus
             if (node := self.nodes.get(seen.node))
         }
+        alike: dict[Hashable, dict[Hashable, Any]] = {}
+        for node in self.nodes.values():
+            node.ways = alike.setdefault((node.reported.pool, *map(_kind, node.gpus)), node.ways)
         self.held = {holding.request.claim: holding for holding in snapshot.held}
         self.leaving = {holding.request.claim for holding in snapshot.held if holding.releasing}
         self.changes: list[str] = []
@@ -278,6 +284,24 @@ class WorkingCluster:
     def _note_leaving(self, claims: Iterable[str]) -> None:
         self.changes += (self.held[claim].grant.node for claim in claims)
 
+    @contextmanager
+    def rewound(self) -> Iterator[None]:
+        """The cluster as it was before the first change that can be taken back; meanwhile nothing may change."""
+        later = []
+        for thing, before in reversed(self._undo):
+            later.append((thing, {name: getattr(thing, name) for name in before}))
+            self._set(thing, before)
+        yield
+        for thing, after in reversed(later):
+            self._set(thing, after)
+
+    def _set(self, thing: WorkingGpu | WorkingNode | WorkingCluster, fields: Mapping[str, Any]) -> None:
+        if "leaving" in fields:
+            self._note_leaving(self.leaving ^ fields["leaving"])
+        for name, value in fields.items():
+            setattr(thing, name, value)
+        self._note(thing)
+
     def capacity(self, newcomers: Container[str]) -> float:
         """The weight (weights.py) that fits beside what stays on usable GPUs: neither newcomers nor those leaving."""
         usable = [gpu for gpu in self.gpus.values() if gpu.node.reported.ready and not gpu.reported.fenced]
@@ -318,12 +342,13 @@ class WorkingCluster:
     def undo(self, mark: int) -> None:
         """Take back all that was given out since `mark`."""
         while len(self._undo) > mark:
-            thing, before = self._undo.pop()
-            if "leaving" in before:
-                self._note_leaving(self.leaving - before["leaving"])
-            for name, value in before.items():
-                setattr(thing, name, value)
-            self._note(thing)
+            self._set(*self._undo.pop())
+
+
+def _kind(gpu: WorkingGpu) -> Hashable:
+    """What of a GPU decides how it could serve a demand."""
+    seen = gpu.reported
+    return seen.model, seen.mig, seen.memory_mib, not seen.fenced, id(gpu.table)
 
 
 def _working_gpu(reported: Gpu, node: WorkingNode, known: Table | None) -> WorkingGpu:

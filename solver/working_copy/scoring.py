@@ -8,7 +8,7 @@ destroys and holders count as some), the fullest node and GPU; for spreading the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from solver.gpu_tables.choices import choices
 from solver.gpu_tables.states import Cost
@@ -23,6 +23,8 @@ from solver.working_copy.occupancy import Candidate, WorkingCluster, WorkingGpu,
 Score = tuple[float, ...]
 GroupKey = tuple[int, str | None, str]
 Scored = tuple[Score, list[Candidate]]
+Ways = tuple[tuple[tuple[int, ShareOption], ...], ...]
+WAYS_CACHED = 4096
 Offers = dict[GroupKey, list[tuple[Score, Candidate]]]
 
 
@@ -82,10 +84,12 @@ def size(node: WorkingNode, request: Request, policy: Policy) -> float:
 def _offers(node: WorkingNode, request: Request, policy: Policy) -> Offers:
     """What each GPU of the node has for one device, by profile or backing and model."""
     groups: Offers = {}
+    if not ways(node, request.demand, policy):
+        return groups
     spread, used = spreads(policy, node.reported.pool), node.used
     pool = preference(request, node.reported.pool)
-    for gpu in node.gpus:
-        for rank, option in gpu_options(gpu, request.demand, policy):
+    for gpu, served in zip(node.gpus, ways(node, request.demand, policy), strict=False):
+        for rank, option in served:
             if offered := _offer(gpu, option):
                 candidate, cost = offered
                 score = (pool, rank, part(request.demand, option), *tail(spread, used, gpu.used, cost))
@@ -122,15 +126,37 @@ def gpu_options(gpu: WorkingGpu, demand: Demand, policy: Policy) -> tuple[tuple[
     return () if gpu.reported.fenced else options(gpu.reported, gpu.table, demand, rule)
 
 
+def ways(node: WorkingNode, demand: Demand, policy: Policy) -> Ways:
+    """`gpu_options` of each GPU of the node; () where fewer of them than the demand has devices could serve one."""
+    key = (demand, policy.memory_rule(node.reported.pool))
+    found: Ways | None = node.ways.get(key)
+    if found is None:
+        if len(node.ways) >= WAYS_CACHED:
+            node.ways.clear()
+        found = tuple(gpu_options(gpu, demand, policy) for gpu in node.gpus)
+        least = 1 if isinstance(demand, ContainerDemands) else demand.devices
+        found = found if sum(map(bool, found)) >= least else ()
+        node.ways[key] = found
+    return found
+
+
 def able(node: WorkingNode, demand: Demand, policy: Policy) -> int:
     """The most GPUs of the node that could serve a device each if they were empty, all with one profile or backing.
 
     Where containers have demands of their own: the GPUs that could serve any of them.
     """
+    key = ("able", demand, policy.memory_rule(node.reported.pool))
+    if key not in node.ways:
+        node.ways[key] = _able([gpu_options(gpu, demand, policy) for gpu in node.gpus], demand)
+    most: int = node.ways[key]
+    return most
+
+
+def _able(served: Iterable[Sequence[tuple[int, ShareOption]]], demand: Demand) -> int:
     if isinstance(demand, ContainerDemands):
-        return sum(bool(gpu_options(gpu, demand, policy)) for gpu in node.gpus)
-    ways = Counter((rank, o.profile) for gpu in node.gpus for rank, o in gpu_options(gpu, demand, policy))
-    return max(ways.values(), default=0)
+        return sum(map(bool, served))
+    several = Counter((rank, option.profile) for options in served for rank, option in options)
+    return max(several.values(), default=0)
 
 
 def options(gpu: Gpu, table: Table | None, demand: Demand, rule: MemoryRule) -> tuple[tuple[int, ShareOption], ...]:

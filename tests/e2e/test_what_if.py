@@ -45,6 +45,8 @@ def test_a_lost_node_and_a_new_one(busy: Embedded) -> None:
     alone = {row["workload"]: row["then"] for row in busy.json("plan", "what-if", "--lose-node", name)["queue"]}
     assert set(alone) == {"default/two", "default/whole"}
     assert all(then.startswith("waits: ") for then in alone.values())
+    shown = busy.ok("plan", "what-if", "--lose-node", name)
+    assert not any(gpu.uuid in shown or gpu.uuid in str(alone) for gpu in busy.report().gpus), "J11: names, no UUIDs"
     answer = busy.json("plan", "what-if", "--lose-node", name, "--add-node", "h100=1,a100-40gb=1,v100=2")
     moved = {row["workload"]: row["then"] for row in answer["queue"]}
     assert all(then.startswith("starts on new-node-1/") for then in moved.values())

@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import identity, submission, workloads
+from migctl.api.v1.routes import access, audit, identity, submission, token, workloads
 from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
@@ -15,6 +15,7 @@ ERRORS: dict[int | str, dict[str, object]] = {
     400: {"model": RefusalBody, "description": "A value breaks a rule; field and rule are named."},
     401: {"model": ErrorBody, "description": "No token, or one that is not valid (any more)."},
     403: {"model": ErrorBody, "description": "The caller may not; it does not tell whether the thing exists."},
+    429: {"model": ErrorBody, "description": "Too many; Retry-After says when to try again."},
     503: {"model": ErrorBody, "description": "Try again in a moment."},
 }
 
@@ -34,7 +35,14 @@ def create_v1(service: RoutesService) -> FastAPI:
         dependencies=[Depends(BEARER)],
     )
     app.state.service = service
-    for routes in (identity.routes, workloads.routes, submission.routes):
+    for routes in (
+        identity.routes,
+        token.routes,
+        access.routes,
+        audit.routes,
+        workloads.routes,
+        submission.routes,
+    ):
         app.include_router(routes)
     add_errors(app)
     return app

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from migctl.api.v1.schemas.schema import Schema
 from migctl.backends.http.wire import error_status
-from migctl.backends.protocol import ControlPlaneError, Invalid, Unavailable
+from migctl.backends.protocol import ControlPlaneError, Invalid, RateLimited, Unauthenticated, Unavailable
 
 log = structlog.get_logger()
 
@@ -42,10 +42,6 @@ class RefusalBody(ErrorBody):
     compliance_issues: tuple[ComplianceIssue, ...] = ()
 
 
-class Unauthenticated(ControlPlaneError):
-    """Nobody vouches for the caller."""
-
-
 def add_errors(app: FastAPI) -> None:
     """Answer every error of the application in this form."""
 
@@ -62,6 +58,8 @@ def add_errors(app: FastAPI) -> None:
                 RefusalBody(code=400, message=str(error), details=error.hint, compliance_issues=tuple(issues))
             )
         headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else {}
+        if isinstance(error, RateLimited):
+            headers = {"Retry-After": str(error.retry_after_s)}
         return _answer(ErrorBody(code=error_status(error), message=str(error), details=error.hint), headers)
 
     @app.exception_handler(RequestValidationError)

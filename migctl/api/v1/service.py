@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, Request
 
+from migctl.access.audit.audited import AuditedControlPlane
+from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.authorized import AuthorizedControlPlane
 from migctl.access.caller import Caller, Place, Rights
+from migctl.access.ending import Ended, never_ended
+from migctl.access.identity.sign_in import Issued
 from migctl.access.rights import Verb
 from migctl.access.visible import VisibleObjects
+from migctl.api.doors import request_id
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.mirror import ObjectView
-from migctl.backends.protocol import ControlPlane
+from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
-from migctl.objects import Project
+from migctl.objects import Project, RoleInScope
 
 
 class Authenticator(Protocol):
@@ -32,6 +39,34 @@ class ClusterIdentity:
 
     uid: str
     name: str
+
+
+class TokenExchange(Protocol):
+    """Gives a short-lived token for a program's secret."""
+
+    async def exchange(self, name: str, secret: str, address: str) -> Issued:
+        """Raises Unauthenticated, RateLimited, Unavailable."""
+        ...
+
+
+async def _never(_: Caller) -> ControlPlaneError:
+    return await never_ended()
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """How callers sign in, and how long they stay.
+
+    exchange   None: no program can sign in here
+    ended      waits until a caller has not what he came with any more
+    link       where a browser signs in, with a link for a user that works once; None: nowhere
+    rotate     signs with a new key from now on; None: there is none
+    """
+
+    exchange: TokenExchange | None = None
+    ended: Callable[[Caller], Awaitable[ControlPlaneError]] = _never
+    link: Callable[[str, tuple[RoleInScope, ...]], str] | None = None
+    rotate: Callable[[], None] | None = None
 
 
 class RoutesService(Protocol):
@@ -51,6 +86,12 @@ class RoutesService(Protocol):
     @property
     def clock(self) -> Clock: ...
 
+    @property
+    def identity(self) -> Identification: ...
+
+    @property
+    def trail(self) -> AuditTrail | None: ...
+
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated, and Unavailable where nobody can tell."""
         ...
@@ -62,6 +103,7 @@ class ApiService:
 
     control_plane  with admission in front, for callers who may do everything
     view           all cached objects
+    trail          where writes are told; None: nowhere
     """
 
     control_plane: ControlPlane
@@ -70,15 +112,22 @@ class ApiService:
     cluster: ClusterIdentity
     authenticate: Authenticator
     clock: Clock
+    identity: Identification = Identification()
+    trail: AuditTrail | None = None
 
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated."""
-        caller = await self.authenticate(request)
-        rights = Rights(caller, self._department_of)
-        control = AuthorizedControlPlane(self.control_plane, self.view, rights)
-        return CallersService(self, caller, rights, control, VisibleObjects(self.view, rights))
+        caller, request_name = await self.authenticate(request), request_id(request)
+        rights = Rights(caller, self.department_of)
+        ended = functools.partial(self.identity.ended, caller)
+        control: ControlPlane = AuthorizedControlPlane(self.control_plane, self.view, rights, ended)
+        if self.trail is not None:
+            control = AuditedControlPlane(control, self.trail, caller, self.department_of, request_name)
+        seen = VisibleObjects(self.view, rights)
+        return CallersService(self, caller, rights, control, seen, ended, request_name)
 
-    def _department_of(self, name: str) -> str:
+    def department_of(self, name: str) -> str:
+        """The department of a project, "" for none."""
         project = self.view.get(Project, name)
         return (project.spec.department or "") if project is not None else ""
 
@@ -90,6 +139,7 @@ class CallersService:
     rights   what is known of them without asking anybody; `may` asks
     control  raises Forbidden for what he may not do
     seen     the cached objects that he may see
+    ended    what ends his streams: migctl.access.ending.while_allowed(source, door.ended)
     """
 
     service: RoutesService
@@ -97,6 +147,24 @@ class CallersService:
     rights: Rights
     control: ControlPlane
     seen: VisibleObjects
+    ended: Ended
+    request_id: str
+
+    def record(self, verb: str, kind: str) -> None:
+        """Tell a change of what is no stored object in the audit trail."""
+        if (trail := self.service.trail) is not None:
+            trail.record(
+                AuditEntry(
+                    time=trail.now(),
+                    user=self.caller.user,
+                    through=self.caller.through,
+                    origin=self.caller.origin,
+                    verb=verb,
+                    kind=kind,
+                    status=200,
+                    request=self.request_id,
+                )
+            )
 
     async def may(self, verb: Verb, resource: str, project: str = "") -> bool:
         """Whether he may do this to objects of a kind (its plural name), to his own ones at least.
@@ -108,7 +176,12 @@ class CallersService:
 
 
 async def _callers_service(request: Request) -> CallersService:
-    return await cast("RoutesService", request.app.state.service).door(request)
+    return await service_of(request).door(request)
+
+
+def service_of(request: Request) -> RoutesService:
+    """The service behind the application that got a request."""
+    return cast("RoutesService", request.app.state.service)
 
 
 Door = Annotated[CallersService, Depends(_callers_service)]

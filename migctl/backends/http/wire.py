@@ -29,6 +29,8 @@ from migctl.backends.protocol import (
     Forbidden,
     Invalid,
     NotFound,
+    RateLimited,
+    Unauthenticated,
     Unavailable,
 )
 from migctl.objects import API_VERSION
@@ -42,11 +44,13 @@ HEARTBEAT_S = 10.0
 STATUS: Mapping[type[ControlPlaneError], int] = MappingProxyType(
     {
         Invalid: 400,
+        Unauthenticated: 401,
         Forbidden: 403,
         NotFound: 404,
         AlreadyExists: 409,
         Conflict: 409,
         Expired: 410,
+        RateLimited: 429,
         Unavailable: 503,
     }
 )

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, cast
 
-from migctl.backends.protocol import Change, ChangeType, Expired, Listing, NotFound, Unavailable
-from migctl.objects import Object, T, singular
+from migctl.backends.protocol import Change, ChangeType, Expired, Listing, Unavailable, missing
+from migctl.objects import Object, T
 
 LOG_LENGTH = 4096
 """Least number of changes that stay for watches which start in the past."""
@@ -105,12 +105,6 @@ class ObjectState:
 
     def _of(self, kind: str) -> dict[tuple[str, str], Object]:
         return self._objects.setdefault(kind, {})
-
-
-def missing(kind: type[Object], name: str, project: str) -> NotFound:
-    """The error for an object that does not exist."""
-    where = f" in project {project!r}" if project else ""
-    return NotFound(f"there is no {singular(kind)} {name!r}{where}")
 
 
 def _expired(since: str) -> Expired:

@@ -11,8 +11,8 @@ from typing import Any, cast
 from msgspec.structs import replace
 
 from migctl.backends.merge import check_identity, decoded, merged
-from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid
-from migctl.backends.sqlite.state import ObjectState, missing
+from migctl.backends.protocol import AlreadyExists, Change, ChangeType, Conflict, Invalid, missing
+from migctl.backends.sqlite.state import ObjectState
 from migctl.clock import Clock
 from migctl.objects import Object, T, encode, singular
 

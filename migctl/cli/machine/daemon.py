@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import replace
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from migctl.backends.workload_status import holds
 from migctl.cli import session as sessions
 from migctl.cli.contexts.context import LOCAL
 from migctl.cli.contexts.control import Control
-from migctl.cli.failures import ExitCode, Failure
+from migctl.cli.failures import ExitCode, Failure, usage
 from migctl.cli.output import watching
 from migctl.cli.session import Session
 from migctl.embedded.home import Home
@@ -29,19 +30,37 @@ def up(
             help="Simulated GPUs instead: a100-40gb=2,v100=1; on nodes: a:v100=2,b:v100=2.",
         ),
     ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="HOST:PORT", help="Serve REST and remote commands on TCP, too."),
+    ] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option("--tls-cert", metavar="FILE", help="Its certificate; beyond loopback one is made.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option("--tls-key", metavar="FILE", help="The certificate's key.")] = None,
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Come back when it is ready; it goes on.")] = False,
 ) -> None:
     """Share this machine's GPUs, or simulated ones.
 
     Runs until it is interrupted; with --detach, until `migctl down`.
     """
+    from migctl.api.tcp.options import ListenOptions
     from migctl.embedded import daemon
 
+    if listen is None and (tls_cert or tls_key):
+        raise usage("--tls-cert and --tls-key are about --listen", hint="for example --listen 0.0.0.0:8443")
     home = Home.default()
-    pid = daemon.start(home, simulate, detach=detach)
+    options = None if listen is None else ListenOptions(listen, _absolute(tls_cert), _absolute(tls_key))
+    pid = daemon.start(home, simulate, detach=detach, listen=options)
     if detach:
         print(f"migctl is up: pid {pid}, {home.path}")
+        if told := daemon.listening(home):
+            print(told)
         sessions.note("next: migctl gpus, or migctl submit -g 0.5")
+
+
+def _absolute(file: str | None) -> str:
+    return os.path.abspath(file) if file else ""
 
 
 def down(

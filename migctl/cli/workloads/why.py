@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from migctl.cli.plans import finding, history
 from migctl.cli.session import Session
 from migctl.cli.views import fleet
 from migctl.cli.views.fleet import Fleet, Held, share_text
+from migctl.cli.views.leaving import waiting_for_nodes
 from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
 from migctl.objects import API_VERSION, Claim, NodePool, Phase, PlacementPlan, Workload, to_builtins
 from solver.model.demand import DeviceShare
@@ -44,6 +45,7 @@ class Explanation:
     """A workload, the newest plan about it, and what the planner says of its waiting pods now.
 
     unplaced  by claim uid, of one snapshot: the reasons and the claims in the way cannot disagree
+    leaving   what those pods wait for that are told to stop and cannot
     """
 
     job: WorkloadView
@@ -51,6 +53,7 @@ class Explanation:
     unplaced: Mapping[str, Unplaced]
     fleet: Fleet
     workloads: dict[str, Workload]
+    leaving: Sequence[str] = ()
 
     @property
     def blockers(self) -> list[Claim]:
@@ -74,7 +77,7 @@ def why(
     async def read(control: Control) -> list[Explanation]:
         chosen = await session.choose_project(control, project)
         found = await find_jobs(control, chosen, wanted, session.noun)
-        return [await explain(control, job, session.system.now()) for job in found]
+        return [await explain(control, job, session) for job in found]
 
     explanations = session.run(read, across=False)
     write_each(
@@ -86,15 +89,17 @@ def why(
     )
 
 
-async def explain(control: Control, job: WorkloadView, now: datetime) -> Explanation:
+async def explain(control: Control, job: WorkloadView, session: Session) -> Explanation:
     """The workload with the newest plan about its waiting pods and why they wait now."""
     newest, seen, workloads = await asyncio.gather(
         finding.newest_first(control), fleet.read(control), control.list(Workload)
     )
     waiting = {pod.meta.uid for pod in job.pods if pod.status.allocation is None}
     plan = next((plan for plan in newest if any(o.claim in waiting for o in plan.spec.outcomes)), None)
-    unplaced = await waits_now(control, waiting, now) if waiting else {}
-    return Explanation(job, plan, unplaced, seen, {workload.meta.uid: workload for workload in workloads.items})
+    unplaced = await waits_now(control, waiting, session.system.now()) if waiting else {}
+    leaving = waiting_for_nodes(job, seen, session.target.cluster, session.system.now)
+    every = {workload.meta.uid: workload for workload in workloads.items}
+    return Explanation(job, plan, unplaced, seen, every, leaving)
 
 
 async def waits_now(control: Control, claims: Collection[str], now: datetime) -> dict[str, Unplaced]:
@@ -145,7 +150,8 @@ def _since(job: WorkloadView, session: Session) -> str:
 def _reasons(found: Explanation) -> Counter[str]:
     """Reasons as sentences, with how many pods each is of."""
     pods = [pod for pod in found.job.pods if not holds(pod)]
-    reasons = Counter(text for pod in pods if (text := _reason(pod, found.unplaced.get(pod.meta.uid))))
+    reasons = Counter(found.leaving)
+    reasons.update(text for pod in pods if (text := _reason(pod, found.unplaced.get(pod.meta.uid))))
     if not reasons and found.job.reason:
         reasons[found.job.reason] = 1
     return reasons

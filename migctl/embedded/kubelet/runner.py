@@ -170,7 +170,15 @@ class Runner:
         with contextlib.suppress(ControlPlaneError):  # what is not told must not keep it from running
             events, about = EventLog(self.control_plane, self.clock), f"Workload/{spec.workload}"
             text = f"pod {spec.workload}-{spec.index}: {why}"
-            await events.record(about, claim.meta.project, "NodeRebooted", text, uid=spec.workload_uid, warning=True)
+            await events.record(
+                about,
+                claim.meta.project,
+                "NodeRebooted",
+                text,
+                uid=spec.workload_uid,
+                warning=True,
+                happening=claim.meta.uid,
+            )
         await self.control_plane.delete(claim)
 
     async def _sweep(self, claim: Claim, left: Sequence[int]) -> None:

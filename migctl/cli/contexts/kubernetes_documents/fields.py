@@ -1,7 +1,7 @@
 """Every field of a Pod, Job, StatefulSet and Deployment, and its meaning where workloads are processes of one machine.
 
-READ, TEXT and TEXTS are read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, an Impossible
-is refused: without it another thing would run. What is in no table is a mistake, and refused by its path.
+READ, TEXT and TEXTS are read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, an
+Impossible is refused: without it another thing would run. What is in no table is a mistake, and refused by its path.
 """
 
 from __future__ import annotations

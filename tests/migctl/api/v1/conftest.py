@@ -14,9 +14,9 @@ from fastapi import FastAPI, Request
 from migctl.access.caller import OWNER, Caller
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.v1.app import create_v1
-from migctl.api.v1.errors import Unauthenticated
 from migctl.api.v1.service import ApiService, ClusterIdentity
 from migctl.backends.mirror import DECIDED_BY, Mirror
+from migctl.backends.protocol import Unauthenticated
 from migctl.objects import AccessScope, Department, DepartmentSpec, Meta, Project, ProjectSpec, Role, RoleInScope
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime

@@ -100,7 +100,7 @@ async def test_a_claim_that_was_deleted_while_no_controller_ran_counts_until_the
             await cluster.until(lambda: waits(cluster, "other"))
             (held,) = (c for c in controller.cluster.all(Claim) if c.status.allocation is not None)
             assert (held.meta.uid, held.spec.workload) == (uid, "thief")
-            assert (cluster.get("projects", "team-a") or {})["status"]["allocated"] == 1
+            await cluster.until(lambda: (cluster.get("projects", "team-a") or {})["status"].get("allocated") == 1)
             assert set(agent.held) == {uid}
             kubelet.alive = True
             if pod:
