@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from migctl.access.caller import Place
+from migctl.access.ending import Ended, never_ended, while_allowed
 from migctl.access.rights import Verb
 from migctl.access.visible import shown
 from migctl.api.admitting import AdmittingControlPlane
@@ -27,10 +28,19 @@ KINDS_NOT_HERE = Forbidden(
 class CallersControlPlane:
     """A ControlPlane for one caller. A denial is Forbidden, in words that do not tell whether the object exists.
 
-    own  his own control plane, with his token: it is asked for writes, and for events, which are not cached
+    own    his own control plane, with his token: it is asked for writes, and for events, which are not cached
+    ended  what ends his streams
     """
 
-    def __init__(self, own: ControlPlane, view: ClusterView, changes: ViewChanges, rights: ClusterRights) -> None:
+    def __init__(
+        self,
+        own: ControlPlane,
+        view: ClusterView,
+        changes: ViewChanges,
+        rights: ClusterRights,
+        ended: Ended = never_ended,
+    ) -> None:
+        self._ended = ended
         self._own = own
         self._view = view
         self._changes = changes
@@ -53,18 +63,17 @@ class CallersControlPlane:
         found = None if kind is Event else seen.get(kind, name, project)
         return shown(await self._own.get(kind, name, project), seen) if found is None else found
 
-    async def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
-        """His rights are asked again as changes come. Raises Forbidden once they do not cover the kind any more."""
-        if kind is Event:
-            self._rights.require(Verb.READ, kind.PLURAL, Place())
-            async for change in self._own.watch(kind, since):
-                yield change
-            return
+    def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
+        """His rights are asked again as changes come, and while none come. Raises what ends his access."""
+        return while_allowed(self._changes_of(kind, since), self._ended)
+
+    async def _changes_of(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
         rights = self._rights
-        async for change in self._changes.watch(kind, since):
+        if kind.PLURAL not in NAMESPACED:
+            rights.require(Verb.READ, kind.PLURAL, Place())
+        source = self._own.watch(kind, since) if kind is Event else self._changes.watch(kind, since)
+        async for change in source:
             rights = await rights.renewed()
-            if kind.PLURAL not in NAMESPACED:
-                rights.require(Verb.READ, kind.PLURAL, Place())
             seen = VisibleInCluster(self._view, rights)
             if seen.sees(change.object):
                 yield Change(change.type, seen.shown(change.object))

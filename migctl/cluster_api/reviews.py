@@ -17,11 +17,10 @@ from typing import Any
 
 import msgspec
 
-from migctl.api.v1.errors import Unauthenticated
 from migctl.backends.kubernetes.client.api import KubernetesApi
 from migctl.backends.kubernetes.client.kinds import WireStruct
 from migctl.backends.kubernetes.client.resources import Resource
-from migctl.backends.protocol import ControlPlaneError, Unavailable
+from migctl.backends.protocol import ControlPlaneError, Unauthenticated, Unavailable
 from migctl.cluster_api.answers import KeptAnswers
 from migctl.cluster_api.permissions import Permission
 

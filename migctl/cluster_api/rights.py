@@ -65,6 +65,10 @@ class Readers:
             bool(namespace) and await self._has(who, verb, resource, namespace)
         )
 
+    def exists(self, project: str) -> bool:
+        """Whether there is such a project."""
+        return project in self._projects()
+
     async def allows_some(self, who: KubernetesIdentity, verb: Verb, resource: str, project: str) -> bool:
         """Whether he has one of the permissions that it may take: workloads are objects of several kinds."""
         namespaces = ("", project) if project and resource in NAMESPACED else ("",)
@@ -151,6 +155,12 @@ class ClusterRights(Rights):
         """The same rights, as they are now: what open streams ask. Raises Unavailable."""
         readable = await self._readers.readable(self._who)
         return self if readable is self._readable else self._with(readable)
+
+    def covers(self, before: ClusterRights) -> bool:
+        """Whether these rights are no less than those before, in projects that still exist."""
+        now, then = self._readable, before._readable
+        left = {(plural, name) for plural, name in then.in_projects if self._readers.exists(name)}
+        return now.kinds >= then.kinds and now.nodes >= then.nodes and all(where in now for where in left)
 
     def _with(self, readable: Readable) -> ClusterRights:
         return ClusterRights(self.caller, self.department_of, self._who, readable, self._readers)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from fastapi import Request
 
-from migctl.access.caller import Caller
-from migctl.api.v1.errors import Unauthenticated
-from migctl.api.v1.service import CallersService, ClusterIdentity
+from migctl.api.doors import request_id
+from migctl.api.v1.service import CallersService, ClusterIdentity, Identification
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.kubernetes.client.transport import CallersTransport, Transport
 from migctl.backends.kubernetes.overview.changes import ViewChanges
 from migctl.backends.kubernetes.overview.view import ClusterView
 from migctl.backends.kubernetes.user.claims import UserClaims
 from migctl.backends.kubernetes.user.control_plane import user_control_plane
-from migctl.backends.kubernetes.user.manifests import user_label
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
-from migctl.backends.protocol import Unavailable
+from migctl.backends.protocol import Unauthenticated, Unavailable
 from migctl.clock import Clock
 from migctl.cluster_api.control_plane import CallersControlPlane
-from migctl.cluster_api.reviews import HINT, SERVICE_ACCOUNT, KubernetesIdentity, Reviews
+from migctl.cluster_api.reviews import HINT, KubernetesIdentity, Reviews
 from migctl.cluster_api.rights import ClusterRights, Readers
 from migctl.cluster_api.runtime import CallersRuntime
+from migctl.cluster_api.sign_in import ClusterSignIn, access_ended, caller_of
 from migctl.cluster_api.visible import VisibleInCluster
 from migctl.objects import Project
 
@@ -48,6 +48,20 @@ class ClusterApiService:
     clock: Clock
 
     @property
+    def identity(self) -> Identification:
+        return Identification(exchange=ClusterSignIn(self.reviews, self.clock))
+
+    @property
+    def trail(self) -> None:
+        """The API server's own audit log tells of writes: they are sent with the caller's token."""
+        return
+
+    @property
+    def runtime(self) -> WorkloadRuntime:
+        """Nobody's: output is read with a caller's token, so his door has the runtime."""
+        raise Unauthenticated("output is read with a caller's token")
+
+    @property
     def cluster(self) -> ClusterIdentity:
         found = self.view.cluster.namespaces.get(CLUSTER_NAMESPACE)
         return ClusterIdentity(found.uid if found is not None else "", self.name)
@@ -60,17 +74,19 @@ class ClusterApiService:
         who = await self.reviews.identity(credential.strip())
         if not self.view.synced:
             raise Unavailable("the cluster has not been seen yet", hint="try again in a moment")
-        return await self.callers_door(who, request.client.host if request.client else "")
+        return await self.callers_door(who, request.client.host if request.client else "", request_id(request))
 
-    async def callers_door(self, who: KubernetesIdentity, origin: str) -> CallersService:
+    async def callers_door(self, who: KubernetesIdentity, origin: str = "", request_name: str = "") -> CallersService:
         """The service for somebody. Raises Unavailable."""
         caller = caller_of(who, origin)
         rights = ClusterRights(caller, self.department_of, who, await self.readers.readable(who), self.readers)
+        ended = functools.partial(access_ended, self.reviews, who, rights)
         api = PermittedApi(CallersTransport(self.callers, who.token))
         workloads = WorkloadStore(api, UserClaims(api))
-        control = CallersControlPlane(user_control_plane(api, workloads), self.view, self.changes, rights)
-        service = _ServiceOfCaller(self, CallersRuntime(api, workloads))
-        return CallersService(service, caller, rights, control, VisibleInCluster(self.view, rights))
+        control = CallersControlPlane(user_control_plane(api, workloads), self.view, self.changes, rights, ended)
+        service = _ServiceOfCaller(self, CallersRuntime(api, workloads, ended))
+        seen = VisibleInCluster(self.view, rights)
+        return CallersService(service, caller, rights, control, seen, ended, request_name)
 
     def department_of(self, name: str) -> str:
         """The department of a project, "" for none."""
@@ -97,12 +113,13 @@ class _ServiceOfCaller:
     def clock(self) -> Clock:
         return self.behind.clock
 
+    @property
+    def identity(self) -> Identification:
+        return self.behind.identity
+
+    @property
+    def trail(self) -> None:
+        return None
+
     async def door(self, request: Request) -> CallersService:
         return await self.behind.door(request)
-
-
-def caller_of(who: KubernetesIdentity, origin: str) -> Caller:
-    """The caller that somebody is; his workloads have his name as a label, so it is what a label can be."""
-    account = who.name.removeprefix(SERVICE_ACCOUNT)
-    through = f"service account {account.replace(':', '/')}" if account != who.name else f"a token of {who.name}"
-    return Caller(user_label(who.name), (), through, origin, who.expires)

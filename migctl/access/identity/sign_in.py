@@ -60,9 +60,9 @@ class SignIn:
         signed = self.keys.sign({"sub": token.spec.user, "token": key_of(token)})
         return Issued(signed, int(LIFETIME.total_seconds()), token.spec.user)
 
-    async def bearer(self, signed: str, origin: str) -> Caller:
+    async def bearer(self, credential: str, origin: str) -> Caller:
         """Who comes with a signed token: rights are those of the stored one. Raises Unauthenticated."""
-        key = self.keys.verify(signed).get("token")
+        key = self.keys.verify(credential).get("token")
         name = key.partition("/")[0] if isinstance(key, str) else ""
         token = await self.accounts.token(name) if name else None
         if token is None or key_of(token) != key:
