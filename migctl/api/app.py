@@ -99,17 +99,22 @@ def create_tcp_app(
     return NumberedRequests(Guard(app, sign_in, loopback=listener.loopback))
 
 
-def create_rest_app(
-    v1: FastAPI, sign_in: Credentials, closing: asyncio.Event, ready: Callable[[], bool] = lambda: True
-) -> ASGIApp:
-    """The public REST API with its page, and nothing else but health: what a cluster serves."""
+def create_rest_app(v1: FastAPI, sign_in: Credentials, closing: asyncio.Event) -> ASGIApp:
+    """The public REST API with its page, and nothing else: what a cluster serves."""
     app = FastAPI(title="migctl", openapi_url=None)
     v1.state.closing = app.state.closing = closing
-    _add_health(app, ready)
     _add_errors(app)
     app.mount(PREFIX, v1)
     app.include_router(docs_page.routes)
     return NumberedRequests(Guard(app, sign_in, loopback=False))
+
+
+def create_health_app(ready: Callable[[], bool]) -> ASGIApp:
+    """What probes ask. ready: what /readyz says."""
+    app = FastAPI(title="migctl", openapi_url=None)
+    _add_health(app, ready)
+    _add_errors(app)
+    return app
 
 
 def _assembled(
