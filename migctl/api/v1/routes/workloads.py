@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from migctl.api.streams import streamed
+from migctl.api.v1.errors import refusal
+from migctl.api.v1.filters import passing
+from migctl.api.v1.routes.paging import MAX_OFFSET, MAX_PAGE, Limit, Offset, Order, SortOrder
 from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.submissions import BatchOutcome, WorkloadBatch
 from migctl.api.v1.schemas.workload_specs import Text
@@ -24,23 +26,13 @@ from migctl.api.v1.schemas.workloads import (
     WorkloadPage,
 )
 from migctl.api.v1.service import CallersService, Door
-from migctl.api.v1.workloads import filters
 from migctl.api.v1.workloads.details import event_out, events_of, history_of, measured, part, pod_out, workload_out
+from migctl.api.v1.workloads.fields import FIELDS
 from migctl.api.v1.workloads.found import workload_of
 from migctl.api.v1.workloads.lifecycle import batch
 from migctl.api.v1.workloads.rows import WorkloadRow, rows_of
-from migctl.api.v1.workloads.spec_in import refusal
 
 routes = APIRouter(tags=["workloads"])
-
-MAX_PAGE = 500
-MAX_OFFSET = 10**9
-
-
-class SortOrder(StrEnum):
-    ASCENDING = "asc"
-    DESCENDING = "desc"
-
 
 FilterBy = Annotated[
     list[Text] | None,
@@ -48,15 +40,12 @@ FilterBy = Annotated[
         alias="filterBy",
         max_length=MAX_PAGE,
         description="FIELD OPERATOR VALUE, with commas between several, which must all be true. Operators: == != <= >= "
-        f"=@ (contains) !@ =^ (begins with) =$ (ends with). Fields: {', '.join(filters.FIELDS)}.",
+        f"=@ (contains) !@ =^ (begins with) =$ (ends with). Fields: {', '.join(FIELDS.all)}.",
         examples=[["phase==Pending,type==Training"]],
     ),
 ]
 Search = Annotated[Text, Query(description="Text in names, projects, users, types, phases, images, nodes or ids.")]
-Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-Order = Annotated[SortOrder, Query(alias="sortOrder")]
-SortBy = Annotated[Text, Query(alias="sortBy", description=f"One of {', '.join(filters.FIELDS)}.")]
+SortBy = Annotated[Text, Query(alias="sortBy", description=f"One of {', '.join(FIELDS.all)}.")]
 Deleted = Annotated[bool, Query(description="Those that were deleted; none is kept.")]
 
 
@@ -72,9 +61,9 @@ async def list_workloads(
     deleted: Deleted = False,
 ) -> WorkloadPage:
     """The workloads that the caller may see, a page at a time."""
-    tests = _tests(filter_by, search)
+    tests = FIELDS.tests(filter_by or (), search)
     rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    shown, more = filters.page(rows, tests, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
+    shown, more = FIELDS.page(rows, tests, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
     return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=offset + limit if more else None)
 
 
@@ -83,9 +72,9 @@ async def count_workloads(
     door: Door, filter_by: FilterBy = None, search: Search = "", deleted: Deleted = False
 ) -> CountOut:
     """How many workloads the caller may see."""
-    tests = _tests(filter_by, search)
+    tests = FIELDS.tests(filter_by or (), search)
     rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    return CountOut(count=len(filters.passing(rows, tests)))
+    return CountOut(count=len(passing(rows, tests)))
 
 
 @routes.post("/workloads/batch")
@@ -185,11 +174,6 @@ async def _row(door: CallersService, uid: str) -> WorkloadRow:
     kept = rows.of(uid)
     assert kept is not None, "it was found by its row"
     return WorkloadRow(workload, kept.pods, kept.place)
-
-
-def _tests(filter_by: list[str] | None, search: str) -> list[filters.Test]:
-    tests = filters.filters(filter_by or ())
-    return [*tests, filters.search_for(search)] if search else tests
 
 
 def _aware(time: datetime) -> datetime:
