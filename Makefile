@@ -26,6 +26,21 @@ setup: $(READY)  ## make .venv with every dependency at its pinned version
 test: $(READY)  ## every test that needs no GPU and no cluster
 	$(PYTEST) -n 2 --dist worksteal --timeout 240 -o faulthandler_timeout=200
 
+COMPAT := .venv-compat
+
+# An environment of its own: nothing of it is imported by migctl or by the tests themselves.
+.PHONY: setup-compat
+setup-compat: $(COMPAT)/.ready  ## make .venv-compat with the client library that tests/compat calls
+
+$(COMPAT)/.ready: tests/compat/requirements.txt $(READY)
+	$(UV) venv --quiet --allow-existing --python $(BIN)/python $(COMPAT)
+	$(UV) pip install --quiet --python $(COMPAT)/bin/python --require-hashes --requirement tests/compat/requirements.txt
+	@touch $@
+
+.PHONY: test-compat
+test-compat: $(COMPAT)/.ready  ## every call of the client library that users come with, with lost requests and answers
+	MIGCTL_DEPTH=all $(PYTEST) tests/compat -rs --timeout 240
+
 .PHONY: coverage
 coverage: $(READY)  ## lines and branches of what must not fail (pyproject.toml): 95 % of each file, or it fails; 15 seconds
 	$(BIN)/coverage run -m pytest --timeout 240 tests/migctl/controller/test_apply.py \
@@ -51,6 +66,10 @@ soak-fairness: $(READY)  ## a day of a thousand random workloads in a simulated 
 .PHONY: soak-day
 soak-day: $(READY)  ## 5,000 actions of random users on three simulated nodes, with kills, boots and faults; 20 minutes
 	MIGCTL_DEPTH=all $(PYTEST) -s tests/e2e/day
+
+.PHONY: soak-api
+soak-api: $(READY)  ## 20,000 calls of the REST API at random, on a running migctl up; 5 minutes
+	MIGCTL_DEPTH=all $(PYTEST) -s tests/e2e/rest
 
 .PHONY: test-gpu
 test-gpu: $(READY)  ## checks against a real NVIDIA GPU, where there is one: inventory, software fractions
@@ -100,6 +119,10 @@ bench: $(READY)  ## latency of a submission and of the command line
 .PHONY: bench-cli
 bench-cli: $(READY)  ## how long help, completion, list, describe and gpus take, beside python that does nothing
 	$(BIN)/python -m tests.bench.cli
+
+.PHONY: bench-api
+bench-api: $(READY)  ## what the API's answers cost on large clusters: a verdict before sending on 10,000 GPUs; 4 minutes
+	$(BIN)/python -m tests.bench.verdict_api
 
 .PHONY: bench-controller
 bench-controller: $(READY)  ## what the controller costs while thousands wait: reasons, stalls of its loop, writes
@@ -175,7 +198,9 @@ lock:  ## pin every dependency anew (versions and hashes, no addresses)
 	{ echo "# Every dependency of migctl and its tests, pinned with hashes. Refresh with: make lock"; \
 	  $(UV) pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-emit-find-links \
 	    --universal --no-annotate --no-header --quiet; } > requirements.txt
+	$(UV) pip compile tests/compat/requirements.in --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --universal --no-annotate --no-header --quiet --output-file tests/compat/requirements.txt
 
 .PHONY: clean
 clean:  ## remove the environment and every cache
-	rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(COMPAT) .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

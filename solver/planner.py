@@ -27,27 +27,40 @@ from solver.sequential.draft import Draft
 from solver.sequential.explain import Explainer
 from solver.sequential.workspace import Workspace
 from solver.working_copy.copy import WorkingCopy
+from solver.working_copy.kept import KeptCluster
 from solver.working_copy.steps import StepList
 
 MANY = 256
 """From so many pending requests on, all are decided together."""
 
 
-def plan(snapshot: Snapshot, policy: Policy | None = None, solver: BatchSolver | None = None) -> Plan:
+def plan(
+    snapshot: Snapshot,
+    policy: Policy | None = None,
+    solver: BatchSolver | None = None,
+    kept: KeptCluster | None = None,
+) -> Plan:
     """Decide for every pending request; very many of them together.
 
     solver: what solves the program of very many requests. Without one, or when it does not answer in
     time, a greedy plan stands and says so in its certificate.
+    kept: where decisions follow each other, what the one before has made of the cluster
     """
     policy = policy or Policy()
     if len(snapshot.pending) < MANY:
-        return _in_turn(snapshot, policy)
+        if kept is None:
+            return _in_turn(snapshot, policy)
+        with kept.of(snapshot, policy) as (cluster, places):
+            return _served(snapshot, Workspace(snapshot, policy, WorkingCopy(snapshot, cluster), places))
     return Batch(snapshot, policy, solver, _in_turn, _reasons).decide()
 
 
 def _in_turn(snapshot: Snapshot, policy: Policy) -> Plan:
     """One job after another, in the order of the queues."""
-    workspace = Workspace(snapshot, policy, WorkingCopy(snapshot))
+    return _served(snapshot, Workspace(snapshot, policy, WorkingCopy(snapshot)))
+
+
+def _served(snapshot: Snapshot, workspace: Workspace) -> Plan:
     draft = Draft(snapshot, workspace)
     line = Line(snapshot, workspace.ledger, workspace.victims.yields)
     for job in line.nominated():

@@ -36,6 +36,7 @@ ALSO_READ = {
     "solver.gpu_tables.tables": "the simulator's baselines",
     "solver.quota.accounting": "the quota currency, on projects' status",
     "solver.quota.ledger": "fair shares, on projects' status",
+    "solver.working_copy.kept": "what verdicts keep from one to the next",
     "solver.working_copy.occupancy": "the simulator's production policy",
 }
 """What other houses use of the core's inside, and why."""

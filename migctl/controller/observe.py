@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from threading import Lock
 from types import MappingProxyType
 
 from migctl.backends.mirror import ObjectView
@@ -43,16 +44,42 @@ class Captured:
     pools: tuple[NodePool, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _SeenClaim:
+    """What a claim comes to, which is kept alive here. moving: it is stopped to be moved."""
+
+    claim: Claim
+    holding: Holding | None
+    waits: bool
+    moving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenNode:
+    """What a node's object comes to. gpus: with the shares that claims hold."""
+
+    stored: GpuNode
+    node: cluster.Node
+    gpus: tuple[Gpu, ...]
+
+
 class Observer:
     """Makes snapshots of one mirror; reuses what has not changed since the last one.
 
     describe  adds to a claim's request what only its backend knows; pure in the Claim object
+
+    Objects never change, so one that is there again is known by its id.
     """
 
     def __init__(self, mirror: ObjectView, describe: Describe = lambda claim, request: request) -> None:
         self._mirror, self._describe = mirror, describe
-        self._holdings: dict[str, tuple[Claim, Holding]] = {}
-        self._gpus: dict[str, tuple[Gpu, Laid, Gpu]] = {}
+        self._turn = Lock()
+        self._last = Captured((), (), (), (), ())
+        self._claims: dict[int, _SeenClaim] = {}
+        self._held: tuple[Holding, ...] = ()
+        self._nodes: list[_SeenNode] = []
+        self._laid: dict[str, tuple[Gpu, Laid, Gpu]] = {}
+        self._models: Mapping[str, GpuModel] = MappingProxyType({})
 
     def __call__(self, now: datetime) -> Snapshot:
         """The cluster as the mirror shows it at `now`."""
@@ -66,21 +93,25 @@ class Observer:
         )
 
     def snapshot(self, seen: Captured, now: datetime) -> Snapshot:
-        """What the objects come to at `now`. One call at a time."""
-        # By name: this order breaks ties, which must not depend on the order of the reports.
-        nodes = sorted((node for node in seen.nodes if node.status.report is not None), key=lambda node: node.meta.name)
-        held = (*self._held(seen.claims), *_moving(seen.claims))
-        gpus = self._occupied(nodes, held)
-        nominated = Nominations(gpus, held)
+        """What the objects come to at `now`; callers on several threads take turns."""
+        with self._turn:
+            return self._snapshot(seen, now)
+
+    def _snapshot(self, seen: Captured, now: datetime) -> Snapshot:
+        known = self._look_at_claims(seen.claims)
+        waiting = [claim for claim, one in zip(seen.claims, known, strict=True) if one.waits]
+        moving = _moving(seen.claims) if any(one.moving for one in known) else ()
+        held = (*(one.holding for one in known if one.holding is not None), *moving)
+        self._look_at_nodes(seen, held)
+        self._last, self._held = seen, held
+        gpus = tuple(gpu for one in self._nodes for gpu in one.gpus)
+        nominated = any(claim.status.nomination is not None for claim in waiting)
+        nominations = Nominations({gpu.uuid: gpu for gpu in gpus} if nominated else {}, held)
         return Snapshot(
-            nodes=tuple(_node(node, seen.pools) for node in nodes),
-            gpus=tuple(gpus.values()),
-            models=MappingProxyType(_models(node.status.report for node in nodes if node.status.report)),
-            pending=tuple(
-                self._describe(claim, request(claim, nominated.reserved_for(claim)))
-                for claim in seen.claims
-                if waits(claim)
-            ),
+            nodes=tuple(one.node for one in self._nodes),
+            gpus=gpus,
+            models=self._models,
+            pending=tuple(self._describe(claim, request(claim, nominations.reserved_for(claim))) for claim in waiting),
             held=held,
             projects=tuple(queues.project(stored) for stored in seen.projects),
             departments=tuple(queues.department(stored) for stored in seen.departments),
@@ -94,17 +125,25 @@ class Observer:
     def stopped(self, claim: Claim, place: Grant) -> None:
         """A claim was stopped to be moved there: the claim that follows it has the place as its nomination."""
 
-    def _held(self, claims: Iterable[Claim]) -> Iterable[Holding]:
-        """The holdings of all claims with an allocation."""
-        before, found = self._holdings, dict[str, tuple[Claim, Holding]]()
-        for claim in claims:
-            if claim.status.allocation is not None:
-                known = before.get(claim.meta.uid)
-                if known is None or known[0] is not claim:
-                    known = (claim, self._holding(claim, claim.status.allocation))
-                found[claim.meta.uid] = known
-        self._holdings = found
-        return [holding for _, holding in found.values()]
+    def _look_at_claims(self, claims: tuple[Claim, ...]) -> list[_SeenClaim]:
+        """What each of the claims comes to."""
+        ids, known = list(map(id, claims)), self._claims
+        new = set(ids).difference(known)
+        if new:
+            known |= {key: self._seen(claim) for key, claim in zip(ids, claims, strict=True) if key in new}
+        if len(known) > len(ids):
+            for gone in known.keys() - set(ids):
+                del known[gone]
+        return list(map(known.__getitem__, ids))
+
+    def _seen(self, claim: Claim) -> _SeenClaim:
+        status = claim.status
+        return _SeenClaim(
+            claim=claim,
+            holding=None if status.allocation is None else self._holding(claim, status.allocation),
+            waits=waits(claim),
+            moving=claim.meta.deleting is not None and status.nomination is not None,
+        )
 
     def _holding(self, claim: Claim, grant: Grant) -> Holding:
         return Holding(
@@ -114,23 +153,48 @@ class Observer:
             releasing=claim.meta.deleting is not None,
         )
 
-    def _occupied(self, nodes: Iterable[GpuNode], held: Iterable[Holding]) -> dict[str, Gpu]:
-        """The reported GPUs with the shares that claims hold, by UUID."""
+    def _look_at_nodes(self, seen: Captured, held: tuple[Holding, ...]) -> None:
+        """Lay the shares of holdings over what nodes report; a node on which nothing has changed stays as it is."""
+        # By name: this order breaks ties, which must not depend on the order of the reports.
+        nodes = sorted((node for node in seen.nodes if node.status.report is not None), key=lambda node: node.meta.name)
+        same = seen.pools == self._last.pools and [one.stored.meta.name for one in self._nodes] == [
+            node.meta.name for node in nodes
+        ]
+        before, after = set(map(id, self._held)), set(map(id, held))
+        came = [holding for holding in held if id(holding) not in before]
+        left = [holding for holding in self._held if id(holding) not in after]
+        touched = {holding.grant.node for holding in (*came, *left)}
+        changed = [
+            (place, node)
+            for place, node in enumerate(nodes)
+            if not same or self._nodes[place].stored is not node or node.meta.name in touched
+        ]
+        if not changed and same:
+            return
+        names = {node.meta.name for _, node in changed}
         laid: dict[str, Laid] = {}
         for holding in held:
-            claim = holding.request.claim
-            for share in holding.grant.devices:
-                laid.setdefault(share.gpu, []).append((claim, share))
-        before, found = self._gpus, dict[str, tuple[Gpu, Laid, Gpu]]()
-        for node in nodes:
-            for gpu in _gpus(node):
-                shares = laid.get(gpu.uuid, [])
-                known = before.get(gpu.uuid)
-                if known is None or known[0] is not gpu or known[1] != shares:
-                    known = (gpu, shares, all_occupied(gpu, shares))
-                found[gpu.uuid] = known
-        self._gpus = found
-        return {uuid: occupied for uuid, (_, _, occupied) in found.items()}
+            if holding.grant.node in names:
+                for share in holding.grant.devices:
+                    laid.setdefault(share.gpu, []).append((holding.request.claim, share))
+        made = {
+            place: _SeenNode(node, _node(node, seen.pools), tuple(self._occupied(gpu, laid) for gpu in _gpus(node)))
+            for place, node in changed
+        }
+        self._nodes = [made[place] if place in made else self._nodes[place] for place in range(len(nodes))]
+        there = {gpu.uuid for one in self._nodes for gpu in one.gpus} if len(made) == len(nodes) else None
+        if there is not None:
+            self._laid = {uuid: known for uuid, known in self._laid.items() if uuid in there}
+        reports = (node.status.report for node in nodes)
+        models = _models(report for report in reports if report)
+        self._models = self._models if models == self._models else MappingProxyType(models)
+
+    def _occupied(self, gpu: Gpu, laid: Mapping[str, Laid]) -> Gpu:
+        shares = laid.get(gpu.uuid, [])
+        known = self._laid.get(gpu.uuid)
+        if known is None or known[0] is not gpu or known[1] != shares:
+            known = self._laid[gpu.uuid] = (gpu, shares, all_occupied(gpu, shares))
+        return known[2]
 
 
 def snapshot(mirror: ObjectView, now: datetime) -> Snapshot:

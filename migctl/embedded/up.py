@@ -46,7 +46,7 @@ from migctl.embedded.node import NodePublisher, Reporter
 from migctl.embedded.runtime import EmbeddedRuntime
 from migctl.embedded.simulated_nodes import AnyNodesAgent, node_of, nodes_of
 from migctl.objects import Claim, Event, Meta, PlacementPlan, Project, ProjectSpec
-from migctl.solver_process.planning import plan
+from migctl.solver_process.planning import KeptPlanner, plan
 from migctl.verdicts.live import Verdicts
 from nodeagent.agent import Agent
 from nodeagent.shares.claim_cgroups import ClaimCgroups
@@ -155,7 +155,7 @@ async def _serve(
         admitting,
         runtime,
         v1=v1,
-        verdict=Verdicts(mirror, system_clock, plan, Observer(mirror)),
+        verdict=Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror)),
         ready=lambda: mirror.synced,
         metrics=all_metrics,
         trail=trail,

@@ -47,11 +47,15 @@ class PlannedGrant:
 class Workspace:
     """The working copy, who may have to leave it, and the grants planned so far.
 
+    places        what is known already of the copy's free places
+
     planned       grants of this plan, by claim
     beyond_quota  GPUs that a free place would have counted for, where quota or limit forbade it, by claim
     """
 
-    def __init__(self, snapshot: Snapshot, policy: Policy, copy: WorkingCopy) -> None:
+    def __init__(
+        self, snapshot: Snapshot, policy: Policy, copy: WorkingCopy, places: FreeCandidates | None = None
+    ) -> None:
         self.copy, self.cluster, self.ledger = copy, copy.cluster, copy.ledger
         self.policy = policy
         self.victims = Victims(snapshot, copy)
@@ -61,7 +65,7 @@ class Workspace:
         self.beyond_quota: dict[str, float] = {}
         self._models = snapshot.models
         self._parts: dict[Hashable, Domain] = {}
-        self._places = FreeCandidates(self.cluster, policy)
+        self._places = places or FreeCandidates(self.cluster, policy)
         self._leaving_before = len(self.cluster.leaving)
 
     @property

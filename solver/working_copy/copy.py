@@ -24,10 +24,12 @@ class WorkingCopy:
 
     cluster  what is taken, and by whom
     ledger   what the queues have been given
+
+    The cluster may be given: one that is as the snapshot says.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.cluster = WorkingCluster(snapshot)
+    def __init__(self, snapshot: Snapshot, cluster: WorkingCluster | None = None) -> None:
+        self.cluster = cluster or WorkingCluster(snapshot)
         self.ledger = Ledger(snapshot)
         self._watchers: list[Callable[[Mark], None]] = []
 

@@ -46,6 +46,11 @@ class FreeCandidates:
         self._rankings.clear()
         self._cluster.changes.clear()
 
+    @property
+    def size(self) -> int:
+        """Indexes and rankings that are kept."""
+        return len(self._indexes) + len(self._rankings)
+
     def _index(self, request: Request, domain: Domain) -> GpuIndex:
         key = (domain.name, tuple(sorted(request.node_selector.items())))
         if key not in self._indexes:

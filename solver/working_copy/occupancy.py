@@ -6,7 +6,7 @@ its place already.
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Set
+from collections.abc import Container, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -77,6 +77,11 @@ class WorkingGpu:
         """The part of the GPU that is taken, 0 to 1."""
         units = self.table.model.units if self.table else 0
         return self.mask.bit_count() / units if units else self.millionths / MILLIONTHS
+
+    def empty(self) -> None:
+        """Nothing is on it."""
+        self.occupants, self.idle, self.spent, self.known = [], [], (), None
+        self.mask = self.millionths = self.memory_mib = 0
 
     def add(self, occupant: Occupant) -> None:
         self.known = None
@@ -284,6 +289,27 @@ class WorkingCluster:
     def _note_leaving(self, claims: Iterable[str]) -> None:
         self.changes += (self.held[claim].grant.node for claim in claims)
 
+    def follow(self, gpus: Mapping[str, Gpu], held: Sequence[Holding], names: Set[str]) -> None:
+        """Become the cluster of a later snapshot, of the same nodes and kinds of GPUs; nothing is to be taken back.
+
+        gpus   those that are reported otherwise now, by UUID
+        held   all holdings; names: of the nodes on which GPUs or holdings are others than before
+        """
+        for uuid, reported in gpus.items():
+            self.gpus[uuid].reported = reported
+        self.held = {holding.request.claim: holding for holding in held}
+        self.leaving = {holding.request.claim for holding in held if holding.releasing}
+        for name in names:
+            node = self.nodes[name]
+            node.keys = ()
+            for gpu in node.gpus:
+                gpu.empty()
+                _fill(gpu)
+        for holding in held:
+            if holding.grant.node in names:
+                self._occupy(holding)
+        self.changes += names
+
     @contextmanager
     def rewound(self) -> Iterator[None]:
         """The cluster as it was before the first change that can be taken back; meanwhile nothing may change."""
@@ -354,15 +380,20 @@ def _kind(gpu: WorkingGpu) -> Hashable:
 def _working_gpu(reported: Gpu, node: WorkingNode, known: Table | None) -> WorkingGpu:
     gpu = WorkingGpu(reported, node, known if reported.mig else None)
     node.gpus.append(gpu)
-    for instance in reported.instances:
+    _fill(gpu)
+    return gpu
+
+
+def _fill(gpu: WorkingGpu) -> None:
+    """Put on an empty GPU what its node reports."""
+    for instance in gpu.reported.instances:
         claim = instance.claim if instance.state is InstanceState.BUSY else None
         if instance.state is InstanceState.IDLE and gpu.table and instance.profile in gpu.table.by_profile:
             gpu.idle.append(Placement(instance.profile, instance.start))
         else:
             gpu.add(Occupant(claim, instance.profile, instance.start, instance.mask))
-    for holder, taken in plain_holders(reported):
+    for holder, taken in plain_holders(gpu.reported):
         gpu.add(Occupant(holder, None, None, *taken))
-    return gpu
 
 
 def occupant_of(claim: str, share: DeviceShare, gpu: WorkingGpu) -> Occupant:

@@ -70,7 +70,10 @@ def add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def misused(_: Request, error: RequestValidationError) -> JSONResponse:
         issues = [
-            ComplianceIssue(field=".".join(str(part) for part in found["loc"][1:]), details=found["msg"])
+            ComplianceIssue(
+                field=".".join(str(part) for part in found["loc"][1:]),
+                details=found["msg"].removeprefix("Value error, "),
+            )
             for found in error.errors()
         ]
         told = "; ".join(f"{issue.field}: {issue.details}" if issue.field else issue.details for issue in issues[:4])
@@ -87,6 +90,11 @@ def add_errors(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> JSONResponse:
         log.error("a request failed", method=request.method, path=request.url.path, exc_info=error)
         return _answer(ErrorBody(code=500, message="this is a bug of migctl", details="its log tells more"))
+
+
+def _rule(message: str) -> str:
+    """What a validator of ours says, without pydantic's word for that."""
+    return message.removeprefix("Value error, ")
 
 
 def _answer(body: ErrorBody, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -28,7 +28,7 @@ from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.kubernetes.user.workload_store import WorkloadStore
 from migctl.backends.protocol import Invalid, NotFound
 from migctl.cli.contexts.context import Context
-from migctl.cli.contexts.control import Default, Execution, Identity, Manifest
+from migctl.cli.contexts.control import Default, Execution, Identity, Manifest, Together
 from migctl.cli.failures import Failure
 from migctl.clock import system_clock
 from migctl.objects import Claim, Workload, WorkloadVerdict
@@ -112,9 +112,7 @@ class ClusterControl(AdmittingControlPlane):
             raise Invalid(f"pod {found.name} is a DaemonSet's, which would make it again on its node")
         await eviction.evict(self._api, found)
 
-    async def manifest(
-        self, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
-    ) -> Manifest:
+    async def manifest(self, body: Mapping[str, Any], project: Default, together: Together) -> Manifest:
         from migctl.cli.contexts import cluster_manifests
 
         return await cluster_manifests.understood(self._api, body, project)

@@ -19,7 +19,7 @@ from migctl.backends.kubernetes.user.manifests import manifest
 from migctl.backends.kubernetes.user.permitted_api import PermittedApi
 from migctl.backends.protocol import Conflict, Invalid, NotFound
 from migctl.cli.contexts import own_documents
-from migctl.cli.contexts.control import Default
+from migctl.cli.contexts.control import Default, Together
 from migctl.cli.contexts.own_documents import WRITTEN_BY_KUBERNETES
 from migctl.objects import API_VERSION, Department, NodePool, Project, Workload
 
@@ -58,12 +58,12 @@ class ClusterManifest:
     async def delete(self) -> None:
         await self.api.delete(self.resource, self.body["metadata"]["name"], self.project)
 
-    async def check(self, made: frozenset[str]) -> str:
+    async def check(self, together: Together) -> str:
         """By a dry run of the API server; of a project that is only about to be there it cannot be asked."""
         try:
             return await self._sent(dry_run=True)
         except NotFound:
-            if f"project/{self.project}" not in made:
+            if f"project/{self.project}" not in together.names:
                 raise
             return "created"
 

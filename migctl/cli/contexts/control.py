@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +37,19 @@ class Identity:
     uid: int | None = None
 
 
+@dataclass
+class Together:
+    """The documents that are read together.
+
+    names  of the objects they describe: "project/team-a"
+    kept   what the control plane has answered about what they have in common, by question
+    """
+
+    bodies: Sequence[Mapping[str, Any]]
+    names: frozenset[str] = frozenset()
+    kept: dict[Any, Any] = field(default_factory=dict)
+
+
 class Manifest(Protocol):
     """An object as a document describes it.
 
@@ -61,11 +74,8 @@ class Manifest(Protocol):
         """Whether there is such an object."""
         ...
 
-    async def check(self, made: frozenset[str]) -> str:
-        """What apply would do. Raises what the control plane would refuse it for.
-
-        made  names of the objects that are applied together with it
-        """
+    async def check(self, together: Together) -> str:
+        """What apply would do, with the others. Raises what the control plane would refuse it for."""
         ...
 
     async def apply(self) -> str:
@@ -119,13 +129,8 @@ class ControlExtras(Protocol):
         """
         ...
 
-    async def manifest(
-        self, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
-    ) -> Manifest:
-        """The object that a document describes, in this project where it names none. Raises Invalid.
-
-        beside  all documents that are read together with it
-        """
+    async def manifest(self, body: Mapping[str, Any], project: Default, together: Together) -> Manifest:
+        """The object that one of the documents describes, in this project where it names none. Raises Invalid."""
         ...
 
     async def verdict(self, workload: Workload) -> WorkloadVerdict:

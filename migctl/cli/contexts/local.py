@@ -12,7 +12,7 @@ from migctl.backends.http.runtime import ExecEnvironment
 from migctl.backends.http.wire import Peer
 from migctl.backends.protocol import AlreadyExists, ControlPlane, NotFound
 from migctl.backends.workload_status import DRAINED
-from migctl.cli.contexts.control import Control, Default, Execution, Identity, Manifest
+from migctl.cli.contexts.control import Control, Default, Execution, Identity, Manifest, Together
 from migctl.objects import Claim, Workload
 
 if TYPE_CHECKING:
@@ -58,12 +58,10 @@ class LocalRuntime:
         told = {"evicted": why, "reason": DRAINED, "message": why, "nomination": None}
         await self.delete(await self.patch(claim, {"status": told}, fenced=True))
 
-    async def manifest(
-        self: Control, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
-    ) -> Manifest:
+    async def manifest(self: Control, body: Mapping[str, Any], project: Default, together: Together) -> Manifest:
         from migctl.cli.contexts import local_manifests
 
-        return await local_manifests.understood(self, body, project, beside)
+        return await local_manifests.understood(self, body, project, together)
 
     async def preview(self: LocalEndpoint, workload: Workload) -> None:
         from migctl.api.admitting import AdmittingControlPlane

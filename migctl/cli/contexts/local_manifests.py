@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends import merge
 from migctl.backends.protocol import Conflict, Invalid, Listing, NotFound
 from migctl.cli.contexts import own_documents
-from migctl.cli.contexts.control import Control, Default
+from migctl.cli.contexts.control import Control, Default, Identity, Together
 from migctl.cli.contexts.kubernetes_documents import companions, fields, workload
+from migctl.cli.contexts.kubernetes_documents.asked import TEMPLATES
 from migctl.cli.contexts.own_documents import Described
 from migctl.objects import API_VERSION, Department, Meta, NodePool, Project, T, Workload, singular
 
@@ -54,9 +55,9 @@ class LocalManifest:
         if stored is not None:
             await self.control.delete(stored)
 
-    async def check(self, made: frozenset[str]) -> str:
+    async def check(self, together: Together) -> str:
         """Raises Conflict for a field that cannot be changed, and what creating or changing it raises."""
-        stored, admitting = await self._stored(), AdmittingControlPlane(_Together(self.control, made))
+        stored, admitting = await self._stored(), AdmittingControlPlane(_Applied(self.control, together))
         if stored is None:
             if isinstance(self.object, Workload):
                 await admitting.check(self.object)
@@ -109,18 +110,27 @@ class LocalManifest:
         return replace(stored, meta=replace(stored.meta, labels=labels), spec=spec)
 
 
-class _Together(AdmittingControlPlane):
-    """The control plane as it is when the queues and pools that are applied together with an object are there."""
+class _Applied(AdmittingControlPlane):
+    """The control plane as it is when the queues and pools that are applied together are there. It is asked once."""
 
-    def __init__(self, control: Control, made: frozenset[str]) -> None:
+    def __init__(self, control: Control, together: Together) -> None:
         super().__init__(control)
-        self._made = made
+        self._together = together
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        kept = self._together.kept
+        if (kind, project) not in kept:
+            kept[kind, project] = await self._read(kind, project)
+        found: Listing[T] = kept[kind, project]
+        return found
+
+    async def _read(self, kind: type[T], project: str | None) -> Listing[T]:
         there: Any = await super().list(kind, project)
         known = {obj.meta.name for obj in there.items}
         coming = {
-            name for word, _, name in (made.partition("/") for made in self._made) if ON_ITS_WAY.get(word) is kind
+            name
+            for word, _, name in (made.partition("/") for made in self._together.names)
+            if ON_ITS_WAY.get(word) is kind
         }
         new: list[Any] = [ON_ITS_WAY[singular(kind)](meta=Meta(name=name)) for name in sorted(coming - known)]
         return Listing((*there.items, *new), there.version)
@@ -152,7 +162,7 @@ class LeftOut:
     async def exists(self) -> bool:
         return True
 
-    async def check(self, made: frozenset[str]) -> str:
+    async def check(self, together: Together) -> str:
         return "left out"
 
     async def apply(self) -> str:
@@ -169,19 +179,16 @@ class LeftOut:
 
 
 async def understood(
-    control: Control, body: Mapping[str, Any], project: Default, beside: Sequence[Mapping[str, Any]] = ()
+    control: Control, body: Mapping[str, Any], project: Default, together: Together
 ) -> LocalManifest | LeftOut:
-    """The object that a document describes. Raises Invalid, naming the field, for what has no meaning here.
-
-    beside  all documents that are read together with it
-    """
+    """The object that one of the documents describes. Raises Invalid, naming the field, for what has no meaning."""
     version, kind = str(body.get("apiVersion", "")), str(body["kind"])
     notes: tuple[str, ...] = ()
     made: Described
     if version == API_VERSION and kind in own_documents.KINDS:
         made, said = own_documents.read(body)
     elif (version, kind) in fields.KINDS:
-        found = workload.read(body, _templates(beside))
+        found = workload.read(body, _templates(together))
         made, said, notes = found.workload, found.said, found.notes
         made = own_documents.placed(made, await _project(control, made.meta.project))
     elif why := companions.why_left_out(version, kind):
@@ -192,15 +199,24 @@ async def understood(
         made = own_documents.placed(made, made.meta.project or await project())
         made = own_documents.ranked(made, said)
         if not made.spec.user:
-            made = replace(made, spec=replace(made.spec, user=(await control.identity()).user))
+            made = replace(made, spec=replace(made.spec, user=await _user(control, together)))
             said -= {"user"}
     elif made.meta.project:
         raise Invalid(f"a {kind} belongs to no project", field="meta.project")
     return LocalManifest(control, made, said, notes)
 
 
-def _templates(beside: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    return {_name(body): body for body in beside if body.get("kind") == "ResourceClaimTemplate"}
+def _templates(together: Together) -> Mapping[str, Any]:
+    if TEMPLATES not in together.kept:
+        together.kept[TEMPLATES] = {_name(body): body for body in together.bodies if body.get("kind") == TEMPLATES}
+    found: Mapping[str, Any] = together.kept[TEMPLATES]
+    return found
+
+
+async def _user(control: Control, together: Together) -> str:
+    if Identity not in together.kept:
+        together.kept[Identity] = await control.identity()
+    return str(together.kept[Identity].user)
 
 
 def _name(body: Mapping[str, Any]) -> str:

@@ -44,17 +44,16 @@ def apply(
     found = source.read()
 
     async def applied(control: Control) -> None:
-        read = await understood(control, session, source, found)
-        made = frozenset(each.manifest.name for each in read)
+        read, together = await understood(control, session, source, found)
         for each in read:
-            done = await each.about(each.manifest.check(made))
+            done = await each.about(each.manifest.check(together))
             if dry_run:
                 print(f"{each.manifest.name} {done} (dry run)")
         if dry_run:
             return
         with _said_how_far("applied", read) as following:
             for each in following:
-                new = f"project/{each.manifest.project}" in made
+                new = f"project/{each.manifest.project}" in together.names
                 done = await each.about(_settled(each.manifest.apply, NotFound if new else None))
                 print(f"{each.manifest.name} {done}", flush=True)
 
@@ -69,7 +68,7 @@ def delete(session: Session, source: Source, missing_is_fine: bool) -> None:
     found = source.read()
 
     async def deleted(control: Control) -> None:
-        read = await understood(control, session, source, found, notes=False)
+        read, _ = await understood(control, session, source, found, notes=False)
         there = [each for each in read if await each.about(each.manifest.exists())]
         for each in read:
             if each not in there and not missing_is_fine:

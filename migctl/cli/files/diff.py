@@ -49,10 +49,9 @@ def _shown(session: Session, source: Source) -> bool:
     found = source.read()
 
     async def compared(control: Control) -> list[str]:
-        read = await understood(control, session, source, found)
-        made = frozenset(each.manifest.name for each in read)
+        read, together = await understood(control, session, source, found)
         for each in read:
-            await each.about(each.manifest.check(made))
+            await each.about(each.manifest.check(together))
         lines: list[str] = []
         for each in read:
             before, after = await each.about(each.manifest.compared())
@@ -72,4 +71,4 @@ def _lines(name: str, before: Any, after: Any) -> Iterator[str]:
 def _yaml(body: Any) -> list[str]:
     if body is None:
         return []
-    return formats.yaml_text(body, WIDTH).splitlines()
+    return formats.yaml_text(body, WIDTH, sort_keys=True).splitlines()

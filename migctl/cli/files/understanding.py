@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from migctl.backends.protocol import ControlPlaneError
 from migctl.cli import session as sessions
-from migctl.cli.contexts.control import Control, Manifest
+from migctl.cli.contexts.control import Control, Manifest, Together
 from migctl.cli.failures import ExitCode, Failure, refusal, usage
 from migctl.cli.files import documents
 from migctl.cli.files.documents import Document
@@ -53,8 +53,8 @@ class Source:
 
 async def understood(
     control: Control, session: Session, source: Source, found: list[Document], *, notes: bool = True
-) -> list[Understood]:
-    """The documents as the control plane understands them, what others name first.
+) -> tuple[list[Understood], Together]:
+    """The documents as the control plane understands them, what others name first; and all of them together.
 
     notes  what has no effect here is told on stderr
     """
@@ -67,9 +67,9 @@ async def understood(
 
     if source.project is not None:
         await default()
-    beside = [document.body for document in found]
+    together = Together([document.body for document in found])
     read = [
-        Understood(document, await _about(document, control.manifest(document.body, default, beside)))
+        Understood(document, await _about(document, control.manifest(document.body, default, together)))
         for document in found
     ]
     for each in read:
@@ -77,14 +77,15 @@ async def understood(
             raise Failure(
                 f"{each.place}: it says project {each.manifest.project}, and -p says {chosen[0]}", code=ExitCode.USAGE
             )
-    _once(read)
+    there = [each for each in read if not each.manifest.left_out]
+    _once(there)
     for each in read:
         for note in each.manifest.notes if notes else ():
             sessions.note(f"note: {each.place}: {note}")
-    there = [each for each in read if not each.manifest.left_out]
     if not there:
         raise usage("nothing of it is made here", hint="the notes above say why")
-    return sorted(there, key=_rank)
+    together.names = frozenset(each.manifest.name for each in there)
+    return sorted(there, key=_rank), together
 
 
 def _rank(each: Understood) -> int:

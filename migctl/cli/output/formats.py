@@ -52,7 +52,7 @@ NEXT_LINE = "\x85"
 """The one character that PyYAML writes as it is and reads as a space."""
 
 
-def yaml_text(body: Any, width: int | None = None) -> str:
+def yaml_text(body: Any, width: int | None = None, *, sort_keys: bool = False) -> str:
     """A YAML document that reads back as it was. width: where long texts are broken, in columns."""
     import yaml
 
@@ -63,7 +63,7 @@ def yaml_text(body: Any, width: int | None = None) -> str:
         return dumper.represent_scalar("tag:yaml.org,2002:str", said, style='"' if NEXT_LINE in said else None)
 
     Dumper.add_representer(str, text)
-    return yaml.dump(body, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=width)
+    return yaml.dump(body, Dumper=Dumper, sort_keys=sort_keys, allow_unicode=True, width=width)
 
 
 def write(body: Mapping[str, Any], format: Format) -> None:

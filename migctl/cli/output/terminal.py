@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
+from migctl.cli.failures import printable
+
 Piece = tuple[str, str]
 """Text and its style, words of CODES; "" for plain text. Styles are never the only carrier of a meaning."""
 Line = tuple[Piece, ...]
@@ -23,7 +25,7 @@ CODES = {
     "bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36,
     "bright_green": 92, "bright_blue": 94, "bright_magenta": 95, "bright_cyan": 96,
 }  # fmt: skip
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {9: " ", 10: " ", 13: " "}
+_BLANKS = str.maketrans("\t\n\r", "   ")
 
 
 def columns() -> int:
@@ -73,7 +75,7 @@ def _coloured(line: Line) -> str:
 
 def clean(text: str) -> str:
     """The text on one line, with what a terminal would obey written out."""
-    return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
+    return text if text.isprintable() else printable(text.translate(_BLANKS))
 
 
 def cut(text: str, room: int) -> str:

@@ -37,6 +37,7 @@ from migctl.objects import (
     WorkloadType,
     to_builtins,
 )
+from migctl.solver_process.planning import KeptPlanner
 from migctl.verdicts.live import Verdicts
 from nodeagent.contract.allocation import NodeReport
 from solver import planner
@@ -70,7 +71,7 @@ class RandomWorld:
         self.controller = Controller(self.store, self.mirror, self.clock, plan, policy)
         self.applier = self.controller.applier()
         self.workloads = WorkloadController(self.store, self.mirror, self.clock)
-        self.verdicts = Verdicts(self.mirror, self.clock, plan, Observer(self.mirror), policy)
+        self.verdicts = Verdicts(self.mirror, self.clock, KeptPlanner(InProcessSolver()), Observer(self.mirror), policy)
         self.gpus: dict[str, Gpu] = {}
 
     async def begin(self) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from migctl.api.v1.schemas.schema import Schema
 
@@ -34,15 +33,15 @@ class NotHere:
 
     reason: str
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._refused, core_schema.none_schema())
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return handler.generate_schema(Annotated[None, BeforeValidator(self._refused)])
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {**handler(schema), "description": f"Refused: {self.reason}."}
 
     def _refused(self, given: Any) -> None:
         if given not in (None, False, "", [], {}):
-            raise PydanticCustomError("not_here", "is not supported: {reason}", {"reason": self.reason})
+            raise ValueError(f"is not supported: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,12 +140,12 @@ class DistributedSpec(EndingSpec):
 
     num_workers: int | None = Field(default=None, ge=1, description="Workers beside the master.")
     distributed_framework: Annotated[Text | None, Field(examples=["PyTorch"])] = None
-    slots_per_worker: Annotated[None, NotHere("a pod is one process")] = None
+    slots_per_worker: int | None = Field(default=None, ge=1, le=1, description="A pod is one process.")
     min_replicas: Annotated[None, NotHere("all start together, or none")] = None
     max_replicas: Annotated[None, NotHere("all start together, or none")] = None
     clean_pod_policy: Annotated[None, NotHere("pods are removed with their workload")] = None
     mpi_launcher_creation_policy: Annotated[None, NotHere("there is no MPI launcher here")] = None
-    ssh_auth_mount_path: Annotated[None, NotHere("there is no MPI launcher here")] = None
+    ssh_auth_mount_path: Annotated[Text | None, WithoutEffect("there is no MPI launcher here")] = None
 
 
 class Autoscaling(Schema):

@@ -1,7 +1,7 @@
-"""Every field of a Pod, Job, StatefulSet and Deployment, and its meaning where workloads are processes of one machine.
+"""Every field of a Pod, Job, StatefulSet and Deployment, and its meaning where pods are processes of one machine.
 
-READ, TEXT and TEXTS are read, WRITTEN is the API server's, an Idle changes nothing and is named in a note, an
-Impossible is refused: without it another thing would run. What is in no table is a mistake, and refused by its path.
+READ, TEXT, TEXTS, COUNT and OneOf are read, WRITTEN is the API server's, an Idle changes nothing and is named in a
+note, and an Impossible is refused: without it another thing would run. What is in no table is a mistake, and refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ class Impossible(str):
     """Why a field cannot be done without, and what to do."""
 
 
+class OneOf(tuple[str, ...]):
+    """The words that a field that is read may have."""
+
+
 READ, TEXT, TEXTS, WRITTEN = "read", "read, as text", "read, as texts by name", "written by the API server"
+COUNT = "read, as a number from 0"
 
 IMAGE = Idle("recorded only: the command runs with this machine's programs")
 ONE_NODE = Idle("there is one node here")
@@ -89,7 +94,7 @@ POD: Fields = {
     "containers": [CONTAINER],
     "initContainers": Impossible("nothing runs before the command here: make it a part of the command"),
     "ephemeralContainers": NO_EFFECT,
-    "restartPolicy": TEXT,
+    "restartPolicy": OneOf(("Always", "OnFailure", "Never")),
     "priorityClassName": TEXT,
     "schedulerName": READ,
     "resourceClaims": [{"name": TEXT, "resourceClaimTemplateName": TEXT, "resourceClaimName": TEXT}],
@@ -108,8 +113,9 @@ POD: Fields = {
 }
 TEMPLATE: Fields = {"metadata": METADATA, "spec": POD}
 JOB: Fields = {
-    **dict.fromkeys(("parallelism", "completions", "completionMode", "backoffLimit", "suspend"), READ),
-    "ttlSecondsAfterFinished": READ,
+    **dict.fromkeys(("parallelism", "completions", "backoffLimit", "ttlSecondsAfterFinished"), COUNT),
+    "completionMode": OneOf(("NonIndexed", "Indexed")),
+    "suspend": READ,
     "template": TEMPLATE,
     "activeDeadlineSeconds": DEADLINE,
     "scheduling": TOGETHER,
@@ -118,7 +124,8 @@ JOB: Fields = {
     **dict.fromkeys(("podReplacementPolicy", "managedBy"), NO_EFFECT),
 }
 REPLICATED: Fields = {
-    **dict.fromkeys(("replicas", "selector"), READ),
+    "replicas": COUNT,
+    "selector": READ,
     "template": TEMPLATE,
     **dict.fromkeys(("revisionHistoryLimit", "minReadySeconds"), NO_EFFECT),
 }
@@ -164,6 +171,12 @@ def _checked(value: Any, fields: Any, path: str) -> Iterator[tuple[str, str]]:
             yield from _checked(part, fields[key], here)
     elif value in (None, "", [], {}):
         return  # nothing is said
+    elif fields is COUNT:
+        if isinstance(value, int) and value < 0:
+            raise Invalid(f"{path}: {value}: must be 0 or more", field=path)
+    elif isinstance(fields, OneOf):
+        if value not in fields:
+            raise Invalid(f"{path}: it must be one of {', '.join(fields)}", field=path)
     elif fields is TEXT:
         a_text(value, path)
     elif fields is TEXTS:

@@ -322,7 +322,8 @@ def test_an_annotation_says_what_a_claim_of_our_class_is_for(machine: Cli, write
 def test_what_goes_with_a_workload_is_left_out_with_a_note(machine: Cli, write: Any) -> None:
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {}}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team-a"}}
-    file = write("---\n".join(map(yaml.safe_dump, (namespace, service, POD))))
+    elsewhere = changed(service, "metadata", "namespace", value="other")
+    file = write("---\n".join(map(yaml.safe_dump, (namespace, service, POD, elsewhere))))
     result = machine.ok("apply", "-f", file)
     assert result.out == "workload/p created\n"
     assert list(told(result.err))[:2] == [
@@ -401,6 +402,19 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a claim of another class": (
         f"{yaml.safe_dump(CLAIMING)}---\n" + yaml.safe_dump(TEMPLATE).replace("gpu.migctl.dev", "gpu.nvidia.com"),
         "class gpu.nvidia.com is not of this machine",
+    ),
+    "fewer tries than none": (
+        changed(JOB, "spec", "backoffLimit", value=-1),
+        "spec.backoffLimit: -1: must be 0 or more",
+    ),
+    "no pods at all": (changed(JOB, "spec", "parallelism", value=0), "spec.parallelism: 0: must be between 1 and"),
+    "a mode of nobody": (
+        changed(JOB, "spec", "completionMode", value="Some"),
+        "spec.completionMode: it must be one of NonIndexed, Indexed",
+    ),
+    "a policy that is a list": (
+        changed(POD, "spec", "restartPolicy", value=["Never"]),
+        "spec.restartPolicy: it must be one of Always, OnFailure, Never",
     ),
     "a variable without a name": (container(env=[{"value": "1"}]), "env[0].name: a variable needs a name"),
     "a number as a variable": (

@@ -80,6 +80,7 @@ async def test_it_says_the_reason_that_the_pod_then_has(
 
 async def test_taints_count_for_those_who_may_see_them(cluster: FakeCluster, tmp_path: Path) -> None:
     await cluster.node("node-b", "a100-40gb", taints=[{"key": "hers", "value": "yes", "effect": "NoSchedule"}])
+    await cluster.until(lambda: "report" in (cluster.get("gpunodes", "node-b") or {}).get("status", {}))
     words = ("one", "--mig-profile", "1g.5gb")
     admin = person(cluster, tmp_path, "admin")
     told, ana = await record(admin, *words, code=5), await record(person(cluster, tmp_path), *words)

@@ -24,6 +24,7 @@ def test_a_kept_plan_is_compared_applied_and_undone(scattered: Embedded) -> None
     before, plan = gpu_of(one, "quarter"), kept(one)
     assert f"{plan} " in one.ok("plan", "list")
     assert "Proposed" in one.ok("plan", "list")
+    assert "Outcomes" not in one.ok("plan", "show", plan)  # it moves what runs, and places nothing new
     compared = one.json("plan", "diff", plan)
     (row,) = compared["differences"]
     assert (row["workload"], compared["obstacles"]) == ("default/quarter", [])

@@ -1,0 +1,76 @@
+"""The client library in its own environment, in front of `migctl up` on simulated GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compat.doorway import Doorway
+from tests.e2e.embedded import Embedded
+
+ROOT = Path(__file__).parents[2]
+PYTHON = Path(os.environ.get("MIGCTL_COMPAT_PYTHON", ROOT / ".venv-compat" / "bin" / "python"))
+SIMULATED = "a100-40gb=1,v100=1"
+KINDS = ("synchronous", "threaded", "asynchronous")
+
+
+@dataclass
+class Library:
+    """The library's three clients, each a process of its own that is started when it is needed."""
+
+    url: str
+    processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
+
+    def calls(self, client: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
+        """The outcome of each call."""
+        if client not in self.processes:
+            self.processes[client] = subprocess.Popen(
+                [PYTHON, Path(__file__).parent / "library.py", self.url, client],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        process = self.processes[client]
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(calls) + "\n")
+        process.stdin.flush()
+        outcomes: list[dict[str, Any]] = json.loads(process.stdout.readline())
+        return outcomes
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.communicate()
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[Embedded]:
+    if not PYTHON.exists():
+        pytest.skip("the client library is not installed: make setup-compat")
+    started = Embedded(Path(tempfile.mkdtemp(prefix="migctl-")))
+    try:
+        started.up(SIMULATED)
+        yield started
+    finally:
+        started.end()
+
+
+@pytest.fixture(scope="module")
+def doorway(one: Embedded) -> Iterator[Doorway]:
+    with Doorway(one.home / "migctl.sock").open() as doorway:
+        yield doorway
+
+
+@pytest.fixture(scope="module")
+def library(doorway: Doorway) -> Iterator[Library]:
+    library = Library(doorway.url)
+    yield library
+    library.close()

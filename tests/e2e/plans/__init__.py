@@ -1,0 +1,1 @@
+"""What-if, defrag, kept plans, on a running `migctl up`."""

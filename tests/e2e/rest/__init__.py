@@ -1,0 +1,1 @@
+"""The REST API of a running `migctl up`, over TCP."""

@@ -1,0 +1,55 @@
+"""20,000 calls at random on a running `migctl up`: no 5xx, no hang, and its memory stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.depth import THOROUGH
+from tests.e2e.embedded import Embedded
+from tests.limits import WAIT_S
+from tests.migctl.api.v1.random_calls import call_at_random
+
+ROUNDS = 5
+CALLS = 4_000
+"""In each round."""
+FLAT = 1.15
+"""What the memory may come to after the last round, of what it was after the first."""
+MIB = 2**20
+
+
+@pytest.fixture
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    machine = Embedded(Path(tmp_path_factory.mktemp("h")))
+    machine.ok("up", "--simulate", "a100-40gb=2", "--listen", "127.0.0.1:0", "--detach")
+    try:
+        yield machine
+    finally:
+        machine.end()
+
+
+@pytest.mark.skipif(not THOROUGH, reason="takes minutes: make soak-api")
+def test_any_calls_leave_the_daemon_as_it_was(machine: Embedded) -> None:
+    url = f"{(machine.home / 'listening').read_text().split()[-1]}/api/v1"
+    callers = [_bearer(machine, url, role) for role in ("admin", "project-admin", "researcher", "viewer")]
+    process = psutil.Process(machine.pid())
+    memory = []
+    made = 0
+    for number in range(ROUNDS):
+        made += call_at_random(url, [*callers, {}], callers[0], ("default",), CALLS // 50, start=number)
+        memory.append(process.memory_info().rss / MIB)
+        print(f"SOAK api calls={made} rss_mb={memory[-1]:.0f}", flush=True)
+    assert machine.pid() == process.pid
+    assert memory[-1] <= FLAT * memory[0], memory
+
+
+def _bearer(machine: Embedded, url: str, role: str) -> dict[str, str]:
+    scope = () if role == "admin" else ("--project", "default")
+    secret = machine.ok("token", "create", role, "--role", role, *scope, "-q").strip()
+    body = {"grantType": "app_token", "AppId": role, "AppSecret": secret}
+    answer = httpx.post(f"{url}/token", json=body, timeout=WAIT_S).json()
+    return {"Authorization": f"Bearer {answer['accessToken']}"}
