@@ -173,9 +173,10 @@ soak-planners: $(READY)  ## one by one against in batch on 1,000 random clusters
 	MIGCTL_DEPTH=all $(PYTEST) tests/solver/test_both_planners.py
 
 .PHONY: manifests
-manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
+manifests: $(READY)  ## write what is derived from code: CRDs, Helm chart, the table of roles in docs/access.md
 	$(BIN)/python -m deploy.crds
 	$(BIN)/python -m deploy.chart
+	$(BIN)/python -m deploy.access_table
 
 .PHONY: kind-up
 kind-up:  ## a kind cluster with migctl and simulated GPUs (needs docker, kind, kubectl)
