@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from migctl.access.ending import while_allowed
 from migctl.api.streams import streamed
 from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.submissions import BatchOutcome, WorkloadBatch
@@ -174,7 +175,7 @@ async def get_logs(
 ) -> StreamingResponse:
     """What its pods wrote: the last `tail` lines, or all; with follow, on until it ends."""
     workload = await workload_of(door, workload_id)
-    output = await door.service.runtime.logs(workload, follow, tail)
+    output = while_allowed(await door.service.runtime.logs(workload, follow, tail), door.ended)
     return streamed(output, request.app.state.closing, "text/plain; charset=utf-8")
 
 

@@ -92,7 +92,7 @@ async def attempt(tcp: Tcp, verb: Verb, obj: Object, headers: dict[str, str]) ->
     path = f"{OBJECTS}/{obj.PLURAL}"
     if verb is Verb.CREATE:
         return (await tcp.http.post(path, json=to_builtins(obj), headers=headers)).status_code
-    stored: Any = await tcp.behind.create(obj)  # type: ignore[type-var]
+    stored: Any = await tcp.behind.create(obj)
     await tcp.settled()
     one = f"{path}/{stored.meta.name}?project={stored.meta.project}&uid={stored.meta.uid}"
     match verb:
