@@ -136,6 +136,10 @@ bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaim
 bench-kube: $(READY)  ## the controller on Kubernetes: events decoded, a burst of pods, memory in a large cluster
 	$(BIN)/python -m tests.bench.kube
 
+.PHONY: bench-api
+bench-api: $(READY)  ## a page of the REST API's list of 10,000 workloads, with filter and order, beside a loop of plain Python
+	$(BIN)/python -m tests.bench.rest
+
 .PHONY: bench-planner
 bench-planner: $(READY)  ## plans for 1,000 to 1,000,000 GPUs: seconds, gaps to the bounds, memory; each one judged
 	$(BIN)/python -m tests.bench.planner

@@ -24,7 +24,7 @@ from migctl.api.browser import browser_routes
 from migctl.api.doors import Door, Ending, owners_door, owners_streams
 from migctl.api.objects import object_routes
 from migctl.api.requests import NumberedRequests
-from migctl.api.tcp.guard import Guard
+from migctl.api.tcp.guard import Credentials, Guard
 from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
 from migctl.api.v1.service import ApiService
@@ -111,6 +111,24 @@ def create_tcp_app(
     _add_metrics(app, metrics, admins)
     app.include_router(browser_routes(sign_in, service.trail, secure=listener.tls is not None))
     return NumberedRequests(Guard(app, sign_in, loopback=listener.loopback))
+
+
+def create_rest_app(v1: FastAPI, sign_in: Credentials, closing: asyncio.Event) -> ASGIApp:
+    """The public REST API with its page, and nothing else: what a cluster serves."""
+    app = FastAPI(title="migctl", openapi_url=None)
+    v1.state.closing = app.state.closing = closing
+    _add_errors(app)
+    app.mount(PREFIX, v1)
+    app.include_router(docs_page.routes)
+    return NumberedRequests(Guard(app, sign_in, loopback=False))
+
+
+def create_health_app(ready: Callable[[], bool]) -> ASGIApp:
+    """What probes ask. ready: what /readyz says."""
+    app = FastAPI(title="migctl", openapi_url=None)
+    _add_health(app, ready)
+    _add_errors(app)
+    return app
 
 
 def _assembled(

@@ -71,16 +71,16 @@ class SignIn:
         signed = self.keys.sign({"sub": token.spec.user, "token": key_of(token)})
         return Issued(signed, int(LIFETIME.total_seconds()), token.spec.user)
 
-    async def bearer(self, signed: str, origin: str) -> Caller:
+    async def bearer(self, credential: str, origin: str) -> Caller:
         """Who comes with a signed token: rights are those of the stored one, or of an issuer's groups.
 
         Raises Unauthenticated, and Unavailable where the issuer does not answer.
         """
-        if self._issuer is not None and self._issuer.signed(signed):
-            user = await self._issuer.user(signed)
+        if self._issuer is not None and self._issuer.signed(credential):
+            user = await self._issuer.user(credential)
             access = (*user.given, *await self.accounts.roles_of(user.name))
             return Caller(user.name, access, "OIDC", origin, expires=user.expires, given=user.given)
-        key = self.keys.verify(signed).get("token")
+        key = self.keys.verify(credential).get("token")
         name = key.partition("/")[0] if isinstance(key, str) else ""
         token = await self.accounts.token(name) if name else None
         if token is None or key_of(token) != key:

@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from migctl.access.caller import Caller
-from migctl.access.identity.sign_in import SignIn
 from migctl.api.tcp.listener import address, is_loopback
 from migctl.backends.http.wire import JSON, error_body, error_status
 from migctl.backends.protocol import ControlPlaneError, Invalid, RateLimited, Unauthenticated
@@ -59,6 +58,18 @@ class TooSlow(Invalid):
     """The body did not come in time."""
 
 
+class Credentials(Protocol):
+    """Tells who comes with a credential: an Authorization header's, or a browser's cookie."""
+
+    async def bearer(self, credential: str, origin: str) -> Caller:
+        """Who comes with a token. Raises Unauthenticated."""
+        ...
+
+    async def browser(self, cookie: str, csrf: str | None, origin: str) -> Caller:
+        """Who comes with a cookie; csrf None: the request changes nothing. Raises Unauthenticated, Forbidden."""
+        ...
+
+
 class Guard:
     """ASGI: `request.state` has `caller`, or `refused` (why there is none), or neither where nobody signed in.
 
@@ -66,7 +77,7 @@ class Guard:
               site can be made to point here (DNS rebinding)
     """
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn, *, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, sign_in: Credentials, *, loopback: bool) -> None:
         self._app = app
         self._sign_in = sign_in
         self._loopback = loopback
