@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from migctl.access.caller import Caller
 from migctl.access.identity.sign_in import Issued
-from migctl.backends.kubernetes.user.manifests import user_label
+from migctl.backends.kubernetes.meaning.names import user_label
 from migctl.backends.protocol import ControlPlaneError, Forbidden, Unauthenticated, Unavailable
 from migctl.clock import Clock
 from migctl.cluster_api.reviews import HINT, SERVICE_ACCOUNT, KubernetesIdentity, Reviews

@@ -49,7 +49,9 @@ SECURITY_HEADERS: Mapping[bytes, bytes] = MappingProxyType(
 
 
 class TooLarge(Invalid):
-    """The body is larger than any that is meant."""
+    """The body is larger than any that is meant. more: some of it has not arrived yet."""
+
+    more = True
 
 
 class TooSlow(Invalid):
@@ -110,7 +112,7 @@ class Guard:
             body = await _body(headers, receive, MAX_BODY if caller else MAX_BODY_OF_STRANGERS)
             await self._app(scope, _given(body, receive), send)
         except TooLarge as error:
-            if "expect" not in headers:
+            if error.more and "expect" not in headers:
                 await _drain(receive)
             await _refuse(send, error, scope, 413)
         except TooSlow as error:
@@ -162,7 +164,9 @@ async def _body(headers: Headers, receive: Receive, most: int) -> bytes:
                 piece = message.get("body", b"")
                 size += len(piece)
                 if size > most:
-                    raise _too_large(most)
+                    large = _too_large(most)
+                    large.more = message.get("more_body", False)
+                    raise large
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return b"".join(pieces)

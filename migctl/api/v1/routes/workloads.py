@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from migctl.access.ending import while_allowed
 from migctl.api.streams import streamed
 from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.submissions import BatchOutcome, WorkloadBatch
@@ -72,9 +73,9 @@ async def list_workloads(
     deleted: Deleted = False,
 ) -> WorkloadPage:
     """The workloads that the caller may see, a page at a time."""
-    tests = _tests(filter_by, search)
-    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    shown, more = filters.page(rows, tests, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
+    chosen = _filters(filter_by, search)
+    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    shown, more = filters.page(rows, chosen, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
     return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=offset + limit if more else None)
 
 
@@ -83,9 +84,9 @@ async def count_workloads(
     door: Door, filter_by: FilterBy = None, search: Search = "", deleted: Deleted = False
 ) -> CountOut:
     """How many workloads the caller may see."""
-    tests = _tests(filter_by, search)
-    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    return CountOut(count=len(filters.passing(rows, tests)))
+    chosen = _filters(filter_by, search)
+    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    return CountOut(count=len(filters.passing(rows, chosen)))
 
 
 @routes.post("/workloads/batch")
@@ -140,6 +141,7 @@ async def list_history(door: Door, workload_id: str, offset: Offset = 0, limit: 
 
 
 @routes.get("/workloads/{workload_id}/metrics", responses=NOT_FOUND)
+@routes.get("/workloads/inferences/{workload_id}/metrics", responses=NOT_FOUND, operation_id="get_inference_metrics")
 async def get_metrics(
     door: Door,
     workload_id: str,
@@ -174,7 +176,7 @@ async def get_logs(
 ) -> StreamingResponse:
     """What its pods wrote: the last `tail` lines, or all; with follow, on until it ends."""
     workload = await workload_of(door, workload_id)
-    output = await door.service.runtime.logs(workload, follow, tail)
+    output = while_allowed(await door.service.runtime.logs(workload, follow, tail), door.ended)
     return streamed(output, request.app.state.closing, "text/plain; charset=utf-8")
 
 
@@ -187,9 +189,9 @@ async def _row(door: CallersService, uid: str) -> WorkloadRow:
     return WorkloadRow(workload, kept.pods, kept.place)
 
 
-def _tests(filter_by: list[str] | None, search: str) -> list[filters.Test]:
-    tests = filters.filters(filter_by or ())
-    return [*tests, filters.search_for(search)] if search else tests
+def _filters(filter_by: list[str] | None, search: str) -> list[filters.Filter]:
+    found = filters.filters(filter_by or ())
+    return [*found, filters.search_for(search)] if search else found
 
 
 def _aware(time: datetime) -> datetime:

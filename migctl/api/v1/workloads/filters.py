@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 import json
+import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -18,24 +19,34 @@ from migctl.api.v1.workloads.rows import WorkloadRow
 from migctl.api.v1.workloads.spec_in import refusal
 
 Values = Callable[[WorkloadRow], Any]
-Test = Callable[[WorkloadRow], bool]
+Filter = Callable[[list[WorkloadRow]], list[WorkloadRow]]
+"""Leaves those rows that pass. A filter goes over many thousand rows: there is no call for each of them."""
 
 MAX_FILTERS = 20
 EXAMPLE = "2026-01-31T00:00:00Z"
+
+
+def _text(field: str) -> Values:
+    return lambda row: row.texts[field]
+
+
 TEXTS: Mapping[str, Values] = MappingProxyType(
     {
-        "type": lambda row: row.workload.spec.type,
-        "name": lambda row: row.name,
-        "id": lambda row: row.workload.meta.uid,
-        "projectName": lambda row: row.project,
-        "projectId": lambda row: row.place.uid,
-        "departmentName": lambda row: row.place.department,
-        "departmentId": lambda row: row.place.department_uid,
-        "phase": lambda row: row.phase,
-        "submittedBy": lambda row: row.workload.spec.user,
-        "image": lambda row: row.workload.spec.image,
-        "gpuRequestType": lambda row: row.request_type,
-        "preemptible": lambda row: str(row.workload.spec.preemptible).lower(),
+        field: _text(field)
+        for field in (
+            "type",
+            "name",
+            "id",
+            "projectName",
+            "projectId",
+            "departmentName",
+            "departmentId",
+            "phase",
+            "submittedBy",
+            "image",
+            "gpuRequestType",
+            "preemptible",
+        )
     }
 )
 LISTS: Mapping[str, Values] = MappingProxyType(
@@ -58,45 +69,44 @@ _ONE = re.compile(r"\s*([A-Za-z]{1,40})\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.D
 ORDERED = ("==", "!=", "<=", ">=")
 
 
-def filters(sent: Sequence[str]) -> list[Test]:
-    """The tests that filterBy asks for. Raises Invalid."""
+def filters(sent: Sequence[str]) -> list[Filter]:
+    """The filters that filterBy asks for. Raises Invalid."""
     texts = [one for text in sent for one in _listed(text) if one.strip()]
     if len(texts) > MAX_FILTERS:
         raise refusal("filterBy", f"{len(texts)} filters: at most {MAX_FILTERS}")
     return [_filter(text) for text in texts]
 
 
-def search_for(text: str) -> Test:
+def search_for(text: str) -> Filter:
     """Whether a text is found in what is shown of a workload."""
     wanted = text.casefold()
-    return lambda row: wanted in row.text
+    return lambda rows: [row for row in rows if wanted in row.text]
 
 
 def page(
-    rows: Iterable[WorkloadRow], tests: Sequence[Test], sort_by: str, descending: bool, offset: int, limit: int
+    rows: list[WorkloadRow], filters: Sequence[Filter], sort_by: str, descending: bool, offset: int, limit: int
 ) -> tuple[list[WorkloadRow], bool]:
-    """One page of the rows that pass all tests, and whether more follow. Raises Invalid for a field unknown."""
+    """One page of the rows that pass, and whether more follow. Raises Invalid for a field unknown."""
     values = _values("sortBy", sort_by)
-    kept = passing(rows, tests)
-    end = offset + limit
-    more = len(kept) > end
+    kept, end = passing(rows, filters), offset + limit
     if offset >= len(kept):
         return [], False
     ordered = heapq.nlargest if descending else heapq.nsmallest
-    return ordered(end, kept, key=lambda row: _order(values(row), row, descending))[offset:], more
+    return ordered(end, kept, key=_order(values, sort_by, descending))[offset:], len(kept) > end
 
 
-def passing(rows: Iterable[WorkloadRow], tests: Sequence[Test]) -> list[WorkloadRow]:
-    """The rows that pass all tests."""
-    kept = list(rows)
-    for test in tests:
-        kept = [row for row in kept if test(row)]
-    return kept
+def passing(rows: list[WorkloadRow], filters: Sequence[Filter]) -> list[WorkloadRow]:
+    """The rows that pass all filters."""
+    for one in filters:
+        rows = one(rows)
+    return rows
 
 
-def _order(value: Any, row: WorkloadRow, descending: bool) -> tuple[Any, ...]:
+def _order(values: Values, field: str, descending: bool) -> Callable[[WorkloadRow], tuple[Any, ...]]:
     """What has no value comes last; the id decides between equals, so that pages never overlap."""
-    return ((value is None) is not descending, value, row.workload.meta.uid)
+    if field in TIMES:
+        return lambda row: (((value := values(row)) is None) is not descending, value, row.uid)
+    return lambda row: (values(row), row.uid)
 
 
 def _listed(text: str) -> list[str]:
@@ -110,21 +120,20 @@ def _listed(text: str) -> list[str]:
     return _SPLIT.split(text)
 
 
-def _filter(text: str) -> Test:
+def _filter(text: str) -> Filter:
     match = _ONE.fullmatch(text)
     if match is None:
-        raise refusal(
-            "filterBy", f"{text[:80]!r} is no filter", "for example phase==Pending,createdAt>=2026-01-31T00:00:00Z"
-        )
-    field, operator, value = match[1], match[2], match[3].strip()
+        raise refusal("filterBy", f"{text[:80]!r} is no filter", f"for example phase==Pending,createdAt>={EXAMPLE}")
+    field, sign, value = match[1], match[2], match[3].strip()
     values = _values("filterBy", field)
     if field in LISTS:
-        return _of_lists(values, operator, value)
+        return _of_lists(values, sign, value.casefold())
     if field in NUMBERS:
-        return _ordered(values, operator, _number(field, value), field)
+        return _ordered(values, sign, _number(field, value), field)
     if field in TIMES:
-        return _ordered(values, operator, _time(field, value), field)
-    return _of_texts(values, operator, value.casefold())
+        return _ordered(values, sign, _time(field, value), field)
+    compare, wanted = _COMPARE[sign], value.casefold()
+    return lambda rows: [row for row in rows if compare(row.texts[field], wanted)]
 
 
 def _values(parameter: str, field: str) -> Values:
@@ -133,33 +142,21 @@ def _values(parameter: str, field: str) -> Values:
     return FIELDS[field]
 
 
-def _of_texts(values: Values, operator: str, wanted: str) -> Test:
-    compare = _COMPARE[operator]
-    return lambda row: compare(values(row).casefold(), wanted)
-
-
-def _of_lists(values: Values, operator: str, value: str) -> Test:
+def _of_lists(values: Values, sign: str, wanted: str) -> Filter:
     """Whether one of several texts is so; `!=` and `!@`: whether none is."""
-    wanted = value.casefold()
-    positive = {"!=": "==", "!@": "=@"}.get(operator)
-    compare = _COMPARE[positive or operator]
-    if positive:
-        return lambda row: not any(compare(one.casefold(), wanted) for one in values(row))
-    return lambda row: any(compare(one.casefold(), wanted) for one in values(row))
+    negative = sign in NEGATIVE
+    compare = _COMPARE[NEGATIVE.get(sign, sign)]
+    return lambda rows: [
+        row for row in rows if any(compare(one.casefold(), wanted) for one in values(row)) is not negative
+    ]
 
 
-def _ordered(values: Values, operator: str, wanted: Any, field: str) -> Test:
-    if operator not in ORDERED:
-        raise refusal(
-            "filterBy", f"{operator} compares texts, and {field} is none", f"{field} takes {' '.join(ORDERED)}"
-        )
-    compare = _COMPARE[operator]
-
-    def test(row: WorkloadRow) -> bool:
-        value = values(row)
-        return operator == "!=" if value is None else compare(value, wanted)
-
-    return test
+def _ordered(values: Values, sign: str, wanted: Any, field: str) -> Filter:
+    if sign not in ORDERED:
+        rule = f"{sign} compares texts, and {field} is none"
+        raise refusal("filterBy", rule, f"{field} takes {' '.join(ORDERED)}")
+    compare, unset = _COMPARE[sign], sign == "!="
+    return lambda rows: [row for row in rows if (unset if (value := values(row)) is None else compare(value, wanted))]
 
 
 def _number(field: str, text: str) -> float:
@@ -181,13 +178,14 @@ def _time(field: str, text: str) -> datetime:
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {
-        "==": lambda value, wanted: value == wanted,
-        "!=": lambda value, wanted: value != wanted,
-        "<=": lambda value, wanted: value <= wanted,
-        ">=": lambda value, wanted: value >= wanted,
-        "=@": lambda value, wanted: wanted in value,
+        "==": operator.eq,
+        "!=": operator.ne,
+        "<=": operator.le,
+        ">=": operator.ge,
+        "=@": operator.contains,
         "!@": lambda value, wanted: wanted not in value,
-        "=^": lambda value, wanted: value.startswith(wanted),
-        "=$": lambda value, wanted: value.endswith(wanted),
+        "=^": str.startswith,
+        "=$": str.endswith,
     }
 )
+NEGATIVE = {"!=": "==", "!@": "=@"}
