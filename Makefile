@@ -136,6 +136,10 @@ bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaim
 bench-kube: $(READY)  ## the controller on Kubernetes: events decoded, a burst of pods, memory in a large cluster
 	$(BIN)/python -m tests.bench.kube
 
+.PHONY: bench-api
+bench-api: $(READY)  ## a page of the REST API's list of 10,000 workloads, with filter and order, beside a loop of plain Python
+	$(BIN)/python -m tests.bench.rest
+
 .PHONY: bench-planner
 bench-planner: $(READY)  ## plans for 1,000 to 1,000,000 GPUs: seconds, gaps to the bounds, memory; each one judged
 	$(BIN)/python -m tests.bench.planner
@@ -169,9 +173,10 @@ soak-planners: $(READY)  ## one by one against in batch on 1,000 random clusters
 	MIGCTL_DEPTH=all $(PYTEST) tests/solver/test_both_planners.py
 
 .PHONY: manifests
-manifests: $(READY)  ## write what is derived from code under deploy/: CRDs, Helm chart
+manifests: $(READY)  ## write what is derived from code: CRDs, Helm chart, the table of roles in docs/access.md
 	$(BIN)/python -m deploy.crds
 	$(BIN)/python -m deploy.chart
+	$(BIN)/python -m deploy.access_table
 
 .PHONY: kind-up
 kind-up:  ## a kind cluster with migctl and simulated GPUs (needs docker, kind, kubectl)

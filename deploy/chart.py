@@ -39,11 +39,11 @@ _IMAGE = {
 GOVERNED: Mapping[str, Mapping[str, str]] = {
     "Deployment": {
         **_IMAGE,
-        "/spec/replicas": "{{ toJson .Values.controller.replicas }}",
-        f"{_MAIN}/args/0": "--log-level={{ .Values.controller.logLevel }}",
-        f"{_MAIN}/resources": "{{ toJson .Values.controller.resources }}",
-        f"{_POD}/nodeSelector": "{{ toJson .Values.controller.nodeSelector }}",
-        f"{_POD}/tolerations": "{{ toJson .Values.controller.tolerations }}",
+        "/spec/replicas": "{{ toJson .Values.COMPONENT.replicas }}",
+        f"{_MAIN}/args/0": "--log-level={{ .Values.COMPONENT.logLevel }}",
+        f"{_MAIN}/resources": "{{ toJson .Values.COMPONENT.resources }}",
+        f"{_POD}/nodeSelector": "{{ toJson .Values.COMPONENT.nodeSelector }}",
+        f"{_POD}/tolerations": "{{ toJson .Values.COMPONENT.tolerations }}",
     },
     "DaemonSet": {
         **_IMAGE,
@@ -55,7 +55,20 @@ GOVERNED: Mapping[str, Mapping[str, str]] = {
     },
     "ConfigMap": {"/data/gpus": "{{ .Values.agent.simulated.gpus }}"},
 }
-"""Kind of object -> JSON pointer -> what stands there in the chart; KIND is the overlay's."""
+"""Kind of object -> JSON pointer -> what stands there in the chart; KIND is the overlay's, COMPONENT the process's."""
+
+API_GOVERNED: Mapping[str, Mapping[str, str]] = {
+    "Deployment": {
+        **GOVERNED["Deployment"],
+        f"{_MAIN}/args/1": "--cluster-name={{ .Values.api.clusterName }}",
+        f"{_POD}/volumes/1/secret/secretName": "{{ .Values.api.tlsSecret }}",
+    },
+}
+"""The same for the REST API, which has more to govern."""
+
+COMPONENTS = {"controller.yaml": ("controller", GOVERNED), "api.yaml": ("api", API_GOVERNED)}
+OF_API = ("api.yaml", "rbac/api.yaml")
+"""What is installed where api.enabled says so."""
 
 _LEVELS = {"properties": {"logLevel": {"enum": ["debug", "info", "warning", "error"]}}}
 SCHEMA: Json = {
@@ -63,6 +76,7 @@ SCHEMA: Json = {
     "type": "object",
     "properties": {
         "controller": _LEVELS,
+        "api": _LEVELS,
         "agent": {"properties": {"kind": {"enum": list(KINDS)}, **_LEVELS["properties"]}},
     },
 }
@@ -97,16 +111,24 @@ def files() -> dict[Path, str]:
 
 def _templates() -> Iterator[tuple[str, str]]:
     for name in yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"]:
-        if name == "controller.yaml":
-            yield name, _governed(kustomize.load(MANIFESTS / name), f"manifests/{name}")
-        elif name != "namespace.yaml" and not name.startswith("crds/"):
-            yield name.replace("/", "-"), _verbatim(MANIFESTS / name)
+        if name == "namespace.yaml" or name.startswith("crds/"):
+            continue
+        text = _component(name) if name in COMPONENTS else _verbatim(MANIFESTS / name)
+        text = f"{{{{- if .Values.api.enabled }}}}\n{text.rstrip()}\n{{{{- end }}}}\n" if name in OF_API else text
+        yield name.replace("/", "-"), text
     known = {_key(found) for found in kustomize.render(MANIFESTS)}
     for kind in KINDS:
         objects = [found for found in kustomize.render(OVERLAYS / kind) if _key(found) not in known]
         text = _governed(objects, f"agent and deploy/overlays/{kind}").replace("agent.KIND", f"agent.{kind}")
         yield f"agent-{kind}.yaml", f'{{{{- if eq .Values.agent.kind "{kind}" }}}}\n{text}{{{{- end }}}}\n'
     yield "service-monitor.yaml", SERVICE_MONITOR
+
+
+def _component(name: str) -> str:
+    """A process's Deployment and what belongs to it."""
+    component, governed = COMPONENTS[name]
+    text = _governed(kustomize.load(MANIFESTS / name), f"manifests/{name}", governed)
+    return text.replace(".Values.COMPONENT.", f".Values.{component}.")
 
 
 def _key(found: Json) -> tuple[str, str]:
@@ -119,11 +141,11 @@ def _verbatim(path: Path) -> str:
     return HEADER.format(source=path.relative_to(MANIFESTS.parent)) + _of_release(text)
 
 
-def _governed(objects: list[Json], source: str) -> str:
+def _governed(objects: list[Json], source: str, governed: Mapping[str, Mapping[str, str]] = GOVERNED) -> str:
     """The objects with values in their governed fields."""
     found = copy.deepcopy(objects)
     for one in found:
-        for path, expression in GOVERNED.get(one["kind"], {}).items():
+        for path, expression in governed.get(one["kind"], {}).items():
             kustomize.apply(
                 one, [{"op": "replace" if path[-1].isdigit() else "add", "path": path, "value": expression}]
             )
@@ -156,6 +178,7 @@ def _values() -> str:
     controller = found["nvidia"]["Deployment", "migctl-controller"]
     agents = {kind: found[kind]["DaemonSet", "migctl-agent"]["spec"]["template"]["spec"] for kind in KINDS}
     main = controller["spec"]["template"]["spec"]["containers"][0]
+    api = found["nvidia"]["Deployment", "migctl-api"]
     repository, tag = main["image"].split(":")
     return _VALUES.format(
         repository=repository,
@@ -163,6 +186,9 @@ def _values() -> str:
         pull_policy=main["imagePullPolicy"],
         replicas=controller["spec"]["replicas"],
         controller_resources=_flow(main["resources"]),
+        api_replicas=api["spec"]["replicas"],
+        api_resources=_flow(api["spec"]["template"]["spec"]["containers"][0]["resources"]),
+        tls_secret=api["spec"]["template"]["spec"]["volumes"][1]["secret"]["secretName"],
         kubelet_root=KUBELET_ROOT,
         agent_resources=_flow(agents["nvidia"]["containers"][0]["resources"]),
         tolerations={kind: _flow(agents[kind].get("tolerations", [])) for kind in KINDS},
@@ -193,6 +219,19 @@ controller:
   # debug, info, warning or error
   logLevel: info
   resources: {controller_resources}
+  nodeSelector: {{}}
+  tolerations: []
+
+api:
+  # The REST API: a Deployment that reads, and writes only with its callers' own tokens.
+  enabled: true
+  replicas: {api_replicas}
+  # The cluster's name, as clients are told it.
+  clusterName: cluster
+  # A Secret of type kubernetes.io/tls; while there is none, the API is served without TLS.
+  tlsSecret: {tls_secret}
+  logLevel: info
+  resources: {api_resources}
   nodeSelector: {{}}
   tolerations: []
 

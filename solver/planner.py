@@ -16,7 +16,7 @@ from types import MappingProxyType
 from solver.batch.batch_solver import BatchSolver
 from solver.batch.decide import Batch
 from solver.gpu_tables.tables import rounding
-from solver.gpu_tables.weights import weight
+from solver.gpu_tables.weights import Weights
 from solver.model.demand import Request
 from solver.model.plan import Certificate, Method, Outcome, Placed, Plan
 from solver.model.reasons import ProjectUnknown, QueueFull, StartsFailed, Unplaced
@@ -151,9 +151,10 @@ def _certificate(
     What is left out and could stand alone counts as admitted, unless quota or limit bars it, and no more than the
     GPUs have room for beside the work that stays.
     """
-    value = sum(weight(snapshot, found.request, workspace.policy) for found in workspace.planned.values())
+    weights = Weights(snapshot, workspace.policy)
+    value = sum(weights.of(found.request) for found in workspace.planned.values())
     missed = [r for r in snapshot.pending if not _barred(outcomes[r.claim]) and explainer.was_free(r)]
-    missing = sum(weight(snapshot, request, workspace.policy) for request in missed)
+    missing = sum(weights.of(request) for request in missed)
     bound = max(value, min(value + missing, workspace.cluster.capacity(workspace.planned))) if missing else value
     method = Method.ONLINE if len(snapshot.pending) == 1 else Method.GREEDY
     return Certificate(method, value, bound, steps.operations, 0)

@@ -163,6 +163,7 @@ def _command_line() -> frozenset[str]:
 
 PARTS: Mapping[str, Callable[[], frozenset[str]]] = {
     "agent": lambda: modules_of("nodeagent.__main__"),
+    "api": lambda: modules_of("migctl.cluster_api.__main__"),
     "charts": lambda: frozenset({"migctl.simulate.results.charts"}),
     "cli": _command_line,
     "controller": lambda: modules_of("migctl.controller.__main__", "migctl.solver_process.__main__"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ from migctl.objects import (
 
 APP = "app:"
 """What the name of a token begins with where a rule is about what comes with that token."""
+USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+/=-]{0,252}", re.ASCII)
+"""The name of a user."""
 EVERYWHERE = AccessScope()
 DepartmentOf = Callable[[str], str]
 """The department of a project, "" where it is in none or there is no such project."""

@@ -6,17 +6,15 @@ Who may give them says authorized.py: at most what he has himself.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from migctl.access.caller import can_be_given
+from migctl.access.caller import USER, can_be_given
 from migctl.access.identity.secrets import SHA256
 from migctl.access.rights import SCOPES
 from migctl.backends.protocol import Invalid, NotFound
 from migctl.objects import AccessRule, AccessToken, RoleInScope
 
-USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:+/=-]{0,252}", re.ASCII)
 LONGEST_TTL = timedelta(days=3650)
 
 

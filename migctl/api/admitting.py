@@ -137,12 +137,12 @@ class AdmittingControlPlane:
         self._leaving.add(key)
         try:
             await self.check_removal(queue)
-            await self._take_back(queue)
+            await self.take_back(queue)
             await self._behind.delete(queue)
         finally:
             self._leaving.discard(key)
 
-    async def _take_back(self, queue: Project | Department) -> None:
+    async def take_back(self, queue: Project | Department) -> None:
         """Delete the roles and tokens in a queue before the queue: they must not count in a later one of its name."""
         rules, tokens = await self._behind.list(AccessRule), await self._behind.list(AccessToken)
         every: list[AccessRule | AccessToken] = [*rules.items, *tokens.items]

@@ -14,26 +14,29 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from migctl.access.audit.trail import AuditTrail
-from migctl.access.caller import OWNER, DepartmentOf
+from migctl.access.caller import OWNER, DepartmentOf, place_of
 from migctl.access.ending import Ended
 from migctl.access.identity.sign_in import SignIn
+from migctl.access.rights import Verb
 from migctl.api import docs_page
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.browser import browser_routes
 from migctl.api.doors import Door, Ending, owners_door, owners_streams
 from migctl.api.objects import object_routes
 from migctl.api.requests import NumberedRequests
-from migctl.api.tcp.guard import Guard
+from migctl.api.tcp.guard import Credentials, Guard
 from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
 from migctl.api.v1.service import ApiService
-from migctl.api.workloads import Judge, verdict_route, workload_routes
+from migctl.api.workloads import Judge, JudgeFor, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
 from migctl.backends.protocol import ControlPlane, ControlPlaneError, Forbidden, Invalid, Unavailable
-from migctl.objects import encode
+from migctl.objects import Workload, WorkloadVerdict, encode
 
 Metrics = Callable[[], bytes]
+CallersJudge = Callable[[Workload, Callable[[str], bool]], Awaitable[WorkloadVerdict]]
+"""A verdict that names only what is in projects that the caller sees."""
 Allowed = Callable[[Request], Awaitable[None]]
 
 
@@ -59,7 +62,12 @@ def create_app(
     trail        where writes are told; None: nowhere
     """
     door = owners_door(control_plane, trail, department_of)
-    app = _assembled(door, owners_streams, runtime, ready, v1, heartbeat_s, verdict=verdict)
+
+    async def judged(_: Request, workload: Workload) -> WorkloadVerdict:
+        assert verdict is not None
+        return await verdict(workload)
+
+    app = _assembled(door, owners_streams, runtime, ready, v1, heartbeat_s, verdict=None if verdict is None else judged)
     _add_peer(app)
     if metrics is not None:
         _add_metrics(app, metrics, _everybody)
@@ -76,6 +84,7 @@ def create_tcp_app(
     v1: FastAPI,
     ready: Callable[[], bool],
     metrics: Metrics,
+    verdict: CallersJudge,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> ASGIApp:
     """The same for those who sign in: each request may do what its caller may.
@@ -93,10 +102,33 @@ def create_tcp_app(
         if not set(OWNER) <= set((await service.authenticate(request)).access):
             raise Forbidden("metrics are an admin's: they name all projects")
 
-    app = _assembled(door, ending, service.runtime, ready, v1, heartbeat_s, closing)
+    async def judged(request: Request, workload: Workload) -> WorkloadVerdict:
+        callers = await service.door(request)
+        callers.rights.require(Verb.CREATE, Workload.PLURAL, place_of(workload, service.department_of))
+        return await verdict(workload, callers.seen.sees_project)
+
+    app = _assembled(door, ending, service.runtime, ready, v1, heartbeat_s, closing, judged)
     _add_metrics(app, metrics, admins)
     app.include_router(browser_routes(sign_in, service.trail, secure=listener.tls is not None))
     return NumberedRequests(Guard(app, sign_in, loopback=listener.loopback))
+
+
+def create_rest_app(v1: FastAPI, sign_in: Credentials, closing: asyncio.Event) -> ASGIApp:
+    """The public REST API with its page, and nothing else: what a cluster serves."""
+    app = FastAPI(title="migctl", openapi_url=None)
+    v1.state.closing = app.state.closing = closing
+    _add_errors(app)
+    app.mount(PREFIX, v1)
+    app.include_router(docs_page.routes)
+    return NumberedRequests(Guard(app, sign_in, loopback=False))
+
+
+def create_health_app(ready: Callable[[], bool]) -> ASGIApp:
+    """What probes ask. ready: what /readyz says."""
+    app = FastAPI(title="migctl", openapi_url=None)
+    _add_health(app, ready)
+    _add_errors(app)
+    return app
 
 
 def _assembled(
@@ -107,7 +139,7 @@ def _assembled(
     v1: FastAPI | None,
     heartbeat_s: float,
     closing: asyncio.Event | None = None,
-    verdict: Judge | None = None,
+    verdict: JudgeFor | None = None,
 ) -> FastAPI:
     app = FastAPI(title="migctl", openapi_url=None)
     app.state.closing = closing or asyncio.Event()

@@ -20,6 +20,9 @@ from migctl.objects import Workload, WorkloadVerdict, encode
 Judge = Callable[[Workload], Awaitable[WorkloadVerdict]]
 """What would become of a workload if it were sent now. Raises what admission refuses it for."""
 
+JudgeFor = Callable[[Request, Workload], Awaitable[WorkloadVerdict]]
+"""The same for the caller of a request."""
+
 
 def workload_routes(door: Door, runtime: WorkloadRuntime, closing: asyncio.Event, ending: Ending) -> APIRouter:
     """The log, and the environment of `migctl exec`."""
@@ -52,13 +55,13 @@ def workload_routes(door: Door, runtime: WorkloadRuntime, closing: asyncio.Event
     return routes
 
 
-def verdict_route(verdict: Judge) -> APIRouter:
+def verdict_route(verdict: JudgeFor) -> APIRouter:
     """The verdict on a workload that is not created."""
     routes = APIRouter(prefix=f"{OBJECTS}/workloads")
 
     @routes.post("/verdict")
     async def judged(request: Request) -> Response:
         workload = decoded(await request.body(), Workload)
-        return Response(encode(await verdict(workload)), media_type=JSON)
+        return Response(encode(await verdict(request, workload)), media_type=JSON)
 
     return routes

@@ -66,8 +66,16 @@ class Commands(LazyGroup):
                 "migctl.cli.identity.contexts:app", "Contexts: the control planes that commands can be about."
             ),
             "whoami": Lazy("migctl.cli.identity.who:whoami", "Show who you are to the control plane."),
-            "login": Lazy("migctl.cli.identity.who:login", "Say how you are known to the control plane."),
-            "logout": Lazy("migctl.cli.identity.who:logout", "Say that there is nothing to forget."),
+            "login": Lazy("migctl.cli.identity.login:login", "Sign in to a server, and make commands be about it."),
+            "logout": Lazy("migctl.cli.identity.login:logout", "Forget a server and its token."),
+            "token": Lazy("migctl.cli.identity.tokens:app", "Tokens: what programs sign in with."),
+            "access": Lazy("migctl.cli.identity.rules:app", "Access: which user may do what, and where."),
+            "audit": Lazy(
+                "migctl.cli.identity.audit:audit", "Show who did what: changes and sign-ins, the newest last."
+            ),
+            "web": Lazy(
+                "migctl.cli.identity.web:web", "Print a link that signs a browser in: once, within two minutes."
+            ),
         },
         "This machine": {
             "run": Lazy(

@@ -118,14 +118,14 @@ class Session:
         """The value that holds without flags: MIGCTL_*, config file, or None."""
         if value := self.system.environ.get(f"MIGCTL_{name.upper()}"):
             return value
-        if name == "project" and self.target.cluster:
+        if name == "project" and self.target.elsewhere:
             return self.config.projects.get(self.target.name) or self.target.own_namespace
         stored: str | None = getattr(self.config, name)
         return stored
 
     def set_default_project(self, name: str) -> None:
         """Make a project the one that commands on this control plane are about without -p."""
-        if self.target.cluster:
+        if self.target.elsewhere:
             self.change_config(projects={**self.config.projects, self.target.name: name})
         else:
             self.change_config(project=name)

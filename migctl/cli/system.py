@@ -45,6 +45,11 @@ async def connect(target: Context, environ: Mapping[str, str]) -> AsyncIterator[
         async with cluster.connected(target, environ) as control:
             yield control
         return
+    if target.server is not None:
+        from migctl.cli.contexts.remote import ServerControl
+
+        yield ServerControl(target.server)
+        return
     from migctl.cli.contexts.local import LocalControl
     from migctl.embedded.home import Home
 

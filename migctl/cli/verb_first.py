@@ -43,10 +43,13 @@ def list_(
     listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
+    mine: options.Mine = False,
 ) -> None:
     """List jobs, nodes or projects."""
     session = sessions.of(context)
     noun, shown = Noun.of(what), listed.view(session)
+    if mine and noun is not Noun.JOBS:
+        raise usage(f"--mine is about jobs: {noun} are nobody's own", hint="migctl list jobs --mine")
     if noun is Noun.NODES:
         from migctl.cli.nodes import listing as nodes
 
@@ -59,7 +62,7 @@ def list_(
         from migctl.cli.workloads import listing
 
         listing.write(
-            session, listing.v1(session.system.now, all_projects), shown, project, all_projects, labels, watch
+            session, listing.v1(session.system.now, all_projects), shown, project, all_projects, labels, watch, mine
         )
 
 

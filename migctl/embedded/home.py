@@ -9,6 +9,7 @@ home/migctl.sock    the API (0600)
      simulated.json the simulated GPUs, where there are any
      runs/          logs and process files of workloads
      signing-keys.json  what short-lived tokens are signed with (0600)
+     oidc.json      another identity provider, where there is one
      tls/           a certificate of our own, for TCP
      audit/         who did what
      cluster-id     the UUID by which REST clients know this control plane
@@ -85,6 +86,10 @@ class Home:
     @property
     def signing_keys(self) -> Path:
         return self.path / "signing-keys.json"
+
+    @property
+    def oidc(self) -> Path:
+        return self.path / "oidc.json"
 
     @property
     def tls(self) -> Path:

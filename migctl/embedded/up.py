@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 
 from migctl.access.audit.trail import AuditTrail
+from migctl.access.identity.oidc import settings_in
 from migctl.access.identity.sign_in import signing_in
 from migctl.api import browser
 from migctl.api.admitting import AdmittingControlPlane
@@ -125,7 +126,7 @@ async def _serve(
         "events": Retention(control_plane, Event, MAX_EVENTS).run,
     }
     trail = AuditTrail(home.audit, system_clock)
-    sign_in = signing_in(control_plane, home.signing_keys, system_clock)
+    sign_in = signing_in(control_plane, home.signing_keys, system_clock, settings_in(home.oidc))
     parts["access"] = sign_in.accounts.run
     parts["expired tokens"] = sign_in.accounts.sweep
     claims = ClaimMetrics(lambda: mirror.all(Claim))
@@ -151,11 +152,12 @@ async def _serve(
     def all_metrics() -> bytes:
         return metrics() + claims.text()
 
+    verdicts = Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror))
     app = create_app(
         admitting,
         runtime,
         v1=v1,
-        verdict=Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror)),
+        verdict=verdicts,
         ready=lambda: mirror.synced,
         metrics=all_metrics,
         trail=trail,
@@ -174,6 +176,7 @@ async def _serve(
                     v1=v1,
                     ready=lambda: mirror.synced,
                     metrics=all_metrics,
+                    verdict=verdicts,
                 )
                 await doors.enter_async_context(serving_tcp(tcp, listener, app.state.closing))
                 home.listening.write_text(listener.told)

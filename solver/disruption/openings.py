@@ -108,15 +108,21 @@ def _options(
     """Candidates that go together (one profile or backing), by GPU, the cheapest first; of one model, then of any."""
     groups: dict[GroupKey, list[list[multi_gpu.PricedCandidate]]] = {}
     served = ways(node, request.demand, policy) if node.allowed(request) else ()
+    spare = sum(map(bool, served)) - request.demand.devices
     for number, (gpu, options) in enumerate(zip(node.gpus, served, strict=False)):
+        opened = False
         for rank, option in options:
             found = [
                 multi_gpu.PricedCandidate(number, opening.candidates[0], opening.removed, cost)
                 for cost, opening in sorted(_on_gpu(cluster, gpu, option, rights), key=_price)
             ]
             if found:
+                opened = True
                 key = (rank, option.profile.name if option.profile else None, gpu.reported.model)
                 groups.setdefault(key, []).append(found)
+        spare -= bool(options) and not opened
+        if spare < 0:
+            return []  # too few GPUs are left for its devices
     merged: dict[GroupKey, list[list[multi_gpu.PricedCandidate]]] = {}
     if request.demand.devices > 1 and len({gpu.reported.model for gpu in node.gpus}) > 1:
         for (rank, profile, _), gpus in groups.items():

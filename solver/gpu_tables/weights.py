@@ -8,16 +8,24 @@ from solver.model.demand import OneDemand, Request, parts_of
 from solver.model.snapshot import MemoryRule, Policy, Snapshot
 
 
-def weight(snapshot: Snapshot, request: Request, policy: Policy) -> float:
-    """Parts of SMs and memory, averaged; over all kinds of GPU here the smallest. 0 where none can serve it."""
-    rules = {node.name: policy.memory_rule(node.pool) for node in snapshot.nodes}
-    kinds = {(gpu.model, gpu.mig, gpu.memory_mib, rules[gpu.node]): gpu for gpu in snapshot.gpus}
+class Weights:
+    """What requests are worth on the GPUs of one snapshot."""
 
-    def least(demand: OneDemand) -> float:
-        parts = (part for key, gpu in kinds.items() for part in _parts(snapshot, gpu, demand, key[-1]))
-        return min(parts, default=0.0)
+    def __init__(self, snapshot: Snapshot, policy: Policy) -> None:
+        rules = {node.name: policy.memory_rule(node.pool) for node in snapshot.nodes}
+        self._snapshot = snapshot
+        self._kinds = {(gpu.model, gpu.mig, gpu.memory_mib, rules[gpu.node]): gpu for gpu in snapshot.gpus}
+        self._known: dict[OneDemand, float] = {}
 
-    return sum(demand.devices * least(demand) for demand in parts_of(request.demand))
+    def of(self, request: Request) -> float:
+        """Parts of SMs and memory, averaged; over all kinds of GPU here the smallest. 0 where none can serve it."""
+        return sum(demand.devices * self._least(demand) for demand in parts_of(request.demand))
+
+    def _least(self, demand: OneDemand) -> float:
+        if demand not in self._known:
+            parts = (part for key, gpu in self._kinds.items() for part in _parts(self._snapshot, gpu, demand, key[-1]))
+            self._known[demand] = min(parts, default=0.0)
+        return self._known[demand]
 
 
 def _parts(snapshot: Snapshot, gpu: Gpu, demand: OneDemand, rule: MemoryRule) -> list[float]:

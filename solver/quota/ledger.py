@@ -183,7 +183,13 @@ class Ledger:
         account = self.accounts.get((request.project, pool))
         if account is None:
             return 0.0
-        return min(level.headroom(request.preemptible, released(level)) for level in account.chain) + EPSILON
+        return (
+            min(
+                level.headroom(request.preemptible, released(level) if level.quota.limit >= 0 else 0.0)
+                for level in account.chain
+            )
+            + EPSILON
+        )
 
     def free(self, request: Request) -> float:
         """GPUs that nobody was given in the pools the request may use, in however small pieces."""

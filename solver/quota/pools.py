@@ -97,6 +97,8 @@ def _others(gpu: Gpu, snapshot: Snapshot) -> float:
     """The part of a GPU that instances or processes of others take."""
     if not gpu.mig:
         return foreign_portion(gpu)
+    if not any(instance.state in NOT_OURS for instance in gpu.instances):
+        return 0.0
     model = snapshot.models.get(gpu.model)
     if model is None or not model.slices:
         return 0.0

@@ -43,7 +43,8 @@ class Draft:
         self._reasons = Reasons(workspace.ledger)
         self._moving = Moving(workspace)
         self._hopeless: dict[Hashable, None] = {}
-        usable = (gpu for gpu in workspace.cluster.gpus.values() if not gpu.reported.fenced)
+        unlike = {id(node.ways): node for node in workspace.cluster.nodes.values()}.values()
+        usable = (gpu for node in unlike for gpu in node.gpus if not gpu.reported.fenced)
         self._kinds = tuple({(b.reported.model, b.reported.mig, b.node.reported.pool): b for b in usable}.values())
 
     def redeem(self, job: QueuedJob) -> bool:

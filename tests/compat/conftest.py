@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.compat.doorway import Doorway
@@ -27,6 +29,7 @@ class Library:
     """The library's three clients, each a process of its own that is started when it is needed."""
 
     url: str
+    secret: str
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     def calls(self, client: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
@@ -34,6 +37,7 @@ class Library:
         if client not in self.processes:
             self.processes[client] = subprocess.Popen(
                 [PYTHON, Path(__file__).parent / "library.py", self.url, client],
+                env={**os.environ, "COMPAT_SECRET": self.secret},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -57,7 +61,7 @@ def one() -> Iterator[Embedded]:
         pytest.skip("the client library is not installed: make setup-compat")
     started = Embedded(Path(tempfile.mkdtemp(prefix="migctl-")))
     try:
-        started.up(SIMULATED)
+        started.ok("up", "--simulate", SIMULATED, "--detach", "--listen", "127.0.0.1:0")
         yield started
     finally:
         started.end()
@@ -65,12 +69,19 @@ def one() -> Iterator[Embedded]:
 
 @pytest.fixture(scope="module")
 def doorway(one: Embedded) -> Iterator[Doorway]:
-    with Doorway(one.home / "migctl.sock").open() as doorway:
+    found = re.search(r"http://127\.0\.0\.1:(\d+)", (one.home / "listening").read_text())
+    assert found is not None
+    with Doorway(int(found[1])).open() as doorway:
         yield doorway
 
 
 @pytest.fixture(scope="module")
-def library(doorway: Doorway) -> Iterator[Library]:
-    library = Library(doorway.url)
+def library(one: Embedded, doorway: Doorway) -> Iterator[Library]:
+    """It signs in with a token of a researcher of the project."""
+    asked = {"name": "tester", "role": "researcher", "scopeType": "project", "scopeId": "default"}
+    transport = httpx.HTTPTransport(uds=str(one.home / "migctl.sock"))
+    with httpx.Client(transport=transport, base_url="http://migctl/api/v1") as owner:
+        secret = owner.post("/access-keys", json=asked).raise_for_status().json()["clientSecret"]
+    library = Library(doorway.url, secret)
     yield library
     library.close()

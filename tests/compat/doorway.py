@@ -1,22 +1,16 @@
-"""What stands between the client library and `migctl up`: it hands out tokens, and loses what it is told to lose."""
+"""What stands between the client library and `migctl up`: it loses requests and answers when it is told to."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import http.client
-import json
 import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-
-LIFE_S = 900
 
 
 class Fault(StrEnum):
@@ -28,38 +22,16 @@ class Fault(StrEnum):
     NONE = ""
 
 
-def _token() -> str:
-    """A JSON web token of which only `exp` is read, by the library."""
-    parts = ({"alg": "none"}, {"sub": "tester", "exp": int(time.time()) + LIFE_S})
-    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts]
-    return ".".join((*encoded, "signature"))
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """A connection to the socket of `migctl up`."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self._path))
-
-
 @dataclass
 class Doorway:
-    """Serves on `url` what the socket serves.
+    """Serves on `url` what is served on a port of loopback.
 
-    faults  what goes wrong with the next requests, in their order
-    passed  method and path of each request that reached the socket
+    faults  what goes wrong with the next requests, in their order; nothing does with those for a token
     """
 
-    socket: Path
+    port: int
     url: str = ""
     faults: deque[Fault] = field(default_factory=deque)
-    passed: list[tuple[str, str]] = field(default_factory=list)
-    token: str = field(default_factory=_token)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
@@ -73,14 +45,12 @@ class Doorway:
         with self.lock:
             return self.faults.popleft() if self.faults else Fault.NONE
 
-    def forwarded(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        with self.lock:
-            self.passed.append((method, path))
-        connection = _UnixConnection(self.socket)
+    def forwarded(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         try:
-            connection.request(method, path, body or None, {"Content-Type": "application/json"})
+            connection.request(method, path, body or None, headers)
             answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
+            return answer.status, answer.read()
         finally:
             connection.close()
 
@@ -105,17 +75,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path == "/api/v1/token":
-            self._answer(200, json.dumps({"accessToken": self.doorway.token, "expiresIn": LIFE_S}).encode())
-            return
-        if self.headers.get("Authorization") != f"Bearer {self.doorway.token}":
-            self._answer(401, b'{"code":401,"message":"a token is needed","details":""}')
-            return
-        fault = self.doorway.next_fault()
+        fault = Fault.NONE if self.path == "/api/v1/token" else self.doorway.next_fault()
         if fault is Fault.REFUSED:
             self._answer(503, b"{}")
             return
-        status, _, answer = self.doorway.forwarded(self.command, self.path, body)
+        headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+        status, answer = self.doorway.forwarded(self.command, self.path, body, headers)
         if fault is Fault.UNAVAILABLE:
             self._answer(503, b"{}")
         elif fault is Fault.CUT:

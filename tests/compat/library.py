@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,10 @@ clients: Any = importlib.import_module("runai.api_client")
 def configuration(url: str) -> Any:
     """How the library is set up; it waits less between attempts than it would."""
     return runai.Configuration(
-        client_id="tester", client_secret="of-the-test", runai_base_url=url, retry_backoff_factor=0.01
+        client_id="tester",
+        client_secret=os.environ["COMPAT_SECRET"],
+        runai_base_url=url,
+        retry_backoff_factor=0.01,
     )
 
 

@@ -99,3 +99,31 @@ def test_prometheus_is_told_only_where_asked() -> None:
     assert {p["port"] for p in monitor["spec"]["endpoints"]} <= {
         p["name"] for s in services for p in s["spec"]["ports"]
     }
+
+
+def test_the_api_is_installed_unless_it_is_switched_off() -> None:
+    usual = by_name(helm.template())
+    without = by_name(helm.template({"api": {"enabled": False}}))
+    kinds = {kind for kind, _ in usual.keys() - without.keys()}
+    assert {name for _, name in usual.keys() - without.keys()} == {"migctl-api"}
+    assert kinds == {
+        "Deployment",
+        "Service",
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+    }
+    assert all(without[key] == found for key, found in usual.items() if key in without)
+
+
+def test_values_of_the_api_reach_it_and_nothing_else() -> None:
+    values = {"replicas": 5, "clusterName": "lab", "tlsSecret": "lab-tls", "logLevel": "debug"}
+    objects = by_name(helm.template({"api": values}))
+    api, usual = objects["Deployment", "migctl-api"]["spec"], by_name(helm.template())
+    spec = api["template"]["spec"]
+    assert api["replicas"] == 5
+    assert {"--cluster-name=lab", "--log-level=debug"} <= set(spec["containers"][0]["args"])
+    assert [one["secret"]["secretName"] for one in spec["volumes"] if "secret" in one] == ["lab-tls"]
+    assert objects["Deployment", "migctl-controller"] == usual["Deployment", "migctl-controller"]

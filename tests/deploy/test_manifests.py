@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deploy import kustomize
 from deploy.kustomize import OVERLAYS, Json
 from migctl.backends.kubernetes.client import pod_kinds
 from migctl.backends.kubernetes.meaning import record_of, records
+from migctl.cluster_api import __main__ as api
 from migctl.controller import __main__ as controller
 from nodeagent import __main__ as agent
 from nodeagent.contract.wire import DRIVER
@@ -93,20 +95,39 @@ def test_a_patch_that_is_not_understood_is_refused() -> None:
         kustomize.apply({}, [{"op": "replace", "path": "/absent", "value": 1}])
 
 
+PROCESSES: dict[str, tuple[str, Callable[[list[str]], Any]]] = {
+    "migctl-agent": ("nodeagent", agent.arguments),
+    "migctl-controller": ("migctl.controller", controller.arguments),
+    "migctl-api": ("migctl.cluster_api", api.arguments),
+}
+
+
 def test_the_processes_understand_their_arguments(overlay: str) -> None:
     objects = rendered(overlay)
     values = {"SIMULATED_GPUS": "a100-40gb=2,v100=1"}
-    for (kind, _), workload in ((key, found) for key, found in objects.items() if key[0] in PODS):
+    for (_, name), workload in ((key, found) for key, found in objects.items() if key[0] in PODS):
         main = pod_of(workload)["containers"][0]
         args = main["args"]
-        for name, value in values.items():
-            args = [arg.replace(f"$({name})", value) for arg in args]
-        options = agent.arguments(args) if kind == "DaemonSet" else controller.arguments(args)
-        (port,) = main["ports"]
-        assert options.port == port["containerPort"]
-        assert main["command"] == ["python", "-m", "nodeagent" if kind == "DaemonSet" else "migctl.controller"]
+        for variable, value in values.items():
+            args = [arg.replace(f"$({variable})", value) for arg in args]
+        module, parse = PROCESSES[name]
+        options = parse(args)
+        ports = {port["name"]: port["containerPort"] for port in main["ports"]}
+        assert ports["health"] == getattr(options, "health_port", options.port)
+        assert ports.get("api", options.port) == options.port
+        assert main["command"] == ["python", "-m", module]
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            assert main[probe]["httpGet"]["port"] == port["name"]
+            assert main[probe]["httpGet"]["port"] == "health"
+
+
+def test_the_api_finds_its_certificate_where_the_secret_is_mounted(overlay: str) -> None:
+    spec = pod_of(rendered(overlay)["Deployment", "migctl-api"])
+    (main,) = spec["containers"]
+    options = api.arguments(main["args"])
+    (volume,) = (one for one in spec["volumes"] if "secret" in one)
+    (mount,) = (one for one in main["volumeMounts"] if one["name"] == volume["name"])
+    assert mount["mountPath"] == str(options.tls_dir)
+    assert volume["secret"]["optional"], "without it there is no TLS, and still an API"
 
 
 def test_an_agent_sees_its_directories_where_the_host_has_them(overlay: str) -> None:
@@ -144,7 +165,8 @@ def test_pods_have_accounts_that_are_bound_to_a_role(overlay: str) -> None:
         for subject in found["subjects"]
         if (found["roleRef"]["kind"], found["roleRef"]["name"]) in objects
     }
-    for kind, name in (("Deployment", "migctl-controller"), ("DaemonSet", "migctl-agent")):
+    processes = (("Deployment", "migctl-controller"), ("Deployment", "migctl-api"), ("DaemonSet", "migctl-agent"))
+    for kind, name in processes:
         account = pod_of(objects[kind, name])["serviceAccountName"]
         assert ("ServiceAccount", account) in objects
         assert ("ServiceAccount", account) in bound
@@ -159,7 +181,7 @@ def test_services_policies_and_budgets_select_pods_there_are(overlay: str) -> No
     ]
     budgets = [found for key, found in objects.items() if key[0] == "PodDisruptionBudget"]
     selectors += [found["spec"]["selector"]["matchLabels"] for found in budgets]
-    assert len(selectors) == 5
+    assert len(selectors) == 8
     for selector in selectors:
         assert sum(selector.items() <= labels.items() for labels in pods) == 1
 
@@ -174,4 +196,5 @@ def test_only_an_agent_of_real_gpus_is_privileged(overlay: str) -> None:
             else:
                 assert granted["allowPrivilegeEscalation"] is False
                 assert granted["capabilities"]["drop"] == ["ALL"]
-    assert pod_of(rendered(overlay)["Deployment", "migctl-controller"])["securityContext"]["runAsNonRoot"]
+    for name in ("migctl-controller", "migctl-api"):
+        assert pod_of(rendered(overlay)["Deployment", name])["securityContext"]["runAsNonRoot"]

@@ -13,9 +13,15 @@ PREFIX = "migctl_"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def new_secret() -> str:
-    """256 random bits, as text that URLs and shells leave as it is."""
-    return PREFIX + secrets.token_urlsafe(32)
+def new_secret(name: str) -> str:
+    """256 random bits after the name of the token, which has no underscore: migctl_NAME_BITS."""
+    return f"{PREFIX}{name}_{secrets.token_urlsafe(32)}"
+
+
+def name_in(secret: str) -> str:
+    """The name of the token in its secret, "" where there is none."""
+    name, underscore, _ = secret.removeprefix(PREFIX).partition("_")
+    return name if secret.startswith(PREFIX) and underscore else ""
 
 
 def digest(secret: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from migctl.access.caller import Caller
 from migctl.access.identity.accounts import Accounts, key_of
 from migctl.access.identity.attempts import Attempts
+from migctl.access.identity.oidc import OidcIssuer, OidcSettings
 from migctl.access.identity.secrets import matches
 from migctl.access.identity.sessions import BrowserSession, Sessions, same
 from migctl.access.identity.signing_keys import AGAIN, LIFETIME, SigningKeys
@@ -27,20 +28,30 @@ class Issued:
     user: str
 
 
-def signing_in(control_plane: ControlPlane, keys: Path, clock: Clock) -> SignIn:
+def signing_in(control_plane: ControlPlane, keys: Path, clock: Clock, oidc: OidcSettings | None = None) -> SignIn:
     """How callers of a control plane sign in; its file of keys. Raises Invalid where that is damaged."""
     sessions = Sessions(clock)
-    return SignIn(Accounts(control_plane, sessions, clock), SigningKeys(keys, clock), Attempts(clock), sessions)
+    issuer = None if oidc is None else OidcIssuer(oidc, clock)
+    accounts, signing = Accounts(control_plane, sessions, clock), SigningKeys(keys, clock)
+    return SignIn(accounts, signing, Attempts(clock), sessions, issuer)
 
 
 class SignIn:
     """How somebody becomes a caller. Every request asks again what is stored."""
 
-    def __init__(self, accounts: Accounts, keys: SigningKeys, attempts: Attempts, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        keys: SigningKeys,
+        attempts: Attempts,
+        sessions: Sessions,
+        issuer: OidcIssuer | None = None,
+    ) -> None:
         self.accounts = accounts
         self.keys = keys
         self.sessions = sessions
         self._attempts = attempts
+        self._issuer = issuer
 
     async def exchange(self, name: str, secret: str, address: str) -> Issued:
         """A token of 15 minutes for a secret.
@@ -60,9 +71,16 @@ class SignIn:
         signed = self.keys.sign({"sub": token.spec.user, "token": key_of(token)})
         return Issued(signed, int(LIFETIME.total_seconds()), token.spec.user)
 
-    async def bearer(self, signed: str, origin: str) -> Caller:
-        """Who comes with a signed token: rights are those of the stored one. Raises Unauthenticated."""
-        key = self.keys.verify(signed).get("token")
+    async def bearer(self, credential: str, origin: str) -> Caller:
+        """Who comes with a signed token: rights are those of the stored one, or of an issuer's groups.
+
+        Raises Unauthenticated, and Unavailable where the issuer does not answer.
+        """
+        if self._issuer is not None and self._issuer.signed(credential):
+            user = await self._issuer.user(credential)
+            access = (*user.given, *await self.accounts.roles_of(user.name))
+            return Caller(user.name, access, "OIDC", origin, expires=user.expires, given=user.given)
+        key = self.keys.verify(credential).get("token")
         name = key.partition("/")[0] if isinstance(key, str) else ""
         token = await self.accounts.token(name) if name else None
         if token is None or key_of(token) != key:

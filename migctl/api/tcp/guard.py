@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from migctl.access.caller import Caller
-from migctl.access.identity.sign_in import SignIn
 from migctl.api.tcp.listener import address, is_loopback
 from migctl.backends.http.wire import JSON, error_body, error_status
 from migctl.backends.protocol import ControlPlaneError, Invalid, RateLimited, Unauthenticated
@@ -50,11 +49,25 @@ SECURITY_HEADERS: Mapping[bytes, bytes] = MappingProxyType(
 
 
 class TooLarge(Invalid):
-    """The body is larger than any that is meant."""
+    """The body is larger than any that is meant. more: some of it has not arrived yet."""
+
+    more = True
 
 
 class TooSlow(Invalid):
     """The body did not come in time."""
+
+
+class Credentials(Protocol):
+    """Tells who comes with a credential: an Authorization header's, or a browser's cookie."""
+
+    async def bearer(self, credential: str, origin: str) -> Caller:
+        """Who comes with a token. Raises Unauthenticated."""
+        ...
+
+    async def browser(self, cookie: str, csrf: str | None, origin: str) -> Caller:
+        """Who comes with a cookie; csrf None: the request changes nothing. Raises Unauthenticated, Forbidden."""
+        ...
 
 
 class Guard:
@@ -64,7 +77,7 @@ class Guard:
               site can be made to point here (DNS rebinding)
     """
 
-    def __init__(self, app: ASGIApp, sign_in: SignIn, *, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, sign_in: Credentials, *, loopback: bool) -> None:
         self._app = app
         self._sign_in = sign_in
         self._loopback = loopback
@@ -99,7 +112,7 @@ class Guard:
             body = await _body(headers, receive, MAX_BODY if caller else MAX_BODY_OF_STRANGERS)
             await self._app(scope, _given(body, receive), send)
         except TooLarge as error:
-            if "expect" not in headers:
+            if error.more and "expect" not in headers:
                 await _drain(receive)
             await _refuse(send, error, scope, 413)
         except TooSlow as error:
@@ -151,7 +164,9 @@ async def _body(headers: Headers, receive: Receive, most: int) -> bytes:
                 piece = message.get("body", b"")
                 size += len(piece)
                 if size > most:
-                    raise _too_large(most)
+                    large = _too_large(most)
+                    large.more = message.get("more_body", False)
+                    raise large
                 pieces.append(piece)
                 if not message.get("more_body", False):
                     return b"".join(pieces)

@@ -37,7 +37,8 @@ class Listener:
     @property
     def url(self) -> str:
         """Where clients find it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        everywhere = self.host in ("0.0.0.0", "::")
+        host = socket.gethostname() if everywhere else f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     @property
@@ -109,7 +110,18 @@ def _tls(options: ListenOptions, folder: Path, host: str, now: datetime) -> tupl
     else:
         certificate, key = certificates.self_signed(folder, host, now)
     fingerprint = certificates.fingerprint(certificate)
+    return tls_context(certificate, key), fingerprint
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Serving with a certificate. Raises Invalid where the files are none."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    load(context, certificate, key)
+    return context
+
+
+def load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Serve new connections with the certificate that is in the files now. Raises Invalid where it is none."""
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ValueError) as error:
@@ -117,4 +129,3 @@ def _tls(options: ListenOptions, folder: Path, host: str, now: datetime) -> tupl
             f"{certificate} and {key} are not a certificate and its key: {error}",
             hint="PEM files are needed, the key without a password",
         ) from None
-    return context, fingerprint

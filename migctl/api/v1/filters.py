@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import heapq
 import json
+import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -19,17 +20,23 @@ from migctl.api.v1.errors import refusal
 
 R = TypeVar("R")
 Values = Callable[[R], Any]
-Test = Callable[[R], bool]
+Filter = Callable[[list[R]], list[R]]
+"""Leaves those rows that pass. A filter goes over many thousand rows: there are few calls for each of them."""
 
 MAX_FILTERS = 20
+EXAMPLE = "2026-01-31T00:00:00Z"
+_SPLIT = re.compile(r",(?=\s*[A-Za-z]{1,40}\s*(?:==|!=|<=|>=|=@|!@|=\^|=\$))")
+_ONE = re.compile(r"\s*([A-Za-z]{1,40})\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
+ORDERED = ("==", "!=", "<=", ">=")
 
 
 @dataclass(frozen=True, slots=True)
 class FilterFields(Generic[R]):
     """What a kind of row can be filtered and sorted by, and how its value is found.
 
-    uid   of a row; it decides between equals, so that pages never overlap
-    text  of a row, casefolded: where a search looks
+    uid    of a row; it decides between equals, so that pages never overlap
+    text   of a row, casefolded: where a search looks
+    texts  casefolded; texts and numbers have a value in every row, times may have none
     """
 
     uid: Callable[[R], str]
@@ -44,47 +51,47 @@ class FilterFields(Generic[R]):
         """Every field by name."""
         return {**self.texts, **self.lists, **self.numbers, **self.times}
 
-    def tests(self, sent: Sequence[str], search: str = "") -> list[Test[R]]:
-        """The tests that filterBy and search ask for. Raises Invalid."""
+    def filters(self, sent: Sequence[str], search: str = "") -> list[Filter[R]]:
+        """The filters that filterBy and search ask for. Raises Invalid."""
         texts = [one for text in sent for one in _listed(text) if one.strip()]
         if len(texts) > MAX_FILTERS:
             raise refusal("filterBy", f"{len(texts)} filters: at most {MAX_FILTERS}")
-        tests = [self._filter(text) for text in texts]
-        wanted = search.casefold()
-        return [*tests, lambda row: wanted in self.text(row)] if wanted else tests
+        found = [self._filter(text) for text in texts]
+        wanted, text_of = search.casefold(), self.text
+        return [*found, lambda rows: [row for row in rows if wanted in text_of(row)]] if wanted else found
 
     def page(
-        self, rows: Iterable[R], tests: Sequence[Test[R]], sort_by: str, descending: bool, offset: int, limit: int
+        self, rows: list[R], filters: Sequence[Filter[R]], sort_by: str, descending: bool, offset: int, limit: int
     ) -> tuple[list[R], bool]:
-        """One page of the rows that pass all tests, and whether more follow. Raises Invalid for a field unknown."""
+        """One page of the rows that pass, and whether more follow. Raises Invalid for a field unknown."""
         values = self._values("sortBy", sort_by)
-        kept = passing(rows, tests)
-        end = offset + limit
-        more = len(kept) > end
+        kept, end = passing(rows, filters), offset + limit
         if offset >= len(kept):
             return [], False
         ordered = heapq.nlargest if descending else heapq.nsmallest
-        return ordered(end, kept, key=lambda row: self._order(values(row), row, descending))[offset:], more
+        return ordered(end, kept, key=self._order(values, sort_by, descending))[offset:], len(kept) > end
 
-    def _order(self, value: Any, row: R, descending: bool) -> tuple[Any, ...]:
+    def _order(self, values: Values[R], field: str, descending: bool) -> Callable[[R], tuple[Any, ...]]:
         """What has no value comes last."""
-        return ((value is None) is not descending, value, self.uid(row))
+        uid = self.uid
+        if field in self.times:
+            return lambda row: (((value := values(row)) is None) is not descending, value, uid(row))
+        return lambda row: (values(row), uid(row))
 
-    def _filter(self, text: str) -> Test[R]:
+    def _filter(self, text: str) -> Filter[R]:
         match = _ONE.fullmatch(text)
         if match is None:
-            raise refusal(
-                "filterBy", f"{text[:80]!r} is no filter", "for example phase==Pending,createdAt>=2026-01-31T00:00:00Z"
-            )
-        field, operator, value = match[1], match[2], match[3].strip()
+            raise refusal("filterBy", f"{text[:80]!r} is no filter", f"for example phase==Pending,createdAt>={EXAMPLE}")
+        field, sign, value = match[1], match[2], match[3].strip()
         values = self._values("filterBy", field)
         if field in self.lists:
-            return _of_lists(values, operator, value)
+            return _of_lists(values, sign, value.casefold())
         if field in self.numbers:
-            return _ordered(values, operator, _number(field, value), field)
+            return _ordered(values, sign, _number(field, value), field)
         if field in self.times:
-            return _ordered(values, operator, _time(field, value), field)
-        return _of_texts(values, operator, value.casefold())
+            return _ordered(values, sign, _time(field, value), field)
+        compare, wanted = _COMPARE[sign], value.casefold()
+        return lambda rows: [row for row in rows if compare(values(row), wanted)]
 
     def _values(self, parameter: str, field: str) -> Values[R]:
         fields = self.all
@@ -93,17 +100,11 @@ class FilterFields(Generic[R]):
         return fields[field]
 
 
-def passing(rows: Iterable[R], tests: Sequence[Test[R]]) -> list[R]:
-    """The rows that pass all tests."""
-    kept = list(rows)
-    for test in tests:
-        kept = [row for row in kept if test(row)]
-    return kept
-
-
-_SPLIT = re.compile(r",(?=\s*[A-Za-z]{1,40}\s*(?:==|!=|<=|>=|=@|!@|=\^|=\$))")
-_ONE = re.compile(r"\s*([A-Za-z]{1,40})\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
-ORDERED = ("==", "!=", "<=", ">=")
+def passing(rows: list[R], filters: Sequence[Filter[R]]) -> list[R]:
+    """The rows that pass all filters."""
+    for one in filters:
+        rows = one(rows)
+    return rows
 
 
 def _listed(text: str) -> list[str]:
@@ -117,33 +118,21 @@ def _listed(text: str) -> list[str]:
     return _SPLIT.split(text)
 
 
-def _of_texts(values: Values[R], operator: str, wanted: str) -> Test[R]:
-    compare = _COMPARE[operator]
-    return lambda row: compare(values(row).casefold(), wanted)
-
-
-def _of_lists(values: Values[R], operator: str, value: str) -> Test[R]:
+def _of_lists(values: Values[R], sign: str, wanted: str) -> Filter[R]:
     """Whether one of several texts is so; `!=` and `!@`: whether none is."""
-    wanted = value.casefold()
-    positive = {"!=": "==", "!@": "=@"}.get(operator)
-    compare = _COMPARE[positive or operator]
-    if positive:
-        return lambda row: not any(compare(one.casefold(), wanted) for one in values(row))
-    return lambda row: any(compare(one.casefold(), wanted) for one in values(row))
+    negative = sign in NEGATIVE
+    compare = _COMPARE[NEGATIVE.get(sign, sign)]
+    return lambda rows: [
+        row for row in rows if any(compare(one.casefold(), wanted) for one in values(row)) is not negative
+    ]
 
 
-def _ordered(values: Values[R], operator: str, wanted: Any, field: str) -> Test[R]:
-    if operator not in ORDERED:
-        raise refusal(
-            "filterBy", f"{operator} compares texts, and {field} is none", f"{field} takes {' '.join(ORDERED)}"
-        )
-    compare = _COMPARE[operator]
-
-    def test(row: R) -> bool:
-        value = values(row)
-        return operator == "!=" if value is None else compare(value, wanted)
-
-    return test
+def _ordered(values: Values[R], sign: str, wanted: Any, field: str) -> Filter[R]:
+    if sign not in ORDERED:
+        rule = f"{sign} compares texts, and {field} is none"
+        raise refusal("filterBy", rule, f"{field} takes {' '.join(ORDERED)}")
+    compare, unset = _COMPARE[sign], sign == "!="
+    return lambda rows: [row for row in rows if (unset if (value := values(row)) is None else compare(value, wanted))]
 
 
 def _number(field: str, text: str) -> float:
@@ -165,13 +154,14 @@ def _time(field: str, text: str) -> datetime:
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {
-        "==": lambda value, wanted: value == wanted,
-        "!=": lambda value, wanted: value != wanted,
-        "<=": lambda value, wanted: value <= wanted,
-        ">=": lambda value, wanted: value >= wanted,
-        "=@": lambda value, wanted: wanted in value,
+        "==": operator.eq,
+        "!=": operator.ne,
+        "<=": operator.le,
+        ">=": operator.ge,
+        "=@": operator.contains,
         "!@": lambda value, wanted: wanted not in value,
-        "=^": lambda value, wanted: value.startswith(wanted),
-        "=$": lambda value, wanted: value.endswith(wanted),
+        "=^": str.startswith,
+        "=$": str.endswith,
     }
 )
+NEGATIVE = {"!=": "==", "!@": "=@"}

@@ -1,4 +1,4 @@
-"""The control plane of a running `migctl up`, over its Unix socket: RemoteControlPlane."""
+"""The control plane of a running `migctl up`, over its Unix socket or TCP: RemoteControlPlane."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+from migctl.backends.http.endpoints import Endpoint, SocketEndpoint
 from migctl.backends.http.runtime import ExecEnvironment
-from migctl.backends.http.unix_socket import check_path
-from migctl.backends.http.wire import HEARTBEAT_S, OBJECTS, ChangeLine, Error, List, Peer, to_exception
+from migctl.backends.http.wire import (
+    HEARTBEAT_S,
+    OBJECTS,
+    REST,
+    STATUS,
+    ChangeLine,
+    Error,
+    List,
+    Peer,
+    RestError,
+    to_exception,
+)
 from migctl.backends.merge import plain
-from migctl.backends.protocol import Change, ChangeType, Forbidden, Invalid, Listing, Unavailable
+from migctl.backends.protocol import Change, ChangeType, Invalid, Listing, Unavailable
 from migctl.objects import T, Workload, WorkloadVerdict, decode, encode
 
 if TYPE_CHECKING:
@@ -31,15 +42,14 @@ MAX_CONCURRENT_CALLS = 16
 
 
 class RemoteControlPlane:
-    """The protocol's ControlPlane behind a socket, and the output of its workloads.
+    """The protocol's ControlPlane behind a socket or an address, and the output of its workloads.
 
     Raises Invalid for a socket path that cannot be, Unavailable where nothing answers. Used
     within one event loop.
     """
 
-    def __init__(self, socket_path: Path) -> None:
-        check_path(socket_path)
-        self._path = socket_path
+    def __init__(self, where: Path | Endpoint) -> None:
+        self._endpoint = SocketEndpoint(where) if isinstance(where, Path) else where
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
         params = {} if project is None else {"project": project}
@@ -93,6 +103,13 @@ class RemoteControlPlane:
         """This process, as the control plane sees it."""
         return _parsed(await self._call("GET", "/whoami", {}), Peer)
 
+    async def rest(
+        self, method: str, path: str, params: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None
+    ) -> Any:
+        """What the REST API answers, None for nothing. Raises the protocol's error for a refusal."""
+        text = await self._call(method, f"{REST}{path}", params or {}, None if body is None else _body(body))
+        return msgspec.json.decode(text) if text else None
+
     async def _call(self, method: str, url: str, params: Mapping[str, str], body: bytes | None = None) -> bytes:
         """The body of a successful response. Raises the protocol's error for any other."""
         async with self._limit, self._response(method, url, params, body, TIMEOUT_S) as response:
@@ -123,21 +140,12 @@ class RemoteControlPlane:
 
         target = f"{url}?{urlencode(params)}" if params else url
         try:
-            async with exchange(self._path, method, target, body, silence_s) as response:
+            async with exchange(self._endpoint, method, target, body, silence_s) as response:
                 if not 200 <= response.status < 300:
                     raise _refusal(await response.read())
                 yield response
-        except PermissionError as error:
-            raise Forbidden(f"the socket {self._path} is another user's", hint="use your own MIGCTL_HOME") from error
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise Unavailable(
-                f"migctl is not running: nothing answers at {self._path}", hint="start it with `migctl up`"
-            ) from error
-        except (BrokenResponse, ConnectionError) as error:
-            raise Unavailable(
-                f"migctl stopped answering at {self._path}: {error}",
-                hint="check that it still runs, or start it with `migctl up`",
-            ) from error
+        except (BrokenResponse, OSError) as error:
+            raise self._endpoint.unreachable(error) from error
 
 
 def _url(kind: type[Any], name: str | None = None) -> str:
@@ -162,8 +170,20 @@ def _parsed(text: bytes, kind: type[R]) -> R:
 def _refusal(body: bytes) -> Exception:
     try:
         return to_exception(_parsed(body, Error))
+    except msgspec.ValidationError:
+        return _rest_refusal(body)
     except msgspec.DecodeError:
         return Unavailable("the answer of migctl cannot be parsed", hint="see its log")
+
+
+def _rest_refusal(body: bytes) -> Exception:
+    """The same of an error as the REST API tells it: its code is the HTTP status."""
+    try:
+        error = _parsed(body, RestError)
+    except msgspec.DecodeError:
+        return Unavailable("the answer of migctl cannot be parsed", hint="see its log")
+    kind = next((kind for kind, status in STATUS.items() if status == error.code), Unavailable)
+    return kind(error.message, error.details)
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

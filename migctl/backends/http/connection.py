@@ -1,4 +1,4 @@
-"""One request and its response over a Unix socket: h11 on asyncio's streams, a connection for each.
+"""One request and its response: h11 on asyncio's streams, a connection for each.
 
 A connection costs a quarter of a millisecond on one machine; one that is never used twice is never stale.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
-from pathlib import Path
 
 import h11
+
+from migctl.backends.http.endpoints import Endpoint
 
 CHUNK = 64 * 1024
 
@@ -59,18 +59,21 @@ class Response:
 
 @contextlib.asynccontextmanager
 async def exchange(
-    path: Path, method: str, target: str, body: bytes | None = None, silence_s: float | None = None
+    endpoint: Endpoint, method: str, target: str, body: bytes | None = None, silence_s: float | None = None
 ) -> AsyncIterator[Response]:
     """Send a request and give its response; the connection closes with the context.
 
-    Raises OSError where nobody listens, and BrokenResponse.
+    Raises OSError where nobody listens, BrokenResponse, and what the endpoint raises.
     """
-    reader, writer = await asyncio.open_unix_connection(os.fspath(path))
+    who = await endpoint.headers()
+    reader, writer = await endpoint.open()
     try:
         connection = h11.Connection(h11.CLIENT)
         content = body or b""
-        headers = [("Host", "migctl"), ("Connection", "close"), ("Content-Length", str(len(content)))]
-        request = h11.Request(method=method, target=target, headers=headers)
+        headers = [("Host", endpoint.host), ("Connection", "close"), ("Content-Length", str(len(content))), *who]
+        if body is not None:
+            headers.append(("Content-Type", "application/json"))
+        request = h11.Request(method=method, target=endpoint.prefix + target, headers=headers)
         for event in (request, h11.Data(content), h11.EndOfMessage()):
             writer.write(connection.send(event) or b"")
         response = Response(connection, reader, silence_s)

@@ -36,6 +36,7 @@ from migctl.backends.protocol import (
 from migctl.objects import API_VERSION
 
 OBJECTS = f"/apis/{API_VERSION}"
+REST = "/api/v1"
 JSON = "application/json"
 JSON_LINES = "application/x-ndjson"
 HEARTBEAT = b"\n"
@@ -66,6 +67,14 @@ class Error(msgspec.Struct, frozen=True):
     message: str
     details: dict[str, str] = {}
     hint: str = ""
+
+
+class RestError(msgspec.Struct, frozen=True):
+    """The same as the REST API tells it. code: the HTTP status."""
+
+    code: int
+    message: str
+    details: str = ""
 
 
 class List(msgspec.Struct, frozen=True, rename="camel"):

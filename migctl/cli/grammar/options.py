@@ -30,6 +30,7 @@ Selector = Annotated[
     typer.Option("-l", "--selector", metavar="LABELS", help="Only these labels: a=b, a!=b, a, !a; joined by commas."),
 ]
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Go on showing changes.")]
+Mine = Annotated[bool, typer.Option("--mine", help="Only what you submitted.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Files = Annotated[
     list[str] | None,

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from migctl.cli import session as sessions
-from migctl.cli.contexts import kubeconfig
+from migctl.cli.contexts import kubeconfig, servers
 from migctl.cli.contexts.context import IN_CLUSTER, LOCAL, TO_CHOOSE, called, in_pod
 from migctl.cli.failures import Failure, not_found
 from migctl.cli.grammar import options
@@ -36,7 +36,7 @@ class ContextRow:
 
 @app.command("list")
 def list_contexts(context: typer.Context, output: options.Output = None) -> None:
-    """List this machine's own control plane and the kubeconfig's contexts. `*` marks the one in use."""
+    """List this machine's own control plane, servers and the kubeconfig's contexts. `*` marks the one in use."""
     session = sessions.of(context)
     shown = view(session, output)
     rows = _rows(session)
@@ -79,6 +79,8 @@ def _rows(session: Session) -> list[ContextRow]:
     for name, found in sorted(config.contexts.items()):
         own = called(name)
         rows.append(ContextRow(own, found.cluster, found.user, found.namespace, current=current == own))
+    for name, server in sorted(servers.load(session.environ).items()):
+        rows.append(ContextRow(name, server.url, f"token {server.token}", current=current == name))
     if in_pod(session.environ):
         rows.append(ContextRow(IN_CLUSTER, "the cluster of this pod", current=current == IN_CLUSTER))
     return rows

@@ -1,7 +1,7 @@
-"""`whoami`, `login`, `logout`, `version` and `config`: the user's identity and settings.
+"""`whoami`, `version` and `config`: the user's identity and settings.
 
 This machine's own control plane is reached through a Unix socket that only its owner can open: the system vouches
-for who is at the other end. A cluster knows users by their kubeconfig. So there is nothing to log in to.
+for who is at the other end. A cluster knows users by their kubeconfig, a server by a token (login.py).
 """
 
 from __future__ import annotations
@@ -37,9 +37,14 @@ def whoami(context: typer.Context, output: options.Output = None) -> None:
         tables.paragraphs(f"User:    {who.user}" + (f" ({'; '.join(also)})" if also else ""))
         tables.paragraphs(f"Project: {project or '(none; migctl project set NAME)'}")
         tables.paragraphs(f"Context: {session.target.name}")
+        if who.roles:
+            tables.paragraphs(f"Roles:   {'; '.join(who.roles)}")
         tables.paragraphs(f"Login:   {who.vouched}")
+        if who.until is not None:
+            tables.paragraphs(f"Until:   {who.until:%Y-%m-%d %H:%M} UTC")
     else:
         facts = {"user": who.user, "uid": who.uid, "groups": list(who.groups), "login": who.vouched}
+        facts |= {"roles": list(who.roles), "until": who.until.isoformat() if who.until else None}
         formats.write(
             _document("Identity", {**facts, "project": project, "context": session.target.name}), shown.format
         )
@@ -49,18 +54,6 @@ def _document(kind: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     from migctl.objects import API_VERSION
 
     return {"apiVersion": API_VERSION, "kind": kind, **facts}
-
-
-def login(context: typer.Context) -> None:
-    """Say how you are known to the control plane."""
-    session = sessions.of(context)
-    who = session.run(lambda control: control.identity())
-    print(f"You are {who.user}; no login is needed: {who.vouched}.")
-
-
-def logout(context: typer.Context) -> None:
-    """Say that there is nothing to forget."""
-    print("There is nothing to log out of: migctl keeps no password and no token.")
 
 
 def number() -> str:

@@ -109,22 +109,36 @@ def write(
     all_projects: bool,
     labels: str | None,
     watch: bool,
+    mine: bool,
 ) -> None:
-    """Write the workloads of one project, or of all."""
+    """Write the workloads of one project, or of all. mine: of the user alone."""
     matches = selector(labels)
 
-    def wanted(workload: Workload) -> bool:
-        return matches(workload.meta.labels) and session.noun in (None, workload.spec.type)
-
     async def source(control: Control) -> TableSource[WorkloadView]:
+        me = await _me(session, control) if mine else None
+
+        def wanted(workload: Workload) -> bool:
+            own = me is None or workload.spec.user == me
+            return own and matches(workload.meta.labels) and session.noun in (None, workload.spec.type)
+
         chosen = None if all_projects else await session.choose_project(control, project)
         title = f"Showing jobs for project {chosen}" if chosen else ""
         what = f"{session.noun}s" if session.noun else "workloads"
-        empty = f"no {what}" + (f" in project {chosen}" if chosen else "")
+        empty = f"no {what}" + (" of yours" if mine else "") + (f" in project {chosen}" if chosen else "")
         empty += "; migctl list shows all types" if session.noun else ""
         return TableSource(table, view, lambda: jobs(control, chosen, wanted), title, empty)
 
     watching.show(session, (Workload, Claim), source, watch)
+
+
+async def _me(session: Session, control: Control) -> str:
+    """The user as workloads name him: on a cluster by a label."""
+    user = (await control.identity()).user
+    if not session.target.cluster:
+        return user
+    from migctl.backends.kubernetes.meaning.names import user_label
+
+    return user_label(user)
 
 
 @grouped
@@ -136,8 +150,9 @@ def list_workloads(
     listed: ListOptions,
     labels: options.Selector = None,
     watch: options.Watch = False,
+    mine: options.Mine = False,
 ) -> None:
     """List workloads and what they hold."""
     session = sessions.of(context)
     shown = listed.view(session)
-    write(session, v2(session.system.now, all_projects), shown, project, all_projects, labels, watch)
+    write(session, v2(session.system.now, all_projects), shown, project, all_projects, labels, watch, mine)

@@ -79,7 +79,7 @@ def workload(
         entrypoint=given.command,
         environment=pairs(given.variables or (), "-e", "set an environment variable"),
         user=user,
-        directory="" if session.target.cluster else session.system.directory,
+        directory="" if session.target.elsewhere else session.system.directory,
         preemptible=given.preemptible or own.type is WorkloadType.TRAINING,
         movable=not given.no_move,
         suspended=given.suspend,

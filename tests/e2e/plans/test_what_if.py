@@ -1,4 +1,4 @@
-"""`plan what-if` on a running cluster: the answer, and that nothing was changed."""
+"""`plan what-if` and `submit --verdict` on a running cluster: the answer, and that nothing was changed."""
 
 from __future__ import annotations
 
@@ -71,3 +71,24 @@ def test_the_table_is_for_people(busy: Embedded) -> None:
 )
 def test_what_makes_no_sense_is_refused(busy: Embedded, code: int, words: tuple[str, ...]) -> None:
     assert "hint: " in busy.fails(code, "plan", "what-if", *words)
+
+
+def test_what_would_start_starts_there(busy: Embedded) -> None:
+    before = busy.look_at_everything()
+    told = busy.json("submit", "half", "--mig-profile", "3g.20gb", "--verdict")
+    assert busy.look_at_everything() == before
+    assert told["prospect"] == "starts"
+    busy.ok("submit", "half", "--mig-profile", "3g.20gb", *HOLD)
+    busy.running("half")
+    (share,) = told["places"][0]["devices"]
+    held = [(i.profile, i.start) for gpu in busy.report().gpus for i in gpu.instances if gpu.uuid == share["gpu"]]
+    assert (share["profile"], share["start"]) in held
+
+
+def test_what_would_wait_waits_for_that_reason(busy: Embedded) -> None:
+    result = busy.run("submit", "big", "--mig-profile", "7g.40gb", "--verdict", "-o", "json")
+    assert result.returncode == 5, result
+    busy.ok("submit", "big", "--mig-profile", "7g.40gb", *HOLD)
+    (reason,) = busy.json("why", "big")["reasons"]
+    assert reason.startswith("no-free-gpu: ")
+    assert reason.partition("; ")[0].removeprefix("no-free-gpu: ") in result.stdout

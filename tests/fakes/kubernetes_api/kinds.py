@@ -46,6 +46,8 @@ KINDS = tuple(
         ("resource.k8s.io/v1", "resourceclaimtemplates", "ResourceClaimTemplate", True, False),
         ("resource.k8s.io/v1", "resourceslices", "ResourceSlice", False, False),
         ("resource.k8s.io/v1", "deviceclasses", "DeviceClass", False, False),
+        ("authentication.k8s.io/v1", "tokenreviews", "TokenReview", False),
+        ("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", False),
         ("migctl.dev/v1alpha1", "projects", "Project", False),
         ("migctl.dev/v1alpha1", "departments", "Department", False),
         ("migctl.dev/v1alpha1", "nodepools", "NodePool", False),

@@ -72,6 +72,16 @@ class Authorizer:
         ]
         self.local_rules[person, namespace] = EDIT + added
 
+    def let_view(self, person: str, namespace: str) -> None:
+        """Bind the role `view` in a namespace, with what the deployed roles add to it."""
+        self.let_edit(person, namespace)
+        looks = {"get", "list", "watch"}
+        self.local_rules[person, namespace] = [
+            {**rule, "verbs": [verb for verb in rule["verbs"] if verb in looks]}
+            for rule in self.local_rules[person, namespace]
+            if rule["resources"] != ["pods/exec"]
+        ]
+
     def let_run_gpus(self, person: str) -> None:
         """Bind the ClusterRole migctl-admin."""
         documents = [d for path in sorted(MANIFESTS.glob("*.yaml")) for d in yaml.safe_load_all(path.read_text())]

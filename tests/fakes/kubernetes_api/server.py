@@ -16,8 +16,9 @@ from tests.fakes.kubernetes_api.errors import Refused, expired
 from tests.fakes.kubernetes_api.faults import Call, Cut, Faults
 from tests.fakes.kubernetes_api.kinds import KINDS, Kind
 from tests.fakes.kubernetes_api.operations import Operations
+from tests.fakes.kubernetes_api.reviews import TokensAndAccess
 from tests.fakes.kubernetes_api.storage import Json, LogEntry, Storage, Stored
-from tests.fakes.kubernetes_api.users import User, of_token
+from tests.fakes.kubernetes_api.users import User
 
 PATH = re.compile(
     r"(?P<root>/api/v1|/apis/[^/]+/[^/]+)(/namespaces/(?P<namespace>[^/]+)(?=/))?"
@@ -27,6 +28,7 @@ DISCOVERY = re.compile(r"/api(?:s/[^/]+)?/[^/]+")
 POLICIES = ("mutatingadmissionpolicies", "validatingadmissionpolicies")
 BY_PATH = {(kind.root, kind.plural): kind for kind in KINDS}
 BOOKMARK_S = 1.0
+REVIEWS = ("tokenreviews", "subjectaccessreviews")
 SELF = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 
 Extra = Callable[[web.Request, re.Match[str]], Any]
@@ -38,6 +40,7 @@ class FakeApi:
     def __init__(self, operations: Operations | None = None) -> None:
         self.operations = operations or Operations(Storage())
         self.storage = self.operations.storage
+        self.tokens = TokensAndAccess(self.operations.authorizer)
         self.faults = Faults()
         self.extras: dict[str, Extra] = {}
         self.url = ""
@@ -70,9 +73,9 @@ class FakeApi:
                 task.cancel()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        user = _user(request)
         watching = request.query.get("watch") in ("true", "1")
         try:
+            user = self.tokens.user(_token(request))
             cut = self.faults.check(Call(user.name, user.node, request.method, request.path, watching))
             if request.path == "/version":
                 return _json({"major": "1", "minor": "36", "gitVersion": "v1.36.2"})
@@ -110,6 +113,8 @@ class FakeApi:
         if verb == "get":
             return _json(self.operations.get(kind, namespace, name))
         body = await _body(request)
+        if kind.plural in REVIEWS:
+            return _json({"apiVersion": kind.api, "kind": kind.kind, **self.tokens.review(kind.plural, body)}, 201)
         if verb == "create":
             return self._create(request, user, kind, namespace, name, sub, body)
         if verb == "delete":
@@ -247,8 +252,8 @@ def _verb(method: str, name: str, watching: bool) -> str:
     return {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}[method]
 
 
-def _user(request: web.Request) -> User:
-    return of_token(request.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("bearer "))
+def _token(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ").removeprefix("bearer ")
 
 
 async def _body(request: web.Request) -> Any:

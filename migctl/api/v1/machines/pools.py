@@ -18,9 +18,9 @@ POOLS: FilterFields[NodePool] = FilterFields(
     text=lambda pool: f"{pool.meta.name} {pool.meta.uid} {pool.spec.label_key}={pool.spec.label_value}".casefold(),
     texts={
         "name": lambda pool: pool.meta.name,
-        "id": lambda pool: pool.meta.uid or pool.meta.name,
-        "labelKey": lambda pool: pool.spec.label_key,
-        "labelValue": lambda pool: pool.spec.label_value,
+        "id": lambda pool: (pool.meta.uid or pool.meta.name).casefold(),
+        "labelKey": lambda pool: pool.spec.label_key.casefold(),
+        "labelValue": lambda pool: pool.spec.label_value.casefold(),
     },
     times={"createdAt": lambda pool: pool.meta.created},
 )

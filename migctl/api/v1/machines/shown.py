@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migctl.api.v1.machines.rows import GpuRow, MachineRow
-from migctl.api.v1.schemas.machines import BlockOut, ConditionOut, GpuOut, MigModeOut, NodeGpus, NodeOut, ProcessOut
+from migctl.api.v1.schemas.machines import BlockOut, ConditionOut, GpuOut, GpusOfNode, MigModeOut, NodeOut, ProcessOut
 from migctl.api.v1.service import CallersService
 from migctl.gpu_map.fleet import Fleet
 from migctl.gpu_map.gpu_blocks import Block, blocks, closed, free
@@ -34,7 +34,7 @@ def node_out(door: CallersService, row: MachineRow, fleet: Fleet) -> NodeOut:
         node_pool=row.pool,
         labels=dict(node.meta.labels),
         driver=report.driver if report else "",
-        gpu_info=NodeGpus(gpu_type=row.models, gpu_count=len(row.gpus)),
+        gpu_info=GpusOfNode(gpu_type=row.models, gpu_count=len(row.gpus)),
         allocated_gpus=round(sum(seen.used for seen in row.gpus), DECIMALS),
         free_gpus=round(sum(map(free, row.gpus)), DECIMALS),
         dynamic_mig=mode,

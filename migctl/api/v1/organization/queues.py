@@ -34,11 +34,11 @@ QUEUES: FilterFields[Any] = FilterFields(
     texts={
         "name": lambda queue: queue.meta.name,
         "id": lambda queue: queue.meta.uid,
-        "phase": lambda queue: phase_of(queue),
+        "phase": lambda queue: phase_of(queue).casefold(),
         "parentName": lambda queue: _parent(queue),
     },
     numbers={
-        "totalGpuQuota": lambda queue: queue.spec.quota,
+        "totalGpuQuota": lambda queue: queue.spec.quota or 0.0,
         "gpuAllocated": lambda queue: queue.status.allocated,
     },
     times={"createdAt": lambda queue: queue.meta.created},

@@ -61,7 +61,7 @@ async def list_keys(door: Door) -> AccessKeys:
 @routes.post("/access-keys", status_code=201)
 async def create_key(asked: AccessKeyRequest, door: Door) -> NewAccessKey:
     """Make a token. Its secret is in this answer and nowhere else."""
-    secret, now = new_secret(), door.service.clock()
+    secret, now = new_secret(asked.name), door.service.clock()
     spec = AccessTokenSpec(
         user=asked.user or door.caller.user,
         access=_access(door, asked.role, asked.scope_type, asked.scope_id),

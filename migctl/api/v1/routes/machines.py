@@ -44,9 +44,9 @@ async def list_nodes(
     limit: Limit = 50,
 ) -> NodePage:
     """Nodes with their GPUs, a page at a time."""
-    fleet, tests = fleet_of(door), NODES.tests(filter_by or (), search)
+    fleet, chosen = fleet_of(door), NODES.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
-    shown, more = NODES.page(machines(door, fleet), tests, sort_by, descending, offset, limit)
+    shown, more = NODES.page(machines(door, fleet), chosen, sort_by, descending, offset, limit)
     return NodePage(nodes=[node_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
 
 
@@ -54,7 +54,7 @@ async def list_nodes(
 async def count_nodes(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many nodes there are."""
     rows = machines(door, fleet_of(door))
-    return CountOut(count=len(passing(rows, NODES.tests(filter_by or (), search))))
+    return CountOut(count=len(passing(rows, NODES.filters(filter_by or (), search))))
 
 
 @routes.get("/nodes/{node_id}")
@@ -87,15 +87,15 @@ async def list_node_pools(
     limit: Limit = 50,
 ) -> NodePoolPage:
     """Node pools and their nodes, a page at a time."""
-    tests, descending = POOLS.tests(filter_by or (), search), sort_order is SortOrder.DESCENDING
-    shown, more = POOLS.page(pools(door), tests, sort_by, descending, offset, limit)
+    chosen, descending = POOLS.filters(filter_by or (), search), sort_order is SortOrder.DESCENDING
+    shown, more = POOLS.page(pools(door), chosen, sort_by, descending, offset, limit)
     return NodePoolPage(nodepools=[pool_out(door, pool) for pool in shown], next=offset + limit if more else None)
 
 
 @routes.get("/node-pools/count")
 async def count_node_pools(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many node pools there are."""
-    return CountOut(count=len(passing(pools(door), POOLS.tests(filter_by or (), search))))
+    return CountOut(count=len(passing(pools(door), POOLS.filters(filter_by or (), search))))
 
 
 @routes.post("/node-pools", status_code=201)
@@ -140,9 +140,9 @@ async def list_gpus(
     limit: Limit = 50,
 ) -> GpuPage:
     """GPUs with their layout and who holds what of them, a page at a time."""
-    fleet, tests = fleet_of(door), GPUS.tests(filter_by or (), search)
+    fleet, chosen = fleet_of(door), GPUS.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
-    shown, more = GPUS.page(_gpus(machines(door, fleet)), tests, sort_by, descending, offset, limit)
+    shown, more = GPUS.page(_gpus(machines(door, fleet)), chosen, sort_by, descending, offset, limit)
     return GpuPage(gpus=[gpu_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from migctl.access.ending import while_allowed
 from migctl.api.streams import streamed
 from migctl.api.v1.errors import refusal
 from migctl.api.v1.filters import passing
@@ -61,9 +62,9 @@ async def list_workloads(
     deleted: Deleted = False,
 ) -> WorkloadPage:
     """The workloads that the caller may see, a page at a time."""
-    tests = FIELDS.tests(filter_by or (), search)
-    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    shown, more = FIELDS.page(rows, tests, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
+    chosen = FIELDS.filters(filter_by or (), search)
+    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    shown, more = FIELDS.page(rows, chosen, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
     return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=offset + limit if more else None)
 
 
@@ -72,9 +73,9 @@ async def count_workloads(
     door: Door, filter_by: FilterBy = None, search: Search = "", deleted: Deleted = False
 ) -> CountOut:
     """How many workloads the caller may see."""
-    tests = FIELDS.tests(filter_by or (), search)
-    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    return CountOut(count=len(passing(rows, tests)))
+    chosen = FIELDS.filters(filter_by or (), search)
+    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    return CountOut(count=len(passing(rows, chosen)))
 
 
 @routes.post("/workloads/batch")
@@ -129,6 +130,7 @@ async def list_history(door: Door, workload_id: str, offset: Offset = 0, limit: 
 
 
 @routes.get("/workloads/{workload_id}/metrics", responses=NOT_FOUND)
+@routes.get("/workloads/inferences/{workload_id}/metrics", responses=NOT_FOUND, operation_id="get_inference_metrics")
 async def get_metrics(
     door: Door,
     workload_id: str,
@@ -163,7 +165,7 @@ async def get_logs(
 ) -> StreamingResponse:
     """What its pods wrote: the last `tail` lines, or all; with follow, on until it ends."""
     workload = await workload_of(door, workload_id)
-    output = await door.service.runtime.logs(workload, follow, tail)
+    output = while_allowed(await door.service.runtime.logs(workload, follow, tail), door.ended)
     return streamed(output, request.app.state.closing, "text/plain; charset=utf-8")
 
 

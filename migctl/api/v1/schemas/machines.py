@@ -65,7 +65,7 @@ class GpuPage(Schema):
     next: int | None = NEXT
 
 
-class NodeGpus(Schema):
+class GpusOfNode(Schema):
     """The GPUs of a node."""
 
     gpu_type: str
@@ -102,7 +102,7 @@ class NodeOut(Schema):
     node_pool: str
     labels: dict[str, str]
     driver: str
-    gpu_info: NodeGpus
+    gpu_info: GpusOfNode
     allocated_gpus: float
     free_gpus: float
     dynamic_mig: MigModeOut | None = None

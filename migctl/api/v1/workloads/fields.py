@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from migctl.api.v1.filters import FilterFields
+from migctl.api.v1.filters import FilterFields, Values
 from migctl.api.v1.workloads.rows import WorkloadRow
 
+
+def _text(field: str) -> Values[WorkloadRow]:
+    return lambda row: row.texts[field]
+
+
 FIELDS: FilterFields[WorkloadRow] = FilterFields(
-    uid=lambda row: row.workload.meta.uid,
+    uid=lambda row: row.uid,
     text=lambda row: row.text,
     texts={
-        "type": lambda row: row.workload.spec.type,
-        "name": lambda row: row.name,
-        "id": lambda row: row.workload.meta.uid,
-        "projectName": lambda row: row.project,
-        "projectId": lambda row: row.place.uid,
-        "departmentName": lambda row: row.place.department,
-        "departmentId": lambda row: row.place.department_uid,
-        "phase": lambda row: row.phase,
-        "submittedBy": lambda row: row.workload.spec.user,
-        "image": lambda row: row.workload.spec.image,
-        "gpuRequestType": lambda row: row.request_type,
-        "preemptible": lambda row: str(row.workload.spec.preemptible).lower(),
+        field: _text(field)
+        for field in (
+            "type",
+            "name",
+            "id",
+            "projectName",
+            "projectId",
+            "departmentName",
+            "departmentId",
+            "phase",
+            "submittedBy",
+            "image",
+            "gpuRequestType",
+            "preemptible",
+        )
     },
     lists={"nodepool": lambda row: row.workload.spec.pools, "nodeName": lambda row: row.nodes},
     numbers={

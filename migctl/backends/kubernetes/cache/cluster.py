@@ -56,7 +56,13 @@ class ClusterCache:
     nodes_changed  grows with every change of a Node
     """
 
-    def __init__(self, api: KubernetesApi, timing: Timing = DEFAULT_TIMING) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        timing: Timing = DEFAULT_TIMING,
+        more: Mapping[Resource[Any], NewestRecords[Any, Any]] | None = None,
+    ) -> None:
+        """`more`: records of other kinds, filled beside; their changes count as changes."""
         self.generation = 0
         self.nodes_changed = 0
         self._news = asyncio.Condition()
@@ -83,9 +89,10 @@ class ClusterCache:
             NODE_POOLS: self._custom(NodePool, custom.node_pool),
             NAMESPACES: self.namespaces,
             TEMPLATES: self.templates,
+            **(more or {}),
         }
         self.reflectors = tuple(
-            Reflector(api, resource, sink, self._changed, timing) for resource, sink in self._sinks.items()
+            Reflector(api, resource, sink, self.changed, timing) for resource, sink in self._sinks.items()
         )
 
     async def run(self) -> None:
@@ -129,12 +136,12 @@ class ClusterCache:
     def take(self, resource: Resource[Any], body: bytes) -> None:
         """Take in an object that a write of ours was answered with."""
         self._sinks[resource].put(resource.one.decode(body))
-        self._changed()
+        self.changed()
 
     def deleted(self, resource: Resource[Any], record: ObjectRecord) -> None:
         """Take in that the object of a record does not exist any more."""
         self._sinks[resource].remove(record)
-        self._changed()
+        self.changed()
 
     async def absorb(self, obj: Object) -> None:
         """Nothing to do: the raw answers of our writes were taken in already."""
@@ -228,8 +235,8 @@ class ClusterCache:
 
         return NewestRecords(record_of.custom, changed)
 
-    def _changed(self) -> None:
-        """Wake those who wait, once for however many changes come at once."""
+    def changed(self) -> None:
+        """Count a change, and wake those who wait, once for however many changes come at once."""
         self.generation += 1
         if self._waker is None or self._waker.done():
             self._waker = asyncio.get_running_loop().create_task(self._wake())

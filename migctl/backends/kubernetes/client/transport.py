@@ -7,6 +7,7 @@ Refusals become the protocol's errors (see errors.py), a server that does not an
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import random
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -165,6 +166,39 @@ class Transport:
 
     def _url(self, path: str, query: Query | None) -> URL:
         return URL(f"{self._base}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
+
+
+class CallersTransport(Transport):
+    """A Transport whose requests are of whoever has a bearer token; all callers share one's connections.
+
+    shared  must itself have no credentials: see `without_credentials`
+    """
+
+    def __init__(self, shared: Transport, token: str) -> None:
+        self.access = shared.access
+        self._shared = shared
+        self._token = token
+        self._base = shared._base
+        self._route = shared._route
+
+    async def close(self) -> None:
+        """Nothing to do: the connections are shared."""
+
+    def _opened(self) -> aiohttp.ClientSession:
+        return self._shared._opened()
+
+    async def _credentials(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._token}"}
+
+
+def without_credentials(access: ClusterAccess) -> ClusterAccess:
+    """The same API server for somebody else: neither our token nor our certificate, which would count before theirs."""
+    configuration = copy.copy(access.configuration)
+    configuration.api_key, configuration.api_key_prefix = {}, {}
+    configuration.cert_file = configuration.key_file = None
+    configuration.username = configuration.password = None
+    configuration.refresh_api_key_hook = None
+    return ClusterAccess(configuration)
 
 
 def _route(configuration: Configuration) -> dict[str, Any]:

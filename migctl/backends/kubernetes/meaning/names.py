@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nodeagent.contract.wire import DRIVER
 
 GATE = "migctl.dev/placement"
@@ -20,6 +22,12 @@ PROJECT_LABEL = "migctl.dev/project"
 TYPE_LABEL = "migctl.dev/type"
 WORKLOAD_LABEL = "migctl.dev/workload"
 USER_LABEL = "user"
+
+
+def user_label(user: str) -> str:
+    """A user's name, as far as a label can hold it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", user)[:63].strip("-_.")
+
 
 INDEX_LABELS = ("batch.kubernetes.io/job-completion-index", "apps.kubernetes.io/pod-index")
 """Where Kubernetes writes a pod's index."""

@@ -7,7 +7,6 @@ The request stands in annotations of the pod, or in a limit of nvidia.com/gpu; a
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from migctl.backends.kubernetes.client.resources import Resource
@@ -133,6 +132,6 @@ def _annotations(spec: WorkloadSpec) -> dict[str, str]:
 
 
 def _user(spec: WorkloadSpec) -> dict[str, str]:
-    """The label that says whose it is, as far as a label can."""
-    user = re.sub(r"[^A-Za-z0-9._-]+", "-", spec.user)[:63].strip("-_.")
+    """The label that says whose it is."""
+    user = names.user_label(spec.user)
     return {names.USER_LABEL: user} if user else {}

@@ -27,10 +27,10 @@ class UserNodes(CustomStore[GpuNode]):
 
     async def list(self, project: str | None) -> Listing[GpuNode]:
         found, own = await asyncio.gather(super().list(project), self._own())
-        return Listing(tuple(_shown(node, own.get(node.meta.name)) for node in found.items), found.version)
+        return Listing(tuple(shown(node, own.get(node.meta.name)) for node in found.items), found.version)
 
     async def get(self, name: str, project: str) -> GpuNode:
-        return _shown(await super().get(name, project), await self._own_of(name))
+        return shown(await super().get(name, project), await self._own_of(name))
 
     async def patch(self, obj: GpuNode, changes: Mapping[str, Any], fenced: bool) -> GpuNode:
         """As of any object; `spec.cordoned` is set at the Node, and taken back at both."""
@@ -40,7 +40,7 @@ class UserNodes(CustomStore[GpuNode]):
             own = {"spec": {"unschedulable": True if spec["cordoned"] else None}}
             await self._api.patch(NODES, obj.meta.name, own)
             wanted = {**wanted, "spec": {**spec, "cordoned": None}}
-        return _shown(await super().patch(obj, wanted, fenced), await self._own_of(obj.meta.name))
+        return shown(await super().patch(obj, wanted, fenced), await self._own_of(obj.meta.name))
 
     async def _own_of(self, name: str) -> NodeRecord | None:
         try:
@@ -56,7 +56,7 @@ class UserNodes(CustomStore[GpuNode]):
         return {node.metadata.name: record_of.node(node) for node in nodes}
 
 
-def _shown(node: GpuNode, own: NodeRecord | None) -> GpuNode:
+def shown(node: GpuNode, own: NodeRecord | None) -> GpuNode:
     """The node with what Kubernetes' own Node says of it."""
     if own is None:
         return node

@@ -14,6 +14,7 @@ import pytest
 
 from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.giving import rule_name
+from migctl.access.identity.oidc import OidcSettings
 from migctl.access.identity.secrets import digest
 from migctl.access.identity.sign_in import SignIn, signing_in
 from migctl.api.admitting import AdmittingControlPlane
@@ -27,6 +28,7 @@ from migctl.api.v1.authentication import authenticated
 from migctl.api.v1.service import ApiService, Identification
 from migctl.backends.mirror import DECIDED_BY, Mirror
 from migctl.clock import system_clock
+from migctl.controller.observe import Observer
 from migctl.objects import (
     AccessRule,
     AccessRuleSpec,
@@ -41,8 +43,11 @@ from migctl.objects import (
     Role,
     RoleInScope,
 )
+from migctl.solver_process.planning import plan
+from migctl.verdicts.live import Verdicts
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
+from tests.limits import WAIT_S
 from tests.migctl.api.v1.conftest import CLUSTER
 
 OBJECTS = "/apis/migctl.dev/v1alpha1"
@@ -106,7 +111,7 @@ class Tcp:
 
 
 @contextlib.asynccontextmanager
-async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[Tcp]:
+async def served_on_tcp(folder: Path, options: ListenOptions, oidc: OidcSettings | None = None) -> AsyncIterator[Tcp]:
     clock = ManualClock()
     behind, runtime = MemoryControlPlane(clock), FakeRuntime()
     await behind.create(Department(meta=Meta(name="research"), spec=DepartmentSpec(quota=8.0)))
@@ -114,7 +119,7 @@ async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[T
     await behind.create(Project(meta=Meta(name="team-b"), spec=ProjectSpec(quota=2.0)))
     mirror = Mirror(behind)
     await mirror.read()
-    sign_in = signing_in(behind, folder / "keys.json", clock)
+    sign_in = signing_in(behind, folder / "keys.json", clock, oidc)
     trail = AuditTrail(folder / "audit", clock)
     listener = bound(options, folder / "tls", system_clock())
     admitting = AdmittingControlPlane(behind, clock)
@@ -139,10 +144,11 @@ async def served_on_tcp(folder: Path, options: ListenOptions) -> AsyncIterator[T
         v1=create_v1(service),
         ready=lambda: True,
         metrics=lambda: b"figures 1\n",
+        verdict=Verdicts(mirror, clock, plan, Observer(mirror)),
         heartbeat_s=0.05,
     )
     following = [asyncio.create_task(mirror.run()), asyncio.create_task(sign_in.accounts.run())]
-    http = httpx.AsyncClient(base_url=listener.url, verify=False)
+    http = httpx.AsyncClient(base_url=listener.url, verify=False, timeout=WAIT_S)
     async with serving_tcp(app, listener, closing), http:
         tcp = Tcp(behind, admitting, mirror, runtime, clock, sign_in, trail, listener, http)
         await tcp.settled()

@@ -138,7 +138,8 @@ async def test_a_row_says_what_it_holds(served: Served) -> None:
     assert [(pod["nodeName"], pod["k8sPhase"], pod["allocatedResources"]["gpu"]) for pod in pods] == [
         ("node-1", "Running", 0.5)
     ]
-    measured = (await served["viewer"].get(f"/workloads/{ids['job-5']}/metrics")).json()["measurements"]
+    for path in (f"/workloads/{ids['job-5']}/metrics", f"/workloads/inferences/{ids['job-5']}/metrics"):
+        measured = (await served["viewer"].get(path)).json()["measurements"]
     assert {one["type"]: one["values"][0]["value"] for one in measured}["GPU_ALLOCATION"] == "0.5"
     unknown = {"metricType": "GPU_UTILIZATION", "start": "2030-01-01T00:00:00Z", "end": "2031-01-01T00:00:00Z"}
     measured = (await served["viewer"].get(f"/workloads/{ids['job-5']}/metrics", params=unknown)).json()["measurements"]
