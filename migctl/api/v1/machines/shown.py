@@ -29,8 +29,8 @@ def node_out(door: CallersService, row: MachineRow, fleet: Fleet) -> NodeOut:
         status="Ready" if node.status.ready else "NotReady",
         ready=node.status.ready,
         cordoned=node.spec.cordoned,
-        message=node.status.message,
-        conditions=_conditions(node),
+        message=door.told(node.status.message),
+        conditions=_conditions(door, node),
         node_pool=row.pool,
         labels=dict(node.meta.labels),
         driver=report.driver if report else "",
@@ -103,11 +103,11 @@ def _processes(door: CallersService, node: GpuNode, uuid: str, fleet: Fleet) -> 
     return shown
 
 
-def _conditions(node: GpuNode) -> list[ConditionOut]:
+def _conditions(door: CallersService, node: GpuNode) -> list[ConditionOut]:
     """What the caller may know of is wrong with a node."""
     found = []
     if not node.status.ready:
-        found.append(ConditionOut(type="Ready", reason="NotReady", message=node.status.message))
+        found.append(ConditionOut(type="Ready", reason="NotReady", message=door.told(node.status.message)))
     if node.spec.cordoned:
         found.append(ConditionOut(type="Cordoned", reason="Cordoned", message="an admin keeps new work away"))
     return found
