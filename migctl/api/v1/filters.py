@@ -10,7 +10,7 @@ import heapq
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -20,14 +20,10 @@ from migctl.api.v1.errors import refusal
 
 R = TypeVar("R")
 Values = Callable[[R], Any]
-Filter = Callable[[list[R]], list[R]]
-"""Leaves those rows that pass. A filter goes over many thousand rows: there are few calls for each of them."""
+Filter = Callable[[Iterable[R]], list[R]]
+"""Leaves those rows that pass. A filter goes over many thousand rows: there is no call of ours for each of them."""
 
 MAX_FILTERS = 20
-EXAMPLE = "2026-01-31T00:00:00Z"
-_SPLIT = re.compile(r",(?=\s*[A-Za-z]{1,40}\s*(?:==|!=|<=|>=|=@|!@|=\^|=\$))")
-_ONE = re.compile(r"\s*([A-Za-z]{1,40})\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
-ORDERED = ("==", "!=", "<=", ">=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class FilterFields(Generic[R]):
 
     uid    of a row; it decides between equals, so that pages never overlap
     text   of a row, casefolded: where a search looks
-    texts  casefolded; texts and numbers have a value in every row, times may have none
+    texts  casefolded, too
     """
 
     uid: Callable[[R], str]
@@ -61,15 +57,17 @@ class FilterFields(Generic[R]):
         return [*found, lambda rows: [row for row in rows if wanted in text_of(row)]] if wanted else found
 
     def page(
-        self, rows: list[R], filters: Sequence[Filter[R]], sort_by: str, descending: bool, offset: int, limit: int
+        self, rows: Iterable[R], filters: Sequence[Filter[R]], sort_by: str, descending: bool, offset: int, limit: int
     ) -> tuple[list[R], bool]:
-        """One page of the rows that pass, and whether more follow. Raises Invalid for a field unknown."""
+        """One page of the rows that pass all filters, and whether more follow. Raises Invalid for a field unknown."""
         values = self._values("sortBy", sort_by)
-        kept, end = passing(rows, filters), offset + limit
+        kept = passing(rows, filters)
+        end = offset + limit
+        more = len(kept) > end
         if offset >= len(kept):
             return [], False
         ordered = heapq.nlargest if descending else heapq.nsmallest
-        return ordered(end, kept, key=self._order(values, sort_by, descending))[offset:], len(kept) > end
+        return ordered(end, kept, key=self._order(values, sort_by, descending))[offset:], more
 
     def _order(self, values: Values[R], field: str, descending: bool) -> Callable[[R], tuple[Any, ...]]:
         """What has no value comes last."""
@@ -81,7 +79,9 @@ class FilterFields(Generic[R]):
     def _filter(self, text: str) -> Filter[R]:
         match = _ONE.fullmatch(text)
         if match is None:
-            raise refusal("filterBy", f"{text[:80]!r} is no filter", f"for example phase==Pending,createdAt>={EXAMPLE}")
+            raise refusal(
+                "filterBy", f"{text[:80]!r} is no filter", "for example phase==Pending,createdAt>=2026-01-31T00:00:00Z"
+            )
         field, sign, value = match[1], match[2], match[3].strip()
         values = self._values("filterBy", field)
         if field in self.lists:
@@ -90,8 +90,7 @@ class FilterFields(Generic[R]):
             return _ordered(values, sign, _number(field, value), field)
         if field in self.times:
             return _ordered(values, sign, _time(field, value), field)
-        compare, wanted = _COMPARE[sign], value.casefold()
-        return lambda rows: [row for row in rows if compare(values(row), wanted)]
+        return _of_texts(values, sign, value.casefold())
 
     def _values(self, parameter: str, field: str) -> Values[R]:
         fields = self.all
@@ -100,11 +99,17 @@ class FilterFields(Generic[R]):
         return fields[field]
 
 
-def passing(rows: list[R], filters: Sequence[Filter[R]]) -> list[R]:
+def passing(rows: Iterable[R], filters: Sequence[Filter[R]]) -> list[R]:
     """The rows that pass all filters."""
+    kept = list(rows)
     for one in filters:
-        rows = one(rows)
-    return rows
+        kept = one(kept)
+    return kept
+
+
+_SPLIT = re.compile(r",(?=\s*[A-Za-z]{1,40}\s*(?:==|!=|<=|>=|=@|!@|=\^|=\$))")
+_ONE = re.compile(r"\s*([A-Za-z]{1,40})\s*(==|!=|<=|>=|=@|!@|=\^|=\$)(.*)", re.DOTALL)
+ORDERED = ("==", "!=", "<=", ">=")
 
 
 def _listed(text: str) -> list[str]:
@@ -118,10 +123,15 @@ def _listed(text: str) -> list[str]:
     return _SPLIT.split(text)
 
 
+def _of_texts(values: Values[R], sign: str, wanted: str) -> Filter[R]:
+    compare = _COMPARE[sign]
+    return lambda rows: [row for row in rows if compare(values(row), wanted)]
+
+
 def _of_lists(values: Values[R], sign: str, wanted: str) -> Filter[R]:
     """Whether one of several texts is so; `!=` and `!@`: whether none is."""
-    negative = sign in NEGATIVE
-    compare = _COMPARE[NEGATIVE.get(sign, sign)]
+    negative = sign in _NEGATIVE
+    compare = _COMPARE[_NEGATIVE.get(sign, sign)]
     return lambda rows: [
         row for row in rows if any(compare(one.casefold(), wanted) for one in values(row)) is not negative
     ]
@@ -164,4 +174,4 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
         "=$": str.endswith,
     }
 )
-NEGATIVE = {"!=": "==", "!@": "=@"}
+_NEGATIVE = {"!=": "==", "!@": "=@"}

@@ -32,10 +32,10 @@ QUEUES: FilterFields[Any] = FilterFields(
     uid=lambda queue: queue.meta.uid,
     text=lambda queue: f"{queue.meta.name} {queue.meta.uid} {_parent(queue)}".casefold(),
     texts={
-        "name": lambda queue: queue.meta.name,
-        "id": lambda queue: queue.meta.uid,
+        "name": lambda queue: queue.meta.name.casefold(),
+        "id": lambda queue: queue.meta.uid.casefold(),
         "phase": lambda queue: phase_of(queue).casefold(),
-        "parentName": lambda queue: _parent(queue),
+        "parentName": lambda queue: _parent(queue).casefold(),
     },
     numbers={
         "totalGpuQuota": lambda queue: queue.spec.quota or 0.0,

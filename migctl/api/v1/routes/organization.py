@@ -55,7 +55,7 @@ async def list_projects(
 @routes.get("/projects/count")
 async def count_projects(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many projects the caller may see."""
-    return CountOut(count=len(passing(list(door.seen.all(Project)), QUEUES.filters(filter_by or (), search))))
+    return CountOut(count=len(passing(door.seen.all(Project), QUEUES.filters(filter_by or (), search))))
 
 
 @routes.post("/projects", status_code=201)
@@ -126,7 +126,7 @@ async def list_departments(
 @routes.get("/departments/count")
 async def count_departments(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many departments the caller may see."""
-    return CountOut(count=len(passing(list(door.seen.all(Department)), QUEUES.filters(filter_by or (), search))))
+    return CountOut(count=len(passing(door.seen.all(Department), QUEUES.filters(filter_by or (), search))))
 
 
 @routes.post("/departments", status_code=201)
@@ -193,5 +193,5 @@ def _page(
 ) -> tuple[list[Queue], int | None]:
     chosen = QUEUES.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
-    shown, more = QUEUES.page(list(door.seen.all(kind)), chosen, sort_by, descending, offset, limit)
+    shown, more = QUEUES.page(door.seen.all(kind), chosen, sort_by, descending, offset, limit)
     return shown, offset + limit if more else None

@@ -63,7 +63,7 @@ async def list_workloads(
 ) -> WorkloadPage:
     """The workloads that the caller may see, a page at a time."""
     chosen = FIELDS.filters(filter_by or (), search)
-    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
     shown, more = FIELDS.page(rows, chosen, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
     return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=offset + limit if more else None)
 
@@ -74,7 +74,7 @@ async def count_workloads(
 ) -> CountOut:
     """How many workloads the caller may see."""
     chosen = FIELDS.filters(filter_by or (), search)
-    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
     return CountOut(count=len(passing(rows, chosen)))
 
 

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from migctl.api.v1.filters import FilterFields, Values
+from collections.abc import Callable
+
+from migctl.api.v1.filters import FilterFields
 from migctl.api.v1.workloads.rows import WorkloadRow
 
+TEXTS = (
+    "type",
+    "name",
+    "id",
+    "projectName",
+    "projectId",
+    "departmentName",
+    "departmentId",
+    "phase",
+    "submittedBy",
+    "image",
+    "gpuRequestType",
+    "preemptible",
+)
 
-def _text(field: str) -> Values[WorkloadRow]:
+
+def _text(field: str) -> Callable[[WorkloadRow], str]:
     return lambda row: row.texts[field]
 
 
 FIELDS: FilterFields[WorkloadRow] = FilterFields(
     uid=lambda row: row.uid,
     text=lambda row: row.text,
-    texts={
-        field: _text(field)
-        for field in (
-            "type",
-            "name",
-            "id",
-            "projectName",
-            "projectId",
-            "departmentName",
-            "departmentId",
-            "phase",
-            "submittedBy",
-            "image",
-            "gpuRequestType",
-            "preemptible",
-        )
-    },
+    texts={field: _text(field) for field in TEXTS},
     lists={"nodepool": lambda row: row.workload.spec.pools, "nodeName": lambda row: row.nodes},
     numbers={
         "allocatedGPU": lambda row: row.gpus,
