@@ -7,8 +7,8 @@ from datetime import datetime
 
 from migctl.backends.workload_status import holds
 from migctl.cli.output import tables
-from migctl.cli.views.fleet import Fleet
 from migctl.cli.views.workloads import WorkloadView
+from migctl.gpu_map.fleet import Fleet
 from migctl.objects import Claim, GpuNode, Phase
 
 HERE = (
