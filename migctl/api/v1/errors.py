@@ -42,6 +42,11 @@ class RefusalBody(ErrorBody):
     compliance_issues: tuple[ComplianceIssue, ...] = ()
 
 
+def refusal(field: str, rule: str, hint: str = "") -> Invalid:
+    """That a field breaks a rule."""
+    return Invalid(f"{field}: {rule}", hint, field)
+
+
 def add_errors(app: FastAPI) -> None:
     """Answer every error of the application in this form."""
 

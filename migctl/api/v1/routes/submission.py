@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from fastapi import APIRouter, Response
 
-from migctl.api.v1.errors import ErrorBody
+from migctl.api.v1.errors import ErrorBody, refusal
 from migctl.api.v1.schemas.submissions import (
     Accepted,
     BatchAction,
@@ -24,7 +24,6 @@ from migctl.api.v1.service import CallersService, Door
 from migctl.api.v1.workloads.found import workload_of
 from migctl.api.v1.workloads.lifecycle import act, change_inference
 from migctl.api.v1.workloads.record import record
-from migctl.api.v1.workloads.spec_in import refusal
 from migctl.api.v1.workloads.submission import submit
 from migctl.objects import WorkloadType
 

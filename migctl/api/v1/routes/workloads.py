@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -11,6 +10,9 @@ from fastapi.responses import StreamingResponse
 
 from migctl.access.ending import while_allowed
 from migctl.api.streams import streamed
+from migctl.api.v1.errors import refusal
+from migctl.api.v1.filters import passing
+from migctl.api.v1.routes.paging import MAX_OFFSET, MAX_PAGE, Limit, Offset, Order, SortOrder
 from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.submissions import BatchOutcome, WorkloadBatch
 from migctl.api.v1.schemas.workload_specs import Text
@@ -25,23 +27,13 @@ from migctl.api.v1.schemas.workloads import (
     WorkloadPage,
 )
 from migctl.api.v1.service import CallersService, Door
-from migctl.api.v1.workloads import filters
 from migctl.api.v1.workloads.details import event_out, events_of, history_of, measured, part, pod_out, workload_out
+from migctl.api.v1.workloads.fields import FIELDS
 from migctl.api.v1.workloads.found import workload_of
 from migctl.api.v1.workloads.lifecycle import batch
 from migctl.api.v1.workloads.rows import WorkloadRow, rows_of
-from migctl.api.v1.workloads.spec_in import refusal
 
 routes = APIRouter(tags=["workloads"])
-
-MAX_PAGE = 500
-MAX_OFFSET = 10**9
-
-
-class SortOrder(StrEnum):
-    ASCENDING = "asc"
-    DESCENDING = "desc"
-
 
 FilterBy = Annotated[
     list[Text] | None,
@@ -49,15 +41,12 @@ FilterBy = Annotated[
         alias="filterBy",
         max_length=MAX_PAGE,
         description="FIELD OPERATOR VALUE, with commas between several, which must all be true. Operators: == != <= >= "
-        f"=@ (contains) !@ =^ (begins with) =$ (ends with). Fields: {', '.join(filters.FIELDS)}.",
+        f"=@ (contains) !@ =^ (begins with) =$ (ends with). Fields: {', '.join(FIELDS.all)}.",
         examples=[["phase==Pending,type==Training"]],
     ),
 ]
 Search = Annotated[Text, Query(description="Text in names, projects, users, types, phases, images, nodes or ids.")]
-Offset = Annotated[int, Query(ge=0, le=MAX_OFFSET)]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-Order = Annotated[SortOrder, Query(alias="sortOrder")]
-SortBy = Annotated[Text, Query(alias="sortBy", description=f"One of {', '.join(filters.FIELDS)}.")]
+SortBy = Annotated[Text, Query(alias="sortBy", description=f"One of {', '.join(FIELDS.all)}.")]
 Deleted = Annotated[bool, Query(description="Those that were deleted; none is kept.")]
 
 
@@ -73,9 +62,9 @@ async def list_workloads(
     deleted: Deleted = False,
 ) -> WorkloadPage:
     """The workloads that the caller may see, a page at a time."""
-    chosen = _filters(filter_by, search)
-    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    shown, more = filters.page(rows, chosen, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
+    chosen = FIELDS.filters(filter_by or (), search)
+    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    shown, more = FIELDS.page(rows, chosen, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
     return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=offset + limit if more else None)
 
 
@@ -84,9 +73,9 @@ async def count_workloads(
     door: Door, filter_by: FilterBy = None, search: Search = "", deleted: Deleted = False
 ) -> CountOut:
     """How many workloads the caller may see."""
-    chosen = _filters(filter_by, search)
-    rows = [] if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    return CountOut(count=len(filters.passing(rows, chosen)))
+    chosen = FIELDS.filters(filter_by or (), search)
+    rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
+    return CountOut(count=len(passing(rows, chosen)))
 
 
 @routes.post("/workloads/batch")
@@ -187,11 +176,6 @@ async def _row(door: CallersService, uid: str) -> WorkloadRow:
     kept = rows.of(uid)
     assert kept is not None, "it was found by its row"
     return WorkloadRow(workload, kept.pods, kept.place)
-
-
-def _filters(filter_by: list[str] | None, search: str) -> list[filters.Filter]:
-    found = filters.filters(filter_by or ())
-    return [*found, filters.search_for(search)] if search else found
 
 
 def _aware(time: datetime) -> datetime:

@@ -6,6 +6,6 @@ submission.py  exactly one workload for a submission that arrives more than once
 lifecycle.py   delete, suspend, resume, of one and of many
 found.py       the workload of an id
 rows.py        rows of lists, kept for as long as their objects stay the same
-filters.py     filterBy, search, sortBy
+fields.py      what lists are filtered and sorted by
 details.py     pods, events, history, figures
 """

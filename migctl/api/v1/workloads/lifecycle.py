@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from migctl.api.v1.errors import refusal
 from migctl.api.v1.schemas.submissions import BatchAction, BatchFailure, BatchOutcome, InferenceChange, WorkloadBatch
 from migctl.api.v1.service import CallersService
 from migctl.api.v1.workloads.found import workload_of
 from migctl.api.v1.workloads.record import spec_out
-from migctl.api.v1.workloads.spec_in import refusal, replicas, sent_names
+from migctl.api.v1.workloads.spec_in import replicas, sent_names
 from migctl.backends.http.wire import error_status
 from migctl.backends.protocol import Conflict, ControlPlaneError
 from migctl.objects import Workload

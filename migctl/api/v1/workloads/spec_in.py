@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from migctl import quantities
+from migctl.api.v1.errors import refusal
 from migctl.api.v1.schemas.workload_specs import (
     CommonSpec,
     Compute,
@@ -122,11 +123,6 @@ def replicas(sent: InferenceSpec) -> int:
             "make both the same; PATCH changes them later",
         )
     return least
-
-
-def refusal(field: str, rule: str, hint: str = "") -> Invalid:
-    """That a field breaks a rule."""
-    return Invalid(f"{field}: {rule}", hint, field)
 
 
 def _by_name(sent: list[NamedValue] | None) -> dict[str, str]:
