@@ -57,6 +57,11 @@ class ClusterApiService:
         return
 
     @property
+    def control_plane(self) -> None:
+        """Nobody's: events are read with a caller's token; all else is in the view."""
+        return
+
+    @property
     def runtime(self) -> WorkloadRuntime:
         """Nobody's: output is read with a caller's token, so his door has the runtime."""
         raise Unauthenticated("output is read with a caller's token")
@@ -119,6 +124,10 @@ class _ServiceOfCaller:
 
     @property
     def trail(self) -> None:
+        return None
+
+    @property
+    def control_plane(self) -> None:
         return None
 
     async def door(self, request: Request) -> CallersService:

@@ -15,9 +15,11 @@ from migctl.api.v1.routes import (
     organization,
     submission,
     token,
+    watch,
     workloads,
 )
 from migctl.api.v1.service import RoutesService
+from migctl.api.v1.watching.streams import Watching
 
 PREFIX = "/api/v1"
 
@@ -45,6 +47,7 @@ def create_v1(service: RoutesService) -> FastAPI:
         dependencies=[Depends(BEARER)],
     )
     app.state.service = service
+    app.state.watching = Watching(service)
     for routes in (
         identity.routes,
         token.routes,
@@ -55,6 +58,7 @@ def create_v1(service: RoutesService) -> FastAPI:
         organization.routes,
         workloads.routes,
         submission.routes,
+        watch.routes,
     ):
         app.include_router(routes)
     add_errors(app)

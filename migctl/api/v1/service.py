@@ -93,6 +93,11 @@ class RoutesService(Protocol):
     @property
     def trail(self) -> AuditTrail | None: ...
 
+    @property
+    def control_plane(self) -> ControlPlane | None:
+        """Where the kinds are that the view has not, for all callers; None: they are read with a caller's own right."""
+        ...
+
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated, and Unavailable where nobody can tell."""
         ...
