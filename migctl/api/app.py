@@ -27,7 +27,7 @@ from migctl.api.requests import NumberedRequests
 from migctl.api.tcp.guard import Credentials, Guard
 from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
-from migctl.api.v1.service import ApiService
+from migctl.api.v1.service import ApiService, CallersJudge
 from migctl.api.workloads import Judge, JudgeFor, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
@@ -35,8 +35,6 @@ from migctl.backends.protocol import ControlPlane, ControlPlaneError, Forbidden,
 from migctl.objects import Workload, WorkloadVerdict, encode
 
 Metrics = Callable[[], bytes]
-CallersJudge = Callable[[Workload, Callable[[str], bool]], Awaitable[WorkloadVerdict]]
-"""A verdict that names only what is in projects that the caller sees."""
 Allowed = Callable[[Request], Awaitable[None]]
 
 

@@ -57,6 +57,11 @@ class ClusterApiService:
         return
 
     @property
+    def judge(self) -> None:
+        """Nobody yet: `migctl submit --verdict` decides where it runs, on what its user may read."""
+        return
+
+    @property
     def runtime(self) -> WorkloadRuntime:
         """Nobody's: output is read with a caller's token, so his door has the runtime."""
         raise Unauthenticated("output is read with a caller's token")
@@ -120,6 +125,10 @@ class _ServiceOfCaller:
     @property
     def trail(self) -> None:
         return None
+
+    @property
+    def judge(self) -> None:
+        return self.behind.judge
 
     async def door(self, request: Request) -> CallersService:
         return await self.behind.door(request)

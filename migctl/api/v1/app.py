@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import access, audit, identity, organization, submission, token, workloads
+from migctl.api.v1.routes import access, audit, identity, organization, submission, token, verdict, workloads
 from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
@@ -41,6 +41,7 @@ def create_v1(service: RoutesService) -> FastAPI:
         access.routes,
         audit.routes,
         organization.routes,
+        verdict.routes,
         workloads.routes,
         submission.routes,
     ):

@@ -22,7 +22,10 @@ from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
-from migctl.objects import Project, RoleInScope
+from migctl.objects import Project, RoleInScope, Workload, WorkloadVerdict
+
+CallersJudge = Callable[[Workload, Callable[[str], bool]], Awaitable[WorkloadVerdict]]
+"""A verdict that names only what is in projects that the caller sees."""
 
 
 class Authenticator(Protocol):
@@ -92,6 +95,11 @@ class RoutesService(Protocol):
     @property
     def trail(self) -> AuditTrail | None: ...
 
+    @property
+    def judge(self) -> CallersJudge | None:
+        """Says what would become of a workload; None: nobody does here."""
+        ...
+
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated, and Unavailable where nobody can tell."""
         ...
@@ -104,6 +112,7 @@ class ApiService:
     control_plane  with admission in front, for callers who may do everything
     view           all cached objects
     trail          where writes are told; None: nowhere
+    judge          says what would become of a workload; None: nobody does here
     """
 
     control_plane: ControlPlane
@@ -114,6 +123,7 @@ class ApiService:
     clock: Clock
     identity: Identification = Identification()
     trail: AuditTrail | None = None
+    judge: CallersJudge | None = None
 
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated."""
