@@ -6,12 +6,20 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from solver.model.reasons import BlockingClaim, NeededGpu, QueueFigures, RoomHeld, RoomReserved, Unplaced
+from migctl.access.texts import ANOTHERS
+from solver.model.reasons import (
+    BlockingClaim,
+    NeededGpu,
+    ProjectUnknown,
+    QueueFigures,
+    RoomHeld,
+    RoomReserved,
+    Unplaced,
+)
 from solver.model.snapshot import Snapshot
 
 Sees = Callable[[str], bool]
 """Whether the reader may see what is in the project of this name."""
-ANOTHERS = "another project's work"
 HOLDERS = (RoomHeld, RoomReserved, NeededGpu)
 """Facts that name holders."""
 
@@ -41,6 +49,8 @@ def _hidden(value: Any, sees: Sees) -> Any:
         if sees(value.project):
             return value
         return dataclasses.replace(value, claim="", name=ANOTHERS, project="", demand=None, profile=None, protection="")
+    if isinstance(value, ProjectUnknown):
+        return dataclasses.replace(value, known=tuple(filter(sees, value.known)))
     if isinstance(value, tuple):
         return tuple(_hidden(part, sees) for part in value)
     if isinstance(value, HOLDERS):
