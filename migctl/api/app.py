@@ -27,7 +27,7 @@ from migctl.api.requests import NumberedRequests
 from migctl.api.tcp.guard import Credentials, Guard
 from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
-from migctl.api.v1.service import ApiService, CallersJudge
+from migctl.api.v1.service import ApiService, LivePlanner
 from migctl.api.workloads import Judge, JudgeFor, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
@@ -82,7 +82,7 @@ def create_tcp_app(
     v1: FastAPI,
     ready: Callable[[], bool],
     metrics: Metrics,
-    verdict: CallersJudge,
+    verdict: LivePlanner,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> ASGIApp:
     """The same for those who sign in: each request may do what its caller may.

@@ -57,8 +57,8 @@ class ClusterApiService:
         return
 
     @property
-    def judge(self) -> None:
-        """Nobody yet: `migctl submit --verdict` decides where it runs, on what its user may read."""
+    def planner(self) -> None:
+        """None: `migctl` decides where it runs, on what its user may read; statuses say what the controller decided."""
         return
 
     @property
@@ -127,8 +127,8 @@ class _ServiceOfCaller:
         return None
 
     @property
-    def judge(self) -> None:
-        return self.behind.judge
+    def planner(self) -> None:
+        return self.behind.planner
 
     async def door(self, request: Request) -> CallersService:
         return await self.behind.door(request)

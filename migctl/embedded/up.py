@@ -147,7 +147,7 @@ async def _serve(
             rotate=sign_in.keys.rotate,
         ),
         trail=trail,
-        judge=verdicts,
+        planner=verdicts,
     )
     v1 = create_v1(service)
 

@@ -30,11 +30,16 @@ def everything(project: str) -> bool:
 
 
 def shown(reason: Unplaced, state: Snapshot, sees: Sees) -> Unplaced:
-    """The reason as the reader may see it."""
+    """The reason as the reader may see it; uids of claims that he may not see are ""."""
     if sees is everything:
         return reason
     figures = tuple(queue for queue in reason.figures if _sees_queue(queue, state, sees))
-    return dataclasses.replace(reason, facts=_hidden(reason.facts, sees), figures=figures)
+    blockers = reason.blockers
+    if blockers is not None:
+        projects = {holding.request.claim: holding.request.project for holding in state.held}
+        known = (claim if sees(projects.get(claim, "")) else "" for claim in blockers.claims)
+        blockers = dataclasses.replace(blockers, claims=tuple(known))
+    return dataclasses.replace(reason, facts=_hidden(reason.facts, sees), figures=figures, blockers=blockers)
 
 
 def _sees_queue(queue: QueueFigures, state: Snapshot, sees: Sees) -> bool:

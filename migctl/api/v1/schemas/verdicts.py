@@ -1,4 +1,4 @@
-"""The verdict before sending: what is asked, and what is answered."""
+"""The verdict before sending, and why a workload waits: what is asked, and what is answered."""
 
 from __future__ import annotations
 
@@ -160,3 +160,37 @@ class VerdictOut(Schema):
     queues: tuple[QueueFiguresOut, ...] = ()
     in_queue: int = Field(default=0, description="Pods of others that wait as well.")
     note: str = ""
+
+
+class WaitFacts(Schema):
+    """Why one pod has no place, as data: a stable code and the facts of this kind; uids that may not be seen are ""."""
+
+    claim: str
+    code: str
+    kind: str
+    facts: Any = None
+    gang: Any = None
+    figures: Any = None
+    blockers: Any = None
+    cordoned: tuple[str, ...] = ()
+
+
+class InTheWay(Schema):
+    """A pod whose end would free the nearest place."""
+
+    workload: str
+    project: str
+    claim: str
+
+
+class WhyOut(Schema):
+    """Why a workload is in its phase, decided on the state of now."""
+
+    workload: str
+    project: str
+    phase: str
+    reasons: tuple[str, ...] = Field(description="Sentences, each once.")
+    facts: tuple[WaitFacts, ...]
+    plan: str | None = Field(description="The newest plan that has an outcome for it.")
+    blockers: tuple[InTheWay, ...] = Field(description="Those that the caller may see.")
+    hidden_blockers: int = Field(description="How many more are in the way of one of its pods.")

@@ -26,13 +26,13 @@ async def verdict_on(door: CallersService, sent: Question) -> VerdictOut:
     project = wanted.meta.project
     if not await door.may(Verb.CREATE, Workload.PLURAL, project):
         raise refused(Verb.CREATE, Workload.PLURAL, Place(project))
-    if door.service.judge is None:
+    if door.service.planner is None:
         raise HTTPException(501, "verdicts are not given here: `migctl submit --verdict` decides with your kubeconfig")
     if not sent.name or sent.use_given_name_as_prefix:
         wanted = replace(wanted, meta=replace(wanted.meta, name=_free_name(sent.name or kind.value)))
     wanted = replace(wanted, spec=replace(wanted.spec, user=door.caller.user))
     with sent_names():
-        verdict = await door.service.judge(wanted, door.seen.sees_project)
+        verdict = await door.service.planner(wanted, door.seen.sees_project)
     told = {key: value for key, value in to_builtins(verdict).items() if key not in ("kind", "meta")}
     about = {"name": wanted.meta.name, "projectName": project, "createdAt": verdict.meta.created}
     return VerdictOut.model_validate({**about, **told})

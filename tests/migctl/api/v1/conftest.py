@@ -91,7 +91,7 @@ async def served() -> AsyncIterator[Served]:
     await mirror.read()
     following = asyncio.create_task(mirror.run())
     judge = Verdicts(mirror, clock, plan, Observer(mirror))
-    service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, clock, judge=judge)
+    service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, clock, planner=judge)
     app = create_v1(service)
     app.state.closing = asyncio.Event()
     served = Served(behind, mirror, runtime, service, clock, app)

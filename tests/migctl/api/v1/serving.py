@@ -35,7 +35,7 @@ def on_loopback() -> Iterator[str]:
         await mirror.read()
         clock, control = ManualClock(), AdmittingControlPlane(behind)
         judge = Verdicts(mirror, clock, plan, Observer(mirror))
-        service = ApiService(control, mirror, FakeRuntime(), CLUSTER, by_name, clock, judge=judge)
+        service = ApiService(control, mirror, FakeRuntime(), CLUSTER, by_name, clock, planner=judge)
         app = create_v1(service)
         app.state.closing = ending = asyncio.Event()
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)
