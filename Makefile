@@ -121,7 +121,8 @@ bench-cli: $(READY)  ## how long help, completion, list, describe and gpus take,
 	$(BIN)/python -m tests.bench.cli
 
 .PHONY: bench-api
-bench-api: $(READY)  ## what the API's answers cost on large clusters: a verdict before sending on 10,000 GPUs; 4 minutes
+bench-api: $(READY)  ## what the API's answers cost: a page of 10,000 workloads; a verdict before sending on 10,000 GPUs; 5 minutes
+	$(BIN)/python -m tests.bench.rest
 	$(BIN)/python -m tests.bench.verdict_api
 
 .PHONY: bench-controller
@@ -135,10 +136,6 @@ bench-quota: $(READY)  ## decisions on 500 nodes: a full cycle, filling, reclaim
 .PHONY: bench-kube
 bench-kube: $(READY)  ## the controller on Kubernetes: events decoded, a burst of pods, memory in a large cluster
 	$(BIN)/python -m tests.bench.kube
-
-.PHONY: bench-api
-bench-api: $(READY)  ## a page of the REST API's list of 10,000 workloads, with filter and order, beside a loop of plain Python
-	$(BIN)/python -m tests.bench.rest
 
 .PHONY: bench-planner
 bench-planner: $(READY)  ## plans for 1,000 to 1,000,000 GPUs: seconds, gaps to the bounds, memory; each one judged

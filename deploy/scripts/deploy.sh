@@ -22,8 +22,9 @@ say "Applying overlay $OVERLAY with image $IMAGE to context $(named_context)."
 printf '%s\n' "$manifests" | sed "s|image: migctl:0.1.0|image: $IMAGE|" |
   kube apply --server-side --force-conflicts -f -
 
-say "Waiting for the controllers and the agents."
-for workload in deployment/migctl-controller daemonset/migctl-agent; do
+say "Waiting for the controllers, the REST API and the agents."
+for workload in deployment/migctl-controller deployment/migctl-api daemonset/migctl-agent; do
+  case $workload in */migctl-api) [[ $manifests == *"name: migctl-api"* ]] || continue ;; esac # an overlay may leave it out
   kube -n "$NAMESPACE" rollout status --timeout "$PATIENCE" "$workload" || {
     kube -n "$NAMESPACE" get pods -o wide
     fail "$workload does not start; what it says: kubectl -n $NAMESPACE logs $workload (docs/troubleshooting.md)"

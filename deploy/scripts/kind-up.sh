@@ -23,7 +23,7 @@ kind load docker-image "$IMAGE" --name "$CLUSTER"
 
 export CONTEXT=kind-$CLUSTER
 if [ -n "${there:-}" ]; then # an image of the same name is no change to Kubernetes
-  kube -n "$NAMESPACE" rollout restart deployment/migctl-controller daemonset/migctl-agent || true
+  kube -n "$NAMESPACE" rollout restart deployment/migctl-controller deployment/migctl-api daemonset/migctl-agent || true
 fi
 OVERLAY=simulated deploy/scripts/deploy.sh ||
   fail "if this kind makes clusters older than 1.36: make kind-down, then make kind-up NODE_IMAGE=kindest/node:v1.36.1 or a newer kind"

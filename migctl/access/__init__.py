@@ -6,6 +6,7 @@ authorized.py  the control plane as a caller may use it; every door goes through
 giving.py      what access rules and tokens must be
 ending.py      streams end when their caller may not have them any more
 visible.py     the cached objects that a caller may see
+hidden_names.py  texts without the names that a caller may not learn
 identity/      who a request is from
 audit/         what was done, by whom
 """

@@ -48,7 +48,7 @@ async def connect(target: Context, environ: Mapping[str, str]) -> AsyncIterator[
     if target.server is not None:
         from migctl.cli.contexts.remote import ServerControl
 
-        yield ServerControl(target.server)
+        yield ServerControl(target.server, environ)
         return
     from migctl.cli.contexts.local import LocalControl
     from migctl.embedded.home import Home

@@ -96,7 +96,7 @@ class WorkloadSpec(Record, frozen=True):
     parallelism    pods that run side by side; completions: pods that must succeed
                    (None: the workload runs until it is deleted or ends by itself)
     backoff_limit  failed pods before the workload is Failed
-    directory      where the command starts, on the host, in the embedded mode
+    directory      where the command starts: on the host in the embedded mode, in its container on a cluster
     entrypoint     the command replaces the image's own entry point, on a cluster
     gang           the pods that start together (None: each starts on its own)
     """

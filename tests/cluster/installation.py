@@ -31,8 +31,8 @@ PLURALS = {
     "Role": "roles",
     "RoleBinding": "rolebindings",
 }
-ELSEWHERE = ("controller.yaml",)
-"""The controller runs as a process of the suite."""
+ELSEWHERE = ("controller.yaml", "api.yaml")
+"""The controller and the REST API run as processes of the suite."""
 
 Json = dict[str, Any]
 

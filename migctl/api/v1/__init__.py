@@ -5,7 +5,7 @@ service.py     what the routes stand on
 errors.py      errors as {code, message, details}
 schemas/       what travels, as pydantic models: the one place for them
 filters.py     filterBy, search, sortBy and pages of lists
-routes/        one file per resource; what they share is in workloads/ and organization/
+routes/        one file per resource; what they share is in workloads/, organization/ and machines/
 
 A route translates: schemas to objects, objects to schemas. What may be stored says migctl/admission.py; who may do what
 says migctl/access.

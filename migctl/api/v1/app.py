@@ -6,7 +6,18 @@ from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
 
 from migctl.api.v1.errors import ErrorBody, RefusalBody, add_errors
-from migctl.api.v1.routes import access, audit, identity, organization, submission, token, verdict, workloads
+from migctl.api.v1.routes import (
+    access,
+    audit,
+    decisions,
+    identity,
+    machines,
+    organization,
+    submission,
+    token,
+    verdict,
+    workloads,
+)
 from migctl.api.v1.service import RoutesService
 
 PREFIX = "/api/v1"
@@ -40,6 +51,8 @@ def create_v1(service: RoutesService) -> FastAPI:
         token.routes,
         access.routes,
         audit.routes,
+        decisions.routes,
+        machines.routes,
         organization.routes,
         verdict.routes,
         workloads.routes,

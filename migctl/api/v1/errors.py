@@ -81,10 +81,7 @@ def add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(
-            ErrorBody(code=error.status_code, message=f"{request.method} {request.url.path}: {error.detail}"),
-            dict(error.headers or {}),
-        )
+        return no_route(request, error)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
@@ -95,6 +92,12 @@ def add_errors(app: FastAPI) -> None:
 def _rule(message: str) -> str:
     """What a validator of ours says, without pydantic's word for that."""
     return message.removeprefix("Value error, ")
+
+
+def no_route(request: Request, error: HTTPException) -> JSONResponse:
+    """What a path or method is answered with that is none of the API's."""
+    told = f"{request.method} {request.url.path}: {error.detail}"
+    return _answer(ErrorBody(code=error.status_code, message=told), dict(error.headers or {}))
 
 
 def _answer(body: ErrorBody, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -14,6 +14,7 @@ from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.authorized import AuthorizedControlPlane
 from migctl.access.caller import Caller, Place, Rights
 from migctl.access.ending import Ended, never_ended
+from migctl.access.hidden_names import masked
 from migctl.access.identity.sign_in import Issued
 from migctl.access.rights import Verb
 from migctl.access.visible import VisibleObjects
@@ -188,6 +189,10 @@ class CallersService:
                     request=self.request_id,
                 )
             )
+
+    def told(self, text: str) -> str:
+        """A text that is stored for everybody, without names that the caller may not learn."""
+        return masked(text, self.service.view, self.seen, self.caller.user)
 
     async def may(self, verb: Verb, resource: str, project: str = "") -> bool:
         """Whether he may do this to objects of a kind (its plural name), to his own ones at least.

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 TIMEOUT_S = 60.0
+UNAUTHENTICATED = 401
 MAX_CONCURRENT_CALLS = 16
 """More wait here, so that they do not overrun the queue of the socket."""
 
@@ -140,7 +141,11 @@ class RemoteControlPlane:
 
         target = f"{url}?{urlencode(params)}" if params else url
         try:
-            async with exchange(self._endpoint, method, target, body, silence_s) as response:
+            async with contextlib.AsyncExitStack() as stack:
+                call = (self._endpoint, method, target, body, silence_s)
+                response = await stack.enter_async_context(exchange(*call))
+                if response.status == UNAUTHENTICATED and self._endpoint.forget():
+                    response = await stack.enter_async_context(exchange(*call))
                 if not 200 <= response.status < 300:
                     raise _refusal(await response.read())
                 yield response

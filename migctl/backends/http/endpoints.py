@@ -36,6 +36,10 @@ class Endpoint(Protocol):
         """What a request says of who sends it. Raises ControlPlaneError."""
         ...
 
+    def forget(self) -> bool:
+        """After a 401: whether signing in anew may help, which the next request then does."""
+        ...
+
     def unreachable(self, error: Exception) -> ControlPlaneError:
         """What it means that no whole answer came."""
         ...
@@ -58,6 +62,9 @@ class SocketEndpoint:
 
     async def headers(self) -> tuple[tuple[str, str], ...]:
         return ()
+
+    def forget(self) -> bool:
+        return False
 
     def unreachable(self, error: Exception) -> ControlPlaneError:
         if isinstance(error, PermissionError):

@@ -8,6 +8,7 @@ import ipaddress
 import json
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -34,13 +35,30 @@ class ServerLogin:
     fingerprint: str = ""
 
 
+@dataclass(frozen=True)
+class SignedToken:
+    """What a server gave for a secret. until: seconds since 1970."""
+
+    text: str = field(repr=False)
+    until: float
+
+
 class TcpEndpoint:
     """A control plane on TCP. Raises Invalid for a URL that cannot be.
 
     login  None: without signing in, for what needs none
+    token  of an earlier run, where there is one
+    keep   remembers a new one for later runs
     """
 
-    def __init__(self, url: str, fingerprint: str = "", login: ServerLogin | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        fingerprint: str = "",
+        login: ServerLogin | None = None,
+        token: SignedToken | None = None,
+        keep: Callable[[SignedToken], None] = lambda _: None,
+    ) -> None:
         parts = urlsplit(url)
         self._tls = parts.scheme == "https"
         try:
@@ -57,8 +75,9 @@ class TcpEndpoint:
         self.prefix = parts.path.rstrip("/")
         self._fingerprint = fingerprint
         self._login = login
-        self._token = ""
-        self._until = 0.0
+        self._token = token
+        self._fresh = False
+        self._keep = keep
         self._renewing = asyncio.Lock()
 
     async def open(self) -> Connection:
@@ -88,9 +107,17 @@ class TcpEndpoint:
         if self._login is None:
             return ()
         async with self._renewing:
-            if time.monotonic() >= self._until:
-                await self._exchange(self._login)
-        return (("Authorization", f"Bearer {self._token}"),)
+            if self._token is None or time.time() >= self._token.until:
+                self._token, self._fresh = await self._exchange(self._login), True
+                self._keep(self._token)
+            return (("Authorization", f"Bearer {self._token.text}"),)
+
+    def forget(self) -> bool:
+        """Sign in anew for the next request, after a 401. False where the token was new: another one will not help."""
+        old = self._token is not None and not self._fresh
+        if old:
+            self._token = None
+        return old
 
     def unreachable(self, error: Exception) -> ControlPlaneError:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -101,7 +128,7 @@ class TcpEndpoint:
         text = str(error) or type(error).__name__
         return Unavailable(f"no answer from {self._url}: {text}", hint="check the address, and that it runs")
 
-    async def _exchange(self, login: ServerLogin) -> None:
+    async def _exchange(self, login: ServerLogin) -> SignedToken:
         """Sign in anew."""
         body = {"grantType": "app_token", "AppId": login.name, "AppSecret": login.secret}
         anonymous = TcpEndpoint(self._url, self._fingerprint)
@@ -114,8 +141,7 @@ class TcpEndpoint:
                 )
             if response.status != 200:
                 raise Unavailable(f"{self._url}: {answer.get('message', response.status)}", hint="try again later")
-        self._token = answer["accessToken"]
-        self._until = time.monotonic() + answer["expiresIn"] - EARLY_S
+        return SignedToken(answer["accessToken"], time.time() + answer["expiresIn"] - EARLY_S)
 
     def _context(self) -> ssl.SSLContext | None:
         if not self._tls:

@@ -37,6 +37,9 @@ class KubernetesControlPlane:
         self._stores = stores
 
     async def list(self, kind: type[T], project: str | None = None) -> Listing[T]:
+        """None of a kind that a cluster does not have: roles and tokens are Kubernetes' own there."""
+        if kind not in self._stores:
+            return Listing((), "0")
         return await self._stores[kind].list(project)
 
     async def get(self, kind: type[T], name: str, project: str = "") -> T:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from migctl.backends.http.client import RemoteControlPlane
-from migctl.backends.http.tcp_endpoint import ServerLogin, TcpEndpoint
+from migctl.backends.http.tcp_endpoint import ServerLogin, SignedToken, TcpEndpoint
+from migctl.cli.contexts import servers
 from migctl.cli.contexts.control import Execution, Identity
 from migctl.cli.contexts.local import LocalRuntime
 from migctl.cli.contexts.servers import ServerEntry
@@ -21,9 +22,18 @@ if TYPE_CHECKING:
 class ServerControl(LocalRuntime, RemoteControlPlane):
     """Behind an address on TCP."""
 
-    def __init__(self, entry: ServerEntry) -> None:
+    def __init__(self, entry: ServerEntry, environ: Mapping[str, str] | None = None) -> None:
+        """environ: says where short-lived tokens are kept between commands; None: they are not."""
         login = ServerLogin(entry.url, entry.token, entry.secret, entry.fingerprint)
-        super().__init__(TcpEndpoint(entry.url, entry.fingerprint, login))
+        key = f"{entry.url} {entry.token}"
+        kept = None if environ is None else servers.kept_token(environ, key)
+
+        def keep(token: SignedToken) -> None:
+            if environ is not None:
+                servers.keep_token(environ, key, servers.KeptToken(token.text, token.until))
+
+        old = None if kept is None else SignedToken(kept.text, kept.until)
+        super().__init__(TcpEndpoint(entry.url, entry.fingerprint, login, old, keep))
         self._url = entry.url
 
     async def execution(self, project: str, workload: str, command: Sequence[str] | None) -> Execution:

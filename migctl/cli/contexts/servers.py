@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -20,6 +21,31 @@ class ServerEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     token: str
     secret: str
     fingerprint: str = ""
+
+
+class KeptToken(msgspec.Struct, frozen=True):
+    """A short-lived token, so that not every command signs in. until: seconds since 1970."""
+
+    text: str
+    until: float
+
+
+def kept_token(environ: Mapping[str, str], name: str) -> KeptToken | None:
+    """The one of this server. It only saves time: an unreadable file has none."""
+    try:
+        return msgspec.json.decode(_token_file(environ).read_bytes(), type=dict[str, KeptToken]).get(name)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def keep_token(environ: Mapping[str, str], name: str, token: KeptToken) -> None:
+    """Remember it, and no other server's: those sign in again."""
+    with contextlib.suppress(OSError):
+        _replace(_token_file(environ), {name: token})
+
+
+def _token_file(environ: Mapping[str, str]) -> Path:
+    return path(environ).with_name("server-token.json")
 
 
 def path(environ: Mapping[str, str]) -> Path:
@@ -42,12 +68,16 @@ def load(environ: Mapping[str, str]) -> dict[str, ServerEntry]:
 
 def save(environ: Mapping[str, str], servers: Mapping[str, ServerEntry]) -> None:
     """Replace the file as a whole; nobody else can read it at any time. Raises OSError."""
-    file = path(environ)
+    _token_file(environ).unlink(missing_ok=True)
+    _replace(path(environ), dict(servers))
+
+
+def _replace(file: Path, content: Mapping[str, object]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, new = tempfile.mkstemp(dir=file.parent, prefix=file.name)  # 0600
     try:
         with os.fdopen(descriptor, "wb") as written:
-            written.write(msgspec.json.format(msgspec.json.encode(dict(servers))) + b"\n")
+            written.write(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
             written.flush()
             os.fsync(written.fileno())
         os.replace(new, file)

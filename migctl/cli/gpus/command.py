@@ -17,9 +17,9 @@ from migctl.cli.failures import not_found, usage
 from migctl.cli.gpus import picture
 from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, terminal, watching
-from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, SeenGpu
-from migctl.cli.views.gpu_blocks import NOBODYS, Block, blocks, free
+from migctl.gpu_map import fleet
+from migctl.gpu_map.fleet import Fleet, SeenGpu
+from migctl.gpu_map.gpu_blocks import NOBODYS, Block, blocks, free
 from migctl.objects import API_VERSION, Claim, GpuNode
 
 REDRAW_S = 1.0

@@ -20,8 +20,8 @@ from rich.cells import cell_len, set_cell_size
 from migctl import quantities
 from migctl.cli.output import terminal
 from migctl.cli.output.terminal import Line, Piece, plain
-from migctl.cli.views.fleet import Fleet, SeenGpu
-from migctl.cli.views.gpu_blocks import NOBODYS, Block, BlockState, blocks, closed, free
+from migctl.gpu_map.fleet import Fleet, SeenGpu
+from migctl.gpu_map.gpu_blocks import NOBODYS, Block, BlockState, blocks, closed, free
 
 NARROWEST = 3
 WIDEST = 144

@@ -44,7 +44,7 @@ def doctor(context: typer.Context, output: options.Output = None) -> None:
 def _reported(session: Session) -> list[Finding]:
     """What the nodes of a running `migctl up` say is wrong."""
     from migctl.backends.protocol import ControlPlaneError
-    from migctl.cli.views import fleet
+    from migctl.gpu_map import fleet
 
     try:
         seen = replace(session, context=LOCAL).run(fleet.read)

@@ -20,9 +20,9 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
-from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Held, SeenGpu, share_text
-from migctl.cli.views.gpu_blocks import closed, free
+from migctl.gpu_map import fleet
+from migctl.gpu_map.fleet import Held, SeenGpu, share_text
+from migctl.gpu_map.gpu_blocks import closed, free
 from migctl.objects import API_VERSION, DynamicMig, Event
 
 LATEST = 10

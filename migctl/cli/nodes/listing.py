@@ -20,8 +20,8 @@ from migctl.cli.output.listings import OutputOptions, TableKind
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
-from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, SeenGpu
+from migctl.gpu_map import fleet
+from migctl.gpu_map.fleet import Fleet, SeenGpu
 from migctl.objects import Claim, GpuNode
 
 

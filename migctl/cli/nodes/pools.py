@@ -21,8 +21,8 @@ from migctl.cli.output.listings import TableKind, view, write_one
 from migctl.cli.output.tables import Column, age_column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.session import Session
-from migctl.cli.views import fleet
-from migctl.cli.views.fleet import SeenGpu
+from migctl.gpu_map import fleet
+from migctl.gpu_map.fleet import SeenGpu
 from migctl.objects import Claim, GpuNode, Meta, NodePool, NodePoolSpec
 from nodeagent.contract.wire import camel_case
 from solver.model.cluster import DEFAULT_POOL

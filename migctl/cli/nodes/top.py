@@ -20,10 +20,10 @@ from migctl.cli.output import watching
 from migctl.cli.output.listings import TableKind
 from migctl.cli.output.tables import Column
 from migctl.cli.output.watching import TableSource
-from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, SeenGpu
-from migctl.cli.views.gpu_blocks import free
 from migctl.cli.views.workloads import ANY, WorkloadView, jobs
+from migctl.gpu_map import fleet
+from migctl.gpu_map.fleet import Fleet, SeenGpu
+from migctl.gpu_map.gpu_blocks import free
 from migctl.objects import Claim, GpuNode, Workload
 
 DECIMALS = 3

@@ -21,10 +21,10 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
-from migctl.cli.views import fleet
-from migctl.cli.views.fleet import Fleet, Held, share_text
 from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
 from migctl.explanation.leaving import waiting_for_nodes
+from migctl.gpu_map import fleet
+from migctl.gpu_map.fleet import Fleet, Held, share_text
 from migctl.objects import API_VERSION, Claim, Event, Meta
 from solver.model.demand import DeviceShare
 

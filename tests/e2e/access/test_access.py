@@ -80,6 +80,12 @@ def test_commands_work_from_another_machine_within_the_rights_of_the_token(
     kept = elsewhere.home / "servers.json"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert elsewhere.ok("context", "list", "-o", "name").split()[-1] == url(server).removeprefix("https://")
+    logins = [one for one in server.json("audit", "--user", "ada")["items"] if one["verb"] == "login"]
+    assert len(logins) == 2, "one at the login, one for all commands of a quarter of an hour"
+    short = elsewhere.home / "server-token.json"
+    assert short.stat().st_mode & 0o777 == 0o600
+    short.write_text(short.read_text().replace("eyJ", "eyK"))
+    elsewhere.ok("list", "-p", "team-a")
     server.ok("token", "delete", "ada-1")
     assert "has ended" in elsewhere.fails(6, "list", "-p", "team-a")
     elsewhere.ok("logout")

@@ -15,8 +15,8 @@ from rich.cells import cell_len
 
 from migctl.cli.gpus import picture
 from migctl.cli.output.terminal import cut, text_of
-from migctl.cli.views import fleet
-from migctl.cli.views.gpu_blocks import blocks, free
+from migctl.gpu_map import fleet
+from migctl.gpu_map.gpu_blocks import blocks, free
 from migctl.objects import Claim, GpuRequest, NodeSpec
 from solver.model.cluster import Instance, InstanceState, SharedPart
 from tests.migctl.cli import scenes

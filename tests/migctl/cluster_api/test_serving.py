@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import ssl
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +17,12 @@ from aiohttp import web
 from migctl.api.tcp import certificates
 from migctl.backends.protocol import ChangeType, ControlPlaneError, Expired, Forbidden, Unauthenticated, Unavailable
 from migctl.clock import system_clock
+from migctl.cluster_api.process import ClusterApiSettings, cluster_service
 from migctl.cluster_api.serving import CERTIFICATE, KEY, Endpoints, serving
 from migctl.objects import GpuNode, Workload
 from tests.fakes.kubernetes_api.errors import Refused
 from tests.limits import WAIT_S
-from tests.migctl.cluster_api.conftest import TOKENS, ServedCluster
+from tests.migctl.cluster_api.conftest import TOKENS, ServedCluster, transport
 from tests.migctl.cluster_api.test_rights import submission
 
 pytestmark = pytest.mark.anyio
@@ -50,11 +52,16 @@ async def test_the_api_is_on_one_port_and_probes_ask_another(served: ServedClust
 
 
 async def test_it_is_not_ready_before_it_has_seen_the_cluster(served: ServedCluster) -> None:
-    served.service.view.cluster.reflectors[0].synced = False
-    async with listening(served) as (api, health), httpx.AsyncClient() as client:
-        assert (await client.get(f"{health}/healthz")).status_code == 200
-        assert (await client.get(f"{health}/readyz")).status_code == 503
-        assert (await client.get(f"{api}/api/v1/workloads", headers=bearer("admin"))).status_code == 503
+    settings = ClusterApiSettings()
+    async with (
+        transport(served.cluster.server.url, "migctl-system:migctl-api") as own,
+        cluster_service(own, system_clock, settings) as blind,
+        serving(blind, Endpoints("127.0.0.1", 0, 0)) as (api, health),
+        httpx.AsyncClient() as client,
+    ):
+        assert (await client.get(f"{health.url}/healthz")).status_code == 200
+        assert (await client.get(f"{health.url}/readyz")).status_code == 503
+        assert (await client.get(f"{api.url}/api/v1/workloads", headers=bearer("admin"))).status_code == 503
 
 
 async def test_it_has_tls_where_there_is_a_certificate(served: ServedCluster, tmp_path: Path) -> None:
@@ -64,6 +71,29 @@ async def test_it_has_tls_where_there_is_a_certificate(served: ServedCluster, tm
     async with listening(served, tmp_path) as (api, health), httpx.AsyncClient(verify=False) as client:
         assert (api.split(":")[0], health.split(":")[0]) == ("https", "http")
         assert (await client.get(f"{api}/api/v1/me", headers=bearer("editor"))).status_code == 200
+
+
+async def test_a_renewed_certificate_is_used_without_a_restart(
+    served: ServedCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migctl.cluster_api.serving.CERTIFICATE_CHECK_S", 0.02)
+
+    def put(name: str) -> str:
+        certificate, key = certificates.self_signed(tmp_path / name, "localhost", system_clock())
+        shutil.copy(certificate, tmp_path / CERTIFICATE)
+        shutil.copy(key, tmp_path / KEY)
+        return ssl.PEM_cert_to_DER_cert(certificate.read_text()).hex()
+
+    def shown(url: str) -> str:
+        return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", int(url.rpartition(":")[2])))).hex()
+
+    first = put("first")
+    async with listening(served, tmp_path) as (api, _):
+        assert await asyncio.to_thread(shown, api) == first
+        second = put("second")
+        async with asyncio.timeout(WAIT_S):
+            while await asyncio.to_thread(shown, api) != second:
+                await asyncio.sleep(0.02)
 
 
 async def test_without_the_secret_it_is_served_without_tls(served: ServedCluster, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ QUEUES: FilterFields[Any] = FilterFields(
         "parentName": lambda queue: _parent(queue).casefold(),
     },
     numbers={
-        "totalGpuQuota": lambda queue: queue.spec.quota,
+        "totalGpuQuota": lambda queue: queue.spec.quota or 0.0,
         "gpuAllocated": lambda queue: queue.status.allocated,
     },
     times={"createdAt": lambda queue: queue.meta.created},

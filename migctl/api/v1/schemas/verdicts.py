@@ -89,7 +89,7 @@ class EvictionOut(Schema):
     moves_to: str = ""
 
 
-class StepOut(Schema):
+class VerdictStepOut(Schema):
     """A step of a plan; after: numbers of the steps that come before it."""
 
     action: str
@@ -154,7 +154,7 @@ class VerdictOut(Schema):
     waiting: int
     places: tuple[PlaceOut, ...] = ()
     evictions: tuple[EvictionOut, ...] = ()
-    steps: tuple[StepOut, ...] = ()
+    steps: tuple[VerdictStepOut, ...] = ()
     reasons: tuple[ReasonOut, ...] = ()
     blockers: tuple[BlockerOut, ...] = ()
     queues: tuple[QueueFiguresOut, ...] = ()

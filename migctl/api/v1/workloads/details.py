@@ -80,7 +80,7 @@ def workload_out(door: CallersService, row: WorkloadRow) -> WorkloadOut:
         completed_at=status.finished,
         started_at=status.started,
         phase=row.phase,
-        phase_message=_message(workload),
+        phase_message=door.told(_message(workload)),
         reason=status.reason,
         running_pods=status.running,
         requested_pods=RequestedPods(
@@ -122,7 +122,7 @@ def pod_out(door: CallersService, row: WorkloadRow, pod: Claim) -> PodOut:
         requested_resources=_requested(pod.spec.gpu_request, 1),
         allocated_resources=_allocated((pod,)),
         pod_phase="Terminating" if pod.meta.deleting else pod.status.phase,
-        message=workload_status.reason_and_message(pod.status),
+        message=door.told(workload_status.reason_and_message(pod.status)),
         exit_code=pod.status.exit_code,
     )
 
@@ -143,7 +143,7 @@ def event_out(door: CallersService, workload: Workload, event: Event) -> EventOu
         id=event.meta.uid,
         type="Warning" if event.spec.warning else "Normal",
         reason=event.spec.reason,
-        message=event.spec.message,
+        message=door.told(event.spec.message),
         created_at=_when(event),
         cluster_id=door.service.cluster.uid,
         count=event.spec.count,
@@ -167,7 +167,7 @@ def history_of(door: CallersService, row: WorkloadRow, events: Iterable[Event]) 
     ]
     if status.phase.finished:
         ended = PhaseOut.COMPLETED if status.phase is Phase.COMPLETED else PhaseOut.FAILED
-        phases.append((status.finished, ended, _message(workload)))
+        phases.append((status.finished, ended, door.told(_message(workload))))
     found = [
         HistoryRecord(
             meta=HistoryMeta(creation_timestamp=when, type=HistoryType.PHASE_UPDATE),

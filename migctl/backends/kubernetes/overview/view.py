@@ -48,6 +48,7 @@ class ClusterView:
         self._monotonic = monotonic
         self._made_of = -1
         self._claims: dict[Key, tuple[Claim, Claim]] = {}
+        self._shown_claims: Mapping[Key, Claim] = {}
         self._made_workloads: Mapping[Key, Workload] = {}
         self._absorbed: dict[tuple[type[Any], Key], tuple[Any, float]] = {}
 
@@ -80,7 +81,7 @@ class ClusterView:
             found = self.cluster.get(kind, name, project)
             return found if found is None else self._objects(kind).get(_key(found), found)
         key = (project, name)
-        cached = self._objects(kind).get(key)
+        cached = self._one(kind, key)
         mine = self._absorbed.get((kind, key))
         if mine is not None and self._counts(kind, key, *mine):
             return cast("T", self._shown(mine[0], cached))
@@ -99,7 +100,7 @@ class ClusterView:
 
     def _counts(self, kind: type[Any], key: Key, obj: Object, until: float) -> bool:
         """Whether an answer to a write is newer than what the watch told."""
-        cached = self._objects(kind).get(key)
+        cached = self._one(kind, key)
         newer = cached is None or int(cached.meta.version) < int(obj.meta.version)
         if newer and self._monotonic() < until:
             return True
@@ -112,6 +113,11 @@ class ClusterView:
         if isinstance(obj, Workload) and isinstance(cached, Workload) and obj.meta.uid == cached.meta.uid:
             return replace(obj, status=cached.status)
         return obj
+
+    def _one(self, kind: type[Any], key: Key) -> Any:
+        if kind in (Claim, Workload, PlacementPlan):
+            return self._objects(kind).get(key)
+        return self.cluster.get(kind, key[1], key[0])
 
     def _objects(self, kind: type[Any]) -> Mapping[Key, Any]:
         if kind is PlacementPlan:
@@ -134,7 +140,8 @@ class ClusterView:
             parent = parents.get(claim.spec.workload_uid, claim.spec.workload_uid)
             same = known is not None and known[0] is claim and known[1].spec.workload_uid == parent
             self._claims[_key(claim)] = known if same and known is not None else (claim, _under(claim, parent))
-        self._made_workloads = self._workloads.all(shown for _, shown in self._claims.values())
+        self._shown_claims = {key: shown for key, (_, shown) in self._claims.items()}
+        self._made_workloads = self._workloads.all(self._shown_claims.values())
         self._made_of = self.cluster.generation
 
     def _parents(self) -> Mapping[str, str]:

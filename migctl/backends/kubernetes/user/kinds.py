@@ -32,6 +32,7 @@ class SubmittedContainer(pod_kinds.Container, frozen=True):
 
     command: tuple[str, ...] | None = None
     args: tuple[str, ...] | None = None
+    working_dir: str = ""
     env: tuple[EnvironmentVariable, ...] | None = None
     resources: SubmittedResources | None = None
 

@@ -87,6 +87,8 @@ def _template(workload: Workload, restart: str) -> Json:
 def _container(spec: WorkloadSpec) -> Json:
     """One container; the command is the image's arguments unless it replaces the entry point."""
     container: Json = {"name": CONTAINER, "image": spec.image}
+    if spec.directory:
+        container["workingDir"] = spec.directory
     if spec.command:
         container["command" if spec.entrypoint else "args"] = [literal(part) for part in spec.command]
     if spec.environment:

@@ -150,6 +150,7 @@ def _spec(template: PodTemplate, usual: WorkloadType, owner: Metadata, *, alone:
         command=tuple(map(as_typed, (*(container.command or ()), *(container.args or ())))),
         entrypoint=bool(container.command),
         environment={variable.name: as_typed(variable.value) for variable in container.env or ()},
+        directory=container.working_dir,
         user=labels.get(names.USER_LABEL, ""),
         priority=priority,
         preemptible=preemptible,

@@ -175,3 +175,11 @@ def test_a_certificate_that_is_none_is_refused(tmp_path: Path) -> None:
         bound(ListenOptions("127.0.0.1:0", file, file), tmp_path, ManualClock()())
     with pytest.raises(Invalid, match="belong together"):
         bound(ListenOptions("127.0.0.1:0", file), tmp_path, ManualClock()())
+
+
+async def test_a_path_with_a_line_break_is_answered_as_any_other_that_does_not_exist(tcp: Tcp) -> None:
+    """The mounted application did not get it, and the answer had another form."""
+    admin = await tcp.as_("root", Role.ADMIN)
+    answer = await tcp.http.request("DELETE", "/api/v1/access-keys/a%0Ab", headers=admin)
+    assert answer.status_code == 404
+    assert set(answer.json()) == {"code", "message", "details"}

@@ -116,11 +116,15 @@ async def test_a_watch_ends_when_its_token_expires(tcp: Tcp) -> None:
     assert last["type"] == "ERROR"
 
 
-async def test_a_log_ends_when_its_token_is_deleted(tcp: Tcp) -> None:
-    await tcp.admitting.create(samples.workload("w", "team-a"))
+@pytest.mark.parametrize(
+    "path", [f"{OBJECTS}/workloads/w/log?project=team-a&follow=true", "/api/v1/workloads/{}/logs?follow=true"]
+)
+async def test_a_log_ends_when_its_token_is_deleted(tcp: Tcp, path: str) -> None:
+    created = await tcp.admitting.create(samples.workload("w", "team-a"))
+    await tcp.settled()
     tcp.runtime.output["w"] = [b"first\n"]
     token = await tcp.token("ci", Role.VIEWER, project="team-a")
-    path = f"{OBJECTS}/workloads/w/log?project=team-a&follow=true"
+    path = path.format(created.meta.uid)
     async with asyncio.timeout(WAIT_S), tcp.http.stream("GET", path, headers=await tcp.bearer("ci")) as stream:
         pieces = stream.aiter_bytes()
         assert await anext(pieces) == b"first\n"

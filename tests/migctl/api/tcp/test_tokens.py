@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from datetime import timedelta
 
@@ -10,11 +11,13 @@ import jwt
 import pytest
 from msgspec.structs import replace
 
+from migctl.access.identity import accounts
 from migctl.access.identity.attempts import FAILURES_OF_ADDRESS, FAILURES_OF_NAME, Attempts
 from migctl.access.identity.signing_keys import LIFETIME, MAX_AGE
 from migctl.backends.protocol import RateLimited
 from migctl.objects import AccessToken, Project, Role
 from tests.fakes.control_plane import ManualClock
+from tests.limits import WAIT_S
 from tests.migctl.api.tcp.conftest import OBJECTS, Tcp
 
 pytestmark = pytest.mark.anyio
@@ -89,6 +92,22 @@ async def test_an_expired_token_is_refused_and_later_removed(tcp: Tcp) -> None:
     assert (await tcp.get("/api/v1/me", headers)).status_code == 401
     assert (await tcp.exchange("ci")).status_code == 401
     assert {token.meta.name for token in (await tcp.behind.list(AccessToken)).items} == {"root", "ci"}
+
+
+async def test_tokens_that_expired_a_day_ago_are_removed(tcp: Tcp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "SWEEP_S", 0.001)
+    admin = await tcp.as_("root", Role.ADMIN)
+    for name, ttl in (("old", 60), ("new", 86_400)):
+        await tcp.http.post(
+            "/api/v1/access-keys", json={"name": name, "role": "viewer", "ttlSeconds": ttl}, headers=admin
+        )
+    tcp.clock.advance(86_460)
+    sweeping = asyncio.create_task(tcp.sign_in.accounts.sweep())
+    async with asyncio.timeout(WAIT_S):
+        while {token.meta.name for token in (await tcp.behind.list(AccessToken)).items} != {"root", "new"}:
+            await asyncio.sleep(0.001)
+    sweeping.cancel()
+    await asyncio.gather(sweeping, return_exceptions=True)
 
 
 async def test_a_short_lived_token_expires(tcp: Tcp) -> None:

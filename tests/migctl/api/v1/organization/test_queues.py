@@ -228,3 +228,10 @@ async def test_members_are_told_to_those_who_may_give_roles(served: Served) -> N
     assert [one["subjectId"] for one in told] == ["dan"]
     assert (await served["viewer"].get(f"{PROJECTS}/team-a/members")).status_code == 403
     assert (await served["outsider"].get(f"{PROJECTS}/team-a/members")).status_code == 404
+
+
+async def test_departments_without_a_quota_are_sorted_as_having_none(served: Served) -> None:
+    assert (await served["admin"].post(DEPARTMENTS, json={"name": "sales"})).status_code == 201
+    listed = await served["admin"].get(DEPARTMENTS, params={"sortBy": "totalGpuQuota"})
+    assert [one["name"] for one in listed.json()["departments"]] == ["sales", "research"]
+    assert listed.json()["departments"][0]["resources"][0]["gpu"]["deserved"] is None

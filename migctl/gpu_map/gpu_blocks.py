@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from migctl import quantities
-from migctl.cli.views.fleet import Fleet, Held, SeenGpu
+from migctl.gpu_map.fleet import Fleet, Held, SeenGpu
 from solver.model.cluster import Backing, Instance, InstanceState
 from solver.model.occupation import foreign_portion
 
