@@ -1,5 +1,6 @@
-"""How often somebody may try to sign in: failures are counted by address and by name, in bounded memory: names are remembered
-by their digest, for they may be of any length.
+"""How often somebody may try to sign in: failures are counted by address and by name, in bounded memory.
+
+Names are remembered by their digest: they may be of any length.
 """
 
 from __future__ import annotations

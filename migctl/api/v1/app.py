@@ -15,6 +15,7 @@ from migctl.api.v1.routes import (
     organization,
     submission,
     token,
+    verdict,
     watch,
     workloads,
 )
@@ -56,6 +57,7 @@ def create_v1(service: RoutesService) -> FastAPI:
         decisions.routes,
         machines.routes,
         organization.routes,
+        verdict.routes,
         workloads.routes,
         submission.routes,
         watch.routes,
