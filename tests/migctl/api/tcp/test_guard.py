@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from migctl.api import server
 from migctl.api.tcp import guard
@@ -183,3 +185,19 @@ async def test_a_path_with_a_line_break_is_answered_as_any_other_that_does_not_e
     answer = await tcp.http.request("DELETE", "/api/v1/access-keys/a%0Ab", headers=admin)
     assert answer.status_code == 404
     assert set(answer.json()) == {"code", "message", "details"}
+
+
+async def test_an_answer_is_sent_at_once(tcp: Tcp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body are two packets: the second waited 40 ms for the first to be acknowledged."""
+    accepted: list[int] = []
+    made = H11Protocol.connection_made
+
+    def connection_made(self: H11Protocol, transport: asyncio.Transport) -> None:
+        connection = transport.get_extra_info("socket")
+        accepted.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(H11Protocol, "connection_made", connection_made)
+    async with httpx.AsyncClient(base_url=tcp.listener.url, verify=False) as fresh:
+        await fresh.get("/healthz")
+    assert accepted == [1]
