@@ -80,7 +80,6 @@ async def change_node(door: Door, node_id: str, sent: NodeChange) -> NodeOut:
     if sent.node_pool is not None:
         changes["pool"] = pool_of(door, sent.node_pool).meta.name
     changed = await door.control.patch(row.node, {"spec": changes})
-    await door.service.view.absorb(changed)
     return node_out(door, _machine(door, changed.meta.name), fleet_of(door))
 
 
@@ -111,7 +110,7 @@ async def create_node_pool(door: Door, sent: NodePoolRequest) -> NodePoolOut:
     """Create a node pool."""
     check_cluster(door, sent.cluster_id)
     wanted = merged(NodePool(meta=Meta(name=sent.name)), {"spec": changes_of(sent)})
-    return await _cached(door, await door.control.create(wanted))
+    return pool_out(door, await door.control.create(wanted))
 
 
 @routes.get("/node-pools/{node_pool_id}")
@@ -127,8 +126,8 @@ async def change_node_pool(door: Door, node_pool_id: str, sent: NodePoolSettings
     pool = pool_of(door, node_pool_id)
     changes = {"spec": changes_of(sent)}
     if pool.meta.uid:
-        return await _cached(door, await door.control.patch(pool, changes))
-    return await _cached(door, await door.control.create(merged(pool, changes)))
+        return pool_out(door, await door.control.patch(pool, changes))
+    return pool_out(door, await door.control.create(merged(pool, changes)))
 
 
 @routes.delete("/node-pools/{node_pool_id}", status_code=204)
@@ -174,9 +173,3 @@ def _machine(door: CallersService, key: str) -> MachineRow:
         if key in (row.node.meta.uid, row.node.meta.name):
             return row
     raise NotFound(f"there is no node {key[:64]!r}", hint="GET /api/v1/nodes lists them")
-
-
-async def _cached(door: CallersService, pool: NodePool) -> NodePoolOut:
-    """The pool, which the caller's next list shows."""
-    await door.service.view.absorb(pool)
-    return pool_out(door, pool)

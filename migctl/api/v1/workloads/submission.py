@@ -41,9 +41,7 @@ async def submit(door: CallersService, kind: WorkloadType, sent: Submission, spe
         meta=Meta(name=sent.name, project=project, labels={**labels(spec), SUBMISSION: told}),
         spec=workload_spec(kind, spec),
     )
-    made = await (_created_with_prefix(door, wanted, told) if prefixed else _created(door, wanted))
-    await door.service.view.absorb(made)
-    return made
+    return await (_created_with_prefix(door, wanted, told) if prefixed else _created(door, wanted))
 
 
 async def _created(door: CallersService, wanted: Workload) -> Workload:
