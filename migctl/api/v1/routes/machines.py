@@ -29,6 +29,7 @@ from migctl.api.v1.schemas.workloads import CountOut
 from migctl.api.v1.service import CallersService, Door
 from migctl.backends.merge import merged
 from migctl.backends.protocol import NotFound
+from migctl.gpu_map.fleet import Fleet
 from migctl.objects import Meta, NodePool
 
 routes = APIRouter(tags=["machines"], responses={**NOT_FOUND, **CONFLICT})
@@ -49,7 +50,7 @@ async def list_nodes(
     limit: Limit = 50,
 ) -> NodePage:
     """Nodes with their GPUs, a page at a time."""
-    fleet, chosen = fleet_of(door), NODES.filters(filter_by or (), search)
+    fleet, chosen = await fleet_of(door), NODES.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
     shown, more = NODES.page(machines(door, fleet), chosen, sort_by, descending, offset, limit)
     return NodePage(nodes=[node_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
@@ -61,26 +62,28 @@ async def list_nodes(
 )
 async def count_nodes(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many nodes there are."""
-    rows = machines(door, fleet_of(door))
+    rows = machines(door, await fleet_of(door))
     return CountOut(count=len(passing(rows, NODES.filters(filter_by or (), search))))
 
 
 @routes.get("/nodes/{node_id}")
 async def get_node(door: Door, node_id: str) -> NodeOut:
     """A node, by its id or name."""
-    return node_out(door, _machine(door, node_id), fleet_of(door))
+    fleet = await fleet_of(door)
+    return node_out(door, _machine(door, fleet, node_id), fleet)
 
 
 @routes.patch("/nodes/{node_id}")
 async def change_node(door: Door, node_id: str, sent: NodeChange) -> NodeOut:
     """Cordon a node, put it into a pool, or wish another MIG mode of it."""
-    row = _machine(door, node_id)
+    row = _machine(door, await fleet_of(door), node_id)
     given: dict[str, Any] = {"cordoned": sent.cordoned, "dynamicMig": sent.dynamic_mig}
     changes = {name: value for name, value in given.items() if value is not None}
     if sent.node_pool is not None:
         changes["pool"] = pool_of(door, sent.node_pool).meta.name
     changed = await door.control.patch(row.node, {"spec": changes})
-    return node_out(door, _machine(door, changed.meta.name), fleet_of(door))
+    fleet = await fleet_of(door)
+    return node_out(door, _machine(door, fleet, changed.meta.name), fleet)
 
 
 @routes.get("/node-pools")
@@ -147,7 +150,7 @@ async def list_gpus(
     limit: Limit = 50,
 ) -> GpuPage:
     """GPUs with their layout and who holds what of them, a page at a time."""
-    fleet, chosen = fleet_of(door), GPUS.filters(filter_by or (), search)
+    fleet, chosen = await fleet_of(door), GPUS.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
     shown, more = GPUS.page(_gpus(machines(door, fleet)), chosen, sort_by, descending, offset, limit)
     return GpuPage(gpus=[gpu_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
@@ -156,7 +159,7 @@ async def list_gpus(
 @routes.get("/gpus/{gpu_id}")
 async def get_gpu(door: Door, gpu_id: str) -> GpuOut:
     """A GPU, by its UUID."""
-    fleet = fleet_of(door)
+    fleet = await fleet_of(door)
     for row in _gpus(machines(door, fleet)):
         if row.seen.gpu.uuid == gpu_id:
             return gpu_out(door, row, fleet)
@@ -167,9 +170,9 @@ def _gpus(rows: list[MachineRow]) -> list[GpuRow]:
     return [GpuRow(row, seen) for row in rows for seen in row.gpus]
 
 
-def _machine(door: CallersService, key: str) -> MachineRow:
+def _machine(door: CallersService, fleet: Fleet, key: str) -> MachineRow:
     """Raises NotFound."""
-    for row in machines(door, fleet_of(door)):
+    for row in machines(door, fleet):
         if key in (row.node.meta.uid, row.node.meta.name):
             return row
     raise NotFound(f"there is no node {key[:64]!r}", hint="GET /api/v1/nodes lists them")
