@@ -261,3 +261,12 @@ async def test_a_node_shows_labels_and_cordons_to_those_who_may_see_nodes(served
         assert node is not None
         assert ("kubernetes.io/hostname" in node.meta.labels) == sees, user
         assert (await door.control.get(GpuNode, "node-a")) == node
+
+
+async def test_a_project_is_its_namespace_and_rbac_says_who_is_in_it(served: ServedCluster) -> None:
+    (project,) = (await served["editor"].get("/org-unit/projects?search=team-a")).json()["projects"]
+    assert (project["status"]["namespace"], project["requestedNamespace"]) == ("team-a", "team-a")
+    assert served.cluster.get("namespaces", "team-a") is not None
+    answer = await served["gpu-admin"].get("/org-unit/projects/team-a/members")
+    assert (answer.status_code, answer.json()["code"]) == (501, 501)
+    assert "kubectl get rolebindings -n team-a" in answer.json()["details"]

@@ -118,7 +118,9 @@ class PoolQuotaStatus(QuotaStatus):
 class QueueStatus(Schema):
     """The present of a queue."""
 
-    namespace: str
+    namespace: str = Field(
+        description="Of a project: on a cluster, the namespace that it owns; of a department: empty."
+    )
     phase: str = Field(description="Ready, or Deleting.")
     quota_status: QuotaStatus
     node_pool_quota_statuses: list[PoolQuotaStatus]
