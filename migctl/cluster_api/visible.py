@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from migctl.access.caller import Place
 from migctl.access.rights import Reach, Verb
 from migctl.access.visible import VisibleObjects
@@ -31,6 +33,26 @@ class VisibleInCluster(VisibleObjects):
     def sees_project(self, name: str) -> bool:
         """Whether he may see the workloads of a project."""
         return self._read.reach(Verb.READ, Workload.PLURAL, Place(name)) is Reach.ALL
+
+    def shown(self, obj: T) -> T:
+        """An object that he sees, as he sees it."""
+        return self.with_node(super().shown(obj))
+
+    def sees_at(self, resource: str, place: Place, *, exists: bool = True) -> bool:
+        return self._read.reach(Verb.READ, resource, place) is Reach.ALL
+
+    @property
+    def rights_key(self) -> Hashable:
+        return self._read.readable
+
+    def audience(self) -> Hashable:
+        return (super().audience(), self._read.readable)
+
+    def anew(self) -> VisibleInCluster:
+        return VisibleInCluster(self._cluster, self._read)
+
+    async def renewed(self) -> VisibleInCluster:
+        return VisibleInCluster(self._cluster, await self._read.renewed())
 
     def with_node(self, obj: T) -> T:
         """Labels and cordons are Kubernetes' own Nodes'."""

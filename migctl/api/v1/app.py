@@ -15,10 +15,13 @@ from migctl.api.v1.routes import (
     organization,
     submission,
     token,
+    verdict,
+    watch,
     workloads,
 )
 from migctl.api.v1.routes.familiar import assets, authorization, pods, reports
 from migctl.api.v1.service import RoutesService
+from migctl.api.v1.watching.streams import Watching
 
 PREFIX = "/api/v1"
 
@@ -47,6 +50,7 @@ def create_v1(service: RoutesService) -> FastAPI:
         dependencies=[Depends(BEARER)],
     )
     app.state.service = service
+    app.state.watching = Watching(service)
     for routes in (
         identity.routes,
         token.routes,
@@ -59,8 +63,10 @@ def create_v1(service: RoutesService) -> FastAPI:
         organization.routes,
         pods.routes,
         reports.routes,
+        verdict.routes,
         workloads.routes,
         submission.routes,
+        watch.routes,
     ):
         app.include_router(routes)
     add_errors(app)

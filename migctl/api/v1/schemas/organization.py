@@ -202,3 +202,16 @@ class MemberList(Schema):
     """Who is in a queue."""
 
     members: list[MemberOut]
+
+
+class ReportAvailability(Schema):
+    """Whether reports can be made."""
+
+    is_available: bool = False
+
+
+class ReportPage(Schema):
+    """Reports: there are none."""
+
+    reports: tuple[()] = ()
+    next: None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -20,22 +20,21 @@ ANSWERS = ("status_code_conformance", "content_type_conformance", "response_sche
 IDS = {"projectId": "projects", "clusterId": "clusters"}
 """Fields of bodies that name what there is, and what that is."""
 
+Known = Mapping[str, Sequence[str]]
+"""Ids and names of what there is, by what it is."""
+Headers = Mapping[str, str]
+
 
 def call_at_random(
-    url: str,
-    headers: Sequence[Mapping[str, str]],
-    admin: Mapping[str, str],
-    projects: Sequence[str],
-    calls: int,
-    start: int = 0,
+    url: str, sign_in: Callable[[], Sequence[Headers]], projects: Sequence[str], calls: int, start: int = 0
 ) -> int:
     """Call each operation of the API so often, as any of these callers; the number of calls.
 
     Every answer is none of 5xx, comes within WAIT_S, and is as the document says.
 
-    headers  of each caller; admin: of one who sees what there is
-    projects names of those there are
-    start    seed of what is drawn
+    sign_in   headers of each caller; the first is an admin. Before each operation: calls at random end sessions, too
+    projects  names of those there are
+    start     seed of what is drawn
     """
     document = schemathesis.openapi.from_url(f"{url}/openapi.json")
     checks: list[Any] = [not_a_server_error, *CHECKS.get_by_names(ANSWERS)]
@@ -43,18 +42,13 @@ def call_at_random(
     for result in document.get_all_operations():
         assert isinstance(result, Ok), result.err()
         if result.ok().path not in ENDLESS:
-            made += _call(result.ok(), url, headers, known(url, admin, projects), calls, start, checks)
+            headers = sign_in()
+            made += _call(result.ok(), url, headers, known(url, headers[0], projects), calls, start, checks)
     return made
 
 
 def _call(
-    operation: Any,
-    url: str,
-    headers: Sequence[Mapping[str, str]],
-    there: Known,
-    calls: int,
-    start: int,
-    checks: list[Any],
+    operation: Any, url: str, headers: Sequence[Headers], there: Known, calls: int, start: int, checks: list[Any]
 ) -> int:
     """Call one operation so often at most; how often it was called."""
     made = 0
@@ -62,7 +56,7 @@ def _call(
     @seed(start)
     @settings(max_examples=calls, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(), caller=st.sampled_from(headers), data=st.data())
-    def call(case: schemathesis.Case[Any], caller: Mapping[str, str], data: st.DataObject) -> None:
+    def call(case: schemathesis.Case[Any], caller: Headers, data: st.DataObject) -> None:
         nonlocal made
         made += 1
         _about_what_is_there(case, data, there)
@@ -72,11 +66,7 @@ def _call(
     return made
 
 
-Known = Mapping[str, Sequence[str]]
-"""Ids and names of what there is, by what it is."""
-
-
-def known(url: str, admin: Mapping[str, str], projects: Sequence[str]) -> Known:
+def known(url: str, admin: Headers, projects: Sequence[str]) -> Known:
     """What there is now."""
     with httpx.Client(base_url=url, headers=dict(admin), timeout=WAIT_S) as client:
         clusters = client.get("/clusters").json()
