@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from migctl.access.caller import Place, Rights, place_of, refused
 from migctl.access.ending import never_ended, while_allowed
+from migctl.access.hidden_names import told
 from migctl.access.rights import Reach, Verb
-from migctl.access.visible import VisibleObjects, shown
+from migctl.access.visible import VisibleObjects
 from migctl.backends.merge import merged
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import Change, ControlPlane, ControlPlaneError, Forbidden, Listing, NotFound
@@ -44,22 +45,22 @@ class AuthorizedControlPlane:
         if project:
             self._rights.require(Verb.READ, kind.PLURAL, self._project(project))
         listing = await self._behind.list(kind, project)
-        return Listing(tuple(shown(obj, self._seen) for obj in listing.items if self._sees(obj)), listing.version)
+        return Listing(tuple(self._told(obj) for obj in listing.items if self._sees(obj)), listing.version)
 
     async def get(self, kind: type[T], name: str, project: str = "") -> T:
-        return shown(await self._stored(Verb.READ, kind, name, project), self._seen)
+        return self._told(await self._stored(Verb.READ, kind, name, project))
 
     async def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
         async for change in while_allowed(self._behind.watch(kind, since), self._ended):
             seen = VisibleObjects(self._view, self._rights)  # projects come, go, and change departments meanwhile
             if seen.sees(change.object):
-                yield Change(change.type, shown(change.object, seen))
+                yield Change(change.type, told(change.object, self._view, seen, self._rights.caller.user))
 
     async def create(self, obj: T) -> T:
         self._rights.require(Verb.CREATE, obj.PLURAL, place_of(obj, self._rights.department_of))
         if isinstance(obj, AccessRule | AccessToken):
             self._check_given(obj)
-        return await self._behind.create(self._signed(obj))
+        return await self._absorbed(await self._behind.create(self._signed(obj)))
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
         stored = await self._stored(Verb.UPDATE, type(obj), obj.meta.name, obj.meta.project)
@@ -72,7 +73,7 @@ class AuthorizedControlPlane:
             raise Forbidden("a workload stays its user's")
         if isinstance(wanted, Project) and isinstance(stored, Project):
             await self._check_quota(stored, wanted)
-        return await self._behind.patch(obj, changes, fenced=fenced)
+        return await self._absorbed(await self._behind.patch(obj, changes, fenced=fenced))
 
     async def delete(self, obj: T) -> None:
         await self._stored(Verb.DELETE, type(obj), obj.meta.name, obj.meta.project)
@@ -84,6 +85,15 @@ class AuthorizedControlPlane:
 
     def _sees(self, obj: Object) -> bool:
         return self._seen.sees(obj)
+
+    async def _absorbed(self, written: T) -> T:
+        """What was written, which the caller's next list shows."""
+        await self._view.absorb(written)
+        return self._told(written)
+
+    def _told(self, obj: T) -> T:
+        """For one request: what is seen changes meanwhile for a watch only."""
+        return told(obj, self._view, self._seen, self._rights.caller.user)
 
     def _place(self, kind: type[T], name: str, project: str) -> Place:
         if kind is Department:

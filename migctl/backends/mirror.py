@@ -65,8 +65,8 @@ class Mirror:
         return cast("T | None", self._objects[kind].get((project, name)))
 
     async def absorb(self, obj: Object) -> None:
-        """Cache an object that an own write returned, unless the watch has passed it already."""
-        if int(obj.meta.version) > self._seen[type(obj)] and self._put(obj):
+        """Cache an object that an own write returned, if its kind is cached and the watch has not passed it already."""
+        if type(obj) in self._seen and int(obj.meta.version) > self._seen[type(obj)] and self._put(obj):
             await self._notify()
 
     async def wait(self, seen: int, timeout: float | None = None) -> int:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from migctl.access.caller import Place
 from migctl.access.ending import Ended, never_ended, while_allowed
+from migctl.access.hidden_names import told
 from migctl.access.rights import Verb
-from migctl.access.visible import shown
 from migctl.api.admitting import AdmittingControlPlane
 from migctl.backends.kubernetes.overview.changes import ViewChanges
 from migctl.backends.kubernetes.overview.view import ClusterView
@@ -54,14 +54,18 @@ class CallersControlPlane:
             return await self._own.list(kind, project)
         seen, listing = VisibleInCluster(self._view, self._rights), await self._changes.list(kind)
         there = (obj for obj in listing.items if project is None or obj.meta.project == project)
-        return Listing(tuple(seen.shown(obj) for obj in there if seen.sees(obj)), listing.version)
+        return Listing(tuple(self._told(obj, seen) for obj in there if seen.sees(obj)), listing.version)
 
     async def get(self, kind: type[T], name: str, project: str = "") -> T:
         """What is not cached yet is asked for with his token: another process may just have made it for him."""
         self._rights.require(Verb.READ, kind.PLURAL, Place(project))
         seen = VisibleInCluster(self._view, self._rights)
         found = None if kind is Event else seen.get(kind, name, project)
-        return shown(await self._own.get(kind, name, project), seen) if found is None else found
+        if found is None:
+            found = await self._own.get(kind, name, project)
+            if kind is not Event:
+                await self._view.absorb(found)
+        return self._told(found, seen)
 
     def watch(self, kind: type[T], since: str) -> AsyncIterator[Change[T]]:
         """His rights are asked again as changes come, and while none come. Raises what ends his access."""
@@ -76,7 +80,7 @@ class CallersControlPlane:
             rights = await rights.renewed()
             seen = VisibleInCluster(self._view, rights)
             if seen.sees(change.object):
-                yield Change(change.type, seen.shown(change.object))
+                yield Change(change.type, self._told(change.object, seen))
 
     async def create(self, obj: T) -> T:
         """A workload is its sender's."""
@@ -85,7 +89,7 @@ class CallersControlPlane:
             obj = replace(obj, spec=replace(obj.spec, user=self._rights.caller.user))
         made = await self._admitting.create(obj)
         await self._view.absorb(made)
-        return made
+        return self._told(made, VisibleInCluster(self._view, self._rights))
 
     async def patch(self, obj: T, changes: Mapping[str, Any], *, fenced: bool = False) -> T:
         """A change that changes nothing is no request to the API server: so the right to it is asked first."""
@@ -93,11 +97,15 @@ class CallersControlPlane:
         await self._rights.require_some(Verb.UPDATE, obj.PLURAL, obj.meta.project)
         changed = await self._admitting.patch(obj, changes, fenced=fenced)
         await self._view.absorb(changed)
-        return changed
+        return self._told(changed, VisibleInCluster(self._view, self._rights))
 
     async def delete(self, obj: T) -> None:
         self._check_kind(obj)
         await self._admitting.delete(obj)
+
+    def _told(self, obj: T, seen: VisibleInCluster) -> T:
+        """An object as he may read it."""
+        return seen.with_node(told(obj, self._view, seen, self._rights.caller.user))
 
     @staticmethod
     def _check_kind(obj: Any) -> None:

@@ -49,7 +49,7 @@ class ClusterApiService:
 
     @property
     def identity(self) -> Identification:
-        return Identification(exchange=ClusterSignIn(self.reviews, self.clock))
+        return Identification(exchange=ClusterSignIn(self.reviews, self.clock), gives_roles=False)
 
     @property
     def trail(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 from migctl.access.caller import Place
 from migctl.access.rights import Reach, Verb
-from migctl.access.visible import VisibleObjects, shown
+from migctl.access.visible import VisibleObjects
 from migctl.backends.kubernetes.overview.view import ClusterView
 from migctl.cluster_api.rights import ClusterRights
 from migctl.objects import GpuNode, Object, T, Workload
@@ -21,11 +21,11 @@ class VisibleInCluster(VisibleObjects):
         self._read = rights
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
-        return tuple(self._with_node(obj) for obj in super().all(kind))
+        return tuple(self.with_node(obj) for obj in super().all(kind))
 
     def get(self, kind: type[T], name: str, project: str = "") -> T | None:
         found = super().get(kind, name, project)
-        return None if found is None else self._with_node(found)
+        return None if found is None else self.with_node(found)
 
     def sees(self, obj: Object) -> bool:
         return self._read.may(Verb.READ, obj)
@@ -36,7 +36,7 @@ class VisibleInCluster(VisibleObjects):
 
     def shown(self, obj: T) -> T:
         """An object that he sees, as he sees it."""
-        return self._with_node(shown(obj, self))
+        return self.with_node(super().shown(obj))
 
     def sees_at(self, resource: str, place: Place, *, exists: bool = True) -> bool:
         return self._read.reach(Verb.READ, resource, place) is Reach.ALL
@@ -54,7 +54,7 @@ class VisibleInCluster(VisibleObjects):
     async def renewed(self) -> VisibleInCluster:
         return VisibleInCluster(self._cluster, await self._read.renewed())
 
-    def _with_node(self, obj: T) -> T:
+    def with_node(self, obj: T) -> T:
         """Labels and cordons are Kubernetes' own Nodes'."""
         if isinstance(obj, GpuNode) and self._read.sees_nodes:
             return self._cluster.with_node(obj)

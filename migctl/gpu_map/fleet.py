@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from migctl import node_pools
 from migctl.backends.protocol import ControlPlane
@@ -61,17 +62,31 @@ class Fleet:
         """The node pool that a node is in."""
         return node_pools.pool_of(node.spec.pool, node.meta.labels, self.pools)
 
+    @cached_property
+    def by_uuid(self) -> Mapping[str, SeenGpu]:
+        """GPUs by UUID."""
+        return {seen.gpu.uuid: seen for seen in reversed(self.gpus)}
+
+    @cached_property
+    def by_node(self) -> Mapping[str, tuple[SeenGpu, ...]]:
+        """GPUs by the name of their node."""
+        found: dict[str, list[SeenGpu]] = defaultdict(list)
+        for seen in self.gpus:
+            found[seen.gpu.node].append(seen)
+        return {node: tuple(gpus) for node, gpus in found.items()}
+
     def gpu_name(self, uuid: str) -> str:
         """`node/index` of a GPU; its UUID where no node reports it."""
-        return next((seen.name for seen in self.gpus if seen.gpu.uuid == uuid), uuid)
+        return self.by_uuid[uuid].name if uuid in self.by_uuid else uuid
 
-    def on(self, node: str) -> list[SeenGpu]:
+    def on(self, node: str) -> Sequence[SeenGpu]:
         """The GPUs of a node."""
-        return [seen for seen in self.gpus if seen.gpu.node == node]
+        return self.by_node.get(node, ())
 
     def backing(self, held: Held) -> Backing:
         """What bounds a share: as its node reports it, and before that as it was planned."""
-        parts = (part for seen in self.gpus if seen.gpu.uuid == held.share.gpu for part in seen.gpu.parts)
+        seen = self.by_uuid.get(held.share.gpu)
+        parts = seen.gpu.parts if seen is not None else ()
         return next((part.backing for part in parts if part.claim == held.claim.meta.uid), held.share.backing)
 
     def notes(self, node: GpuNode) -> list[tuple[str, str]]:

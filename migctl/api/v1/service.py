@@ -78,12 +78,14 @@ class Identification:
     ended      waits until a caller has not what he came with any more
     link       where a browser signs in, with a link for a user that works once; None: nowhere
     rotate     signs with a new key from now on; None: there is none
+    gives_roles  whether roles are given here; on a cluster its RBAC says who may do what
     """
 
     exchange: TokenExchange | None = None
     ended: Callable[[Caller], Awaitable[ControlPlaneError]] = _never
     link: Callable[[str, tuple[RoleInScope, ...]], str] | None = None
     rotate: Callable[[], None] | None = None
+    gives_roles: bool = True
 
 
 class RoutesService(Protocol):

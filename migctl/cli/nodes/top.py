@@ -22,7 +22,7 @@ from migctl.cli.output.tables import Column
 from migctl.cli.output.watching import TableSource
 from migctl.cli.views.workloads import ANY, WorkloadView, jobs
 from migctl.gpu_map import fleet
-from migctl.gpu_map.fleet import Fleet, SeenGpu
+from migctl.gpu_map.fleet import Fleet
 from migctl.gpu_map.gpu_blocks import free
 from migctl.objects import Claim, GpuNode, Workload
 
@@ -101,7 +101,7 @@ def _memory_in_use(seen: Fleet) -> Mapping[str, int]:
 
 
 def _node(seen: Fleet, node: GpuNode) -> UsageRow:
-    gpus: list[SeenGpu] = seen.on(node.meta.name)
+    gpus = seen.on(node.meta.name)
     report = node.status.report
     return UsageRow(
         object=node,

@@ -21,6 +21,8 @@ from migctl.cluster_api.process import ClusterApiSettings, cluster_service
 from migctl.cluster_api.serving import CERTIFICATE, KEY, Endpoints, serving
 from migctl.objects import GpuNode, Workload
 from tests.fakes.kubernetes_api.errors import Refused
+from tests.fakes.kubernetes_api.faults import Call
+from tests.fakes.kubernetes_cluster.cluster import QUICK
 from tests.limits import WAIT_S
 from tests.migctl.cluster_api.conftest import TOKENS, ServedCluster, transport
 from tests.migctl.cluster_api.test_rights import submission
@@ -52,16 +54,35 @@ async def test_the_api_is_on_one_port_and_probes_ask_another(served: ServedClust
 
 
 async def test_it_is_not_ready_before_it_has_seen_the_cluster(served: ServedCluster) -> None:
-    settings = ClusterApiSettings()
+    """While the API server answers lists of nodes with an error, and as soon as it answers them."""
+    refused: list[str] = []
+
+    def without_nodes(call: Call) -> Refused | None:
+        if call.method != "GET" or not call.path.endswith("/gpunodes"):
+            return None
+        refused.append(call.path)
+        return Refused(503, "ServiceUnavailable", "not yet")
+
+    faults = served.cluster.server.faults.before
+    faults.append(without_nodes)
+    settings = ClusterApiSettings(watches=QUICK.watches)
     async with (
         transport(served.cluster.server.url, "migctl-system:migctl-api") as own,
         cluster_service(own, system_clock, settings) as blind,
         serving(blind, Endpoints("127.0.0.1", 0, 0)) as (api, health),
         httpx.AsyncClient() as client,
     ):
+        following = asyncio.create_task(blind.view.run())
+        await served.until(lambda: refused)
         assert (await client.get(f"{health.url}/healthz")).status_code == 200
         assert (await client.get(f"{health.url}/readyz")).status_code == 503
         assert (await client.get(f"{api.url}/api/v1/workloads", headers=bearer("admin"))).status_code == 503
+        faults.remove(without_nodes)
+        await served.until(lambda: blind.view.synced)
+        assert (await client.get(f"{health.url}/readyz")).status_code == 200
+        assert (await client.get(f"{api.url}/api/v1/workloads", headers=bearer("admin"))).status_code == 200
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_it_has_tls_where_there_is_a_certificate(served: ServedCluster, tmp_path: Path) -> None:
@@ -240,3 +261,12 @@ async def test_a_node_shows_labels_and_cordons_to_those_who_may_see_nodes(served
         assert node is not None
         assert ("kubernetes.io/hostname" in node.meta.labels) == sees, user
         assert (await door.control.get(GpuNode, "node-a")) == node
+
+
+async def test_a_project_is_its_namespace_and_rbac_says_who_is_in_it(served: ServedCluster) -> None:
+    (project,) = (await served["editor"].get("/org-unit/projects?search=team-a")).json()["projects"]
+    assert (project["status"]["namespace"], project["requestedNamespace"]) == ("team-a", "team-a")
+    assert served.cluster.get("namespaces", "team-a") is not None
+    answer = await served["gpu-admin"].get("/org-unit/projects/team-a/members")
+    assert (answer.status_code, answer.json()["code"]) == (501, 501)
+    assert "kubectl get rolebindings -n team-a" in answer.json()["details"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from migctl.api.v1.filters import FilterFields
 from migctl.api.v1.service import CallersService
+from migctl.backends.mirror import ObjectView
 from migctl.gpu_map.fleet import Fleet, SeenGpu, build
 from migctl.gpu_map.gpu_blocks import closed, free
 from migctl.objects import Claim, GpuNode, NodePool
@@ -33,20 +35,22 @@ class GpuRow:
     seen: SeenGpu
 
 
-def fleet_of(door: CallersService) -> Fleet:
-    """All GPUs with all that is held of them; names are left out where they are shown."""
+async def fleet_of(door: CallersService) -> Fleet:
+    """All GPUs with all that is held of them, as new as the view; names are left out where they are shown."""
     view = door.service.view
-    return build(view.all(GpuNode), view.all(Claim), view.all(NodePool))
+    generation = await view.wait(-1)
+    kept = _kept.get(view)
+    if kept is None or kept[0] != generation:
+        kept = _kept[view] = generation, build(view.all(GpuNode), view.all(Claim), view.all(NodePool))
+    return kept[1]
+
+
+_kept: WeakKeyDictionary[ObjectView, tuple[int, Fleet]] = WeakKeyDictionary()
 
 
 def machines(door: CallersService, fleet: Fleet) -> list[MachineRow]:
     """The nodes that the caller may see."""
-    gpus: dict[str, list[SeenGpu]] = {}
-    for seen in fleet.gpus:
-        gpus.setdefault(seen.gpu.node, []).append(seen)
-    return [
-        MachineRow(node, tuple(gpus.get(node.meta.name, ())), fleet.pool_of(node)) for node in door.seen.all(GpuNode)
-    ]
+    return [MachineRow(node, tuple(fleet.on(node.meta.name)), fleet.pool_of(node)) for node in door.seen.all(GpuNode)]
 
 
 NODES: FilterFields[MachineRow] = FilterFields(

@@ -32,7 +32,7 @@ async def create(door: CallersService, kind: type[Queue], sent: ProjectRequest |
         changes["department"] = department_name(door, sent.parent_id)
     wanted = merged(empty, {"spec": changes})
     try:
-        return await _cached(door, await door.control.create(wanted))
+        return await door.control.create(wanted)
     except AlreadyExists:
         if (stored := await _stored(door, wanted)) is not None:
             return stored
@@ -46,19 +46,13 @@ async def change(door: CallersService, queue: Queue, sent: QueueSettings, *, par
         changes["department"] = department_name(door, sent.parent_id)
     if sent.resources is not None:
         changes |= changes_of(sent.resources, queue, pools_of(door), partly=partly)
-    return await _cached(door, await door.control.patch(queue, {"spec": changes}))
+    return await door.control.patch(queue, {"spec": changes})
 
 
 async def change_resources(door: CallersService, queue: Queue, sent: Resources, *, partly: bool) -> Queue:
     """The queue with other quotas. partly: what is left out stays as it is."""
     changes = changes_of(sent, queue, pools_of(door), partly=partly)
-    return await _cached(door, await door.control.patch(queue, {"spec": changes}))
-
-
-async def _cached(door: CallersService, queue: Queue) -> Queue:
-    """The queue, which the caller's next list shows."""
-    await door.service.view.absorb(queue)
-    return queue
+    return await door.control.patch(queue, {"spec": changes})
 
 
 async def _stored(door: CallersService, wanted: Queue) -> Queue | None:

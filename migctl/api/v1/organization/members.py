@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from migctl.access.caller import APP, EVERYWHERE, Place, place_of, refused, scope_name
 from migctl.access.rights import Verb
+from migctl.api.v1.not_here import NotOffered
 from migctl.api.v1.schemas.organization import MemberOut
 from migctl.api.v1.service import CallersService
 from migctl.objects import AccessRule, AccessToken, Department, Project
 
 
 async def members_of(door: CallersService, queue: Project | Department) -> list[MemberOut]:
-    """Those with a role that counts in it of whom the caller may know. Raises Forbidden where he may know of none."""
+    """Those with a role that counts in it of whom the caller may know.
+
+    Raises Forbidden where he may know of none, and NotOffered where no roles are given.
+    """
+    if not door.service.identity.gives_roles:
+        raise NotOffered(
+            "the cluster's RBAC says who may do what in a project",
+            f"kubectl get rolebindings -n {queue.meta.name}"
+            if isinstance(queue, Project)
+            else "kubectl get rolebindings -A",
+        )
     place = place_of(queue, door.rights.department_of)
     if not await door.rights.allows(Verb.READ, AccessRule.PLURAL, place):
         raise refused(Verb.READ, AccessRule.PLURAL, place)

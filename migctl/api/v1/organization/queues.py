@@ -120,7 +120,7 @@ def _out(door: CallersService, queue: Either) -> dict[str, Any]:
         "resources": resources_of(queue, pools),
         "total_resources": TotalResources(gpu_quota=total(queue, pools)),
         "status": QueueStatus(
-            namespace=queue.meta.name,
+            namespace=queue.meta.name if isinstance(queue, Project) else "",
             phase=phase_of(queue),
             quota_status=QuotaStatus(**_usage(queue.status)),
             node_pool_quota_statuses=list(_by_pool(queue, pools)),

@@ -29,6 +29,7 @@ from migctl.api.v1.schemas.workloads import CountOut
 from migctl.api.v1.service import CallersService, Door
 from migctl.backends.merge import merged
 from migctl.backends.protocol import NotFound
+from migctl.gpu_map.fleet import Fleet
 from migctl.objects import Meta, NodePool
 
 routes = APIRouter(tags=["machines"], responses={**NOT_FOUND, **CONFLICT})
@@ -49,7 +50,7 @@ async def list_nodes(
     limit: Limit = 50,
 ) -> NodePage:
     """Nodes with their GPUs, a page at a time."""
-    fleet, chosen = fleet_of(door), NODES.filters(filter_by or (), search)
+    fleet, chosen = await fleet_of(door), NODES.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
     shown, more = NODES.page(machines(door, fleet), chosen, sort_by, descending, offset, limit)
     return NodePage(nodes=[node_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
@@ -61,27 +62,28 @@ async def list_nodes(
 )
 async def count_nodes(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many nodes there are."""
-    rows = machines(door, fleet_of(door))
+    rows = machines(door, await fleet_of(door))
     return CountOut(count=len(passing(rows, NODES.filters(filter_by or (), search))))
 
 
 @routes.get("/nodes/{node_id}")
 async def get_node(door: Door, node_id: str) -> NodeOut:
     """A node, by its id or name."""
-    return node_out(door, _machine(door, node_id), fleet_of(door))
+    fleet = await fleet_of(door)
+    return node_out(door, _machine(door, fleet, node_id), fleet)
 
 
 @routes.patch("/nodes/{node_id}")
 async def change_node(door: Door, node_id: str, sent: NodeChange) -> NodeOut:
     """Cordon a node, put it into a pool, or wish another MIG mode of it."""
-    row = _machine(door, node_id)
+    row = _machine(door, await fleet_of(door), node_id)
     given: dict[str, Any] = {"cordoned": sent.cordoned, "dynamicMig": sent.dynamic_mig}
     changes = {name: value for name, value in given.items() if value is not None}
     if sent.node_pool is not None:
         changes["pool"] = pool_of(door, sent.node_pool).meta.name
     changed = await door.control.patch(row.node, {"spec": changes})
-    await door.service.view.absorb(changed)
-    return node_out(door, _machine(door, changed.meta.name), fleet_of(door))
+    fleet = await fleet_of(door)
+    return node_out(door, _machine(door, fleet, changed.meta.name), fleet)
 
 
 @routes.get("/node-pools")
@@ -111,7 +113,7 @@ async def create_node_pool(door: Door, sent: NodePoolRequest) -> NodePoolOut:
     """Create a node pool."""
     check_cluster(door, sent.cluster_id)
     wanted = merged(NodePool(meta=Meta(name=sent.name)), {"spec": changes_of(sent)})
-    return await _cached(door, await door.control.create(wanted))
+    return pool_out(door, await door.control.create(wanted))
 
 
 @routes.get("/node-pools/{node_pool_id}")
@@ -127,8 +129,8 @@ async def change_node_pool(door: Door, node_pool_id: str, sent: NodePoolSettings
     pool = pool_of(door, node_pool_id)
     changes = {"spec": changes_of(sent)}
     if pool.meta.uid:
-        return await _cached(door, await door.control.patch(pool, changes))
-    return await _cached(door, await door.control.create(merged(pool, changes)))
+        return pool_out(door, await door.control.patch(pool, changes))
+    return pool_out(door, await door.control.create(merged(pool, changes)))
 
 
 @routes.delete("/node-pools/{node_pool_id}", status_code=204)
@@ -148,7 +150,7 @@ async def list_gpus(
     limit: Limit = 50,
 ) -> GpuPage:
     """GPUs with their layout and who holds what of them, a page at a time."""
-    fleet, chosen = fleet_of(door), GPUS.filters(filter_by or (), search)
+    fleet, chosen = await fleet_of(door), GPUS.filters(filter_by or (), search)
     descending = sort_order is SortOrder.DESCENDING
     shown, more = GPUS.page(_gpus(machines(door, fleet)), chosen, sort_by, descending, offset, limit)
     return GpuPage(gpus=[gpu_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
@@ -157,7 +159,7 @@ async def list_gpus(
 @routes.get("/gpus/{gpu_id}")
 async def get_gpu(door: Door, gpu_id: str) -> GpuOut:
     """A GPU, by its UUID."""
-    fleet = fleet_of(door)
+    fleet = await fleet_of(door)
     for row in _gpus(machines(door, fleet)):
         if row.seen.gpu.uuid == gpu_id:
             return gpu_out(door, row, fleet)
@@ -168,15 +170,9 @@ def _gpus(rows: list[MachineRow]) -> list[GpuRow]:
     return [GpuRow(row, seen) for row in rows for seen in row.gpus]
 
 
-def _machine(door: CallersService, key: str) -> MachineRow:
+def _machine(door: CallersService, fleet: Fleet, key: str) -> MachineRow:
     """Raises NotFound."""
-    for row in machines(door, fleet_of(door)):
+    for row in machines(door, fleet):
         if key in (row.node.meta.uid, row.node.meta.name):
             return row
     raise NotFound(f"there is no node {key[:64]!r}", hint="GET /api/v1/nodes lists them")
-
-
-async def _cached(door: CallersService, pool: NodePool) -> NodePoolOut:
-    """The pool, which the caller's next list shows."""
-    await door.service.view.absorb(pool)
-    return pool_out(door, pool)

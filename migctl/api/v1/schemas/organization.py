@@ -118,7 +118,9 @@ class PoolQuotaStatus(QuotaStatus):
 class QueueStatus(Schema):
     """The present of a queue."""
 
-    namespace: str
+    namespace: str = Field(
+        description="Of a project: on a cluster, the namespace that it owns; of a department: empty."
+    )
     phase: str = Field(description="Ready, or Deleting.")
     quota_status: QuotaStatus
     node_pool_quota_statuses: list[PoolQuotaStatus]
@@ -200,3 +202,16 @@ class MemberList(Schema):
     """Who is in a queue."""
 
     members: list[MemberOut]
+
+
+class ReportAvailability(Schema):
+    """Whether reports can be made."""
+
+    is_available: bool = False
+
+
+class ReportPage(Schema):
+    """Reports: there are none."""
+
+    reports: tuple[()] = ()
+    next: None = None

@@ -23,8 +23,7 @@ async def act(door: CallersService, workload: Workload, action: BatchAction) -> 
     if workload.meta.deleting is not None or workload.status.phase.finished:
         state = "being deleted" if workload.meta.deleting else workload.status.phase
         raise Conflict(f"workload {workload.meta.name} is {state}: you cannot {action} it")
-    changed = await door.control.patch(workload, {"spec": {"suspended": action is BatchAction.SUSPEND}})
-    await door.service.view.absorb(changed)
+    await door.control.patch(workload, {"spec": {"suspended": action is BatchAction.SUSPEND}})
 
 
 async def batch(door: CallersService, sent: WorkloadBatch) -> BatchOutcome:
@@ -53,6 +52,4 @@ async def change_inference(door: CallersService, workload: Workload, sent: Infer
                     "delete it and submit it again; autoscaling can be changed",
                 )
     with sent_names():
-        changed = await door.control.patch(workload, {"spec": {"parallelism": wanted}})
-    await door.service.view.absorb(changed)
-    return changed
+        return await door.control.patch(workload, {"spec": {"parallelism": wanted}})

@@ -37,9 +37,7 @@ async def submit(door: CallersService, kind: WorkloadType, sent: Submission, spe
     project, prefixed = described.meta.project, bool(sent.use_given_name_as_prefix)
     told = _hash(door.caller.user, kind, project, sent.name, prefixed, spec)
     wanted = replace(described, meta=replace(described.meta, labels={**described.meta.labels, SUBMISSION: told}))
-    made = await (_created_with_prefix(door, wanted, told) if prefixed else _created(door, wanted))
-    await door.service.view.absorb(made)
-    return made
+    return await (_created_with_prefix(door, wanted, told) if prefixed else _created(door, wanted))
 
 
 def described_by(door: CallersService, kind: WorkloadType, sent: Submission, spec: CommonSpec) -> Workload:

@@ -79,6 +79,14 @@ def test_hidden_names_are_replaced_and_all_else_stays(words: list[str], between:
     assert HiddenNames(view, VisibleObjects(view, everybody), "eve").masked(text) == text
 
 
+def test_a_text_that_was_masked_stays_as_it_is() -> None:
+    view = Stored(Project(meta=Meta(name="mine")), *(Project(meta=Meta(name=name)) for name in ("project", "user")))
+    names = names_for(view, "mine")
+    once = names.masked("user/job and project are in the way")
+    assert once == "another workload and another project are in the way"
+    assert names.masked(once) == once
+
+
 async def test_a_reason_and_an_event_name_others_to_those_only_who_may_see_them(served: Served) -> None:
     answer = await served["outsider"].post("/workloads/trainings", json=body("hidden-job", project="team-b"))
     assert answer.status_code == 202, answer.text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from migctl.api.v1.routes.paging import FilterBy, Limit, Offset, Order, Search, SortBy, SortOrder
-from migctl.api.v1.schemas.reports import ReportAvailability, ReportPage
+from migctl.api.v1.schemas.organization import ReportAvailability, ReportPage
 from migctl.api.v1.schemas.workloads import CountOut
 from migctl.api.v1.service import Door
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from fastapi import Request
 
+from migctl.api.v1.machines.rows import fleet_of
 from migctl.objects import Claim, DynamicMig, GpuNode, GpuRequest, NodePool, NodePoolSpec
 from solver.model.cluster import Instance, InstanceState, SharedPart
 from solver.model.snapshot import Spreading
@@ -150,3 +152,13 @@ async def test_a_pool_that_nodes_only_name_is_made_by_changing_it(served: Served
     assert changed.status_code == 200, changed.text
     assert (await served.behind.get(NodePool, "default")).spec.placement is Spreading.SPREAD
     assert (await served["viewer"].patch("/node-pools/default", json={})).status_code == 403
+
+
+async def test_gpus_are_put_together_once_for_all_requests_until_something_changes(served: Served) -> None:
+    await filled(served)
+    request = Request({"type": "http", "headers": [(b"authorization", b"Bearer viewer")], "state": {}})
+    one, two = await served.service.door(request), await served.service.door(request)
+    assert await fleet_of(one) is await fleet_of(two)
+    await served.behind.create(scenes.node("node-c", scenes.gpu("node-c", 0, V100)))
+    await served.settled()
+    assert [node.meta.name for node in (await fleet_of(one)).nodes] == ["node-a", "node-b", "node-c"]
