@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic import Field
 
 from migctl.api.v1.schemas.schema import Schema
+from migctl.api.v1.schemas.workload_specs import Text
 
 NEXT = Field(default=None, description="The offset of the next page; null: this is the last one.")
 
@@ -79,3 +80,58 @@ class HappeningPage(Schema):
 
     events: list[HappeningOut]
     next: int | None = NEXT
+
+
+class Moved(Schema):
+    """A workload with its places."""
+
+    workload: str
+    now: str
+    then: str
+
+
+class Fits(Schema):
+    """How many of a share fit."""
+
+    share: str
+    now: int
+    then: int
+
+
+class LayoutOut(Schema):
+    """What is on a GPU."""
+
+    gpu: str
+    now: list[str]
+    then: list[str]
+
+
+class DefragAsked(Schema):
+    """Which moves are wanted."""
+
+    moves: int = Field(default=8, ge=1, le=500, description="At most so many workloads move.")
+    target: Text | None = Field(default=None, description="Open places for this.", examples=["3g.20gb", "20GB", "1"])
+    save: bool = Field(default=False, description="Keep the moves as a proposal.")
+
+
+class DefragOut(Schema):
+    """Moves that would join free room. plan: the name of the proposal that they were kept as."""
+
+    plan: str | None = None
+    moves: list[Moved]
+    fits: list[Fits]
+    layouts: list[LayoutOut]
+
+
+class StayOut(Schema):
+    """A workload that stays where it is, and why."""
+
+    name: str
+    why: str
+
+
+class UndoOut(Schema):
+    """What is put back. plan: the name of the plan that does it, null where all is where it was."""
+
+    plan: str | None
+    stays: list[StayOut]
