@@ -121,8 +121,9 @@ bench-cli: $(READY)  ## how long help, completion, list, describe and gpus take,
 	$(BIN)/python -m tests.bench.cli
 
 .PHONY: bench-api
-bench-api: $(READY)  ## what the API's answers cost: a page of 10,000 workloads; a verdict before sending on 10,000 GPUs; 5 minutes
+bench-api: $(READY)  ## what the API's answers cost: a page of 10,000 workloads; 200 streams; a verdict before sending on 10,000 GPUs; 6 minutes
 	$(BIN)/python -m tests.bench.rest
+	$(BIN)/python -m tests.bench.rest.stream
 	$(BIN)/python -m tests.bench.verdict_api
 
 .PHONY: bench-controller

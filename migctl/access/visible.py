@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable
 from typing import cast
 
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from migctl.access.caller import Place, Rights
 from migctl.access.rights import Reach, Verb
 from migctl.access.texts import without_others
 from migctl.backends.mirror import ObjectView
-from migctl.objects import Claim, Event, GpuNode, Object, Project, T, Workload
+from migctl.objects import Claim, Department, Event, GpuNode, NodePool, Object, Project, T, Workload
 
 
 class VisibleObjects:
@@ -43,6 +44,39 @@ class VisibleObjects:
             project = self._view.get(Project, name)
             self._projects[name] = project is not None and self._rights.may(Verb.READ, project)
         return self._projects[name]
+
+    def sees_at(self, resource: str, place: Place, *, exists: bool = True) -> bool:
+        """Whether he may read objects of a kind (its plural name) at a place, now or as it was once.
+
+        exists  whether the place's project is there: what is in none that is known, nobody sees
+        """
+        resource = Project.PLURAL if place.project else resource
+        return exists and self._rights.reach(Verb.READ, resource, place) is Reach.ALL
+
+    def shown(self, obj: T) -> T:
+        """An object that he sees, as he sees it."""
+        return shown(obj, self)
+
+    @property
+    def rights_key(self) -> Hashable:
+        """What he may do; the same for the same rights."""
+        return self._rights.caller.access
+
+    def audience(self) -> Hashable:
+        """What he sees of all; two callers with the same see the same of every object, but for their own names."""
+        return (
+            frozenset(one.meta.name for one in self._view.all(Project) if self.sees_project(one.meta.name)),
+            frozenset(one.meta.name for one in self._view.all(Department) if self.sees(one)),
+            tuple(self.sees_at(kind.PLURAL, Place()) for kind in (GpuNode, NodePool)),
+        )
+
+    def anew(self) -> VisibleObjects:
+        """The same by the same rights, as the objects are now."""
+        return VisibleObjects(self._view, self._rights)
+
+    async def renewed(self) -> VisibleObjects:
+        """The same by the rights that he has now. Raises ControlPlaneError where nobody can tell."""
+        return self.anew()
 
     @property
     def sees_all_projects(self) -> bool:

@@ -128,6 +128,11 @@ class ClusterRights(Rights):
         self._readers = readers
 
     @property
+    def readable(self) -> Readable:
+        """What he may read."""
+        return self._readable
+
+    @property
     def sees_nodes(self) -> bool:
         """Whether he may see Kubernetes' own nodes."""
         return self._readable.nodes

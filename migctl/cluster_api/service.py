@@ -57,6 +57,11 @@ class ClusterApiService:
         return
 
     @property
+    def control_plane(self) -> None:
+        """Nobody's: events are read with a caller's token; all else is in the view."""
+        return
+
+    @property
     def planner(self) -> None:
         """None: `migctl` decides where it runs, on what its user may read; statuses say what the controller decided."""
         return
@@ -124,6 +129,10 @@ class _ServiceOfCaller:
 
     @property
     def trail(self) -> None:
+        return None
+
+    @property
+    def control_plane(self) -> None:
         return None
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from migctl.access.caller import Place
 from migctl.access.rights import Reach, Verb
 from migctl.access.visible import VisibleObjects, shown
@@ -35,6 +37,22 @@ class VisibleInCluster(VisibleObjects):
     def shown(self, obj: T) -> T:
         """An object that he sees, as he sees it."""
         return self._with_node(shown(obj, self))
+
+    def sees_at(self, resource: str, place: Place, *, exists: bool = True) -> bool:
+        return self._read.reach(Verb.READ, resource, place) is Reach.ALL
+
+    @property
+    def rights_key(self) -> Hashable:
+        return self._read.readable
+
+    def audience(self) -> Hashable:
+        return (super().audience(), self._read.readable)
+
+    def anew(self) -> VisibleInCluster:
+        return VisibleInCluster(self._cluster, self._read)
+
+    async def renewed(self) -> VisibleInCluster:
+        return VisibleInCluster(self._cluster, await self._read.renewed())
 
     def _with_node(self, obj: T) -> T:
         """Labels and cordons are Kubernetes' own Nodes'."""

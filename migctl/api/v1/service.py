@@ -123,6 +123,11 @@ class RoutesService(Protocol):
     def trail(self) -> AuditTrail | None: ...
 
     @property
+    def control_plane(self) -> ControlPlane | None:
+        """Where the kinds are that the view has not, for all callers; None: they are read with a caller's own right."""
+        ...
+
+    @property
     def planner(self) -> LivePlanner | None:
         """Says what would become of what; None: nobody does here."""
         ...

@@ -100,6 +100,10 @@ class WorkloadRows:
             self._generation = generation
             self._update(view)
 
+    def all(self) -> tuple[WorkloadRow, ...]:
+        """Every row; one whose workload, pods and place did not change is the same as before."""
+        return tuple(self._rows.values())
+
     def of(self, uid: str) -> WorkloadRow | None:
         """The row of a workload, by its id."""
         return self._rows.get(uid)
@@ -112,14 +116,14 @@ class WorkloadRows:
     def _update(self, view: ObjectView) -> None:
         touched = self._moved(view)
         before, self._claims = self._claims, view.all(Claim)
-        gone, come = _difference(before, self._claims)
+        gone, come = difference(before, self._claims)
         for claim in gone:
             self._pods[claim.spec.workload_uid].pop(claim.meta.uid, None)
         for claim in come:
             self._pods[claim.spec.workload_uid][claim.meta.uid] = claim
         touched.update(claim.spec.workload_uid for claim in (*gone, *come))
         known, self._workloads = self._workloads, view.all(Workload)
-        left, arrived = _difference(known, self._workloads)
+        left, arrived = difference(known, self._workloads)
         for workload in left:
             self._rows.pop(workload.meta.uid, None)
             self._projects[workload.meta.project].pop(workload.meta.uid, None)
@@ -148,7 +152,7 @@ class WorkloadRows:
         return {uid for name in moved if name in self._projects for uid in self._projects[name]}
 
 
-def _difference(before: tuple[X, ...], now: tuple[X, ...]) -> tuple[list[X], list[X]]:
+def difference(before: tuple[X, ...], now: tuple[X, ...]) -> tuple[list[X], list[X]]:
     """The objects that are gone, and those that came; one that changed is both. Mostly a few are changed in place."""
     if len(before) == len(now):
         same = bytes(map(operator.is_, before, now))

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from migctl.access.audit.trail import AuditEntry, AuditTrail
 from migctl.access.giving import rule_name
@@ -66,6 +67,7 @@ class Tcp:
     trail: AuditTrail
     listener: Listener
     http: httpx.AsyncClient
+    v1: FastAPI
     secrets: dict[str, str] = field(default_factory=dict)
 
     async def token(self, name: str, role: Role, user: str = "", **scope: str) -> AccessToken:
@@ -136,12 +138,13 @@ async def served_on_tcp(folder: Path, options: ListenOptions, oidc: OidcSettings
         trail=trail,
     )
     closing = asyncio.Event()
+    v1 = create_v1(service)
     app = create_tcp_app(
         service,
         sign_in,
         listener,
         closing,
-        v1=create_v1(service),
+        v1=v1,
         ready=lambda: True,
         metrics=lambda: b"figures 1\n",
         verdict=Verdicts(mirror, clock, plan, Observer(mirror)),
@@ -150,7 +153,7 @@ async def served_on_tcp(folder: Path, options: ListenOptions, oidc: OidcSettings
     following = [asyncio.create_task(mirror.run()), asyncio.create_task(sign_in.accounts.run())]
     http = httpx.AsyncClient(base_url=listener.url, verify=False, timeout=WAIT_S)
     async with serving_tcp(app, listener, closing), http:
-        tcp = Tcp(behind, admitting, mirror, runtime, clock, sign_in, trail, listener, http)
+        tcp = Tcp(behind, admitting, mirror, runtime, clock, sign_in, trail, listener, http, v1)
         await tcp.settled()
         yield tcp
     for task in following:

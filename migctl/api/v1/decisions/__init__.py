@@ -1,0 +1,1 @@
+"""Plans and events at the edge of the API."""
