@@ -26,13 +26,14 @@ from migctl.objects import (
     WorkloadSpec,
     WorkloadType,
 )
-from migctl.quantities import MAX_DURATION_S, MAX_GPUS, SMALLEST_MEMORY
+from migctl.quantities import MAX_DURATION_S, MAX_GPUS, SMALLEST_MEMORY, flag_memory, fraction_or_gpus
 from nodeagent.contract.units import MIB
 from solver.model import priorities
 from solver.model.cluster import DEFAULT_POOL
 from solver.model.geometry import GpuModel
 from solver.model.snapshot import UNLIMITED
 
+_PROFILE_NAME = re.compile(r"\d+g\.\d+gb(?:[+-]\w+(?:\.\w+)?)?")
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
@@ -402,3 +403,13 @@ def _between(field: str, value: int, least: int, most: int) -> None:
 
 def _invalid(field: str, rule: str, hint: str = "") -> Invalid:
     return Invalid(f"{field}: {rule}", hint, field)
+
+
+def gpu_request_of(text: str) -> GpuRequest:
+    """0.5, 2, 10GB or 2g.10gb. Raises BadQuantity."""
+    if _PROFILE_NAME.fullmatch(text):
+        return GpuRequest(profile=text)
+    if text[-1:].isalpha():
+        return GpuRequest(memory_mib=flag_memory(text))
+    count = fraction_or_gpus(text)
+    return GpuRequest(fraction=count) if isinstance(count, float) else GpuRequest(devices=count)

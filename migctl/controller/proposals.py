@@ -38,6 +38,12 @@ def proposal(
     return PlacementPlan(meta=Meta(name=f"plan-{secrets.token_hex(4)}"), spec=made)
 
 
+def too_many_moves(made: PlacementPlan, plan: Plan) -> str:
+    """Why a proposal made of a plan must not be kept: a stored plan names only so many moves. "" where it names all."""
+    wanted = sum(isinstance(step, Evict) for step in plan.steps)
+    return f"{wanted} moves are too many for one plan" if len(made.spec.moves) < wanted else ""
+
+
 def moves_of(
     state: Snapshot, claims: Iterable[Claim], names: Names, plan: Plan, done: Callable[[int], bool] = lambda _: True
 ) -> tuple[PlanMove, ...]:

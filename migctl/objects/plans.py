@@ -176,6 +176,13 @@ class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
             return APPLIED
         return PARTLY_APPLIED if counts[StepState.ACCEPTED] + counts[StepState.DONE] else REJECTED
 
+    @property
+    def why_not_applied(self) -> str:
+        """Why it cannot be applied, whatever the state is now, as the rest of a sentence about it; "" where it can."""
+        if not self.spec.proposed:
+            return "is no proposal: it was carried out when it was made"
+        return "" if self.phase == PROPOSED else f"was tried already: {self.phase}"
+
 
 def newest_first(plans: Iterable[PlacementPlan]) -> list[PlacementPlan]:
     """Plans in the order in which they are listed."""

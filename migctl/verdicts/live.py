@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,12 +12,15 @@ from migctl.backends.protocol import AlreadyExists, Unavailable
 from migctl.clock import Clock
 from migctl.controller import queues
 from migctl.controller.loop import Observing, Planner
+from migctl.controller.proposals import Obstacle, check
 from migctl.garbage_collection import uncollected
-from migctl.objects import Claim, GpuNode, NodePool, Project, Workload, WorkloadVerdict
+from migctl.objects import Claim, GpuNode, NodePool, PlacementPlan, Project, Workload, WorkloadVerdict
+from migctl.verdicts import proposing
 from migctl.verdicts.deciding import admitted, decided
 from migctl.verdicts.hiding import Sees, everything, shown
+from solver.model.demand import Demand
 from solver.model.reasons import Unplaced
-from solver.model.snapshot import Policy
+from solver.model.snapshot import Policy, Snapshot
 
 X = TypeVar("X")
 
@@ -61,6 +64,23 @@ class Verdicts:
         sees: whether the caller may see what is in a project; what he may not is not named. Raises Unavailable.
         """
         return await self._in_turn(lambda seen, policy: self._unplaced(seen, claims, policy, sees))
+
+    async def obstacles(self, plan: PlacementPlan) -> Sequence[Obstacle]:
+        """Why a proposal is not legal now; nothing where it is. Raises Unavailable."""
+        return await self._in_turn(lambda seen, _: check(plan, self._state(seen), seen.claims).obstacles)
+
+    async def undone(self, plan: PlacementPlan) -> tuple[PlacementPlan | None, Sequence[Obstacle]]:
+        """A plan that puts back what a plan moved, None for nothing, and why the rest stays. Raises Unavailable."""
+        return await self._in_turn(lambda seen, _: proposing.undone(plan, self._state(seen), seen.claims))
+
+    async def defragmented(self, moves: int, target: Demand | None) -> tuple[PlacementPlan | None, Mapping[str, Any]]:
+        """A plan of at most so many moves that join free room, None for none, and what it is good for."""
+        return await self._in_turn(
+            lambda seen, policy: proposing.defragmented(self._state(seen), seen.claims, moves, target, policy)
+        )
+
+    def _state(self, seen: Any) -> Snapshot:
+        return self._observer.snapshot(seen, self._clock())
 
     async def _in_turn(self, decide: Callable[[Any, Policy], X]) -> X:
         """A decision on the objects of now, on a thread. Raises Unavailable where too many wait for theirs."""

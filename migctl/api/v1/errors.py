@@ -6,6 +6,8 @@ nothing of that kind here; 503 try again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +18,15 @@ from starlette.exceptions import HTTPException
 from migctl.api.v1.not_here import NotOffered, not_offered
 from migctl.api.v1.schemas.schema import Schema
 from migctl.backends.http.wire import error_status
-from migctl.backends.protocol import ControlPlaneError, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
+from migctl.backends.protocol import (
+    Conflict,
+    ControlPlaneError,
+    Invalid,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 
 log = structlog.get_logger()
 
@@ -44,6 +54,27 @@ class RefusalBody(ErrorBody):
     compliance_issues: tuple[ComplianceIssue, ...] = ()
 
 
+class Obstacle(Schema):
+    """A workload, and why it is not moved."""
+
+    name: str
+    why: str
+
+
+class ObstacleBody(ErrorBody):
+    """The body of a 409 about a plan: whom it cannot move now, and why."""
+
+    obstacles: tuple[Obstacle, ...] = ()
+
+
+class NotLegalNow(Conflict):
+    """A plan cannot be carried out on the state of now. obstacles: whom it cannot move, and why."""
+
+    def __init__(self, message: str, obstacles: Iterable[tuple[str, str]] = (), hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.obstacles = tuple(Obstacle(name=name, why=why) for name, why in obstacles)
+
+
 def refusal(field: str, rule: str, hint: str = "") -> Invalid:
     """That a field breaks a rule."""
     return Invalid(f"{field}: {rule}", hint, field)
@@ -68,6 +99,8 @@ def add_errors(app: FastAPI) -> None:
             return _answer(
                 RefusalBody(code=400, message=str(error), details=error.hint, compliance_issues=tuple(issues))
             )
+        if isinstance(error, NotLegalNow):
+            return _answer(ObstacleBody(code=409, message=str(error), details=error.hint, obstacles=error.obstacles))
         headers = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, Unavailable) else {}
         if isinstance(error, RateLimited):
             headers = {"Retry-After": str(error.retry_after_s)}

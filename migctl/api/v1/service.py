@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 from fastapi import Depends, Request
 
@@ -23,7 +23,8 @@ from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
-from migctl.objects import Project, RoleInScope, Workload, WorkloadVerdict
+from migctl.objects import PlacementPlan, Project, RoleInScope, Workload, WorkloadVerdict
+from solver.model.demand import Demand
 from solver.model.reasons import Unplaced
 
 Sees = Callable[[str], bool]
@@ -39,6 +40,18 @@ class LivePlanner(Protocol):
 
     async def unplaced(self, claims: Collection[str], sees: Sees) -> Mapping[str, Unplaced]:
         """Why these claims have no place; nothing for those that have one. Raises Unavailable."""
+        ...
+
+    async def obstacles(self, plan: PlacementPlan) -> Sequence[tuple[str, str]]:
+        """Whom a proposal cannot move now, and why. Raises Unavailable."""
+        ...
+
+    async def undone(self, plan: PlacementPlan) -> tuple[PlacementPlan | None, Sequence[tuple[str, str]]]:
+        """A plan that puts back what a plan moved, None for nothing, and why others stay. Raises Unavailable."""
+        ...
+
+    async def defragmented(self, moves: int, target: Demand | None) -> tuple[PlacementPlan | None, Mapping[str, Any]]:
+        """A plan of at most so many moves that join free room, None for none, and what it is good for."""
         ...
 
 

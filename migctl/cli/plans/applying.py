@@ -41,17 +41,12 @@ async def _checked(control: Control, session: Session, name: str) -> tuple[Place
     from migctl.controller.proposals import check
 
     plan = await finding.find(control, name)
-    if not plan.spec.proposed:
+    if why := plan.why_not_applied:
+        undo = "" if plan.spec.proposed else f"migctl plan undo {plan.meta.name}, or "
         raise Failure(
-            f"plan {plan.meta.name} is no proposal: it was carried out when it was made",
-            hint=f"migctl plan undo {plan.meta.name}, or a new one: migctl plan defrag --save",
-            code=ExitCode.CONFLICT,
-        )
-    if plan.phase != PROPOSED:
-        raise Failure(
-            f"plan {plan.meta.name} was tried already: {plan.phase}",
+            f"plan {plan.meta.name} {why}",
             cause=plan.status.message,
-            hint="migctl plan defrag --save makes a new one",
+            hint=f"{undo}a new one: migctl plan defrag --save",
             code=ExitCode.CONFLICT,
         )
     state = await control.snapshot(session.system.now())
@@ -110,8 +105,10 @@ async def _way_back(
 
 
 async def _put_back(control: Control, session: Session, plan: PlacementPlan, back: Plan) -> str:
+    from migctl.verdicts.proposing import undoes
+
     state, claims = await control.snapshot(session.system.now()), (await control.list(Claim)).items
-    kept = await carrying_out.keep(control, state, claims, back, f"undoes {plan.meta.name}")
+    kept = await carrying_out.keep(control, state, claims, back, undoes(plan))
     return await carrying_out.carry_out(control, kept)
 
 

@@ -27,13 +27,11 @@ Row = tuple[str, str, str]
 
 async def keep(control: Control, state: Snapshot, claims: Iterable[Claim], plan: Plan, note: str) -> PlacementPlan:
     """Store moves as a proposal. Raises Failure where there are too many of them for one plan."""
-    from migctl.controller.proposals import proposal
-    from solver.model.plan import Evict
+    from migctl.controller.proposals import proposal, too_many_moves
 
     made = proposal(state, claims, plan, note)
-    wanted = sum(isinstance(step, Evict) for step in plan.steps)
-    if len(made.spec.moves) < wanted:
-        raise usage(f"{wanted} moves are too many for one plan", hint=f"at most {len(made.spec.moves)} here: --moves")
+    if refused := too_many_moves(made, plan):
+        raise usage(refused, hint=f"at most {len(made.spec.moves)} here: --moves")
     return await control.create(made)
 
 

@@ -6,10 +6,11 @@ The proposal is the planner's on a snapshot of now. With --save it is kept, to b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from migctl.admission import gpu_request_of
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
 from migctl.cli.grammar import options
@@ -17,9 +18,9 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
 from migctl.cli.plans import carrying_out
-from migctl.cli.plans.what_if import gpu_request_of, layout_text
+from migctl.cli.plans.what_if import layout_text
 from migctl.cli.session import Session
-from migctl.objects import API_VERSION, Claim, NodePool, PlacementPlan
+from migctl.objects import Claim, NodePool, PlacementPlan
 
 if TYPE_CHECKING:
     from migctl.controller.names import Names
@@ -57,7 +58,9 @@ def defrag(
     if shown.format.human_readable:
         _write(state, proposal)
     else:
-        formats.write(_document(state, proposal, kept), shown.format)
+        from migctl.verdicts import proposing
+
+        formats.write(proposing.document(state, proposal, kept.meta.name if kept else ""), shown.format)
     if kept is not None and not apply:
         name = kept.meta.name
         sessions.note(f"kept as {name}; next: migctl plan diff {name}, migctl plan apply {name}")
@@ -78,8 +81,10 @@ async def _proposed(control: Control, session: Session, demand: Demand | None, m
 
 
 async def _kept(control: Control, state: Snapshot, proposal: Proposal) -> PlacementPlan:
+    from migctl.verdicts.proposing import DEFRAGMENTS
+
     claims = (await control.list(Claim)).items
-    return await carrying_out.keep(control, state, claims, proposal.plan, "moves that join free room")
+    return await carrying_out.keep(control, state, claims, proposal.plan, DEFRAGMENTS)
 
 
 async def _apply(control: Control, state: Snapshot, proposal: Proposal, kept: PlacementPlan | None) -> str:
@@ -110,23 +115,3 @@ def _columns(first: str) -> list[Column[LayoutChange]]:
 
 def _layouts(proposal: Proposal, names: Names) -> list[LayoutChange]:
     return [(names.gpu(uuid), layout_text(old), layout_text(new)) for uuid, (old, new) in proposal.layouts.items()]
-
-
-def _document(state: Snapshot, proposal: Proposal, kept: PlacementPlan | None) -> dict[str, Any]:
-    from migctl.controller.names import Names
-
-    names = Names(state)
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Defragmentation",
-        **({"plan": kept.meta.name} if kept else {}),
-        "moves": [
-            {"workload": names.claim(m.request.claim), "now": names.grant(m.old), "then": names.grant(m.new)}
-            for m in proposal.moves
-        ],
-        "fits": [{"share": name, "now": now, "then": then} for name, (now, then) in proposal.room.items()],
-        "layouts": [
-            {"gpu": names.gpu(uuid), "now": list(old), "then": list(new)}
-            for uuid, (old, new) in proposal.layouts.items()
-        ],
-    }

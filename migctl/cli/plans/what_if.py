@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from migctl import quantities
+from migctl.admission import gpu_request_of
 from migctl.cli import names
 from migctl.cli import session as sessions
 from migctl.cli.contexts.control import Control
@@ -21,7 +21,7 @@ from migctl.cli.grammar import completion, options
 from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view
 from migctl.cli.output.tables import Column
-from migctl.objects import GpuRequest, NodePool
+from migctl.objects import NodePool
 from solver.model import priorities
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from solver.whatif import Changed, Difference
 
 _TIMES = re.compile(r"(?P<what>\S+?)(?:\s*[x*]\s*(?P<count>\d+))?")
-_PROFILE = re.compile(r"\d+g\.\d+gb(?:[+-]\w+(?:\.\w+)?)?")
 MOST = 10_000
 SPREADINGS = ("binpack", "spread")
 
@@ -95,16 +94,6 @@ def what_if(
         _write(difference, state)
     else:
         formats.write(_document(difference, state), shown.format)
-
-
-def gpu_request_of(text: str) -> GpuRequest:
-    """0.5, 2, 10GB or 2g.10gb. Raises BadQuantity."""
-    if _PROFILE.fullmatch(text):
-        return GpuRequest(profile=text)
-    if text[-1:].isalpha():
-        return GpuRequest(memory_mib=quantities.flag_memory(text))
-    count = quantities.fraction_or_gpus(text)
-    return GpuRequest(fraction=count) if isinstance(count, float) else GpuRequest(devices=count)
 
 
 def _requests(texts: Sequence[str], project: str, interactive: bool, now: datetime) -> list[Request]:

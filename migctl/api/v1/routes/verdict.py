@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from migctl.api.v1.errors import ErrorBody
 from migctl.api.v1.routes.submission import CONFLICT, NOT_FOUND
-from migctl.api.v1.schemas.verdicts import Question, VerdictOut, WhyOut
+from migctl.api.v1.schemas.decisions import Question, VerdictOut, WhyOut
 from migctl.api.v1.service import Door
 from migctl.api.v1.workloads.explaining import why_of
 from migctl.api.v1.workloads.found import workload_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migctl.access.visible import shown
-from migctl.api.v1.schemas.verdicts import WhyOut
+from migctl.api.v1.schemas.decisions import WhyOut
 from migctl.api.v1.service import CallersService
 from migctl.api.v1.workloads.rows import rows_of
 from migctl.backends.protocol import Forbidden

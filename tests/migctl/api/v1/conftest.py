@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -52,6 +52,11 @@ async def by_name(request: Request) -> Caller:
     return Caller(name, USERS[name], through="a test")
 
 
+STREAMS = {"/watch"}
+"""They do not end."""
+FEWEST_PATHS = 40
+
+
 @dataclass
 class Served:
     """What stands behind the API, and a client for each user; `mirror` follows `behind`."""
@@ -84,6 +89,13 @@ async def stored(behind: MemoryControlPlane) -> None:
 
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
+    async with serving_users() as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def serving_users() -> AsyncIterator[Served]:
+    """Serve until the block ends."""
     clock = ManualClock()
     behind, runtime = MemoryControlPlane(clock), FakeRuntime()
     await stored(behind)
@@ -107,3 +119,12 @@ async def served() -> AsyncIterator[Served]:
         yield served
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+
+
+def routes(served: Served) -> Iterator[tuple[str, str]]:
+    """Method and path of every route that the application has by its own document; streams are not among them."""
+    paths = served.app.openapi()["paths"]
+    assert len(paths) > FEWEST_PATHS, "the routes are not found: tests that enumerate them would check nothing"
+    for path, operations in paths.items():
+        if path not in STREAMS:
+            yield from ((method.upper(), path) for method in sorted(operations))

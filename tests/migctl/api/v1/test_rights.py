@@ -6,33 +6,23 @@ The routes are those of the application: one that is added is met by these tests
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 
 from migctl.access.caller import Caller, Place, Rights
 from migctl.access.rights import Reach, Verb
 from migctl.objects import KINDS, Event, EventSpec, Meta, Workload
-from tests.migctl.api.v1.conftest import USERS, Served
+from tests.migctl.api.v1.conftest import USERS, Served, routes
 from tests.migctl.api.v1.workloads.bodies import TYPES, body
 
 pytestmark = pytest.mark.anyio
 
 PUBLIC = {"/token"}
 """Routes for callers who are nobody yet."""
-ENDLESS = {"/watch"}
 SECRET = "secret"
 """Part of every name in team-a that others must not learn."""
-
-
-def routes(served: Served) -> Iterator[tuple[str, str]]:
-    """Method and path of every route."""
-    for route in served.app.routes:
-        if isinstance(route, APIRoute) and route.path not in ENDLESS:
-            yield from ((method, route.path) for method in sorted(route.methods or ()))
 
 
 def filled(path: str, values: dict[str, str], other: str) -> str:
