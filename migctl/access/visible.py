@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
+from typing import cast
 
 from msgspec.structs import replace
 
 from migctl.access.caller import Place, Rights
 from migctl.access.rights import Reach, Verb
+from migctl.access.texts import without_others
 from migctl.backends.mirror import ObjectView
-from migctl.objects import Department, GpuNode, NodePool, Object, Project, T
+from migctl.objects import Claim, Department, Event, GpuNode, NodePool, Object, Project, T, Workload
 
 
 class VisibleObjects:
@@ -26,10 +28,7 @@ class VisibleObjects:
         return self._view.synced
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
-        found = self._view.all(kind)
-        if kind is GpuNode:
-            return tuple(shown(obj, self) for obj in found if self.sees(obj))
-        return tuple(obj for obj in found if self.sees(obj))
+        return tuple(shown(obj, self) for obj in self._view.all(kind) if self.sees(obj))
 
     def get(self, kind: type[T], name: str, project: str = "") -> T | None:
         obj = self._view.get(kind, name, project)
@@ -79,12 +78,36 @@ class VisibleObjects:
         """The same by the rights that he has now. Raises ControlPlaneError where nobody can tell."""
         return self.anew()
 
+    @property
+    def sees_all_projects(self) -> bool:
+        """Whether he may see the work of every project, also of those that are gone."""
+        return self._rights.reach(Verb.READ, Workload.PLURAL, Place()) is Reach.ALL
+
+    def text(self, text: str) -> str:
+        """What a decision wrote, as he may read it."""
+        return text if self.sees_all_projects else without_others(text, self.sees_project)
+
 
 def shown(obj: T, seen: VisibleObjects) -> T:
-    """An object without what names other projects' work: a node's report says what it holds, and for whom."""
-    if not isinstance(obj, GpuNode) or obj.status.report is None:
-        return obj
+    """An object without what names other projects' work: nodes report what they hold, decisions for whom they were."""
+    told: Object = obj
+    match told:
+        case GpuNode():
+            told = _node(told, seen)
+        case Event():
+            told = replace(told, spec=replace(told.spec, message=seen.text(told.spec.message)))
+        case Workload() if told.status.message:
+            told = replace(told, status=replace(told.status, message=seen.text(told.status.message)))
+        case Claim() if told.status.message or told.status.evicted:
+            message, evicted = seen.text(told.status.message), seen.text(told.status.evicted)
+            told = replace(told, status=replace(told.status, message=message, evicted=evicted))
+    return cast("T", told)
+
+
+def _node(obj: GpuNode, seen: VisibleObjects) -> GpuNode:
     report = obj.status.report
+    if report is None:
+        return obj
     hidden = tuple(one for one in report.allocations if not seen.sees_project(one.project))
     if not hidden:
         return obj

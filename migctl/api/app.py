@@ -28,7 +28,8 @@ from migctl.api.tcp.guard import Credentials, Guard
 from migctl.api.tcp.listener import Listener
 from migctl.api.v1.app import PREFIX
 from migctl.api.v1.errors import no_route
-from migctl.api.v1.service import ApiService
+from migctl.api.v1.not_here import OTHER_PREFIXES
+from migctl.api.v1.service import ApiService, LivePlanner
 from migctl.api.workloads import Judge, JudgeFor, verdict_route, workload_routes
 from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.http.wire import HEARTBEAT_S, JSON, Error, error_body, error_status
@@ -36,8 +37,6 @@ from migctl.backends.protocol import ControlPlane, ControlPlaneError, Forbidden,
 from migctl.objects import Workload, WorkloadVerdict, encode
 
 Metrics = Callable[[], bytes]
-CallersJudge = Callable[[Workload, Callable[[str], bool]], Awaitable[WorkloadVerdict]]
-"""A verdict that names only what is in projects that the caller sees."""
 Allowed = Callable[[Request], Awaitable[None]]
 
 
@@ -85,7 +84,7 @@ def create_tcp_app(
     v1: FastAPI,
     ready: Callable[[], bool],
     metrics: Metrics,
-    verdict: CallersJudge,
+    verdict: LivePlanner,
     heartbeat_s: float = HEARTBEAT_S,
 ) -> ASGIApp:
     """The same for those who sign in: each request may do what its caller may.
@@ -199,7 +198,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def unknown(request: Request, error: HTTPException) -> Response:
-        if request.url.path.startswith(f"{PREFIX}/"):
+        if request.url.path.startswith((PREFIX, *OTHER_PREFIXES)):
             return no_route(request, error)  # a path with a line break: the mounted application does not get it
         code = "NotFound" if error.status_code == 404 else "NotAllowed"
         return _error(error.status_code, Error(code, f"{request.method} {request.url.path}: {error.detail}"))

@@ -62,6 +62,11 @@ class ClusterApiService:
         return
 
     @property
+    def planner(self) -> None:
+        """None: `migctl` decides where it runs, on what its user may read; statuses say what the controller decided."""
+        return
+
+    @property
     def runtime(self) -> WorkloadRuntime:
         """Nobody's: output is read with a caller's token, so his door has the runtime."""
         raise Unauthenticated("output is read with a caller's token")
@@ -129,6 +134,10 @@ class _ServiceOfCaller:
     @property
     def control_plane(self) -> None:
         return None
+
+    @property
+    def planner(self) -> None:
+        return self.behind.planner
 
     async def door(self, request: Request) -> CallersService:
         return await self.behind.door(request)

@@ -132,6 +132,7 @@ async def _serve(
     claims = ClaimMetrics(lambda: mirror.all(Claim))
     runtime = EmbeddedRuntime(mirror, runner)
     admitting = AdmittingControlPlane(control_plane)
+    verdicts = Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror))
     service = ApiService(
         control_plane=admitting,
         view=mirror,
@@ -146,13 +147,13 @@ async def _serve(
             rotate=sign_in.keys.rotate,
         ),
         trail=trail,
+        planner=verdicts,
     )
     v1 = create_v1(service)
 
     def all_metrics() -> bytes:
         return metrics() + claims.text()
 
-    verdicts = Verdicts(mirror, system_clock, KeptPlanner(), Observer(mirror))
     app = create_app(
         admitting,
         runtime,

@@ -44,6 +44,7 @@ from migctl.objects.plans import (
     PlanStatus,
     PlanStep,
     StepState,
+    newest_first,
 )
 from migctl.objects.queues import (
     Department,
@@ -149,6 +150,7 @@ __all__ = [
     "WorkloadVerdict",
     "decode",
     "encode",
+    "newest_first",
     "singular",
     "to_builtins",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
 
@@ -174,3 +175,12 @@ class PlacementPlan(Record, frozen=True, tag_field="kind", tag="PlacementPlan"):
         if not counts[StepState.REJECTED]:
             return APPLIED
         return PARTLY_APPLIED if counts[StepState.ACCEPTED] + counts[StepState.DONE] else REJECTED
+
+
+def newest_first(plans: Iterable[PlacementPlan]) -> list[PlacementPlan]:
+    """Plans in the order in which they are listed."""
+    return sorted(plans, key=_made, reverse=True)
+
+
+def _made(plan: PlacementPlan) -> tuple[float, str]:
+    return plan.meta.created.timestamp() if plan.meta.created else 0.0, plan.meta.name

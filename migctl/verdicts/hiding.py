@@ -6,12 +6,20 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from solver.model.reasons import BlockingClaim, NeededGpu, QueueFigures, RoomHeld, RoomReserved, Unplaced
+from migctl.access.texts import ANOTHERS
+from solver.model.reasons import (
+    BlockingClaim,
+    NeededGpu,
+    ProjectUnknown,
+    QueueFigures,
+    RoomHeld,
+    RoomReserved,
+    Unplaced,
+)
 from solver.model.snapshot import Snapshot
 
 Sees = Callable[[str], bool]
 """Whether the reader may see what is in the project of this name."""
-ANOTHERS = "another project's work"
 HOLDERS = (RoomHeld, RoomReserved, NeededGpu)
 """Facts that name holders."""
 
@@ -22,11 +30,16 @@ def everything(project: str) -> bool:
 
 
 def shown(reason: Unplaced, state: Snapshot, sees: Sees) -> Unplaced:
-    """The reason as the reader may see it."""
+    """The reason as the reader may see it; uids of claims that he may not see are ""."""
     if sees is everything:
         return reason
     figures = tuple(queue for queue in reason.figures if _sees_queue(queue, state, sees))
-    return dataclasses.replace(reason, facts=_hidden(reason.facts, sees), figures=figures)
+    blockers = reason.blockers
+    if blockers is not None:
+        projects = {holding.request.claim: holding.request.project for holding in state.held}
+        known = (claim if sees(projects.get(claim, "")) else "" for claim in blockers.claims)
+        blockers = dataclasses.replace(blockers, claims=tuple(known))
+    return dataclasses.replace(reason, facts=_hidden(reason.facts, sees), figures=figures, blockers=blockers)
 
 
 def _sees_queue(queue: QueueFigures, state: Snapshot, sees: Sees) -> bool:
@@ -41,6 +54,8 @@ def _hidden(value: Any, sees: Sees) -> Any:
         if sees(value.project):
             return value
         return dataclasses.replace(value, claim="", name=ANOTHERS, project="", demand=None, profile=None, protection="")
+    if isinstance(value, ProjectUnknown):
+        return dataclasses.replace(value, known=tuple(filter(sees, value.known)))
     if isinstance(value, tuple):
         return tuple(_hidden(part, sees) for part in value)
     if isinstance(value, HOLDERS):

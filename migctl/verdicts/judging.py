@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from migctl.access.texts import ANOTHERS
 from migctl.backends.workload_status import first_indexes, imagined_uid
 from migctl.controller.names import Names
 from migctl.controller.publish import step_of
@@ -28,7 +29,7 @@ from migctl.objects import (
     to_builtins,
 )
 from migctl.reason_text import demand_text, sentence
-from migctl.verdicts.hiding import ANOTHERS, Sees, everything, shown
+from migctl.verdicts.hiding import Sees, everything, shown
 from solver.model.demand import DeviceShare, Holding
 from solver.model.plan import Assign, Create, Destroy, Evict, Placed, Plan, Step
 from solver.model.reasons import QueueFigures, QueueFull, Unplaced

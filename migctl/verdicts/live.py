@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import AlreadyExists, Unavailable
 from migctl.clock import Clock
 from migctl.controller import queues
 from migctl.controller.loop import Observing, Planner
+from migctl.garbage_collection import uncollected
 from migctl.objects import Claim, GpuNode, NodePool, Project, Workload, WorkloadVerdict
 from migctl.verdicts.deciding import admitted, decided
-from migctl.verdicts.hiding import Sees, everything
+from migctl.verdicts.hiding import Sees, everything, shown
+from solver.model.reasons import Unplaced
 from solver.model.snapshot import Policy
+
+X = TypeVar("X")
 
 MOST_WAITING = 64
 """More callers than that are told to come again."""
@@ -49,16 +53,36 @@ class Verdicts:
         if not self._mirror.synced:
             raise Unavailable("the controller has not seen all objects yet", hint="try again in a moment")
         workload = self._admitted(workload)
+        return await self._in_turn(lambda seen, policy: self._decided(seen, workload, policy, self._clock(), sees))
+
+    async def unplaced(self, claims: Collection[str], sees: Sees = everything) -> dict[str, Unplaced]:
+        """Why these claims have no place, decided on the state of this moment; nothing for those that have one.
+
+        sees: whether the caller may see what is in a project; what he may not is not named. Raises Unavailable.
+        """
+        return await self._in_turn(lambda seen, policy: self._unplaced(seen, claims, policy, sees))
+
+    async def _in_turn(self, decide: Callable[[Any, Policy], X]) -> X:
+        """A decision on the objects of now, on a thread. Raises Unavailable where too many wait for theirs."""
+        if not self._mirror.synced:
+            raise Unavailable("the controller has not seen all objects yet", hint="try again in a moment")
         if self._waiting >= MOST_WAITING:
             raise Unavailable("too many ask for verdicts at once", hint="try again in a moment")
         self._waiting += 1
         try:
             async with self._turn:
-                seen, now = self._observer.capture(), self._clock()
                 policy = queues.policy(self._policy, self._mirror.all(NodePool))
-                return await asyncio.to_thread(self._decided, seen, workload, policy, now, sees)
+                return await asyncio.to_thread(decide, self._observer.capture(), policy)
         finally:
             self._waiting -= 1
+
+    def _unplaced(self, seen: Any, claims: Collection[str], policy: Policy, sees: Sees) -> dict[str, Unplaced]:
+        with uncollected():
+            state = self._observer.snapshot(seen, self._clock())
+            outcomes = self._planner(state, policy).outcomes
+            found = {uid: outcome for uid in claims if isinstance(outcome := outcomes.get(uid), Unplaced)}
+            told = {id(reason): shown(reason, state, sees) for reason in found.values()}
+            return {uid: told[id(reason)] for uid, reason in found.items()}
 
     def _admitted(self, workload: Workload) -> Workload:
         """The workload as admission would store it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,7 @@ class Library:
     """The library's three clients, each a process of its own that is started when it is needed."""
 
     url: str
+    name: str
     secret: str
     processes: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
@@ -37,7 +39,7 @@ class Library:
         if client not in self.processes:
             self.processes[client] = subprocess.Popen(
                 [PYTHON, Path(__file__).parent / "library.py", self.url, client],
-                env={**os.environ, "COMPAT_SECRET": self.secret},
+                env={**os.environ, "COMPAT_ID": self.name, "COMPAT_SECRET": self.secret},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -75,13 +77,29 @@ def doorway(one: Embedded) -> Iterator[Doorway]:
         yield doorway
 
 
+@contextlib.contextmanager
+def signed_in(one: Embedded, doorway: Doorway, **role: str) -> Iterator[Library]:
+    """The library with a token that has this role."""
+    transport = httpx.HTTPTransport(uds=str(one.home / "migctl.sock"))
+    with httpx.Client(transport=transport, base_url="http://migctl/api/v1") as owner:
+        made = owner.post("/access-keys", json={"name": f"tester-{role['role']}", **role}).raise_for_status().json()
+        library = Library(doorway.url, made["clientId"], made["clientSecret"])
+        try:
+            yield library
+        finally:
+            library.close()
+            owner.delete(f"/access-keys/{made['id']}").raise_for_status()
+
+
 @pytest.fixture(scope="module")
 def library(one: Embedded, doorway: Doorway) -> Iterator[Library]:
     """It signs in with a token of a researcher of the project."""
-    asked = {"name": "tester", "role": "researcher", "scopeType": "project", "scopeId": "default"}
-    transport = httpx.HTTPTransport(uds=str(one.home / "migctl.sock"))
-    with httpx.Client(transport=transport, base_url="http://migctl/api/v1") as owner:
-        secret = owner.post("/access-keys", json=asked).raise_for_status().json()["clientSecret"]
-    library = Library(doorway.url, secret)
-    yield library
-    library.close()
+    with signed_in(one, doorway, role="researcher", scopeType="project", scopeId="default") as library:
+        yield library
+
+
+@pytest.fixture(scope="module")
+def admins(one: Embedded, doorway: Doorway) -> Iterator[Library]:
+    """It signs in with a token of an admin."""
+    with signed_in(one, doorway, role="admin") as library:
+        yield library

@@ -23,7 +23,7 @@ clients: Any = importlib.import_module("runai.api_client")
 def configuration(url: str) -> Any:
     """How the library is set up; it waits less between attempts than it would."""
     return runai.Configuration(
-        client_id="tester",
+        client_id=os.environ["COMPAT_ID"],
         client_secret=os.environ["COMPAT_SECRET"],
         runai_base_url=url,
         retry_backoff_factor=0.01,
@@ -32,6 +32,8 @@ def configuration(url: str) -> Any:
 
 def argument(value: Any) -> Any:
     """What is passed to the library."""
+    if isinstance(value, list):
+        return [argument(one) for one in value]
     if isinstance(value, dict) and set(value) == {"model", "value"}:
         return getattr(runai.models, value["model"]).model_validate(value["value"])
     return value

@@ -1,4 +1,7 @@
-"""How often somebody may try to sign in: failures are counted by address and by name, in bounded memory."""
+"""How often somebody may try to sign in: failures are counted by address and by name, in bounded memory.
+
+Names are remembered by their digest: they may be of any length.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import Any
 
+from migctl.access.identity.secrets import digest
 from migctl.backends.protocol import RateLimited
 from migctl.clock import Clock
 
@@ -30,14 +34,14 @@ class Attempts:
 
     def check(self, address: str, name: str) -> None:
         """Raises RateLimited."""
-        address = network(address)
+        address, name = network(address), digest(name)
         self._check("address", address, FAILURES_OF_ADDRESS)
         if (address, name) not in self._known:
             self._check("name", name, FAILURES_OF_NAME)
 
     def failed(self, address: str, name: str) -> None:
         """Count a failure."""
-        for key in (("address", network(address)), ("name", name)):
+        for key in (("address", network(address)), ("name", digest(name))):
             since, count = self._failures.pop(key, (self._clock(), 0))
             if self._clock() - since >= WINDOW:
                 since, count = self._clock(), 0
@@ -46,8 +50,9 @@ class Attempts:
 
     def succeeded(self, address: str, name: str) -> None:
         """Remember that this name is used from there."""
-        self._known.pop((network(address), name), None)
-        self._known[network(address), name] = None
+        key = network(address), digest(name)
+        self._known.pop(key, None)
+        self._known[key] = None
         _bound(self._known)
 
     def _check(self, what: str, value: str, most: int) -> None:

@@ -3,6 +3,7 @@
 app.py         the application: routes, errors, who the caller is
 service.py     what the routes stand on
 errors.py      errors as {code, message, details}
+not_here.py    paths that clients know and that have nothing behind them: 501, and why
 schemas/       what travels, as pydantic models: the one place for them
 filters.py     filterBy, search, sortBy and pages of lists
 routes/        one file per resource; what they share is in workloads/, organization/ and machines/

@@ -15,9 +15,11 @@ from migctl.api.v1.routes import (
     organization,
     submission,
     token,
+    verdict,
     watch,
     workloads,
 )
+from migctl.api.v1.routes.familiar import assets, authorization, pods, reports
 from migctl.api.v1.service import RoutesService
 from migctl.api.v1.watching.streams import Watching
 
@@ -27,6 +29,7 @@ ERRORS: dict[int | str, dict[str, object]] = {
     400: {"model": RefusalBody, "description": "A value breaks a rule; field and rule are named."},
     401: {"model": ErrorBody, "description": "No token, or one that is not valid (any more)."},
     403: {"model": ErrorBody, "description": "The caller may not; it does not tell whether the thing exists."},
+    501: {"model": ErrorBody, "description": "There is nothing of that kind here."},
     429: {"model": ErrorBody, "description": "Too many; Retry-After says when to try again."},
     503: {"model": ErrorBody, "description": "Try again in a moment."},
 }
@@ -52,10 +55,15 @@ def create_v1(service: RoutesService) -> FastAPI:
         identity.routes,
         token.routes,
         access.routes,
+        authorization.routes,
+        assets.routes,
         audit.routes,
         decisions.routes,
         machines.routes,
         organization.routes,
+        verdict.routes,
+        pods.routes,
+        reports.routes,
         workloads.routes,
         submission.routes,
         watch.routes,

@@ -1,6 +1,7 @@
 """Errors as the API tells them: {code, message, details}; code is the HTTP status.
 
-400 names the field and the rule; 401 who are you; 403 you may not, whether or not it exists; 404; 409; 503 try again.
+400 names the field and the rule; 401 who are you; 403 you may not, whether or not it exists; 404; 409; 501 there is
+nothing of that kind here; 503 try again.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 from starlette.exceptions import HTTPException
 
+from migctl.api.v1.not_here import NotOffered, not_offered
 from migctl.api.v1.schemas.schema import Schema
 from migctl.backends.http.wire import error_status
-from migctl.backends.protocol import ControlPlaneError, Invalid, RateLimited, Unauthenticated, Unavailable
+from migctl.backends.protocol import ControlPlaneError, Invalid, NotFound, RateLimited, Unauthenticated, Unavailable
 
 log = structlog.get_logger()
 
@@ -51,7 +53,11 @@ def add_errors(app: FastAPI) -> None:
     """Answer every error of the application in this form."""
 
     @app.exception_handler(ControlPlaneError)
-    async def refused(_: Request, error: ControlPlaneError) -> JSONResponse:
+    async def refused(request: Request, error: ControlPlaneError) -> JSONResponse:
+        if isinstance(error, NotFound):
+            error = not_offered(request.url.path, named=True) or error
+        if isinstance(error, NotOffered):
+            return _not_offered(error)
         if isinstance(error, Unauthenticated):
             return _answer(
                 ErrorBody(code=401, message=str(error), details=error.hint),
@@ -89,15 +95,16 @@ def add_errors(app: FastAPI) -> None:
         return _answer(ErrorBody(code=500, message="this is a bug of migctl", details="its log tells more"))
 
 
-def _rule(message: str) -> str:
-    """What a validator of ours says, without pydantic's word for that."""
-    return message.removeprefix("Value error, ")
-
-
 def no_route(request: Request, error: HTTPException) -> JSONResponse:
     """What a path or method is answered with that is none of the API's."""
+    if error.status_code in (404, 405) and (known := not_offered(request.url.path)) is not None:
+        return _not_offered(known)
     told = f"{request.method} {request.url.path}: {error.detail}"
     return _answer(ErrorBody(code=error.status_code, message=told), dict(error.headers or {}))
+
+
+def _not_offered(error: NotOffered) -> JSONResponse:
+    return _answer(ErrorBody(code=501, message=str(error), details=error.hint))
 
 
 def _answer(body: ErrorBody, headers: dict[str, str] | None = None) -> JSONResponse:

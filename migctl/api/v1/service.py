@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Protocol, cast
 
@@ -23,7 +23,23 @@ from migctl.backends.http.runtime import WorkloadRuntime
 from migctl.backends.mirror import ObjectView
 from migctl.backends.protocol import ControlPlane, ControlPlaneError
 from migctl.clock import Clock
-from migctl.objects import Project, RoleInScope
+from migctl.objects import Project, RoleInScope, Workload, WorkloadVerdict
+from solver.model.reasons import Unplaced
+
+Sees = Callable[[str], bool]
+"""Whether a caller sees what is in the project of this name; what he does not is not named to him."""
+
+
+class LivePlanner(Protocol):
+    """Says what the planner would do with the state of this moment. Nothing is written."""
+
+    async def __call__(self, workload: Workload, sees: Sees) -> WorkloadVerdict:
+        """What would become of a workload. Raises what admission refuses it for, and Unavailable."""
+        ...
+
+    async def unplaced(self, claims: Collection[str], sees: Sees) -> Mapping[str, Unplaced]:
+        """Why these claims have no place; nothing for those that have one. Raises Unavailable."""
+        ...
 
 
 class Authenticator(Protocol):
@@ -98,6 +114,11 @@ class RoutesService(Protocol):
         """Where the kinds are that the view has not, for all callers; None: they are read with a caller's own right."""
         ...
 
+    @property
+    def planner(self) -> LivePlanner | None:
+        """Says what would become of what; None: nobody does here."""
+        ...
+
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated, and Unavailable where nobody can tell."""
         ...
@@ -110,6 +131,7 @@ class ApiService:
     control_plane  with admission in front, for callers who may do everything
     view           all cached objects
     trail          where writes are told; None: nowhere
+    planner        says what would become of what; None: nobody does here
     """
 
     control_plane: ControlPlane
@@ -120,6 +142,7 @@ class ApiService:
     clock: Clock
     identity: Identification = Identification()
     trail: AuditTrail | None = None
+    planner: LivePlanner | None = None
 
     async def door(self, request: Request) -> CallersService:
         """The service for the caller of a request. Raises Unauthenticated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from migctl import objects
 from migctl.backends.protocol import ControlPlane, NotFound
 from migctl.cli import names
 from migctl.cli.failures import not_found
@@ -12,12 +13,7 @@ LATEST = "latest"
 
 async def newest_first(control: ControlPlane) -> list[PlacementPlan]:
     """All plans, the newest first."""
-    plans = (await control.list(PlacementPlan)).items
-    return sorted(plans, key=lambda plan: (_created(plan), plan.meta.name), reverse=True)
-
-
-def _created(plan: PlacementPlan) -> float:
-    return plan.meta.created.timestamp() if plan.meta.created else 0.0
+    return objects.newest_first((await control.list(PlacementPlan)).items)
 
 
 async def find(control: ControlPlane, name: str) -> PlacementPlan:

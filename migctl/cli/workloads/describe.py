@@ -21,8 +21,8 @@ from migctl.cli.output import formats, tables
 from migctl.cli.output.listings import view, write_each
 from migctl.cli.output.tables import Column
 from migctl.cli.session import Session
-from migctl.cli.views.leaving import waiting_for_nodes
 from migctl.cli.views.workloads import WorkloadView, find_jobs, request_text, workload_names
+from migctl.explanation.leaving import waiting_for_nodes
 from migctl.gpu_map import fleet
 from migctl.gpu_map.fleet import Fleet, Held, share_text
 from migctl.objects import API_VERSION, Claim, Event, Meta
@@ -99,7 +99,8 @@ def document(description: Description) -> dict[str, Any]:
 
 def _write(description: Description, session: Session) -> None:
     tables.facts(*_facts(description.job, session))
-    leaving = waiting_for_nodes(description.job, description.fleet, session.target.cluster, session.system.now)
+    job, target = description.job, session.target
+    leaving = waiting_for_nodes(job.workload, job.pods, description.fleet.nodes, target.cluster, session.system.now)
     if leaving:
         tables.paragraphs("It is told to stop and cannot:", leaving)
     pods = [row for pod in description.job.pods for row in _rows(pod)]

@@ -64,13 +64,19 @@ async def create_key(asked: AccessKeyRequest, door: Door) -> NewAccessKey:
     secret, now = new_secret(asked.name), door.service.clock()
     spec = AccessTokenSpec(
         user=asked.user or door.caller.user,
-        access=_access(door, asked.role, asked.scope_type, asked.scope_id),
+        access=_access(door, asked.role, asked.scope_type, asked.scope_id) if asked.role else _own(door),
         secret_sha256=digest(secret),
         expires=None if asked.ttl_seconds is None else now + _ttl(asked.ttl_seconds),
         created_by=door.caller.user,
     )
     created = await door.control.create(AccessToken(meta=Meta(name=asked.name), spec=spec))
     return NewAccessKey(**_key(door, created).model_dump(), client_secret=secret)
+
+
+@routes.get("/access-keys/{key_id}")
+async def get_key(key_id: str, door: Door) -> AccessKey:
+    """A token, by its id or name."""
+    return _key(door, await _found(door, AccessToken, key_id))
 
 
 @routes.delete("/access-keys/{key_id}", status_code=204)
@@ -98,7 +104,7 @@ async def create_rule(asked: AccessRuleRequest, door: Door) -> AccessRuleOut:
     """Give a role."""
     if asked.subject_type not in ("user", "app"):
         raise Invalid("subjectType: user or app", field="subjectType")
-    access = _access(door, asked.role_id or asked.role, asked.scope_type, asked.scope_id)
+    access = _access(door, _role_name(asked.role_id) or asked.role, asked.scope_type, asked.scope_id)
     user = APP + asked.subject_id if asked.subject_type == "app" else asked.subject_id
     rule = AccessRule(
         meta=Meta(name=rule_name(user, access)),
@@ -144,6 +150,24 @@ async def _found(door: CallersService, kind: type[Given], key: str) -> Given:
     raise NotFound(f"there is no {kind.PLURAL.removesuffix('s')} {key[:64]!r}")
 
 
+def _own(door: CallersService) -> RoleInScope:
+    """The one role that the caller has. Raises Invalid where he has none, or several."""
+    if len(door.caller.access) != 1:
+        raise Invalid(
+            f"role: you have {len(door.caller.access)} roles, so say which one it has: {', '.join(Role)}",
+            hint="role, and scopeType and scopeId for one that counts in a project or department",
+            field="role",
+        )
+    return door.caller.access[0]
+
+
+def _role_name(sent: str | int) -> str:
+    """The name of a role that is given by its number, as authorization/roles tells it, or by its name."""
+    if isinstance(sent, int):
+        return list(Role)[sent - 1] if 0 < sent <= len(Role) else f"{sent}"
+    return sent
+
+
 def _access(door: CallersService, role: str, scope_type: str, scope_id: str) -> RoleInScope:
     try:
         wanted = Role(role.lower())
@@ -167,8 +191,8 @@ def _name(door: CallersService, kind: type[Queue], key: str) -> str:
     return next((one.meta.name for one in queues if one.meta.uid == key), key)
 
 
-def _scope(door: CallersService, access: RoleInScope) -> tuple[str, str, str]:
-    """Type, id and name."""
+def scope_of(door: CallersService, access: RoleInScope) -> tuple[str, str, str]:
+    """Type, id and name of where a role counts."""
     scope = access.scope
     if scope.project:
         found: Project | Department | None = door.seen.get(Project, scope.project)
@@ -180,7 +204,7 @@ def _scope(door: CallersService, access: RoleInScope) -> tuple[str, str, str]:
 
 
 def _key(door: CallersService, token: AccessToken) -> AccessKey:
-    kind, scope_id, _ = _scope(door, token.spec.access)
+    kind, scope_id, _ = scope_of(door, token.spec.access)
     return AccessKey(
         id=token.meta.uid,
         name=token.meta.name,
@@ -193,11 +217,12 @@ def _key(door: CallersService, token: AccessToken) -> AccessKey:
         created_at=token.meta.created,
         expires_at=token.spec.expires,
         last_used_at=token.status.last_used,
+        last_login=token.status.last_used,
     )
 
 
 def _rule(door: CallersService, rule: AccessRule) -> AccessRuleOut:
-    kind, scope_id, scope_name = _scope(door, rule.spec.access)
+    kind, scope_id, scope_name = scope_of(door, rule.spec.access)
     subject, subject_type = _subject(rule)
     return AccessRuleOut(
         id=rule.meta.uid,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.identity import Cluster, Me, RoleOut
 from migctl.api.v1.service import Door
+from migctl.backends.protocol import NotFound
 
 routes = APIRouter(tags=["identity"])
 
@@ -29,3 +31,12 @@ async def clusters(door: Door) -> list[Cluster]:
     """The one cluster that this API serves, as a list."""
     cluster = door.service.cluster
     return [Cluster(uuid=cluster.uid, name=cluster.name)]
+
+
+@routes.get("/clusters/{cluster_uuid}", responses=NOT_FOUND)
+async def get_cluster(door: Door, cluster_uuid: str) -> Cluster:
+    """The one cluster, by its id or name."""
+    cluster = door.service.cluster
+    if cluster_uuid not in (cluster.uid, cluster.name):
+        raise NotFound(f"there is no cluster {cluster_uuid[:64]!r}", hint="GET /api/v1/clusters")
+    return Cluster(uuid=cluster.uid, name=cluster.name)

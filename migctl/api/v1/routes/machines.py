@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from migctl.api.v1.filters import passing
 from migctl.api.v1.machines.pools import POOLS, changes_of, pool_of, pool_out, pools
 from migctl.api.v1.machines.rows import GPUS, NODES, GpuRow, MachineRow, fleet_of, machines
 from migctl.api.v1.machines.shown import gpu_out, node_out
 from migctl.api.v1.organization.queues import check_cluster
+from migctl.api.v1.routes.identity import get_cluster
 from migctl.api.v1.routes.paging import FilterBy, Limit, Offset, Order, Search, SortBy, SortOrder
 from migctl.api.v1.routes.submission import CONFLICT, NOT_FOUND
 from migctl.api.v1.schemas.machines import (
@@ -32,8 +33,12 @@ from migctl.objects import Meta, NodePool
 
 routes = APIRouter(tags=["machines"], responses={**NOT_FOUND, **CONFLICT})
 
+OF_CLUSTER = [Depends(get_cluster)]
+"""404 for another cluster than the one there is."""
+
 
 @routes.get("/nodes")
+@routes.get("/clusters/{cluster_uuid}/nodes", operation_id="list_nodes_of_cluster", dependencies=OF_CLUSTER)
 async def list_nodes(
     door: Door,
     filter_by: FilterBy = None,
@@ -51,6 +56,9 @@ async def list_nodes(
 
 
 @routes.get("/nodes/count")
+@routes.get(
+    "/clusters/{cluster_uuid}/nodes/count", operation_id="count_nodes_of_cluster", dependencies=[Depends(get_cluster)]
+)
 async def count_nodes(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
     """How many nodes there are."""
     rows = machines(door, fleet_of(door))

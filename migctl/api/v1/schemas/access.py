@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, model_validator
 
 from migctl.api.v1.schemas.schema import Schema
+from migctl.api.v1.schemas.support import SentBody
 
 
 class TokenRequest(Schema):
@@ -39,11 +40,15 @@ class TokenAnswer(Schema):
     scope: str = ""
 
 
-class AccessKeyRequest(Schema):
+class AccessKeyRequest(SentBody):
     """A token for a program."""
 
     name: str
-    role: str = Field(description="admin, department-admin, project-admin, researcher or viewer.")
+    role: str = Field(
+        default="",
+        description="admin, department-admin, project-admin, researcher or viewer; empty: the one role "
+        "that the caller has, where it counts.",
+    )
     scope_type: str = Field(default="system", description="system, department or project.")
     scope_id: str = Field(default="", description="The name or id of the department or project.")
     user: str = Field(default="", description="Whose its workloads are; empty: the caller's.")
@@ -64,6 +69,7 @@ class AccessKey(Schema):
     created_at: datetime | None
     expires_at: datetime | None
     last_used_at: datetime | None
+    last_login: datetime | None = Field(description="The same as lastUsedAt.")
 
 
 class NewAccessKey(AccessKey):
@@ -78,24 +84,23 @@ class AccessKeys(Schema):
     access_keys: list[AccessKey]
 
 
-class AccessRuleRequest(Schema):
+class AccessRuleRequest(SentBody):
     """A role for a user."""
 
     subject_id: str = Field(description="The user, or the name of an application.")
     subject_type: str = Field(default="user", description="user or app.")
-    role_id: str = Field(default="", description="The role.")
+    role_id: str | int = Field(default="", description="The role, by its name or its number in authorization/roles.")
     role: str = Field(default="", description="The same.")
     scope_type: str = Field(default="system", description="system, department or project.")
     scope_id: str = Field(default="", description="The name or id of the department or project.")
 
 
-class AccessRuleOut(Schema):
-    """A role of a user."""
+class GivenRole(Schema):
+    """What is told of a role of a user, beside the role's id."""
 
     id: str
     subject_id: str
     subject_type: str = "user"
-    role_id: str
     role_name: str
     scope_type: str
     scope_id: str
@@ -104,11 +109,46 @@ class AccessRuleOut(Schema):
     created_at: datetime | None
 
 
+class AccessRuleOut(GivenRole):
+    """A role of a user."""
+
+    role_id: str = Field(description="The role's name.")
+
+
 class AccessRules(Schema):
     """Roles that the caller may see."""
 
     access_rules: list[AccessRuleOut]
     next: int | None = None
+
+
+class NumberedRule(GivenRole):
+    """A role of a user."""
+
+    role_id: int
+
+
+class NumberedRules(Schema):
+    """Roles that the caller may see."""
+
+    total_records: int
+    display_records: int
+    access_rules: list[NumberedRule]
+
+
+class NumberedRole(Schema):
+    """A role that can be given."""
+
+    id: int
+    name: str
+    description: str
+    enabled: bool = True
+
+
+class RulesOfCaller(Schema):
+    """Roles of the caller."""
+
+    access_rules: NumberedRules
 
 
 class AuditEntryOut(Schema):
@@ -135,7 +175,7 @@ class AuditEntries(Schema):
     entries: list[AuditEntryOut]
 
 
-class LoginLinkRequest(Schema):
+class LoginLinkRequest(SentBody):
     """For whom a link is."""
 
     user: str = Field(default="", description="Empty: the caller himself.")

@@ -148,6 +148,8 @@ class NodePoolSettings(SentBody):
         default=None, ge=1, le=1
     )
     network_topology_name: Annotated[None, NotHere("topology is read from labels of nodes")] = None
+    network_topology_id: Annotated[None, NotHere("topology is read from labels of nodes")] = None
+    scheduling_configuration: Annotated[None, NotHere("placementStrategy says how work is spread")] = None
     gpu_network_acceleration_label_key: Annotated[None, NotHere("topology is read from labels of nodes")] = None
     gpu_network_acceleration_detection: Annotated[Text | None, WithoutEffect("the agent reports what there is")] = None
     gpu_resource_optimization: Annotated[None, NotHere("nothing is placed twice")] = None

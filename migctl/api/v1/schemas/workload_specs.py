@@ -12,7 +12,7 @@ from migctl.api.v1.schemas.support import NotHere, WithoutEffect
 
 MAX_ITEMS = 1000
 MAX_TEXT = 32_768
-ONE_MACHINE = "programs run on the machine as they are"
+GPUS_ONLY = "only GPUs are requested and shared through this API"
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[
@@ -44,11 +44,11 @@ class Compute(Schema):
     gpu_memory_request: Text | None = Field(default=None, description="Of each GPU.", examples=["5G", "512Mi"])
     gpu_memory_limit: Annotated[Text | None, WithoutEffect("it gets what it requests, and no more")] = None
     mig_profile: Text | None = Field(default=None, description="As NVIDIA prints it.", examples=["2g.10gb"])
-    cpu_core_request: Annotated[float | None, WithoutEffect(ONE_MACHINE)] = Field(default=None, ge=0)
-    cpu_core_limit: Annotated[float | None, WithoutEffect(ONE_MACHINE)] = Field(default=None, ge=0)
-    cpu_memory_request: Annotated[Text | None, WithoutEffect(ONE_MACHINE)] = None
-    cpu_memory_limit: Annotated[Text | None, WithoutEffect(ONE_MACHINE)] = None
-    large_shm_request: Annotated[bool | None, WithoutEffect("/dev/shm is the machine's, as large as it is")] = None
+    cpu_core_request: Annotated[float | None, WithoutEffect(GPUS_ONLY)] = Field(default=None, ge=0)
+    cpu_core_limit: Annotated[float | None, WithoutEffect(GPUS_ONLY)] = Field(default=None, ge=0)
+    cpu_memory_request: Annotated[Text | None, WithoutEffect(GPUS_ONLY)] = None
+    cpu_memory_limit: Annotated[Text | None, WithoutEffect(GPUS_ONLY)] = None
+    large_shm_request: Annotated[bool | None, WithoutEffect("the size of /dev/shm is not set through this API")] = None
     extended_resources: Annotated[None, NotHere("only GPUs are shared")] = None
 
 
@@ -58,9 +58,9 @@ class SubmittedVariable(Schema):
     name: Text
     value: Text = ""
     description: Annotated[Text | None, WithoutEffect("it is for people")] = None
-    secret: Annotated[None, NotHere("there are no secrets here; give its value")] = None
-    config_map: Annotated[None, NotHere("there are no config maps here; give its value")] = None
-    pod_field_ref: Annotated[None, NotHere("there are no pods of Kubernetes here; give its value")] = None
+    secret: Annotated[None, NotHere("secrets are not read through this API; give its value")] = None
+    config_map: Annotated[None, NotHere("config maps are not read through this API; give its value")] = None
+    pod_field_ref: Annotated[None, NotHere("fields of pods are not read through this API; give its value")] = None
     user_credential: Annotated[None, NotHere("no credentials are kept here; give its value")] = None
     exclude: Annotated[None, NotHere("there are no defaults to leave out")] = None
 
@@ -91,18 +91,18 @@ class CommonSpec(Schema):
     node_pools: list[Text] | None = Field(default=None, max_length=MAX_ITEMS, description="The first that has room.")
     node_type: Text | None = Field(default=None, description="The GPU model that it must be.", examples=["h100-80gb"])
     category: Annotated[Text | None, WithoutEffect("there are no categories here")] = None
-    image_pull_policy: Annotated[Text | None, WithoutEffect("no image is pulled")] = None
-    image_pull_secrets: Annotated[None, NotHere("no image is pulled")] = None
-    create_home_dir: Annotated[None, NotHere("a program has the home of the machine's user")] = None
-    exposed_urls: Annotated[None, NotHere("no addresses are made; the program's ports are the machine's")] = None
-    ports: Annotated[None, NotHere("no services are made; the program's ports are the machine's")] = None
+    image_pull_policy: Annotated[Text | None, WithoutEffect("how images are pulled is not set through this API")] = None
+    image_pull_secrets: Annotated[None, NotHere("how images are pulled is not set through this API")] = None
+    create_home_dir: Annotated[None, NotHere("the home directory is the one that the program finds")] = None
+    exposed_urls: Annotated[None, NotHere("this API makes no addresses for programs")] = None
+    ports: Annotated[None, NotHere("this API makes no services for programs")] = None
     related_urls: Annotated[None, NotHere("they would be shown nowhere")] = None
-    storage: Annotated[None, NotHere("a program sees the machine's own files")] = None
-    security: Annotated[None, NotHere("a program runs as the machine's user")] = None
+    storage: Annotated[None, NotHere("this API mounts nothing")] = None
+    security: Annotated[None, NotHere("this API does not choose the user of a program")] = None
     probes: Annotated[None, NotHere("programs are not probed; one that ends is seen")] = None
     node_affinity_required: Annotated[None, NotHere("nodePools and nodeType say where it may run")] = None
     pod_affinity: Annotated[None, NotHere("nodePools and nodeType say where it may run")] = None
-    tolerations: Annotated[None, NotHere("nodes have no taints here")] = None
+    tolerations: Annotated[None, NotHere("nodePools and nodeType say where it may run")] = None
     stdin: Annotated[None, NotHere("a program has no terminal")] = None
     tty: Annotated[None, NotHere("a program has no terminal")] = None
     restart_policy: Annotated[None, NotHere("backoffLimit says how often it is tried again")] = None
@@ -179,7 +179,7 @@ class InferenceSpec(CommonSpec):
     """An inference: it serves, inside the quota, and is never preempted."""
 
     autoscaling: Autoscaling | None = None
-    serving_port: Annotated[ServingPort | None, WithoutEffect("the program's ports are the machine's")] = None
+    serving_port: Annotated[ServingPort | None, WithoutEffect("this API makes no services for programs")] = None
     serving_configuration: Annotated[None, NotHere("a replica has all the time it needs")] = None
 
 

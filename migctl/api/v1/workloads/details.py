@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from migctl.access.visible import shown
 from migctl.api.v1.schemas.submissions import PhaseOut
 from migctl.api.v1.schemas.workload_specs import GpuRequestType
 from migctl.api.v1.schemas.workloads import (
@@ -57,7 +58,8 @@ def part(found: Sequence[X], offset: int, limit: int) -> tuple[list[X], int | No
 
 def workload_out(door: CallersService, row: WorkloadRow) -> WorkloadOut:
     """The workload with what it holds and why it is in its phase."""
-    workload, spec, status = row.workload, row.workload.spec, row.workload.status
+    workload = shown(row.workload, door.seen)
+    spec, status = workload.spec, workload.status
     over = status.phase.finished or workload.meta.deleting is not None
     return WorkloadOut(
         id=workload.meta.uid,
@@ -99,6 +101,7 @@ def workload_out(door: CallersService, row: WorkloadRow) -> WorkloadOut:
 
 def pod_out(door: CallersService, row: WorkloadRow, pod: Claim) -> PodOut:
     """A pod of a workload."""
+    pod = shown(pod, door.seen)
     held = pod.status.allocation if holds(pod) else None
     spec = row.workload.spec
     return PodOut(
@@ -155,7 +158,8 @@ def event_out(door: CallersService, workload: Workload, event: Event) -> EventOu
 
 def history_of(door: CallersService, row: WorkloadRow, events: Iterable[Event]) -> list[HistoryRecord]:
     """The phases whose beginning is known, and the events between them, the oldest first."""
-    workload, status = row.workload, row.workload.status
+    workload = shown(row.workload, door.seen)
+    status = workload.status
     phases: list[tuple[datetime | None, PhaseOut, str]] = [
         (row.created, PhaseOut.PENDING, "it was submitted"),
         (status.started, PhaseOut.RUNNING, "its first pod started"),

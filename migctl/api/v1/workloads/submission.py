@@ -33,17 +33,20 @@ LONGEST_NAME = 63
 
 async def submit(door: CallersService, kind: WorkloadType, sent: Submission, spec: CommonSpec) -> Workload:
     """The workload that was made, or was made of the same submission. Raises what admission and rights raise."""
-    _check_cluster(door, sent.cluster_id)
-    project = project_name(door, sent.project_id)
-    prefixed = bool(sent.use_given_name_as_prefix)
+    described = described_by(door, kind, sent, spec)
+    project, prefixed = described.meta.project, bool(sent.use_given_name_as_prefix)
     told = _hash(door.caller.user, kind, project, sent.name, prefixed, spec)
-    wanted = Workload(
-        meta=Meta(name=sent.name, project=project, labels={**labels(spec), SUBMISSION: told}),
-        spec=workload_spec(kind, spec),
-    )
+    wanted = replace(described, meta=replace(described.meta, labels={**described.meta.labels, SUBMISSION: told}))
     made = await (_created_with_prefix(door, wanted, told) if prefixed else _created(door, wanted))
     await door.service.view.absorb(made)
     return made
+
+
+def described_by(door: CallersService, kind: WorkloadType, sent: Submission, spec: CommonSpec) -> Workload:
+    """The workload that a submission describes. Raises Invalid, and NotFound for another cluster."""
+    _check_cluster(door, sent.cluster_id)
+    meta = Meta(name=sent.name, project=project_name(door, sent.project_id), labels=labels(spec))
+    return Workload(meta=meta, spec=workload_spec(kind, spec))
 
 
 async def _created(door: CallersService, wanted: Workload) -> Workload:

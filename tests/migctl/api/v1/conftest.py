@@ -17,7 +17,10 @@ from migctl.api.v1.app import create_v1
 from migctl.api.v1.service import ApiService, ClusterIdentity
 from migctl.backends.mirror import DECIDED_BY, Mirror
 from migctl.backends.protocol import Unauthenticated
+from migctl.controller.observe import Observer
 from migctl.objects import AccessScope, Department, DepartmentSpec, Meta, Project, ProjectSpec, Role, RoleInScope
+from migctl.solver_process.planning import plan
+from migctl.verdicts.live import Verdicts
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
 
@@ -87,7 +90,8 @@ async def served() -> AsyncIterator[Served]:
     mirror = Mirror(behind)
     await mirror.read()
     following = asyncio.create_task(mirror.run())
-    service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, clock)
+    judge = Verdicts(mirror, clock, plan, Observer(mirror))
+    service = ApiService(AdmittingControlPlane(behind), mirror, runtime, CLUSTER, by_name, clock, planner=judge)
     app = create_v1(service)
     app.state.closing = asyncio.Event()
     served = Served(behind, mirror, runtime, service, clock, app)

@@ -14,6 +14,9 @@ from migctl.api.admitting import AdmittingControlPlane
 from migctl.api.v1.app import create_v1
 from migctl.api.v1.service import ApiService
 from migctl.backends.mirror import Mirror
+from migctl.controller.observe import Observer
+from migctl.solver_process.planning import plan
+from migctl.verdicts.live import Verdicts
 from tests.fakes.control_plane import ManualClock, MemoryControlPlane
 from tests.fakes.runtime import FakeRuntime
 from tests.migctl.api.v1.conftest import CLUSTER, by_name, stored
@@ -30,7 +33,9 @@ def on_loopback() -> Iterator[str]:
         await stored(behind)
         mirror = Mirror(behind)
         await mirror.read()
-        service = ApiService(AdmittingControlPlane(behind), mirror, FakeRuntime(), CLUSTER, by_name, ManualClock())
+        clock, control = ManualClock(), AdmittingControlPlane(behind)
+        judge = Verdicts(mirror, clock, plan, Observer(mirror))
+        service = ApiService(control, mirror, FakeRuntime(), CLUSTER, by_name, clock, planner=judge)
         app = create_v1(service)
         app.state.closing = ending = asyncio.Event()
         config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1)

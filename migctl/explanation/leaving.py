@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
+from migctl import quantities
 from migctl.backends.workload_status import holds
-from migctl.cli.output import tables
-from migctl.cli.views.workloads import WorkloadView
-from migctl.gpu_map.fleet import Fleet
-from migctl.objects import Claim, GpuNode, Phase
+from migctl.objects import Claim, GpuNode, Phase, Workload
 
 HERE = (
     "`migctl node describe {node}` and `migctl doctor` say what is wrong; "
@@ -22,14 +20,16 @@ CLUSTER = (
 )
 
 
-def waiting_for_nodes(job: WorkloadView, seen: Fleet, cluster: bool, now: Callable[[], datetime]) -> list[str]:
+def waiting_for_nodes(
+    workload: Workload, pods: Iterable[Claim], there: Iterable[GpuNode], cluster: bool, now: Callable[[], datetime]
+) -> list[str]:
     """Which nodes the pods that are being deleted wait for, since when, why, and what an admin can do."""
-    nodes = {node.meta.name: node for node in seen.nodes}
-    return [text for pod in job.pods if _leaves(job, pod) for text in _waits(pod, nodes, cluster, now)]
+    nodes = {node.meta.name: node for node in there}
+    return [text for pod in pods if _leaves(workload, pod) for text in _waits(pod, nodes, cluster, now)]
 
 
-def _leaves(job: WorkloadView, pod: Claim) -> bool:
-    told = pod.meta.deleting or job.workload.meta.deleting or pod.status.phase is Phase.TERMINATING
+def _leaves(workload: Workload, pod: Claim) -> bool:
+    told = pod.meta.deleting or workload.meta.deleting or pod.status.phase is Phase.TERMINATING
     return bool(told) and holds(pod)
 
 
@@ -41,6 +41,6 @@ def _waits(pod: Claim, nodes: dict[str, GpuNode], cluster: bool, now: Callable[[
     why = "it is not there any more" if node is None else node.status.message or "it is not ready"
     since = ""
     if told := pod.meta.deleting:
-        since = f" since {told:%Y-%m-%d %H:%M:%S %Z} ({tables.age_of(told, now)})"
+        since = f" since {told:%Y-%m-%d %H:%M:%S %Z} ({quantities.age_text((now() - told).total_seconds())})"
     act = (CLUSTER if cluster else HERE).format(node=name, project=pod.meta.project, pod=pod.meta.name)
     yield f"pod {pod.meta.name} waits{since} for node {name} to end it: {why}; it ends when the node is back. {act}"
