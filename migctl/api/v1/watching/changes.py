@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Hashable
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from migctl.access.caller import OWNER, Caller, Rights
 from migctl.access.visible import VisibleObjects
 from migctl.api.v1.service import CallersService, RoutesService
@@ -20,13 +22,15 @@ from migctl.backends.mirror import Mirror, ObjectView
 from migctl.backends.protocol import ChangeType
 from migctl.objects import Event, PlacementPlan
 
+log = structlog.get_logger()
+
 KEPT = 4096
 """Least number of changes that stay for clients which come back, or are slow; they are cut at twice that."""
 MAX_FRAMES = 32 * 2**20
 """Bytes of encoded changes that are kept; older ones are encoded again when somebody still needs them."""
 MAX_AUDIENCES = 4096
-TOGETHER_S = 0.02
-"""What changes within this time is told together."""
+TOGETHER_S = 0.05
+"""What changes within this time is told together: each telling is a write to each client."""
 
 
 @dataclass(slots=True)
@@ -82,7 +86,7 @@ class SharedChanges:
             if self._following is None:
                 await self._look()
                 self._following = self._following or asyncio.create_task(self._follow())
-                self._following.add_done_callback(lambda _: self._wake())
+                self._following.add_done_callback(self._ended)
             yield
         finally:
             self._followers.discard(wake)
@@ -197,6 +201,11 @@ class SharedChanges:
             change.frames.clear()
         del self._log[: -self._kept]
         self._framed = deque(change for change in self._framed if change.frames)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("changes are not noticed any more", exc_info=error)
+        self._wake()
 
     def _wake(self) -> None:
         for wake in self._followers:

@@ -102,7 +102,7 @@ class WatchedObjects:
         moved, organized = self._moved(view)
         pooled = self._repooled(view)
         changed = list(self._projects(view, organized or pooled))
-        changed += self._workloads(rows, self._elsewhere(view))
+        changed += self._workloads(rows, self._elsewhere(view), bool(moved) or organized)
         changed += self._nodes(view, moved, pooled)
         changed += self._stored(WatchedKind.PLANS, plans, ())
         changed += self._stored(WatchedKind.EVENTS, events, moved)
@@ -138,19 +138,19 @@ class WatchedObjects:
         gone, come = self._difference(Project, now)
         yield from self._put(WatchedKind.PROJECTS, gone, now if shown_otherwise else come)
 
-    def _workloads(self, now: tuple[WorkloadRow, ...], elsewhere: set[str]) -> Iterator[Changed]:
-        """Workloads, and their pods."""
+    def _workloads(self, now: tuple[WorkloadRow, ...], elsewhere: set[str], renamed: bool) -> Iterator[Changed]:
+        """Workloads, and their pods. renamed: who may read which names in their messages has changed."""
         before, self._rows = self._rows, now
         gone, come = difference(before, now)
-        if elsewhere:
+        if elsewhere or renamed:
             known = set(map(id, come))
-            come += [row for row in now if id(row) not in known and not elsewhere.isdisjoint(row.nodes)]
+            come += [row for row in now if id(row) not in known and (renamed or not elsewhere.isdisjoint(row.nodes))]
         old, new = {row.uid: row for row in gone}, {row.uid: row for row in come}
         for uid in old.keys() | new.keys():
             row, last = new.get(uid), old.get(uid)
             after = None if row is None else _of_row(WatchedKind.WORKLOADS, row, row)
             yield self._replaced(WatchedKind.WORKLOADS, uid, after)
-            moved = row is None or last is None or row.place != last.place
+            moved = renamed or row is None or last is None or row.place != last.place
             yield from self._pods(last.pods if last else (), row, moved=moved)
 
     def _pods(self, before: tuple[Claim, ...], row: WorkloadRow | None, *, moved: bool) -> Iterator[Changed]:

@@ -110,6 +110,7 @@ class ClientStream:
         self._at = 0
         self._seen = door.seen
         self._scopes = -1
+        self._rights = ""
         self._audience = -1
 
     async def pieces(self, since: str) -> AsyncGenerator[bytes, None]:
@@ -129,6 +130,10 @@ class ClientStream:
                         yield piece
                     if over[0].done():
                         raise over[0].result()
+                    if self._changes.broken:
+                        raise Unavailable(
+                            "changes are not noticed any more: this is a bug of migctl", hint="its log tells more"
+                        )
                     if not await self._woken():
                         yield f": nothing new\nid: {self._id(self._at)}\n\n".encode()
                 yield self._event("closing", {"message": "the server stops: come again with this event's id"})
@@ -182,7 +187,7 @@ class ClientStream:
         before, self._seen = self._seen, await self._seen.renewed()
         scopes = self._changes.objects.scopes
         if self._scopes != scopes or before.rights_key != self._seen.rights_key:
-            self._scopes = scopes
+            self._scopes, self._rights = scopes, f"{hash(self._seen.rights_key) & 0xFFFFFFFF:x}"
             self._audience = self._changes.audience(self._seen)
         self._door = replace(self._door, seen=self._seen)
 
@@ -196,12 +201,12 @@ class ClientStream:
 
     def _id(self, number: int) -> str:
         """Where to go on: in this process, and by these rights. By others there is more, of which nothing was told."""
-        return f"{self._changes.epoch}.{number}.{_digest(self._seen)}"
+        return f"{self._changes.epoch}.{number}.{self._rights}"
 
     def _number(self, since: str) -> int:
         epoch, _, rest = since.partition(".")
-        number, _, digest = rest.partition(".")
-        known = epoch == self._changes.epoch and digest == _digest(self._seen)
+        number, _, rights = rest.partition(".")
+        known = epoch == self._changes.epoch and rights == self._rights
         if not (known and number.isascii() and number.isdigit() and self._changes.covers(int(number))):
             raise Expired(
                 "what happened since then is not known any more", hint="list again, and go on from this event's id"
@@ -218,10 +223,6 @@ class TooFarBehind(ControlPlaneError):
 
 def _key(caller: Caller) -> str:
     return f"{caller.user}\0{caller.token}{caller.session}"
-
-
-def _digest(seen: VisibleObjects) -> str:
-    return f"{hash(seen.rights_key) & 0xFFFFFFFF:x}"
 
 
 async def _set(event: asyncio.Event) -> ControlPlaneError:
