@@ -61,8 +61,7 @@ def bound(options: ListenOptions, folder: Path, now: datetime) -> Listener:
     host, port = address(options.listen)
     tls, print_ = _tls(options, folder, host, now)
     found = _resolved(host, port)
-    # asyncio turns Nagle's algorithm off where a socket says that it is TCP: else each answer takes 40 ms.
-    listener = socket.socket(found[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = socket.socket(found[0], socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(found[1])
