@@ -6,7 +6,7 @@ from tests.migctl.api.v1.conftest import USERS
 from tests.migctl.api.v1.random_calls import call_at_random
 from tests.migctl.api.v1.serving import on_loopback
 
-CALLS = 12
+CALLS = 6
 
 
 def test_any_call_is_answered_as_the_document_says() -> None:
