@@ -6,13 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from migctl.api.v1.filters import passing
 from migctl.api.v1.machines.pools import POOLS, changes_of, pool_of, pool_out, pools
 from migctl.api.v1.machines.rows import GPUS, NODES, GpuRow, MachineRow, fleet_of, machines
 from migctl.api.v1.machines.shown import gpu_out, node_out
 from migctl.api.v1.organization.queues import check_cluster
 from migctl.api.v1.routes.identity import get_cluster
-from migctl.api.v1.routes.paging import FilterBy, Limit, Offset, Order, Search, SortBy, SortOrder
+from migctl.api.v1.routes.paging import Filtered, Listed
 from migctl.api.v1.routes.submission import CONFLICT, NOT_FOUND
 from migctl.api.v1.schemas.machines import (
     GpuOut,
@@ -40,30 +39,18 @@ OF_CLUSTER = [Depends(get_cluster)]
 
 @routes.get("/nodes")
 @routes.get("/clusters/{cluster_uuid}/nodes", operation_id="list_nodes_of_cluster", dependencies=OF_CLUSTER)
-async def list_nodes(
-    door: Door,
-    filter_by: FilterBy = None,
-    search: Search = "",
-    sort_by: SortBy = "name",
-    sort_order: Order = SortOrder.ASCENDING,
-    offset: Offset = 0,
-    limit: Limit = 50,
-) -> NodePage:
+async def list_nodes(door: Door, query: Listed) -> NodePage:
     """Nodes with their GPUs, a page at a time."""
-    fleet, chosen = await fleet_of(door), NODES.filters(filter_by or (), search)
-    descending = sort_order is SortOrder.DESCENDING
-    shown, more = NODES.page(machines(door, fleet), chosen, sort_by, descending, offset, limit)
-    return NodePage(nodes=[node_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
+    fleet = await fleet_of(door)
+    shown, following = query.page(NODES, machines(door, fleet))
+    return NodePage(nodes=[node_out(door, row, fleet) for row in shown], next=following)
 
 
 @routes.get("/nodes/count")
-@routes.get(
-    "/clusters/{cluster_uuid}/nodes/count", operation_id="count_nodes_of_cluster", dependencies=[Depends(get_cluster)]
-)
-async def count_nodes(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
+@routes.get("/clusters/{cluster_uuid}/nodes/count", operation_id="count_nodes_of_cluster", dependencies=OF_CLUSTER)
+async def count_nodes(door: Door, query: Filtered) -> CountOut:
     """How many nodes there are."""
-    rows = machines(door, await fleet_of(door))
-    return CountOut(count=len(passing(rows, NODES.filters(filter_by or (), search))))
+    return CountOut(count=query.count(NODES, machines(door, await fleet_of(door))))
 
 
 @routes.get("/nodes/{node_id}")
@@ -87,25 +74,16 @@ async def change_node(door: Door, node_id: str, sent: NodeChange) -> NodeOut:
 
 
 @routes.get("/node-pools")
-async def list_node_pools(
-    door: Door,
-    filter_by: FilterBy = None,
-    search: Search = "",
-    sort_by: SortBy = "name",
-    sort_order: Order = SortOrder.ASCENDING,
-    offset: Offset = 0,
-    limit: Limit = 50,
-) -> NodePoolPage:
+async def list_node_pools(door: Door, query: Listed) -> NodePoolPage:
     """Node pools and their nodes, a page at a time."""
-    chosen, descending = POOLS.filters(filter_by or (), search), sort_order is SortOrder.DESCENDING
-    shown, more = POOLS.page(pools(door), chosen, sort_by, descending, offset, limit)
-    return NodePoolPage(nodepools=[pool_out(door, pool) for pool in shown], next=offset + limit if more else None)
+    shown, following = query.page(POOLS, pools(door))
+    return NodePoolPage(nodepools=[pool_out(door, pool) for pool in shown], next=following)
 
 
 @routes.get("/node-pools/count")
-async def count_node_pools(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
+async def count_node_pools(door: Door, query: Filtered) -> CountOut:
     """How many node pools there are."""
-    return CountOut(count=len(passing(pools(door), POOLS.filters(filter_by or (), search))))
+    return CountOut(count=query.count(POOLS, pools(door)))
 
 
 @routes.post("/node-pools", status_code=201)
@@ -140,20 +118,11 @@ async def delete_node_pool(door: Door, node_pool_id: str) -> None:
 
 
 @routes.get("/gpus")
-async def list_gpus(
-    door: Door,
-    filter_by: FilterBy = None,
-    search: Search = "",
-    sort_by: SortBy = "name",
-    sort_order: Order = SortOrder.ASCENDING,
-    offset: Offset = 0,
-    limit: Limit = 50,
-) -> GpuPage:
+async def list_gpus(door: Door, query: Listed) -> GpuPage:
     """GPUs with their layout and who holds what of them, a page at a time."""
-    fleet, chosen = await fleet_of(door), GPUS.filters(filter_by or (), search)
-    descending = sort_order is SortOrder.DESCENDING
-    shown, more = GPUS.page(_gpus(machines(door, fleet)), chosen, sort_by, descending, offset, limit)
-    return GpuPage(gpus=[gpu_out(door, row, fleet) for row in shown], next=offset + limit if more else None)
+    fleet = await fleet_of(door)
+    shown, following = query.page(GPUS, _gpus(machines(door, fleet)))
+    return GpuPage(gpus=[gpu_out(door, row, fleet) for row in shown], next=following)
 
 
 @routes.get("/gpus/{gpu_id}")

@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body
 from pydantic import BeforeValidator
 
-from migctl.api.v1.filters import passing
 from migctl.api.v1.organization.changing import change, change_resources, create
 from migctl.api.v1.organization.members import members_of
-from migctl.api.v1.organization.queues import QUEUES, Queue, department_out, project_out, queue_of
-from migctl.api.v1.routes.paging import FilterBy, Limit, Offset, Order, Search, SortBy, SortOrder
+from migctl.api.v1.organization.queues import QUEUES, department_out, project_out, queue_of
+from migctl.api.v1.routes.paging import Filtered, Listed
 from migctl.api.v1.routes.submission import CONFLICT, NOT_FOUND
 from migctl.api.v1.schemas.organization import (
     DepartmentChange,
@@ -27,7 +26,7 @@ from migctl.api.v1.schemas.organization import (
 )
 from migctl.api.v1.schemas.support import SentBody
 from migctl.api.v1.schemas.workloads import CountOut
-from migctl.api.v1.service import CallersService, Door
+from migctl.api.v1.service import Door
 from migctl.objects import Department, Project
 
 routes = APIRouter(prefix="/org-unit", tags=["organization"], responses={**NOT_FOUND, **CONFLICT})
@@ -38,24 +37,16 @@ SentResources = Annotated[
 
 
 @routes.get("/projects")
-async def list_projects(
-    door: Door,
-    filter_by: FilterBy = None,
-    search: Search = "",
-    sort_by: SortBy = "name",
-    sort_order: Order = SortOrder.ASCENDING,
-    offset: Offset = 0,
-    limit: Limit = 50,
-) -> ProjectPage:
+async def list_projects(door: Door, query: Listed) -> ProjectPage:
     """The projects that the caller may see, a page at a time."""
-    shown, following = _page(door, Project, filter_by, search, sort_by, sort_order, offset, limit)
+    shown, following = query.page(QUEUES, door.seen.all(Project))
     return ProjectPage(projects=[project_out(door, one) for one in shown], next=following)
 
 
 @routes.get("/projects/count")
-async def count_projects(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
+async def count_projects(door: Door, query: Filtered) -> CountOut:
     """How many projects the caller may see."""
-    return CountOut(count=len(passing(door.seen.all(Project), QUEUES.filters(filter_by or (), search))))
+    return CountOut(count=query.count(QUEUES, door.seen.all(Project)))
 
 
 @routes.post("/projects", status_code=201)
@@ -109,24 +100,16 @@ async def list_project_members(door: Door, project_id: str) -> MemberList:
 
 
 @routes.get("/departments")
-async def list_departments(
-    door: Door,
-    filter_by: FilterBy = None,
-    search: Search = "",
-    sort_by: SortBy = "name",
-    sort_order: Order = SortOrder.ASCENDING,
-    offset: Offset = 0,
-    limit: Limit = 50,
-) -> DepartmentPage:
+async def list_departments(door: Door, query: Listed) -> DepartmentPage:
     """The departments that the caller may see, a page at a time."""
-    shown, following = _page(door, Department, filter_by, search, sort_by, sort_order, offset, limit)
+    shown, following = query.page(QUEUES, door.seen.all(Department))
     return DepartmentPage(departments=[department_out(door, one) for one in shown], next=following)
 
 
 @routes.get("/departments/count")
-async def count_departments(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
+async def count_departments(door: Door, query: Filtered) -> CountOut:
     """How many departments the caller may see."""
-    return CountOut(count=len(passing(door.seen.all(Department), QUEUES.filters(filter_by or (), search))))
+    return CountOut(count=query.count(QUEUES, door.seen.all(Department)))
 
 
 @routes.post("/departments", status_code=201)
@@ -179,19 +162,3 @@ async def delete_department(door: Door, department_id: str) -> None:
 async def list_department_members(door: Door, department_id: str) -> MemberList:
     """Who has a role in a department, for those who may give roles in it."""
     return MemberList(members=await members_of(door, await queue_of(door, Department, department_id)))
-
-
-def _page(
-    door: CallersService,
-    kind: type[Queue],
-    filter_by: list[str] | None,
-    search: str,
-    sort_by: str,
-    sort_order: SortOrder,
-    offset: int,
-    limit: int,
-) -> tuple[list[Queue], int | None]:
-    chosen = QUEUES.filters(filter_by or (), search)
-    descending = sort_order is SortOrder.DESCENDING
-    shown, more = QUEUES.page(door.seen.all(kind), chosen, sort_by, descending, offset, limit)
-    return shown, offset + limit if more else None

@@ -11,8 +11,7 @@ from fastapi.responses import StreamingResponse
 from migctl.access.ending import while_allowed
 from migctl.api.streams import streamed
 from migctl.api.v1.errors import refusal
-from migctl.api.v1.filters import passing
-from migctl.api.v1.routes.paging import MAX_OFFSET, MAX_PAGE, Limit, Offset, Order, SortOrder
+from migctl.api.v1.routes.paging import MAX_OFFSET, MAX_PAGE, FilterQuery, Limit, ListQuery, Offset, Order, SortOrder
 from migctl.api.v1.routes.submission import NOT_FOUND
 from migctl.api.v1.schemas.submissions import BatchOutcome, WorkloadBatch
 from migctl.api.v1.schemas.workload_specs import Text
@@ -62,10 +61,10 @@ async def list_workloads(
     deleted: Deleted = False,
 ) -> WorkloadPage:
     """The workloads that the caller may see, a page at a time."""
-    chosen = FIELDS.filters(filter_by or (), search)
+    query = ListQuery(FilterQuery(filter_by, search), sort_by, sort_order, offset, limit)
     rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    shown, more = FIELDS.page(rows, chosen, sort_by, sort_order is SortOrder.DESCENDING, offset, limit)
-    return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=offset + limit if more else None)
+    shown, following = query.page(FIELDS, rows)
+    return WorkloadPage(workloads=[workload_out(door, row) for row in shown], next=following)
 
 
 @routes.get("/workloads/count")
@@ -73,9 +72,8 @@ async def count_workloads(
     door: Door, filter_by: FilterBy = None, search: Search = "", deleted: Deleted = False
 ) -> CountOut:
     """How many workloads the caller may see."""
-    chosen = FIELDS.filters(filter_by or (), search)
     rows = () if deleted else (await rows_of(door.service)).seen_by(door.seen)
-    return CountOut(count=len(passing(rows, chosen)))
+    return CountOut(count=FilterQuery(filter_by, search).count(FIELDS, rows))
 
 
 @routes.post("/workloads/batch")

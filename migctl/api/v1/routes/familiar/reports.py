@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from migctl.api.v1.routes.paging import FilterBy, Limit, Offset, Order, Search, SortBy, SortOrder
+from migctl.api.v1.routes.paging import Filtered, Listed
 from migctl.api.v1.schemas.organization import ReportAvailability, ReportPage
 from migctl.api.v1.schemas.workloads import CountOut
 from migctl.api.v1.service import Door
@@ -19,20 +19,12 @@ async def are_reports_available(door: Door) -> ReportAvailability:
 
 
 @routes.get("")
-async def list_reports(
-    door: Door,
-    filter_by: FilterBy = None,
-    search: Search = "",
-    sort_by: SortBy = "name",
-    sort_order: Order = SortOrder.ASCENDING,
-    offset: Offset = 0,
-    limit: Limit = 50,
-) -> ReportPage:
+async def list_reports(door: Door, query: Listed) -> ReportPage:
     """An empty list."""
     return ReportPage()
 
 
 @routes.get("/count")
-async def count_reports(door: Door, filter_by: FilterBy = None, search: Search = "") -> CountOut:
+async def count_reports(door: Door, query: Filtered) -> CountOut:
     """None."""
     return CountOut(count=0)
