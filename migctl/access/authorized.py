@@ -45,7 +45,7 @@ class AuthorizedControlPlane:
         if project:
             self._rights.require(Verb.READ, kind.PLURAL, self._project(project))
         listing = await self._behind.list(kind, project)
-        return Listing(tuple(self._told(obj) for obj in listing.items if self._sees(obj)), listing.version)
+        return Listing(tuple(self._told(obj) for obj in listing.items if self._seen.sees(obj)), listing.version)
 
     async def get(self, kind: type[T], name: str, project: str = "") -> T:
         return self._told(await self._stored(Verb.READ, kind, name, project))
@@ -83,9 +83,6 @@ class AuthorizedControlPlane:
     def _is_admin(self) -> bool:
         return any(access.role is Role.ADMIN for access in self._rights.caller.access)
 
-    def _sees(self, obj: Object) -> bool:
-        return self._seen.sees(obj)
-
     async def _absorbed(self, written: T) -> T:
         """What was written, which the caller's next list shows."""
         await self._view.absorb(written)
@@ -118,7 +115,7 @@ class AuthorizedControlPlane:
             if self._rights.reach(Verb.READ, kind.PLURAL, place) is Reach.NOTHING:
                 raise refused(verb, kind.PLURAL, place) from None
             raise
-        if not self._sees(stored):
+        if not self._seen.sees(stored):
             raise refused(verb, kind.PLURAL, place)
         if not self._rights.may(verb, stored):
             raise self._refused(verb, stored)

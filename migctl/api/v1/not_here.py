@@ -28,6 +28,12 @@ _ASSETS = ("assets are not kept", "give the values themselves in the spec of a w
 _SUBMIT = "POST /api/v1/workloads/trainings, workspaces, inferences or distributed"
 _POLICY = ("there are no policies: a quota says what a project may use", "GET /api/v1/org-unit/projects")
 _PAST = ("it has no figures of the past", "GET /api/v1/org-unit/projects has what is used now")
+_CLUSTERS = ("this API serves one cluster, which it neither makes nor removes", "GET /api/v1/clusters")
+_CLI = ("the command line is installed with migctl", "pip install migctl")
+_STORAGE = ("this API mounts nothing", "")
+_PRIORITIES = ("a workload has the priority of its type", "docs/migrate.md")
+_REVISIONS = ("an inference has no revisions", "GET /api/v1/workloads/ID")
+_TOKEN = ("tokens have one path", "POST /api/v1/token")
 _NOTICES = ("nobody is notified", "GET /api/v1/events")
 
 TABLE: Mapping[str, tuple[str, str]] = MappingProxyType(
@@ -47,13 +53,10 @@ TABLE: Mapping[str, tuple[str, str]] = MappingProxyType(
         ),
         "/api/v1/authorization/*": ("roles are what docs/access.md says, and the same for all", "GET /api/v1/me"),
         "/api/v1/access-keys/{}/secret": ("a secret is never made anew", "delete the token and create another one"),
-        "/api/v1/cli/*": ("the command line is installed with migctl", "pip install migctl"),
-        "/api/v1/cli-exposer/*": ("the command line is installed with migctl", "pip install migctl"),
-        "/api/v1/clusters": ("this API serves one cluster, which it neither makes nor removes", "GET /api/v1/clusters"),
-        "/api/v1/clusters/{}": (
-            "this API serves one cluster, which it neither makes nor removes",
-            "GET /api/v1/clusters",
-        ),
+        "/api/v1/cli/*": _CLI,
+        "/api/v1/cli-exposer/*": _CLI,
+        "/api/v1/clusters": _CLUSTERS,
+        "/api/v1/clusters/{}": _CLUSTERS,
         "/api/v1/clusters/{}/cluster-install-info": ("a cluster is installed with its chart", "docs/kubernetes.md"),
         "/api/v1/clusters/{}/nodepools/{}/metrics": _PAST,
         "/api/v1/clusters/{}/metrics": _PAST,
@@ -69,33 +72,33 @@ TABLE: Mapping[str, tuple[str, str]] = MappingProxyType(
         "/api/v1/notification-types/*": _NOTICES,
         "/api/v1/org-unit/departments/telemetry": _PAST,
         "/api/v1/org-unit/departments/{}/metrics": _PAST,
-        "/api/v1/org-unit/priorities": ("a workload has the priority of its type", "docs/migrate.md"),
+        "/api/v1/org-unit/priorities": _PRIORITIES,
         "/api/v1/org-unit/projects/telemetry": _PAST,
         "/api/v1/org-unit/projects/{}/metrics": _PAST,
         "/api/v1/org-unit/reports/*": ("reports are not kept", "GET /api/v1/org-unit/projects has what is used now"),
         "/api/v1/security/*": ("settings are made by the one who runs migctl", "docs/access.md"),
         "/api/v1/service-accounts/*": _PROGRAMS,
-        "/api/v1/storage-class-configuration/*": ("this API mounts nothing", ""),
-        "/api/v1/storage-classes/*": ("this API mounts nothing", ""),
+        "/api/v1/storage-class-configuration/*": _STORAGE,
+        "/api/v1/storage-classes/*": _STORAGE,
         "/api/v1/subscriptions/*": _NOTICES,
         "/api/v1/user-applications/*": _PROGRAMS,
         "/api/v1/users/*": _ACCOUNTS,
         "/api/v1/validate-notification-channel": _NOTICES,
         "/api/v1/workload-categories/*": ("there are no categories of workloads", "their types are the API's own"),
-        "/api/v1/workload-priorities": ("a workload has the priority of its type", "docs/migrate.md"),
+        "/api/v1/workload-priorities": _PRIORITIES,
         "/api/v1/workload-templates/*": ("templates are not kept", _SUBMIT),
         "/api/v1/workload-types/*": ("there are four types of workloads", _SUBMIT),
         "/api/v1/workloads/distributed-inferences/*": ("an inference is one pod per replica", _SUBMIT),
-        "/api/v1/workloads/inferences/revisions/*": ("an inference has no revisions", "GET /api/v1/workloads/ID"),
+        "/api/v1/workloads/inferences/revisions/*": _REVISIONS,
         "/api/v1/workloads/inferences/{}/pods/{}/metrics": _PAST,
-        "/api/v1/workloads/inferences/{}/revisions/*": ("an inference has no revisions", "GET /api/v1/workloads/ID"),
+        "/api/v1/workloads/inferences/{}/revisions/*": _REVISIONS,
         "/api/v1/workloads/telemetry": ("there is no telemetry by that path", "GET /api/v1/workloads/count"),
         "/api/v1/workloads/{}/pods/{}/metrics": _PAST,
         "/api/v2/policy/*": _POLICY,
-        "/api/v2/storage-classes/*": ("this API mounts nothing", ""),
-        "/api/v2/token": ("tokens have one path", "POST /api/v1/token"),
+        "/api/v2/storage-classes/*": _STORAGE,
+        "/api/v2/token": _TOKEN,
         "/api/v2/*": ("there is version 1 of the API only", _SUBMIT),
-        "/v1/k8s/auth/*": ("tokens have one path", "POST /api/v1/token"),
+        "/v1/k8s/auth/*": _TOKEN,
         "/v1/k8s/*": ("this older API is not served", "/api/v1 has clusters, org-unit/projects, nodes and node-pools"),
     }
 )
