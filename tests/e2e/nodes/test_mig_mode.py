@@ -20,6 +20,13 @@ def modes_of_nodes(one: Embedded) -> dict[str, list[bool]]:
     return {name: [gpu.mig for gpu in report.gpus] for name, report in reports.items() if report is not None}
 
 
+def used_gpus(one: Embedded, name: str) -> list[int]:
+    """The indices of a node's GPUs that are shared, as its agent reported last: that follows the phase Running."""
+    reports = {node.meta.name: node.status.report for node in one.look(GpuNode)}
+    report = reports[name]
+    return [gpu.index for gpu in report.gpus if gpu.parts] if report is not None else []
+
+
 def reset_told_in(text: str) -> list[str]:
     """The command that a person is told to type, as the shell reads it."""
     (command,) = re.findall(r"waits for a GPU reset: (.*)", text)
@@ -109,9 +116,7 @@ def test_j12_of_two_gpus_only_the_busy_one_is_refused(embedded: Callable[[str], 
     two.ok("project", "set", "team-a")
     two.ok("submit", "half", "-g", "0.5", "--gpu-model", "H100-80GB-HBM3", *HOLD)
     two.running("half")
-    reports = {node.meta.name: node.status.report for node in two.look(GpuNode)}
-    assert reports["node-a"] is not None
-    (used,) = [gpu.index for gpu in reports["node-a"].gpus if gpu.parts]
+    (used,) = two.until("a report names what is used", lambda: used_gpus(two, "node-a"))
     both = ("--gpu", "0", "--gpu", "1", "--dynamic-mig", "on")
     done = two.run("node", "set", "node-a", *both)
     assert (done.returncode, done.stdout) == (4, f"Dynamic MIG of GPU node-a/{1 - used} is on\n")
